@@ -20,7 +20,7 @@ class Settings(BaseSettings):
         env_prefix="ORCHESTRATOR_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
     )
 
-    redis_url: str | None = Field(None, validation_alias=AliasChoices("redis_url", "REDIS_URL"))
+    redis_url: str | None = Field(default=None, validation_alias=AliasChoices("redis_url", "REDIS_URL"))
     mlflow_tracking_uri: str | None = Field(
         None, validation_alias=AliasChoices("mlflow_tracking_uri", "MLFLOW_TRACKING_URI")
     )
@@ -29,8 +29,8 @@ class Settings(BaseSettings):
     pipelines: Words = ("pipelines",)  #: modules and packages in which pipelines are found
     queues: Words = ("data", "training", "deployment")  #: queues that stages may ask for
     trusted_types: Words = ()  #: further types that a stored estimator may contain (skops)
-    lease_seconds: float = Field(10.0, ge=1.0)  #: a worker silent for so long is taken for dead
-    retention_days: float = Field(30.0, gt=0)  #: how long Redis remembers a finished run
+    lease_seconds: float = Field(default=10.0, ge=1.0)  #: a worker silent for so long is taken for dead
+    retention_days: float = Field(default=30.0, gt=0)  #: how long Redis remembers a finished run
 
     @field_validator("pipelines", "queues", "trusted_types", mode="before")
     @classmethod

@@ -1,0 +1,112 @@
+"""What stages' annotations say, and whether one stage's output fits another's input."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+
+@cache
+def hints_of(function: Callable[..., object]) -> Mapping[str, object]:
+    """The function's annotations, evaluated; `return` among them. Raises NameError for an unknown name."""
+    return get_type_hints(function, include_extras=False)
+
+
+def fields_of(hint: object) -> Mapping[str, object] | None:
+    """Field names and annotations of a NamedTuple, dataclass, pydantic model or TypedDict; else None."""
+    if not isinstance(hint, type):
+        return None
+    named_tuple = issubclass(hint, tuple) and hasattr(hint, "_fields")
+    pydantic_model = hasattr(hint, "model_fields") and hasattr(hint, "model_validate")
+    if named_tuple or pydantic_model or dataclasses.is_dataclass(hint) or is_typeddict(hint):
+        found = get_type_hints(hint)
+        if named_tuple:
+            return {name: found[name] for name in hint._fields}  # type: ignore[attr-defined]
+        if pydantic_model:
+            return {name: found[name] for name in hint.model_fields}  # type: ignore[attr-defined]
+        if dataclasses.is_dataclass(hint):
+            return {each.name: found[each.name] for each in dataclasses.fields(hint)}
+        return found
+    return None
+
+
+def items_of(hint: object) -> tuple[object, ...] | None:
+    """The annotations of a tuple of fixed length, plain or named; else None."""
+    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+        fields = fields_of(hint)
+        return None if fields is None else tuple(fields.values())
+    if get_origin(hint) is tuple and Ellipsis not in get_args(hint):
+        return get_args(hint)
+    return None
+
+
+def element_of(hint: object) -> object:
+    """What an annotation of a list says of its elements; Any where it says nothing."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (list, set, frozenset) or (inspect.isclass(origin) and len(arguments) == 1):
+        return arguments[0]
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        return arguments[0]
+    return Any
+
+
+def shown(hint: object) -> str:
+    """An annotation as its author wrote it."""
+    if hint is type(None):
+        return "None"
+    if isinstance(hint, type) and not get_args(hint):
+        return hint.__name__
+    return str(hint).replace("typing.", "")
+
+
+def assignable(source: object, target: object) -> bool:
+    """Whether a value annotated `source` may be passed where `target` is annotated.
+
+    As type checkers see it, but lenient where an annotation says nothing: a bare `list` takes any list.
+    """
+    if source is Any or target in (Any, object, inspect.Parameter.empty) or source == target:
+        return True
+    if source is inspect.Parameter.empty or isinstance(source, TypeVar) or isinstance(target, TypeVar):
+        return True
+    if (alternatives := _alternatives(source)) is not None:
+        return all(assignable(each, target) for each in alternatives)
+    if (alternatives := _alternatives(target)) is not None:
+        return any(assignable(source, each) for each in alternatives)
+    if get_origin(target) is Literal:
+        return get_origin(source) is Literal and set(get_args(source)) <= set(get_args(target))
+    if get_origin(source) is Literal:
+        return all(assignable(type(value), target) for value in get_args(source))
+    return _classes_fit(source, target) and _arguments_fit(get_args(source), get_args(target))
+
+
+def _alternatives(hint: object) -> tuple[object, ...] | None:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else None
+
+
+def _classes_fit(source: object, target: object) -> bool:
+    given, wanted = get_origin(source) or source, get_origin(target) or target
+    given, wanted = (type(None) if each is None else each for each in (given, wanted))
+    if not isinstance(given, type) or not isinstance(wanted, type):
+        return True
+    if wanted is float and given is int:
+        return True
+    try:
+        return issubclass(given, wanted)
+    except TypeError:  # a protocol that is not checked at run time
+        return True
+
+
+def _arguments_fit(source: tuple[object, ...], target: tuple[object, ...]) -> bool:
+    if not source or not target:
+        return True
+    if len(target) == 2 and target[1] is Ellipsis:
+        return all(assignable(each, target[0]) for each in source if each is not Ellipsis)
+    if len(source) != len(target):
+        return len(target) == 1 and all(
+            assignable(each, target[0]) for each in source if each is not Ellipsis
+        )
+    return all(assignable(given, wanted) for given, wanted in zip(source, target, strict=True))

@@ -1,0 +1,135 @@
+"""What a stage can say of its attempt: metrics, parameters, artifacts, models."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+log = logging.getLogger("orchestrator.stage")
+
+
+class Tracker(Protocol):
+    """Where the things that a stage logs go."""
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
+    def log_params(self, values: Mapping[str, object]) -> None: ...
+    def set_tag(self, name: str, value: str) -> None: ...
+    def log_artifact(self, path: Path, folder: str = "") -> None: ...
+    def log_text(self, text: str, file_name: str) -> None: ...
+    def log_model(self, model: object, *, example: object, name: str = "model") -> str: ...
+
+
+class LogTracker:
+    """Writes to the logger only: what a stage logs when it runs outside a worker."""
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        log.info("metrics %s%s", dict(values), "" if step is None else f" at step {step}")
+
+    def log_params(self, values: Mapping[str, object]) -> None:
+        log.info("parameters %s", dict(values))
+
+    def set_tag(self, name: str, value: str) -> None:
+        log.info("tag %s=%s", name, value)
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        log.info("artifact %s", Path(folder) / path.name)
+
+    def log_text(self, text: str, file_name: str) -> None:
+        log.info("text %s:\n%s", file_name, text)
+
+    def log_model(self, model: object, *, example: object, name: str = "model") -> str:
+        del example
+        log.info("model %s: %s", name, model)
+        return ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try of a node in a run, as its stage sees it."""
+
+    run: str = "local"
+    node: str = "local"
+    number: int = 1  #: 1 for the first try
+    tracker: Tracker = field(default_factory=LogTracker)
+
+
+_current: ContextVar[Attempt | None] = ContextVar("orchestrator_attempt", default=None)
+
+
+@contextmanager
+def attempting(attempt: Attempt) -> Iterator[None]:
+    """Make `attempt` what `context` speaks of."""
+    token = _current.set(attempt)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class Context:
+    """The attempt that the calling stage is in; usable anywhere below the stage's function.
+
+    On a worker all of it lands in the attempt's MLflow run; elsewhere it is written to the logger.
+    """
+
+    @property
+    def _attempt(self) -> Attempt:
+        return _current.get() or Attempt()
+
+    @property
+    def run(self) -> str:
+        """The run's id; `local` outside a run."""
+        return self._attempt.run
+
+    @property
+    def node(self) -> str:
+        """The node's name, such as `fit[3]`."""
+        return self._attempt.node
+
+    @property
+    def attempt(self) -> int:
+        """Which try of the node this is, from 1."""
+        return self._attempt.number
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Record one number."""
+        self._attempt.tracker.log_metrics({name: value}, step)
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Record several numbers."""
+        self._attempt.tracker.log_metrics(values, step)
+
+    def log_param(self, name: str, value: object) -> None:
+        """Record one setting."""
+        self._attempt.tracker.log_params({name: value})
+
+    def log_params(self, values: Mapping[str, object]) -> None:
+        """Record several settings."""
+        self._attempt.tracker.log_params(values)
+
+    def set_tag(self, name: str, value: str) -> None:
+        """Label the attempt's run."""
+        self._attempt.tracker.set_tag(name, value)
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Keep a file, under `folder` of the run's artifacts."""
+        self._attempt.tracker.log_artifact(path, folder)
+
+    def log_text(self, text: str, file_name: str) -> None:
+        """Keep a text as a file of the run's artifacts."""
+        self._attempt.tracker.log_text(text, file_name)
+
+    def log_model(self, model: object, *, example: object, name: str = "model") -> str:
+        """Keep a fitted estimator with its signature; `example` is a few rows of its input.
+
+        Returns the model's MLflow URI, or an empty string where nothing tracks the run.
+        """
+        return self._attempt.tracker.log_model(model, example=example, name=name)
+
+
+context = Context()

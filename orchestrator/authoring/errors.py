@@ -1,0 +1,50 @@
+"""What can be wrong with a pipeline or its parameters, said in one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class OrchestratorError(Exception):
+    """An error whose message is meant for a person: what is wrong, where, and what to do next.
+
+    The command line prints it as `ClassName: message`, then the hint, and exits with `exit_status`.
+    """
+
+    exit_status = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class InvalidPolicy(OrchestratorError):
+    """A stage's policy that cannot be meant."""
+
+
+class InvalidParameters(OrchestratorError):
+    """Parameters that the pipeline does not take, or values of the wrong type."""
+
+
+class InvalidPipeline(OrchestratorError):
+    """All mistakes that were found in one pipeline."""
+
+    def __init__(self, pipeline: str, mistakes: Sequence[str]) -> None:
+        self.mistakes = tuple(dict.fromkeys(mistakes))
+        count = len(self.mistakes)
+        if count == 1:
+            message = f"pipeline '{pipeline}': {self.mistakes[0]}"
+        else:
+            listed = "".join(f"\n  {number}. {text}" for number, text in enumerate(self.mistakes, 1))
+            message = f"pipeline '{pipeline}' has {count} mistakes:{listed}"
+        super().__init__(message)
+
+
+class EmptyMap(OrchestratorError):
+    """A map over no items at all."""
+
+
+class Unfit(OrchestratorError, ValueError):
+    """Input that no retry can mend: a stage raises it to stop its run with a plain message."""
+
+    exit_status = 1

@@ -1,0 +1,222 @@
+"""A pipeline as data: nodes, what they take from one another, and how each is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import NewType, TypeAlias, cast
+
+from orchestrator.authoring.policies import Policy
+
+NodeName = NewType("NodeName", str)
+StageName = NewType("StageName", str)
+
+JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value known when the pipeline is submitted, as JSON."""
+
+    value: JSON
+
+
+@dataclass(frozen=True)
+class Output:
+    """Another node's output, or the part of it that `path` (fields, indexes) leads to."""
+
+    node: NodeName
+    path: tuple[str | int, ...] = ()
+
+    def __str__(self) -> str:
+        return ".".join([self.node, *map(str, self.path)])
+
+
+@dataclass(frozen=True)
+class Gather:
+    """A list put together from several inputs: a fan-in."""
+
+    items: tuple[Input, ...]
+
+
+Input: TypeAlias = Constant | Output | Gather
+
+
+def outputs_in(value: Input) -> Iterator[Output]:
+    """Each output that an input is made of."""
+    match value:
+        case Output():
+            yield value
+        case Gather(items):
+            for item in items:
+                yield from outputs_in(item)
+        case Constant():
+            return
+
+
+def known_length(value: Input) -> int | None:
+    """How many elements an input has, where that is known before the run."""
+    match value:
+        case Gather(items):
+            return len(items)
+        case Constant(list() as items):
+            return len(items)
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One use of a stage in one graph."""
+
+    name: NodeName
+    stage: StageName
+    policy: Policy
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    varying: Mapping[str, Input] = field(default_factory=dict)  #: inputs that a map takes one item each from
+    after: tuple[NodeName, ...] = ()  #: order without data
+    conditions: tuple[Output, ...] = ()  #: it runs only if all of them are true
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the node stands for one item per element of its varying inputs."""
+        return bool(self.varying)
+
+    @cached_property
+    def needs(self) -> frozenset[NodeName]:
+        """The nodes that must have succeeded before this one may start."""
+        given = [*self.inputs.values(), *self.varying.values(), *self.conditions]
+        return frozenset(output.node for value in given for output in outputs_in(value)) | set(self.after)
+
+    @cached_property
+    def known_length(self) -> int | None:
+        """How many items a map has, where that is known before the run."""
+        lengths = map(known_length, self.varying.values())
+        return next((length for length in lengths if length is not None), None)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A pipeline's nodes, in the order written. Acyclic, and each need is one of its nodes."""
+
+    pipeline: str
+    nodes: tuple[Node, ...]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __getitem__(self, name: str) -> Node:
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def order(self) -> tuple[NodeName, ...]:
+        """The nodes so that each comes after all it needs."""
+        return tuple(TopologicalSorter({node.name: sorted(node.needs) for node in self}).static_order())
+
+    @cached_property
+    def successors(self) -> Mapping[NodeName, tuple[NodeName, ...]]:
+        """For each node, the nodes that need it, in the order written."""
+        found: dict[NodeName, list[NodeName]] = {node.name: [] for node in self}
+        for node in self:
+            for need in sorted(node.needs):
+                found[need].append(node.name)
+        return {name: tuple(names) for name, names in found.items()}
+
+    def descendants(self, name: NodeName) -> tuple[NodeName, ...]:
+        """All nodes that need `name`, directly or not."""
+        seen: dict[NodeName, None] = {}
+        stack = list(self.successors[name])
+        while stack:
+            current = stack.pop()
+            if current not in seen:
+                seen[current] = None
+                stack.extend(self.successors[current])
+        return tuple(seen)
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """The queues that a run of this graph needs workers on."""
+        return frozenset(node.policy.queue for node in self)
+
+    def to_json(self) -> dict[str, JSON]:
+        """The graph as plain JSON; `from_json` is its inverse."""
+        return {"pipeline": self.pipeline, "nodes": [_node_to_json(node) for node in self]}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, JSON]) -> Graph:
+        """A graph from what `to_json` gave."""
+        nodes = cast("list[dict[str, JSON]]", plain["nodes"])
+        return cls(str(plain["pipeline"]), tuple(_node_from_json(node) for node in nodes))
+
+
+def find_cycle(nodes: Iterable[Node]) -> tuple[NodeName, ...] | None:
+    """The names along one cycle, first and last the same, or None."""
+    try:
+        TopologicalSorter({node.name: sorted(node.needs) for node in nodes}).prepare()
+    except CycleError as error:
+        return tuple(reversed(error.args[1]))
+    return None
+
+
+def _input_to_json(value: Input) -> JSON:
+    match value:
+        case Constant(constant):
+            return {"constant": constant}
+        case Output(node, path):
+            return {"output": [node, *path]}
+        case Gather(items):
+            return {"gather": [_input_to_json(item) for item in items]}
+
+
+def _input_from_json(plain: JSON) -> Input:
+    tagged = cast("dict[str, JSON]", plain)
+    ((kind, value),) = tagged.items()
+    match kind:
+        case "constant":
+            return Constant(value)
+        case "output":
+            node, *path = cast("list[str | int]", value)
+            return Output(NodeName(str(node)), tuple(path))
+        case "gather":
+            return Gather(tuple(_input_from_json(item) for item in cast("list[JSON]", value)))
+    raise ValueError(f"unknown kind of input: {kind}")
+
+
+def _node_to_json(node: Node) -> dict[str, JSON]:
+    plain: dict[str, JSON] = {"name": node.name, "stage": node.stage}
+    plain["policy"] = cast("JSON", node.policy.to_json())
+    if node.inputs:
+        plain["inputs"] = {name: _input_to_json(value) for name, value in node.inputs.items()}
+    if node.varying:
+        plain["varying"] = {name: _input_to_json(value) for name, value in node.varying.items()}
+    if node.after:
+        plain["after"] = list(node.after)
+    if node.conditions:
+        plain["conditions"] = [_input_to_json(condition) for condition in node.conditions]
+    return plain
+
+
+def _node_from_json(plain: Mapping[str, JSON]) -> Node:
+    inputs = cast("dict[str, JSON]", plain.get("inputs", {}))
+    varying = cast("dict[str, JSON]", plain.get("varying", {}))
+    conditions = cast("list[JSON]", plain.get("conditions", []))
+    return Node(
+        name=NodeName(str(plain["name"])),
+        stage=StageName(str(plain["stage"])),
+        policy=Policy.from_json(cast("dict[str, object]", plain["policy"])),
+        inputs={name: _input_from_json(value) for name, value in inputs.items()},
+        varying={name: _input_from_json(value) for name, value in varying.items()},
+        after=tuple(NodeName(str(name)) for name in cast("list[JSON]", plain.get("after", []))),
+        conditions=tuple(cast("Output", _input_from_json(condition)) for condition in conditions),
+    )

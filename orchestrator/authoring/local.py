@@ -1,0 +1,68 @@
+"""Runs a graph in this process, node after node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from orchestrator.authoring.annotations import hints_of
+from orchestrator.authoring.context import Attempt, attempting
+from orchestrator.authoring.errors import EmptyMap
+from orchestrator.authoring.graph import Constant, Gather, Graph, Input, Node, Output
+from orchestrator.authoring.parameters import parse_value
+from orchestrator.authoring.registry import stages
+
+
+def run_graph(graph: Graph) -> dict[str, object]:
+    """Run every node once and return the outputs by node name; skipped nodes are left out."""
+    values: dict[str, object] = {}
+    for name in graph.order:
+        node = graph[name]
+        reached = all(need in values for need in node.needs)
+        if reached and all(_value(condition, values) for condition in node.conditions):
+            values[name] = _run_items(node, values) if node.mapped else _run(node, name, values, {})
+    return values
+
+
+def _run_items(node: Node, values: Mapping[str, object]) -> list[object]:
+    columns = {key: list(cast("list[object]", _value(value, values))) for key, value in node.varying.items()}
+    lengths = {len(column) for column in columns.values()}
+    if lengths == {0}:
+        raise EmptyMap(f"{node.name}: a map needs at least one item, and it was given an empty list")
+    rows = zip(*columns.values(), strict=True)
+    return [
+        _run(node, f"{node.name}[{index}]", values, dict(zip(columns, row, strict=True)))
+        for index, row in enumerate(rows)
+    ]
+
+
+def _run(node: Node, name: str, values: Mapping[str, object], item: Mapping[str, object]) -> object:
+    function = stages[node.stage].function
+    hints = hints_of(function)
+    arguments = {key: _argument(value, values, hints.get(key, object)) for key, value in node.inputs.items()}
+    varied = {
+        key: parse_value(value, hints.get(key, object)) if isinstance(node.varying[key], Constant) else value
+        for key, value in item.items()
+    }
+    with attempting(Attempt(node=name)):
+        return function(**arguments, **varied)
+
+
+def _argument(value: Input, values: Mapping[str, object], hint: object) -> object:
+    if isinstance(value, Constant):
+        return parse_value(value.value, hint)
+    return _value(value, values)
+
+
+def _value(value: Input, values: Mapping[str, object]) -> object:
+    match value:
+        case Constant(constant):
+            return constant
+        case Gather(items):
+            return [_value(item, values) for item in items]
+        case Output(node, path):
+            found = values[node]
+            for key in path:
+                named = isinstance(key, str) and not isinstance(found, dict)
+                found = getattr(found, str(key)) if named else found[key]  # type: ignore[index]
+            return found

@@ -1,0 +1,171 @@
+"""A stage: one typed function of a pipeline, with the policy it is run by."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from orchestrator.authoring.disguise import dress
+from orchestrator.authoring.errors import EmptyMap, InvalidPolicy
+from orchestrator.authoring.graph import StageName
+from orchestrator.authoring.policies import Policy, Retry
+from orchestrator.authoring.reference import Step
+from orchestrator.authoring.registry import stages
+from orchestrator.authoring.trace import Trace, Use, active_trace, bind
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Stage(Generic[P, R]):
+    """A stage of pipelines.
+
+    Called in a pipeline's function it records a node and returns a reference to its output; called
+    anywhere else it is the plain function.
+    """
+
+    function: Callable[P, R]
+    name: StageName  #: `<module>.<function>`, also the name of its Celery task
+    policy: Policy = field(default_factory=Policy)
+    waits: tuple[object, ...] = ()
+    conditions: tuple[object, ...] = ()
+
+    def __post_init__(self) -> None:
+        dress(self, self.function)
+
+    @overload
+    def __call__(self: Stage[P, None], *args: P.args, **kwargs: P.kwargs) -> Step: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> object:
+        """Record a node inside a pipeline; elsewhere call the function."""
+        trace = active_trace()
+        if trace is None:
+            return self.function(*args, **kwargs)
+        return self._record(trace, args, kwargs)
+
+    def options(
+        self,
+        *,
+        queue: str | None = None,
+        retry: Retry | None = None,
+        time_limit: float | None = None,
+        cache: bool | None = None,
+        priority: int | None = None,
+    ) -> Stage[P, R]:
+        """The same stage with parts of its policy replaced, for one use."""
+        policy = self.policy.refined(
+            queue=queue, retry=retry, time_limit=time_limit, cache=cache, priority=priority
+        )
+        return replace(self, policy=policy)
+
+    def after(self, *others: object) -> Stage[P, R]:
+        """The same stage, to be called only once `others` have succeeded."""
+        return replace(self, waits=(*self.waits, *others))
+
+    def only_if(self, condition: object) -> Stage[P, R]:
+        """The same stage, to be called only if `condition` comes out true."""
+        return replace(self, conditions=(*self.conditions, condition))
+
+    def partial(self, **fixed: object) -> Partial[R]:
+        """Fix some arguments, the same for every item of a `map` that follows."""
+        return Partial(self, fixed)
+
+    def map(self, **varying: object) -> list[R]:
+        """Run the stage once for each element of the given lists, which are gone through side by side."""
+        return self.partial().map(**varying)
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The function's signature."""
+        return inspect.signature(self.function)
+
+    def _record(
+        self,
+        trace: Trace,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        varying: Mapping[str, object] | None = None,
+    ) -> object:
+        varying = varying or {}
+        try:
+            arguments = bind(self.signature, args, {**kwargs, **varying})
+        except TypeError as error:
+            trace.mistake(f"{self.function.__name__}(…): {error}")
+            arguments = {}
+        use = Use(
+            stage=self.name,
+            function=self.function,
+            policy=self.policy,
+            arguments={name: value for name, value in arguments.items() if name not in varying},
+            varying={name: value for name, value in arguments.items() if name in varying},
+            after=self.waits,
+            conditions=self.conditions,
+        )
+        return trace.record(use)
+
+
+@dataclass(frozen=True)
+class Partial(Generic[R]):
+    """A stage with some arguments fixed, ready to be mapped over the others."""
+
+    stage: Stage[..., R]
+    fixed: Mapping[str, object]
+
+    def map(self, **varying: object) -> list[R]:
+        """Run the stage once for each element of the given lists, which are gone through side by side.
+
+        A list may also be a reference to one, whose length is then known only during the run.
+        """
+        trace = active_trace()
+        if not varying:
+            raise TypeError(
+                f"{self.stage.function.__name__}.map() needs a list to go through: .map(name=[…])"
+            )
+        if trace is None:
+            return self._map_here(varying)
+        return cast("list[R]", self.stage._record(trace, (), self.fixed, varying))
+
+    def _map_here(self, varying: Mapping[str, object]) -> list[R]:
+        columns = [list(cast("list[object]", values)) for values in varying.values()]
+        if not columns[0]:
+            raise EmptyMap(f"{self.stage.function.__name__}.map(…): a map needs at least one item")
+        rows = zip(*columns, strict=True)
+        call = self.stage.function
+        return [call(**self.fixed, **dict(zip(varying, row, strict=True))) for row in rows]
+
+
+@overload
+def stage(function: Callable[P, R], /) -> Stage[P, R]: ...
+@overload
+def stage(
+    *,
+    queue: str = "data",
+    retry: Retry | None = None,
+    time_limit: float | None = None,
+    cache: bool = False,
+    priority: int | None = None,
+) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
+def stage(function: Callable[P, R] | None = None, /, **policy: Any) -> object:
+    """Make a function a stage of pipelines.
+
+    Its parameters and its result are annotated: tables, arrays, estimators, records and plain values travel
+    between workers by their annotation. `queue` says which workers run it, `retry` after which errors it
+    is tried again, `time_limit` how many seconds one attempt may take, `cache` that an earlier run's
+    result may be taken, `priority` (0 first, 9 last) its place in the queue.
+    """
+
+    def decorate(function: Callable[P, R]) -> Stage[P, R]:
+        parameters = inspect.signature(function).parameters.values()
+        if any(each.kind in (each.POSITIONAL_ONLY, each.VAR_POSITIONAL) for each in parameters):
+            raise InvalidPolicy(f"stage {function.__name__}: its parameters must be passable by name")
+        name = StageName(f"{function.__module__}.{function.__name__}")
+        made = Stage(function, name, Policy().refined(**policy))
+        stages[name] = made
+        return made
+
+    return decorate if function is None else decorate(function)

@@ -1,0 +1,213 @@
+"""Writes a pipeline down: runs its function once, with references in the place of values."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from orchestrator.authoring.annotations import assignable, element_of, hints_of, shown
+from orchestrator.authoring.errors import InvalidPipeline
+from orchestrator.authoring.graph import (
+    JSON,
+    Constant,
+    Gather,
+    Graph,
+    Input,
+    Node,
+    NodeName,
+    StageName,
+    find_cycle,
+)
+from orchestrator.authoring.parameters import parse_value, reason
+from orchestrator.authoring.policies import Policy
+from orchestrator.authoring.reference import Reference, hint_of, output_of
+
+_active: ContextVar[Trace | None] = ContextVar("orchestrator_trace", default=None)
+
+
+def active_trace() -> Trace | None:
+    """The pipeline that is being written down just now, if any."""
+    return _active.get()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """One call of a stage: what is to be recorded of it."""
+
+    stage: StageName
+    function: Any  # any callable: its signature is inspected, not called
+    policy: Policy
+    arguments: Mapping[str, object]
+    varying: Mapping[str, object] = field(default_factory=dict)
+    after: Sequence[object] = ()
+    conditions: Sequence[object] = ()
+
+
+class Trace:
+    """The nodes recorded so far, and the mistakes found on the way."""
+
+    def __init__(self, pipeline: str) -> None:
+        self.pipeline = pipeline
+        self._nodes: dict[NodeName, Node] = {}
+        self._mistakes: list[str] = []
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Calls of stages inside the block become nodes of this trace."""
+        token = _active.set(self)
+        try:
+            yield
+        finally:
+            _active.reset(token)
+
+    def graph(self) -> Graph:
+        """What was recorded; raises InvalidPipeline with every mistake."""
+        if cycle := find_cycle(self._nodes.values()):
+            self.mistake(f"a cycle: {' → '.join(cycle)}; remove one of these .after(…)")
+        if not self._nodes and not self._mistakes:
+            self.mistake("it calls no stage")
+        if self._mistakes:
+            raise InvalidPipeline(self.pipeline, self._mistakes)
+        return Graph(self.pipeline, tuple(self._nodes.values()))
+
+    def mistake(self, text: str) -> None:
+        """Note what is wrong, and go on: all mistakes are told at once."""
+        self._mistakes.append(text)
+
+    def record(self, use: Use) -> Reference:
+        """Add a node for one call of a stage."""
+        name = self._fresh_name(use.stage)
+        hints = self._hints(use)
+        result = hints.get("return", Any)
+        node = Node(
+            name=name,
+            stage=use.stage,
+            policy=use.policy,
+            inputs={
+                key: self._input(name, key, value, hints.get(key, Any))
+                for key, value in use.arguments.items()
+            },
+            varying={
+                key: self._varying(name, key, value, hints.get(key, Any))
+                for key, value in use.varying.items()
+            },
+        )
+        self._check_lengths(node)
+        self._nodes[name] = node
+        self.order(name, use.after)
+        for condition in use.conditions:
+            self.condition(name, condition)
+        return Reference(self, name, list[result] if use.varying else result)  # type: ignore[valid-type]
+
+    def order(self, name: NodeName, others: Sequence[object]) -> None:
+        """Put a node behind others."""
+        references = [other for other in others if isinstance(other, Reference)]
+        if len(references) < len(others):
+            self.mistake(f"{name}.after(…) takes what other stages returned in this pipeline")
+        node = self._nodes[name]
+        names = dict.fromkeys([*node.after, *(output_of(reference).node for reference in references)])
+        self._nodes[name] = replace(node, after=tuple(names))
+
+    def condition(self, name: NodeName, condition: object) -> None:
+        """Make a node depend on a truth."""
+        if not isinstance(condition, Reference):
+            self.mistake(f"{name}.only_if(…) takes what another stage returned in this pipeline")
+            return
+        node = self._nodes[name]
+        self._nodes[name] = replace(node, conditions=(*node.conditions, output_of(condition)))
+
+    def _fresh_name(self, stage: StageName) -> NodeName:
+        base = stage.rpartition(".")[2]
+        name, use = base, 1
+        while name in self._nodes:
+            use += 1
+            name = f"{base}-{use}"
+        return NodeName(name)
+
+    def _hints(self, use: Use) -> Mapping[str, object]:
+        try:
+            return hints_of(use.function)
+        except (NameError, TypeError) as error:
+            self.mistake(f"{use.stage}: its annotations cannot be read: {error}")
+            return {}
+
+    def _input(self, node: NodeName, parameter: str, value: object, hint: object) -> Input:
+        if isinstance(value, Reference):
+            if not assignable(hint_of(value), hint):
+                self.mistake(
+                    f"{node}({parameter}={value}): {output_of(value).node} gives {shown(hint_of(value))}, "
+                    f"but {node} takes {shown(hint)}"
+                )
+            return output_of(value)
+        if isinstance(value, list | tuple) and any(isinstance(item, Reference) for item in value):
+            element = element_of(hint)
+            return Gather(
+                tuple(
+                    self._input(node, f"{parameter}[{index}]", item, element)
+                    for index, item in enumerate(value)
+                )
+            )
+        return Constant(self._constant(node, parameter, value, hint))
+
+    def _varying(self, node: NodeName, parameter: str, value: object, hint: object) -> Input:
+        if isinstance(value, Reference):
+            if not assignable(element_of(hint_of(value)), hint):
+                given = f"{output_of(value).node} gives {shown(hint_of(value))}"
+                self.mistake(f"{node}.map({parameter}={value}): {given}, but each item is a {shown(hint)}")
+            return output_of(value)
+        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+            self.mistake(f"{node}.map({parameter}=…) takes a list, not {type(value).__name__}")
+            return Constant([None])
+        items = list(value)
+        if not items:
+            self.mistake(f"{node}.map({parameter}=[]): a map needs at least one item")
+        return self._input(node, parameter, items, list[hint])  # type: ignore[valid-type]
+
+    def _check_lengths(self, node: Node) -> None:
+        lengths = {
+            parameter: Node(name=node.name, stage=node.stage, policy=node.policy, varying={parameter: value})
+            for parameter, value in node.varying.items()
+        }
+        known = {parameter: each.known_length for parameter, each in lengths.items()}
+        if len({length for length in known.values() if length is not None}) > 1:
+            listed = ", ".join(f"{parameter}: {length}" for parameter, length in known.items())
+            self.mistake(
+                f"{node.name}.map(…) goes through its lists side by side; their lengths differ ({listed})"
+            )
+
+    def _constant(self, node: NodeName, parameter: str, value: object, hint: object) -> JSON:
+        if type(value) is hint and isinstance(value, bool | int | float | str):
+            return value
+        from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+        try:
+            plain: JSON = to_jsonable_python(value)
+        except (PydanticSerializationError, ValueError, TypeError):
+            self.mistake(
+                f"{node}({parameter}=…): a {type(value).__name__} cannot be written into a run; "
+                "load or make it in a stage, and pass what that stage returns"
+            )
+            return None
+        try:
+            parse_value(plain, hint)
+        except ValueError as error:
+            self.mistake(f"{node}({parameter}={value!r}): {reason(error)}; it takes {shown(hint)}")
+        return plain
+
+
+def bind(
+    signature: inspect.Signature, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> dict[str, object]:
+    """Arguments by parameter name, defaults left out. Raises TypeError as a call would."""
+    bound = signature.bind(*args, **kwargs)
+    arguments: dict[str, object] = {}
+    for name, value in bound.arguments.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            arguments.update(value)
+        else:
+            arguments[name] = value
+    return arguments
