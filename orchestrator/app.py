@@ -44,4 +44,4 @@ def configuration() -> dict[str, object]:
 
 
 app = Celery("orchestrator", set_as_current=True)
-app.config_from_object(configuration, force=False)
+app.add_defaults(configuration)  # a promise: settings are read when they are needed
