@@ -1,0 +1,70 @@
+# Everything this project does, one command each. `make help` lists them.
+# Works with the make of any Linux or macOS (GNU make 3.81 on).
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCKS := requirements.lock requirements-dev.lock requirements-embedded.lock
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+UV_VERSION := 0.13.9
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := setup
+.PHONY: help setup demo test lint format types bench lock clean
+
+# An environment that was made elsewhere, or whose Python has gone, is not ready whatever its age.
+ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  PYTHON=…   the Python to make .venv with (default: the newest of 3.14 to 3.11)'
+	@echo '  ARGS=…     more arguments for demo, test and bench, for example ARGS="-k gate"'
+	@echo '  UPGRADE=1  with lock: take the newest versions allowed, instead of keeping those locked'
+
+setup: $(READY) ## make .venv with the locked dependencies and this project (what `make` alone does)
+
+$(READY): $(LOCKS) pyproject.toml scripts/create-venv
+	@sh scripts/create-venv $(VENV) $(PYTHON)
+	@echo 'setup: installing the locked dependencies; the first time takes a minute or two'
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(PIP) check --quiet
+	@rm -f $(VENV)/.unfinished
+	@echo '$(CURDIR)' > $(READY)
+	@echo 'setup: ready; try `make demo`, or $(BIN)/orchestrator --help'
+
+demo: setup ## run the digits pipeline: from data to a promoted model
+	@$(BIN)/orchestrator run digits $(ARGS)
+
+test: setup ## run the tests
+	@$(BIN)/python -m pytest --ignore=tests/compose --ignore=tests/faults-full $(ARGS)
+
+lint: setup ## check style, formatting, types and import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+types: setup ## check types, strictly
+	@$(BIN)/mypy
+
+format: setup ## format the code, and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup ## take the numbers of benchmarks/
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: setup ## make the lock files again from pyproject.toml
+	@$(PIP) install --quiet uv==$(UV_VERSION)
+	@$(COMPILE) pyproject.toml --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["embedded"], sep="\n")' \
+		| $(COMPILE) --no-annotate --constraints requirements.lock --output-file requirements-embedded.lock -
+
+clean: ## remove .venv and caches; .orchestrator/, with your runs and models, stays
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
