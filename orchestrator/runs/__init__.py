@@ -1,0 +1,3 @@
+"""The run store: what is live of every run, in Redis."""
+
+from __future__ import annotations

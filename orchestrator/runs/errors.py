@@ -1,0 +1,17 @@
+"""What goes wrong when runs are kept in Redis."""
+
+from __future__ import annotations
+
+from orchestrator.errors import OrchestratorError
+
+
+class UnknownRun(OrchestratorError):
+    """There is no run of that id."""
+
+
+class RedisUnreachable(OrchestratorError):
+    """Redis does not answer."""
+
+
+class LeaseLost(OrchestratorError):
+    """Another worker took the node over: what this attempt made is not committed."""

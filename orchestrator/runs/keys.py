@@ -1,0 +1,77 @@
+"""The names of the keys in Redis; only this package touches them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+RunId = NewType("RunId", str)
+
+#: Sorted set: run id by the second it was submitted.
+ALL_RUNS = "orc:runs"
+#: Set: runs that have not ended.
+OPEN_RUNS = "orc:open"
+#: Hash with a lifetime: what a worker says of itself, at each heartbeat.
+WORKER = "orc:worker:{name}"
+
+
+@dataclass(frozen=True)
+class RunKeys:
+    """The keys of one run. They share a hash tag, so that they live on one server."""
+
+    run: RunId
+
+    def _key(self, part: str) -> str:
+        return f"orc:{{{self.run}}}:{part}"
+
+    @property
+    def meta(self) -> str:
+        """Hash: the run's own state, times, parameters and counters."""
+        return self._key("meta")
+
+    @property
+    def nodes(self) -> str:
+        """Hash: node name to its record, as JSON."""
+        return self._key("nodes")
+
+    @property
+    def leases(self) -> str:
+        """Sorted set: running nodes by the millisecond their lease ends."""
+        return self._key("leases")
+
+    @property
+    def events(self) -> str:
+        """Stream: every transition."""
+        return self._key("events")
+
+    @property
+    def parked(self) -> str:
+        """Hash: messages that came before all their node's inputs, by node."""
+        return self._key("parked")
+
+    @property
+    def tracebacks(self) -> str:
+        """Hash: an attempt's traceback, by `node#number`."""
+        return self._key("tracebacks")
+
+    @property
+    def memory(self) -> str:
+        """Hash: ids of things made outside (MLflow runs), by what they were made for."""
+        return self._key("memory")
+
+    def log(self, node: str) -> str:
+        """Stream: what the running attempt of a node printed and logged."""
+        return self._key(f"log:{node}")
+
+    def all(self) -> list[str]:
+        """The keys that every transition is given, in the order that prelude.lua names them."""
+        return [
+            self.meta,
+            self.nodes,
+            self.leases,
+            self.events,
+            self.parked,
+            self.tracebacks,
+            self.memory,
+            OPEN_RUNS,
+        ]

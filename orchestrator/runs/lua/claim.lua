@@ -1,0 +1,43 @@
+-- A worker asks for a node. Atomic, because two workers may hold a message for it.
+-- ARGV: node, token, holder (worker instance), worker (its name), lease in ms,
+--       number of waits, the waits, then nodes that this one may wake
+-- Reply: {verdict, number of the attempt, …}
+--   claimed: it is this worker's; done: committed before, followed by ready messages (name, message, …)
+--   expanded: a map that became items before; the number is how many
+--   early: an awaited node is missing; held: another live worker has it; over: it is not to run; gone: no such run
+local node, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local run_state = redis.call('HGET', META, 'state')
+if not run_state then return {'gone', 0} end
+local record = load_node(node)
+local waits = tonumber(ARGV[6])
+if record.state == 'succeeded' then
+  local reply = {'done', 0}
+  for _, each in ipairs(ready_messages(ARGV, 7 + waits)) do table.insert(reply, each) end
+  return reply
+end
+if OVER[record.state] or OVER[run_state] then return {'over', 0} end
+if record.items then return {'expanded', record.items} end
+for index = 7, 6 + waits do
+  if load_node(ARGV[index]).state ~= 'succeeded' then return {'early', 0} end
+end
+if record.state == 'running' then
+  local lease = redis.call('ZSCORE', LEASES, node)
+  if lease and tonumber(lease) > NOW_MS then return {'held', 0} end
+  close_attempt(record, 'its worker was lost')
+end
+record.attempts = record.attempts or {}
+local number = #record.attempts + 1
+record.attempts[number] = {number = number, worker = worker, started = NOW}
+record.state = 'running'
+record.token = token
+record.holder = holder
+record.started = record.started or NOW
+save_node(node, record)
+redis.call('ZADD', LEASES, NOW_MS + tonumber(ARGV[5]), node)
+redis.call('HDEL', PARKED, node)
+if run_state == 'pending' then
+  redis.call('HSET', META, 'state', 'running', 'started', NOW)
+  emit('', 'running')
+end
+emit(node, 'running', number)
+return {'claimed', number}

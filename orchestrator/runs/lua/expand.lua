@@ -1,0 +1,17 @@
+-- A map turns into its items. Its own attempt ends here; it succeeds with its last item.
+-- ARGV: node, token, number of items
+-- Reply: {expanded | lost, ''}
+local node, token = ARGV[1], ARGV[2]
+local record = load_node(node)
+if record.state ~= 'running' or record.token ~= token then return {'lost', ''} end
+local items = tonumber(ARGV[3])
+record.attempts = nil
+record.token = nil
+record.holder = nil
+record.items = items
+record.left = items
+save_node(node, record)
+redis.call('ZREM', LEASES, node)
+redis.call('HINCRBY', META, 'open', items - 1)
+emit(node, 'expanded', items)
+return {'expanded', ''}

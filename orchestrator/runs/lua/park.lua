@@ -1,0 +1,13 @@
+-- A message came before all that its node waits for: keep it, unless the last of them came in meanwhile.
+-- ARGV: node, message (JSON), waits
+-- Reply: {parked | ready, ''}
+local waits = {}
+for index = 3, #ARGV do table.insert(waits, ARGV[index]) end
+local complete = true
+for _, need in ipairs(waits) do
+  if load_node(need).state ~= 'succeeded' then complete = false break end
+end
+if complete or OVER[load_node(ARGV[1]).state] then return {'ready', ''} end
+redis.call('HSET', PARKED, ARGV[1], cjson.encode({waits = waits, message = ARGV[2]}))
+emit(ARGV[1], 'waiting')
+return {'parked', ''}

@@ -1,0 +1,92 @@
+-- Prepended to every transition: the keys, the clock, and how a node's record is read and written.
+--
+-- Times are microseconds since 1970 by Redis's own clock, the one clock that all machines share; they are
+-- kept as strings because cjson rounds numbers to 14 digits.
+local META, NODES, LEASES, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local PARKED, TRACEBACKS, MEMORY, OPEN_RUNS = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+
+local clock = redis.call('TIME')
+local NOW = string.format('%d%06d', clock[1], clock[2])
+local NOW_MS = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local OVER = {succeeded = true, failed = true, skipped = true, upstream_failed = true, cancelled = true}
+
+local function load_node(name)
+  local text = redis.call('HGET', NODES, name)
+  if text then return cjson.decode(text) end
+  return {state = 'waiting'}
+end
+
+local function save_node(name, record)
+  redis.call('HSET', NODES, name, cjson.encode(record))
+end
+
+local function emit(node, state, detail)
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', 20000, '*', 'node', node, 'state', state, 'detail', detail or '')
+end
+
+local function close_attempt(record, failure)
+  local attempt = record.attempts[#record.attempts]
+  attempt.ended = NOW
+  if failure ~= '' then attempt.error = failure end
+  record.token = nil
+  record.holder = nil
+end
+
+-- Put a node and all that needs it to rest without running; returns how many were not at rest before.
+local function rest(names, first, state)
+  local count = 0
+  for index = first, #names do
+    local record = load_node(names[index])
+    if not OVER[record.state] then
+      record.state = state
+      save_node(names[index], record)
+      redis.call('HDEL', PARKED, names[index])
+      emit(names[index], state)
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- Take nodes off the count of open ones; the last of them ends the run. Returns the run's state.
+local function settle(count)
+  local open = redis.call('HINCRBY', META, 'open', -count)
+  if open > 0 then return 'running' end
+  local state = 'succeeded'
+  if redis.call('HEXISTS', META, 'error') == 1 then state = 'failed' end
+  redis.call('HSET', META, 'state', state, 'ended', NOW)
+  redis.call('SREM', OPEN_RUNS, redis.call('HGET', META, 'id'))
+  emit('', state)
+  return state
+end
+
+-- One item of a map is done: the map itself is done with its last item.
+local function settle_item(group)
+  if group == '' then return end
+  local record = load_node(group)
+  record.left = record.left - 1
+  if record.left == 0 and record.state == 'running' then
+    record.state = 'succeeded'
+    record.ended = NOW
+    emit(group, 'succeeded')
+  end
+  save_node(group, record)
+end
+
+-- Messages of parked nodes, out of `names` from `first` on, that have all they wait for.
+local function ready_messages(names, first)
+  local ready = {}
+  for index = first, #names do
+    local text = redis.call('HGET', PARKED, names[index])
+    if text then
+      local parked = cjson.decode(text)
+      local complete = true
+      for _, need in ipairs(parked.waits) do
+        if load_node(need).state ~= 'succeeded' then complete = false break end
+      end
+      if complete then table.insert(ready, names[index]) table.insert(ready, parked.message) end
+    end
+  end
+  return ready
+end

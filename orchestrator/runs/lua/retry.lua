@@ -1,0 +1,13 @@
+-- An attempt failed and another one is due later.
+-- ARGV: node, token, error, traceback, seconds until the next attempt
+-- Reply: {retrying | lost, ''}
+local node, token = ARGV[1], ARGV[2]
+local record = load_node(node)
+if record.state ~= 'running' or record.token ~= token then return {'lost', ''} end
+redis.call('HSET', TRACEBACKS, node .. '#' .. #record.attempts, ARGV[4])
+close_attempt(record, ARGV[3])
+record.state = 'retrying'
+save_node(node, record)
+redis.call('ZREM', LEASES, node)
+emit(node, 'retrying', ARGV[5])
+return {'retrying', ''}

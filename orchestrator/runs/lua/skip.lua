@@ -1,0 +1,15 @@
+-- A node's condition came out false: it and all that needs it are skipped.
+-- ARGV: node, token, nodes that need it
+-- Reply: {skipped | lost, state of the run}
+local node, token = ARGV[1], ARGV[2]
+local record = load_node(node)
+if record.state ~= 'running' or record.token ~= token then return {'lost', ''} end
+record.attempts = nil
+record.started = nil
+record.token = nil
+record.holder = nil
+record.state = 'skipped'
+save_node(node, record)
+redis.call('ZREM', LEASES, node)
+emit(node, 'skipped')
+return {'skipped', settle(1 + rest(ARGV, 3, 'skipped'))}

@@ -1,0 +1,175 @@
+"""Reads runs as they are shown, joined with the graph that they run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from orchestrator.authoring.graph import JSON, Graph, Node
+from orchestrator.runs.errors import UnknownRun
+from orchestrator.runs.keys import ALL_RUNS, RunId, RunKeys
+from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
+from orchestrator.runs.states import NodeState, RunState
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One transition of a node, or of the run itself where `node` is empty."""
+
+    position: str  #: its place in the run's stream
+    node: str
+    state: str
+    detail: str
+
+
+class RunReader:
+    """Reads what the transitions wrote."""
+
+    def __init__(self, client: Redis) -> None:
+        self.client = client
+
+    def ids(self, limit: int = 50) -> list[RunId]:
+        """The latest runs, newest first."""
+        return [RunId(str(name)) for name in self.client.zrevrange(ALL_RUNS, 0, limit - 1)]
+
+    def knows(self, run: RunId) -> bool:
+        """Whether Redis has this run."""
+        return bool(self.client.exists(RunKeys(run).meta))
+
+    def state(self, run: RunId) -> RunState:
+        """The run's state; raises UnknownRun."""
+        state = self.client.hget(RunKeys(run).meta, "state")
+        if state is None:
+            raise UnknownRun(f"Redis knows no run '{run}'")
+        return RunState(str(state))
+
+    def concluded(self, run: RunId) -> bool:
+        """Whether all about an ended run has been written down."""
+        return self.client.hget(RunKeys(run).meta, "concluded") is not None
+
+    def summary(self, run: RunId) -> RunRecord:
+        """The run without its nodes; raises UnknownRun."""
+        return _run(run, self._meta(run), ())
+
+    def read(self, run: RunId, graph: Graph) -> RunRecord:
+        """The run with its nodes in the order written, maps as their items; raises UnknownRun."""
+        meta = self._meta(run)
+        raw = self._raw(run)
+        done = {name for name, record in raw.items() if record["state"] == NodeState.SUCCEEDED}
+        over = RunState(meta["state"]).over
+        nodes = tuple(record for node in graph for record in _records(node, raw, done, over))
+        return _run(run, meta, nodes)
+
+    def raw_states(self, run: RunId) -> Mapping[str, NodeState]:
+        """The states of the nodes that have one yet."""
+        return {name: NodeState(str(record["state"])) for name, record in self._raw(run).items()}
+
+    def traceback(self, run: RunId, node: str, attempt: int) -> str | None:
+        """An attempt's traceback, where it failed."""
+        found = self.client.hget(RunKeys(run).tracebacks, f"{node}#{attempt}")
+        return None if found is None else str(found)
+
+    def events(self, run: RunId, after: str = "0", wait: float = 0.0) -> list[Event]:
+        """The transitions behind position `after`; waits up to `wait` seconds for the first."""
+        block = int(wait * 1000) or None
+        reply = self.client.xread({RunKeys(run).events: after}, block=block, count=1000)
+        if not reply:
+            return []
+        streams = reply.values() if isinstance(reply, dict) else (entries for _, entries in reply)
+        return [
+            Event(str(position), fields["node"], fields["state"], fields["detail"])
+            for position, fields in _entries(streams)
+        ]
+
+    def _raw(self, run: RunId) -> dict[str, Mapping[str, JSON]]:
+        stored = cast("Mapping[str, str]", self.client.hgetall(RunKeys(run).nodes))
+        return {name: json.loads(text) for name, text in stored.items()}
+
+    def _meta(self, run: RunId) -> Mapping[str, str]:
+        meta = cast("Mapping[str, str]", self.client.hgetall(RunKeys(run).meta))
+        if not meta:
+            raise UnknownRun(f"Redis knows no run '{run}'")
+        return meta
+
+
+def _entries(streams: object) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for entries in cast("Iterator[list[tuple[str, Mapping[str, str]]]]", streams):
+        for entry in entries:
+            # RESP3 wraps a stream's entries in one more list
+            yield from cast(
+                "list[tuple[str, Mapping[str, str]]]", entry if isinstance(entry, list) else [entry]
+            )
+
+
+def _run(run: RunId, meta: Mapping[str, str], nodes: tuple[NodeRecord, ...]) -> RunRecord:
+    return RunRecord(
+        id=run,
+        pipeline=meta["pipeline"],
+        state=RunState(meta["state"]),
+        parameters=cast("dict[str, JSON]", json.loads(meta["parameters"])),
+        submitted=_time(meta.get("submitted")),
+        started=_time(meta.get("started")),
+        ended=_time(meta.get("ended")),
+        mlflow_run_id=meta.get("mlflow_run_id"),
+        error=meta.get("error"),
+        nodes=nodes,
+    )
+
+
+def _records(
+    node: Node, raw: Mapping[str, Mapping[str, JSON]], done: set[str], over: bool
+) -> Iterator[NodeRecord]:
+    own = raw.get(node.name, {})
+    items = own.get("items")
+    unseen = NodeState.WAITING
+    if items is None:
+        if not over and node.needs <= done:
+            unseen = NodeState.QUEUED
+        yield _record(node, node.name, own, unseen)
+        return
+    for index in range(int(cast("int", items))):
+        name = f"{node.name}[{index}]"
+        yield _record(node, name, raw.get(name, {}), NodeState.QUEUED)
+
+
+def _record(node: Node, name: str, raw: Mapping[str, JSON], unseen: NodeState) -> NodeRecord:
+    state = NodeState(str(raw["state"])) if raw else unseen
+    if state is NodeState.WAITING:
+        state = unseen
+    value = raw.get("value")
+    attempts = cast("list[Mapping[str, JSON]]", raw.get("attempts") or [])
+    return NodeRecord(
+        name=name,
+        stage=node.stage,
+        queue=node.policy.queue,
+        state=state,
+        reused=bool(raw.get("reused", False)),
+        started=_time(raw.get("started")),
+        ended=_time(raw.get("ended")),
+        value=json.loads(str(value)) if value is not None else None,
+        attempts=tuple(_attempt(attempt) for attempt in attempts),
+    )
+
+
+def _attempt(raw: Mapping[str, JSON]) -> AttemptRecord:
+    started = _time(raw["started"])
+    assert started is not None  # noqa: S101 - claim.lua always writes it
+    return AttemptRecord(
+        number=int(cast("int", raw["number"])),
+        worker=str(raw["worker"]),
+        started=started,
+        ended=_time(raw.get("ended")),
+        error=cast("str | None", raw.get("error")),
+    )
+
+
+def _time(microseconds: JSON) -> datetime | None:
+    return None if microseconds is None else EPOCH + timedelta(microseconds=int(str(microseconds)))

@@ -1,0 +1,151 @@
+"""A run as it is shown: its nodes in the order written, with their attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+from orchestrator.authoring.graph import JSON
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.states import NodeState, RunState
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRecord:
+    """One try of a node."""
+
+    number: int
+    worker: str
+    started: datetime
+    ended: datetime | None = None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        """As in `show --json`."""
+        return {
+            "number": self.number,
+            "worker": self.worker,
+            "started": stamp(self.started),
+            "ended": stamp(self.ended),
+            "error": self.error,
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, JSON]) -> AttemptRecord:
+        """The inverse of `to_json`."""
+        return cls(
+            number=int(cast("int", plain["number"])),
+            worker=str(plain["worker"]),
+            started=cast("datetime", moment(plain["started"])),
+            ended=moment(plain.get("ended")),
+            error=cast("str | None", plain.get("error")),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeRecord:
+    """A node, or one item of a map, within a run."""
+
+    name: str
+    stage: str
+    queue: str
+    state: NodeState
+    reused: bool = False
+    started: datetime | None = None
+    ended: datetime | None = None
+    value: JSON = None  #: the output, where it is a small JSON value
+    attempts: tuple[AttemptRecord, ...] = ()
+
+    @property
+    def error(self) -> str | None:
+        """What the last attempt failed with."""
+        return self.attempts[-1].error if self.attempts else None
+
+    def to_json(self) -> dict[str, JSON]:
+        """As in `show --json`."""
+        return {
+            "name": self.name,
+            "stage": self.stage,
+            "queue": self.queue,
+            "state": self.state.value,
+            "reused": self.reused,
+            "started": stamp(self.started),
+            "ended": stamp(self.ended),
+            "value": self.value,
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, JSON]) -> NodeRecord:
+        """The inverse of `to_json`."""
+        attempts = cast("list[Mapping[str, JSON]]", plain["attempts"])
+        return cls(
+            name=str(plain["name"]),
+            stage=str(plain["stage"]),
+            queue=str(plain["queue"]),
+            state=NodeState(str(plain["state"])),
+            reused=bool(plain["reused"]),
+            started=moment(plain["started"]),
+            ended=moment(plain["ended"]),
+            value=plain["value"],
+            attempts=tuple(AttemptRecord.from_json(attempt) for attempt in attempts),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One execution of a pipeline."""
+
+    id: RunId
+    pipeline: str
+    state: RunState
+    parameters: Mapping[str, JSON] = field(default_factory=dict)
+    submitted: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    mlflow_run_id: str | None = None
+    error: str | None = None
+    nodes: tuple[NodeRecord, ...] = ()
+
+    def to_json(self) -> dict[str, JSON]:
+        """As in the last line of `run --json`."""
+        return {
+            "id": self.id,
+            "pipeline": self.pipeline,
+            "state": self.state.value,
+            "parameters": dict(self.parameters),
+            "started": stamp(self.started),
+            "ended": stamp(self.ended),
+            "mlflow_run_id": self.mlflow_run_id,
+            "error": self.error,
+            "nodes": [node.to_json() for node in self.nodes],
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, JSON]) -> RunRecord:
+        """The inverse of `to_json`."""
+        nodes = cast("list[Mapping[str, JSON]]", plain["nodes"])
+        return cls(
+            id=RunId(str(plain["id"])),
+            pipeline=str(plain["pipeline"]),
+            state=RunState(str(plain["state"])),
+            parameters=cast("dict[str, JSON]", plain["parameters"]),
+            submitted=moment(plain.get("submitted")),
+            started=moment(plain["started"]),
+            ended=moment(plain["ended"]),
+            mlflow_run_id=cast("str | None", plain["mlflow_run_id"]),
+            error=cast("str | None", plain["error"]),
+            nodes=tuple(NodeRecord.from_json(node) for node in nodes),
+        )
+
+
+def stamp(time: datetime | None) -> str | None:
+    """ISO 8601 in UTC, with microseconds."""
+    return None if time is None else time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def moment(text: JSON) -> datetime | None:
+    """The inverse of `stamp`."""
+    return None if text is None else datetime.fromisoformat(str(text))

@@ -1,0 +1,36 @@
+"""Loads the Lua transitions: `lua/NAME.lua` behind the prelude that all of them share."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from orchestrator.runs.keys import RunKeys
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.commands.core import Script
+
+
+@cache
+def source(name: str) -> str:
+    """The text of one transition."""
+    folder = files("orchestrator.runs") / "lua"
+    return f"{(folder / 'prelude.lua').read_text()}\n{(folder / f'{name}.lua').read_text()}"
+
+
+class Transitions:
+    """Runs transitions on one Redis; each is sent once and called by its digest from then on."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._scripts: dict[str, Script] = {}
+
+    def __call__(self, name: str, keys: RunKeys, *arguments: str | int | float) -> list[str]:
+        """Run `lua/NAME.lua` on the keys of one run; replies come back as text."""
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = self._client.register_script(source(name))
+        reply = script(keys=keys.all(), args=arguments)
+        return [str(part) for part in reply] if isinstance(reply, list) else [str(reply)]

@@ -1,0 +1,206 @@
+"""What may happen to a node or a run, as typed calls: the only place where a run's state changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from orchestrator.authoring.graph import JSON, NodeName
+from orchestrator.runs.keys import ALL_RUNS, RunId, RunKeys
+from orchestrator.runs.scripts import Transitions
+from orchestrator.runs.states import RunState
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+class Verdict(StrEnum):
+    """The answer to a claim."""
+
+    CLAIMED = "claimed"  # the node is the caller's to run
+    DONE = "done"  # it was committed before: the canvas goes on
+    EXPANDED = "expanded"  # a map that became items before
+    EARLY = "early"  # an awaited node is missing
+    HELD = "held"  # another live worker runs it
+    OVER = "over"  # it is not to run (any more)
+    GONE = "gone"  # Redis knows no such run
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A parked message whose node has all it waits for."""
+
+    node: NodeName
+    message: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The answer to a claim, with what goes with it."""
+
+    verdict: Verdict
+    number: int = 0  #: of the attempt; of items for an expanded map
+    ready: tuple[Ready, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who asks for a node: one delivery of its message to one worker."""
+
+    token: str  #: unique to this attempt
+    instance: str  #: the worker's process, renewed leases go by it
+    worker: str  #: the worker's name, for people
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The answer to a transition that ends an attempt."""
+
+    accepted: bool  #: False: the lease has moved, nothing was changed
+    run: RunState | None = None
+    ready: tuple[Ready, ...] = ()
+
+    @property
+    def ended_run(self) -> bool:
+        """Whether this was the last open node of the run."""
+        return self.run is not None and self.run.over
+
+
+class RunStore:
+    """The state of runs in Redis; times are Redis's own."""
+
+    def __init__(self, client: Redis, *, lease_seconds: float = 10.0) -> None:
+        self.client = client
+        self._lease_ms = int(lease_seconds * 1000)
+        self._apply = Transitions(client)
+
+    def submit(
+        self, run: RunId, *, pipeline: str, parameters: Mapping[str, JSON], nodes: int, submitted: float
+    ) -> bool:
+        """Make a run known, before its first message is sent; False if the id is taken."""
+        meta = {"pipeline": pipeline, "parameters": json.dumps(parameters)}
+        flat = [text for pair in meta.items() for text in pair]
+        (made,) = self._apply("submit", RunKeys(run), run, nodes, *flat)
+        self.client.zadd(ALL_RUNS, {run: submitted})
+        return made == "1"
+
+    def claim(
+        self,
+        run: RunId,
+        node: NodeName,
+        holder: Holder,
+        *,
+        waits: Sequence[NodeName] = (),
+        wakes: Sequence[NodeName] = (),
+    ) -> Claim:
+        """Ask to run a node; only on CLAIMED may its function be called."""
+        verdict, number, *rest = self._apply(
+            "claim",
+            RunKeys(run),
+            node,
+            holder.token,
+            holder.instance,
+            holder.worker,
+            self._lease_ms,
+            len(waits),
+            *waits,
+            *wakes,
+        )
+        return Claim(Verdict(verdict), int(number), _ready(rest))
+
+    def commit(
+        self,
+        run: RunId,
+        node: NodeName,
+        token: str,
+        *,
+        value: str = "",
+        reused: bool = False,
+        group: NodeName | None = None,
+        wakes: Sequence[NodeName] = (),
+    ) -> Settled:
+        """The node's manifest exists: it has succeeded."""
+        return self._settle("commit", run, node, token, value, int(reused), group or "", *wakes)
+
+    def fail(
+        self,
+        run: RunId,
+        node: NodeName,
+        token: str,
+        *,
+        error: str,
+        traceback: str,
+        group: NodeName | None = None,
+        needed_by: Sequence[NodeName] = (),
+    ) -> Settled:
+        """The node's last attempt failed; what needs it will not run."""
+        return self._settle("fail", run, node, token, error, traceback, group or "", *needed_by)
+
+    def retry(
+        self, run: RunId, node: NodeName, token: str, *, error: str, traceback: str, wait: float
+    ) -> Settled:
+        """The attempt failed; another one is due in `wait` seconds."""
+        return self._settle("retry", run, node, token, error, traceback, f"{wait:.1f} s")
+
+    def skip(self, run: RunId, node: NodeName, token: str, *, needed_by: Sequence[NodeName] = ()) -> Settled:
+        """The node's condition came out false; what needs it is skipped too."""
+        return self._settle("skip", run, node, token, *needed_by)
+
+    def expand(self, run: RunId, node: NodeName, token: str, *, items: int) -> Settled:
+        """A map's length is known: it becomes its items."""
+        return self._settle("expand", run, node, token, items)
+
+    def park(self, run: RunId, node: NodeName, message: str, waits: Sequence[NodeName]) -> bool:
+        """Keep an early message until its waits are over; False if they are by now."""
+        verdict, _ = self._apply("park", RunKeys(run), node, message, *waits)
+        return verdict == "parked"
+
+    def unpark(self, run: RunId, nodes: Iterable[NodeName]) -> None:
+        """The parked messages of `nodes` were published again."""
+        self._apply("unpark", RunKeys(run), *nodes)
+
+    def release(self, run: RunId, node: NodeName, instance: str, *, error: str) -> bool:
+        """A worker's child process is lost: its attempt is over, the node up for the next claim."""
+        verdict, _ = self._apply("release", RunKeys(run), node, instance, error)
+        return verdict == "released"
+
+    def renew(self, run: RunId, node: NodeName, instance: str) -> bool:
+        """Say that the node is still being run; False if it is no longer this worker's."""
+        verdict, _ = self._apply("renew", RunKeys(run), node, instance, self._lease_ms)
+        return verdict == "renewed"
+
+    def remember(self, run: RunId, key: str, value: str) -> str:
+        """Keep the id of something made outside, unless one is kept already; returns the one that is kept."""
+        memory = RunKeys(run).memory
+        if self.client.hsetnx(memory, key, value):
+            return value
+        return str(self.client.hget(memory, key))
+
+    def recall(self, run: RunId, key: str) -> str | None:
+        """The id that `remember` kept."""
+        found = self.client.hget(RunKeys(run).memory, key)
+        return None if found is None else str(found)
+
+    def conclude(self, run: RunId, *, mlflow_run_id: str | None, retention: int) -> None:
+        """Everything about an ended run is written down; Redis may forget it after `retention` seconds."""
+        keys = RunKeys(run)
+        with self.client.pipeline(transaction=False) as pipe:
+            if mlflow_run_id:
+                pipe.hset(keys.meta, "mlflow_run_id", mlflow_run_id)
+            pipe.hset(keys.meta, "concluded", 1)
+            for key in keys.all()[:-1]:
+                pipe.expire(key, retention)
+            pipe.execute()
+
+    def _settle(self, name: str, run: RunId, *arguments: str | int) -> Settled:
+        verdict, state, *rest = self._apply(name, RunKeys(run), *arguments)
+        if verdict == "lost":
+            return Settled(accepted=False)
+        return Settled(accepted=True, run=RunState(state) if state else None, ready=_ready(rest))
+
+
+def _ready(flat: Sequence[str]) -> tuple[Ready, ...]:
+    return tuple(Ready(NodeName(flat[at]), flat[at + 1]) for at in range(0, len(flat), 2))
