@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 .DEFAULT_GOAL := setup
 .PHONY: help setup demo test lint format types bench lock clean
 
-# An environment that was made elsewhere, or whose Python has gone, is not ready whatever its age.
+# An environment that was moved, or whose Python has gone, is not ready whatever its age.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
 .PHONY: $(READY)
 endif
@@ -25,14 +25,15 @@ help: ## list what there is
 	@echo '  UPGRADE=1  with lock: take the newest versions allowed, instead of keeping those locked'
 
 setup: $(READY) ## make .venv with the locked dependencies and this project (what `make` alone does)
+	@:
 
 $(READY): $(LOCKS) pyproject.toml scripts/create-venv
 	@sh scripts/create-venv $(VENV) $(PYTHON)
-	@echo 'setup: installing the locked dependencies; the first time takes a minute or two'
-	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@echo 'setup: installing the locked dependencies; the first time takes a minute'
+	@$(PIP) install --quiet --no-deps --no-compile --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib >/dev/null || true
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@$(PIP) check --quiet
-	@rm -f $(VENV)/.unfinished
 	@echo '$(CURDIR)' > $(READY)
 	@echo 'setup: ready; try `make demo`, or $(BIN)/orchestrator --help'
 
