@@ -1,0 +1,20 @@
+"""Writes runs of pipelines to MLflow: one run per pipeline run, a nested run per training node."""
+
+from __future__ import annotations
+
+from workers.tracking.errors import ModelNotLoggable, TrackingUnavailable
+from workers.tracking.library import preload
+from workers.tracking.local import tracked
+from workers.tracking.records import AttemptInfo, NodeInfo, RunInfo
+from workers.tracking.tracking import MlflowTracking
+
+__all__ = [
+    "AttemptInfo",
+    "MlflowTracking",
+    "ModelNotLoggable",
+    "NodeInfo",
+    "RunInfo",
+    "TrackingUnavailable",
+    "preload",
+    "tracked",
+]

@@ -1,0 +1,66 @@
+"""What can go wrong between a worker and MLflow, said in one line each."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator.errors import OrchestratorError
+from workers.tracking.masking import mask_text
+
+log = logging.getLogger(__name__)
+
+
+class TrackingUnavailable(OrchestratorError):
+    """MLflow does not answer, or does not let us in."""
+
+    exit_status = 1
+
+
+class ModelNotLoggable(OrchestratorError):
+    """A model that MLflow cannot keep the way this project keeps models."""
+
+    exit_status = 1
+
+
+@contextmanager
+def clear_errors(tracking_uri: str) -> Iterator[None]:
+    """Say in one line that MLflow at `tracking_uri` is out of reach; other errors pass as they are."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        trouble = _trouble(str(error))
+        if trouble is None:
+            raise
+        raise TrackingUnavailable(
+            f"MLflow at {mask_text(tracking_uri)} {trouble[0]}", hint=trouble[1]
+        ) from error
+    except sqlite3.OperationalError as error:
+        raise TrackingUnavailable(
+            f"MLflow's database {tracking_uri} cannot be opened: {error}",
+            hint="The folder must exist on this machine and be writable for the worker.",
+        ) from error
+
+
+@contextmanager
+def only_warn(tracking_uri: str, lost: str) -> Iterator[None]:
+    """Go on if MLflow is out of reach: what is written here is worth less than a stage's result."""
+    try:
+        with clear_errors(tracking_uri):
+            yield
+    except TrackingUnavailable as error:
+        log.warning("%s; %s", error, lost, extra={"action": "tracking unavailable"})
+
+
+def _trouble(message: str) -> tuple[str, str] | None:
+    """What a failed request is about, and what to do; None if MLflow did answer."""
+    if "failed with error code 401" in message or "failed with error code 403" in message:
+        return "refused our credentials", "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+    if message.startswith("API request to") and "failed with" in message:
+        reason = "timed out" if "timed out" in message.lower() else "does not answer"
+        return reason, "Start it, or correct MLFLOW_TRACKING_URI; the stage can then be tried again."
+    return None

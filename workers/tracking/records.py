@@ -1,0 +1,68 @@
+"""What the executor tells of a run and of an attempt, so that both can be written to MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+#: The MLflow run id known under a key, if any.
+Recall = Callable[[str], str | None]
+#: Bind an MLflow run id to a key unless it is bound; replies the id that the key is bound to. Atomic.
+Remember = Callable[[str, str], str]
+
+#: Stages on these queues log to the pipeline's run itself; on any other they get a nested run of their own.
+SHARED_QUEUES = frozenset({"data", "deployment"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptInfo:
+    """One try of a node in a run."""
+
+    run_id: str
+    pipeline: str
+    parameters: Mapping[str, object]  #: the run's
+    started: datetime  #: when the run started
+    node: str
+    stage: str  #: `<module>.<function>`
+    queue: str
+    attempt: int  #: 1 for the first try
+    redelivered: bool = False  #: somebody may have begun this node before (also after a resume)
+    inputs: Mapping[str, object] = field(default_factory=dict)  #: the node's small inputs
+
+    @property
+    def nested(self) -> bool:
+        """Whether the node has an MLflow run of its own."""
+        return self.queue not in SHARED_QUEUES
+
+    @property
+    def fresh(self) -> bool:
+        """Whether MLflow cannot know this node yet."""
+        return self.attempt == 1 and not self.redelivered
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeInfo:
+    """How a node ended."""
+
+    name: str
+    state: str  #: a node state such as `succeeded`
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """How a run ended."""
+
+    run_id: str
+    pipeline: str
+    parameters: Mapping[str, object]
+    started: datetime
+    ended: datetime
+    state: str  #: a run state: succeeded, failed or cancelled
+    error: str | None = None
+    nodes: Sequence[NodeInfo] = ()
+
+
+def run_key(run_id: str, node: str = "") -> str:
+    """The key under which `Remember` and `Recall` know the MLflow run of a run, or of one of its nodes."""
+    return f"{run_id}/{node}" if node else run_id
