@@ -1,0 +1,153 @@
+"""Turns a plan into Celery signatures: chains and chords of messages that hold a run id and a node's name.
+
+A signature stays small however long the graph is: a chain is cut after `SPAN` nodes, and behind every join.
+The last node of a cut one is told that there is `more`: the worker that commits it sends what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from celery import Celery, chain, chord, group
+from celery.canvas import Signature
+
+from orchestrator.authoring.graph import Node, NodeName
+from orchestrator.compiler.plan import Link, Plan, Sequence
+from orchestrator.runs.keys import RunId
+
+#: How many nodes one message may carry.
+SPAN = 16
+#: Maps up to this many items are written out in the canvas; longer ones expand on a worker.
+WRITTEN_OUT = 64
+#: The task that stands behind the items of a map and passes on for it.
+JOIN = "orchestrator.join"
+#: Seconds that a stage has to clean up after its time limit, before its process is killed.
+GRACE = 10.0
+
+_NAMESPACE = UUID("5f0c7d0e-6a53-5c1c-9a55-0d3a4b1c2e11")
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Signatures for one run of a planned graph.
+
+    Ids are made from names, so that a message that is sent twice has the same id twice, and a chord counts
+    it once.
+    """
+
+    app: Celery
+    plan: Plan
+    run: RunId
+    round: int = 0  #: 0 for the submission, counted up by each resume
+
+    def start(self) -> Signature:
+        """What the submission sends."""
+        return _together([self._sequence(root) for root in self.plan.roots])
+
+    def onward(self, name: NodeName) -> Signature | None:
+        """What follows a node in its sequence; it takes over the node's place in a chord, if it has one."""
+        sequence, position = self.plan.places[name]
+        if position + 1 == len(sequence.links):
+            return None
+        return self._sequence(sequence, position + 1)
+
+    def sides(self, name: NodeName) -> list[Signature]:
+        """What a node starts beside its sequence."""
+        return [self._sequence(side) for side in self.plan.link(name).sides]
+
+    def items(self, name: NodeName, count: int, *, ends: bool) -> Signature:
+        """The items of a map, and behind them its join unless nothing follows (`ends`)."""
+        node = self.plan.node(name)
+        header = [self._task(node, f"{name}[{index}]") for index in range(count)]
+        return _together(header) if ends else self._chord(header, self._join(node), name)
+
+    def _sequence(self, sequence: Sequence, start: int = 0) -> Signature:
+        parts: list[Signature] = []
+        position = start
+        while position < len(sequence.links):
+            link = sequence.links[position]
+            node = self.plan.node(link.node)
+            if link.heads:
+                if parts and len(link.heads) > SPAN:
+                    return self._cut(parts)
+                header = [self._sequence(head) for head in link.heads]
+                parts.append(self._chord(header, self._task(node, more=self._has_more(link)), node.name))
+                break
+            if node.mapped:
+                if parts and not self._is_written_out(node):
+                    return self._cut(parts)
+                parts.append(self._map(link))
+                break
+            parts.append(self._task(node))
+            position += 1
+            if link.sides or (len(parts) == SPAN and position < len(sequence.links)):
+                return self._cut(parts)
+        return parts[0] if len(parts) == 1 else chain(*parts, app=self.app)
+
+    def _map(self, link: Link) -> Signature:
+        """A map: written out where its length is small and known, else one task that expands on a worker."""
+        node = self.plan.node(link.node)
+        if not self._is_written_out(node):
+            return self._task(node, more=self._has_more(link))
+        header = [self._task(node, f"{node.name}[{index}]") for index in range(node.known_length or 0)]
+        following = self.plan.following(node.name)
+        if following and not link.sides and not following.heads:
+            body = self.plan.node(following.node)
+            if not body.mapped:
+                return self._chord(header, self._task(body, more=self._has_more(following)), body.name)
+        return self._chord(header, self._join(node), node.name)
+
+    def _is_written_out(self, node: Node) -> bool:
+        length = node.known_length
+        return written_out(node) and length is not None
+
+    def _has_more(self, link: Link) -> bool:
+        return bool(link.sides) or self.plan.following(link.node) is not None
+
+    def _cut(self, parts: list[Signature]) -> Signature:
+        parts[-1].kwargs["more"] = True
+        return parts[0] if len(parts) == 1 else chain(*parts, app=self.app)
+
+    def _join(self, node: Node) -> Signature:
+        more = self._has_more(self.plan.link(node.name))
+        kwargs = {"run": self.run, "node": node.name, **({"more": True} if more else {})}
+        return Signature(
+            JOIN,
+            kwargs=kwargs,
+            options={"queue": node.policy.queue, "task_id": self._id(f"join {node.name}")},
+            app=self.app,
+            immutable=True,
+        )
+
+    def _chord(self, header: list[Signature], body: Signature, name: NodeName) -> Signature:
+        together = group(header, app=self.app, task_id=self._id(f"chord {name}"))
+        return chord(together, body, app=self.app)
+
+    def _task(self, node: Node, name: str | None = None, *, more: bool = False) -> Signature:
+        """The message of one node, or of one item of a map."""
+        name = name or node.name
+        policy = node.policy
+        options: dict[str, object] = {"queue": policy.queue, "task_id": self._id(name)}
+        if policy.priority is not None:
+            options["priority"] = policy.priority
+        if policy.time_limit is not None:
+            options["soft_time_limit"] = policy.time_limit
+            options["time_limit"] = policy.time_limit + GRACE
+        kwargs = {"run": self.run, "node": name, **({"more": True} if more else {})}
+        return Signature(node.stage, kwargs=kwargs, options=options, app=self.app, immutable=True)
+
+    def _id(self, name: str) -> str:
+        return str(uuid5(_NAMESPACE, f"{self.run} {self.round} {name}"))
+
+
+def written_out(node: Node) -> bool:
+    """Whether a map's items are known when the run is submitted."""
+    length = node.known_length
+    return node.mapped and length is not None and length <= WRITTEN_OUT and not node.conditions
+
+
+def _together(signatures: Iterable[Signature]) -> Signature:
+    several = list(signatures)
+    return several[0] if len(several) == 1 else group(several, app=several[0].app)

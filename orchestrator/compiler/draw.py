@@ -1,0 +1,109 @@
+"""Shows a pipeline: the graph and the canvas that it became, as a tree, as JSON or as a Mermaid diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.authoring.graph import JSON, Constant, Gather, Graph, Input, Node, Output
+from orchestrator.compiler.plan import Link, Plan, Sequence
+
+
+def tree(plan: Plan) -> str:
+    """The canvas as an indented tree of chains and chords, one node a line."""
+    lines = [f"{plan.graph.pipeline}: {len(plan.graph)} nodes on {', '.join(sorted(plan.graph.queues))}"]
+    for root in plan.roots:
+        lines.extend(_branch(_sequence_lines(plan, root), last=root is plan.roots[-1]))
+    return "\n".join(lines)
+
+
+def as_json(plan: Plan) -> dict[str, JSON]:
+    """The graph, and the canvas as nested `chain`, `chord` and node objects."""
+    canvas: list[JSON] = [_sequence_json(plan, root) for root in plan.roots]
+    return {"pipeline": plan.graph.pipeline, "graph": plan.graph.to_json(), "canvas": canvas}
+
+
+def mermaid(graph: Graph) -> str:
+    """The graph as a Mermaid flowchart; queues are the colours, dashed edges carry order or a condition."""
+    ids = {node.name: f"n{place}" for place, node in enumerate(graph)}
+    lines = ["flowchart TD"]
+    for node in graph:
+        label = f"{node.name} ×{node.known_length or '?'}" if node.mapped else node.name
+        shape = f'[["{label}"]]' if node.mapped else f'["{label}"]'
+        lines.append(f"  {ids[node.name]}{shape}:::{node.policy.queue}")
+    for node in graph:
+        data = {output.node for value in _given(node) for output in _outputs(value)}
+        tests = {condition.node for condition in node.conditions}
+        for need in sorted(node.needs):
+            arrow = "-->" if need in data else "-. if .->" if need in tests else "-.->"
+            lines.append(f"  {ids[need]} {arrow} {ids[node.name]}")
+    colours = {"data": "#dbeafe", "training": "#fef3c7", "deployment": "#dcfce7"}
+    lines += [f"  classDef {queue} fill:{colours.get(queue, '#f3f4f6')}" for queue in sorted(graph.queues)]
+    return "\n".join(lines)
+
+
+def _given(node: Node) -> list[Input]:
+    return [*node.inputs.values(), *node.varying.values()]
+
+
+def _outputs(value: Input) -> Iterator[Output]:
+    match value:
+        case Output():
+            yield value
+        case Gather(items):
+            for item in items:
+                yield from _outputs(item)
+        case Constant():
+            return
+
+
+def _describe(plan: Plan, link: Link) -> str:
+    node = plan.node(link.node)
+    notes = [node.policy.queue]
+    if node.mapped:
+        notes.append(
+            f"map of {node.known_length}" if node.known_length is not None else "map, length at run time"
+        )
+    if node.conditions:
+        notes.append("only if " + " and ".join(map(str, node.conditions)))
+    if node.policy.retry:
+        notes.append(f"up to {node.policy.retry.times} retries")
+    if waits := plan.waits.get(node.name):
+        notes.append("parks until " + ", ".join(waits))
+    return f"{node.name}  ({'; '.join(notes)})"
+
+
+def _sequence_lines(plan: Plan, sequence: Sequence) -> list[str]:
+    lines: list[str] = []
+    for link in sequence:
+        if link.heads:
+            lines.append(f"chord of {len(link.heads)}")
+            for head in link.heads:
+                lines.extend(_branch(_sequence_lines(plan, head), last=head is link.heads[-1]))
+        lines.append(_describe(plan, link))
+        for side in link.sides:
+            lines.extend(_branch(_sequence_lines(plan, side), last=side is link.sides[-1]))
+    return lines
+
+
+def _branch(lines: list[str], *, last: bool) -> list[str]:
+    first, rest = ("└─ ", "   ") if last else ("├─ ", "│  ")
+    return [(first if at == 0 else rest) + line for at, line in enumerate(lines)]
+
+
+def _sequence_json(plan: Plan, sequence: Sequence) -> JSON:
+    return {"chain": [part for link in sequence for part in _link_json(plan, link)]}
+
+
+def _link_json(plan: Plan, link: Link) -> Iterator[JSON]:
+    node = plan.node(link.node)
+    body: dict[str, JSON] = {"node": node.name, "task": node.stage, "queue": node.policy.queue}
+    if node.mapped:
+        body["items"] = node.known_length
+    if waits := plan.waits.get(node.name):
+        body["waits"] = list(waits)
+    if link.sides:
+        body["starts"] = [_sequence_json(plan, side) for side in link.sides]
+    if link.heads:
+        yield {"chord": [_sequence_json(plan, head) for head in link.heads], "body": body}
+    else:
+        yield body
