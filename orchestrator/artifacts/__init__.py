@@ -1,0 +1,46 @@
+"""What a run leaves behind: values stored by their annotation, as blobs in any object store."""
+
+from __future__ import annotations
+
+from orchestrator.artifacts.digest import Digest
+from orchestrator.artifacts.errors import (
+    AlteredArtifact,
+    ArtifactError,
+    MissingArtifact,
+    NoSuchPart,
+    StoreError,
+    UnsupportedType,
+    UntrustedTypes,
+    WrongKey,
+    WrongValue,
+)
+from orchestrator.artifacts.exchange import decode, encode, unsupported
+from orchestrator.artifacts.registry import UserCodec, register_codec
+from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.artifacts.tree import MISSING, Json, Missing, Tree, digest_of, gather, inline
+
+__all__ = [
+    "MISSING",
+    "AlteredArtifact",
+    "ArtifactError",
+    "ArtifactStore",
+    "Digest",
+    "Json",
+    "Missing",
+    "MissingArtifact",
+    "NoSuchPart",
+    "StoreError",
+    "Tree",
+    "UnsupportedType",
+    "UntrustedTypes",
+    "UserCodec",
+    "WrongKey",
+    "WrongValue",
+    "decode",
+    "digest_of",
+    "encode",
+    "gather",
+    "inline",
+    "register_codec",
+    "unsupported",
+]

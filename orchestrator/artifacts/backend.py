@@ -1,0 +1,96 @@
+"""Object stores by URL, and what their errors mean in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store, from_url
+
+from orchestrator.artifacts.errors import StoreError
+
+Backend: TypeAlias = LocalStore | MemoryStore | S3Store | GCSStore | AzureStore
+
+_REMOTE = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss")
+
+# obstore's threads do not survive a fork: what the child asks of it would never be answered.
+_used = _lost = False
+
+
+def _after_fork() -> None:
+    global _lost
+    _lost = _used
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def open_backend(url: str) -> tuple[Backend, Path | None]:
+    """The object store of this URL, and its folder if it is a local one."""
+    scheme, _, _ = url.partition("://") if "://" in url else ("", "", "")
+    with plainly("open", shown(url)):
+        if scheme == "memory":
+            return MemoryStore(), None
+        if scheme in _REMOTE:
+            return from_url(url), None  # type: ignore[return-value]  # one of the three remote stores
+        if scheme in ("", "file"):
+            folder = _folder(url) if scheme else Path(url).expanduser().absolute()
+            return LocalStore(folder, mkdir=True), folder
+    raise StoreError(
+        f"{shown(url)} is not a store's URL",
+        hint="Use a folder, file:///folder, memory://, s3://bucket/prefix, gs://bucket/prefix or "
+        "az://account/container/prefix.",
+    )
+
+
+def shown(url: str) -> str:
+    """The URL as it may appear in a log: without credentials."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+@contextmanager
+def plainly(doing: str, url: str) -> Iterator[None]:
+    """Turn an object store's error into one line; "not found" is left to the caller."""
+    global _used
+    if _lost:
+        raise StoreError(
+            f"cannot {doing} in the artifact store {url}: this process was forked from one that used a store",
+            hint="Use the store only after the fork, or start the process with 'spawn'.",
+        )
+    _used = True
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError, ValueError) as error:
+        raise StoreError(
+            f"cannot {doing} in the artifact store {url}: {_reason(error)}", hint=_advice(error)
+        ) from error
+
+
+def _folder(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise StoreError(f"{url} is not an absolute file URL", hint="Three slashes: file:///folder")
+    return Path(unquote(parts.path))
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).partition("\n")[0].rstrip(" .") or type(error).__name__
+
+
+def _advice(error: BaseException) -> str:
+    text = str(error).lower()
+    if "no space left" in text or "quota" in text or "too large" in text:
+        return "The disk is full: free some space, then resume the run."
+    if "permission" in text or "read-only" in text or "forbidden" in text or "unauthenticated" in text:
+        return "This user may not write or read there: check the permissions or the credentials."
+    return "Check ORCHESTRATOR_STORE."

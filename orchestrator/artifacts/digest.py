@@ -1,0 +1,41 @@
+"""Digests: the names of blobs, made from their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import IO, NewType
+
+from orchestrator.artifacts.errors import WrongKey
+
+#: `sha256:` and 64 hexadecimal digits.
+Digest = NewType("Digest", str)
+
+_FORM = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def digest_of_bytes(data: bytes | memoryview) -> Digest:
+    """The digest of these bytes."""
+    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def digest_of_file(file: IO[bytes]) -> Digest:
+    """The digest of an open file, from its start to its end."""
+    file.seek(0)
+    checksum = hashlib.sha256()
+    while block := file.read(1 << 20):
+        checksum.update(block)
+    return Digest(f"sha256:{checksum.hexdigest()}")
+
+
+def hex_of(digest: Digest) -> str:
+    """The hexadecimal part of a digest; anything that is not a digest is refused."""
+    if not _FORM.fullmatch(digest):
+        raise WrongKey(f"{digest!r} is not a digest", hint="A digest is 'sha256:' and 64 hexadecimal digits.")
+    return digest[7:]
+
+
+def blob_key(digest: Digest) -> str:
+    """Where the blob of this digest lies in a store."""
+    name = hex_of(digest)
+    return f"blobs/sha256/{name[:2]}/{name}"

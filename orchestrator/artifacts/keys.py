@@ -1,0 +1,39 @@
+"""Keys and names that stay inside the place they are given for."""
+
+from __future__ import annotations
+
+import re
+
+from orchestrator.artifacts.errors import WrongKey
+
+#: Letters, digits and harmless signs: what every object store and file system keeps as it is.
+_SEGMENT = re.compile(r"[\w\-.=+@,:~()\[\] ]{1,200}")
+
+#: Blobs are written by their digest only.
+_RESERVED = "blobs"
+
+
+def confined(key: str) -> str:
+    """The key itself, if it cannot lead out of the store or to its blobs.
+
+    A key is words joined by `/`, such as `runs/20250101-ab12/manifests/fit[3].json`.
+    """
+    segments = key.split("/")
+    if any(not _harmless(segment) for segment in segments) or segments[0] == _RESERVED:
+        raise WrongKey(
+            f"{key!r} cannot be a key of the artifact store",
+            hint="A key is words of letters, digits and -_.=+@,:~()[] joined by '/', without '..', "
+            f"not starting with '/' or '{_RESERVED}/'.",
+        )
+    return key
+
+
+def file_name(name: object) -> str:
+    """The name itself, if it is one file's name and not a way to another place."""
+    if not isinstance(name, str) or "/" in name or "\0" in name or name in ("", ".", ".."):
+        raise WrongKey(f"{name!r} cannot be the name of a stored file")
+    return name
+
+
+def _harmless(segment: str) -> bool:
+    return segment not in (".", "..") and _SEGMENT.fullmatch(segment) is not None

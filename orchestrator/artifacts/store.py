@@ -1,0 +1,185 @@
+"""The artifact store: blobs by digest, and plain keys, in any object store."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, cast
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+
+from orchestrator.artifacts.backend import open_backend, plainly, shown
+from orchestrator.artifacts.copies import Blocks, Copies
+from orchestrator.artifacts.digest import Digest, blob_key, digest_of_bytes, digest_of_file
+from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact, StoreError
+from orchestrator.artifacts.keys import confined
+from orchestrator.artifacts.packing import pack
+
+_AGAIN = (
+    "Its stage must run again: resume the run (a new run does it too), or restore the store from a backup."
+)
+
+#: Blobs of this size (bytes) and above are written through a temporary file instead of memory.
+SPOOL = 16 * 1024 * 1024
+
+#: What tells whether a file is still the one that was verified: inode, size, times of content and of status.
+_Stamp = tuple[int, int, int, int]
+
+
+class ArtifactStore:
+    """What must last: content-addressed blobs, and small objects under plain keys.
+
+    `url` is a folder, `file:///…`, `s3://…`, `gs://…`, `az://…`, or `memory://` (private to this object, for
+    tests). Safe to use from several threads and (except `memory://`) processes; not across a fork.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = shown(url)
+        self._backend, self._root = open_backend(url)
+        self._copies = Copies()
+        self._verified: dict[Path, _Stamp] = {}
+
+    def __repr__(self) -> str:
+        return f"ArtifactStore({self.url!r})"
+
+    def put(self, data: bytes | Path | IO[bytes]) -> Digest:
+        """Store bytes, a file, a folder (packed as a tar) or an open file, and return the digest."""
+        if isinstance(data, bytes):
+            return self._put(digest_of_bytes(data), len(data), data)
+        if not isinstance(data, Path):
+            return self._put(digest_of_file(data), data.tell(), data)
+        if data.is_dir():
+            with self.spool() as archive:
+                pack(data, archive)
+                return self.put(archive)
+        with data.open("rb") as file:
+            return self.put(file)
+
+    def get(self, digest: Digest) -> bytes:
+        """The bytes of this digest, verified."""
+        with plainly(f"read {digest}", self.url):
+            data = bytes(self._fetch(digest).bytes())
+        if digest_of_bytes(data) != digest:
+            raise self._altered(digest)
+        return data
+
+    def local_path(self, digest: Digest) -> Path:
+        """A local file with the bytes of this digest, verified: for reading and memory-mapping only.
+
+        It is the store's own file where the store is a folder. A file is hashed again only if it was touched.
+        """
+        if self._root is None:
+            with plainly(f"fetch {digest}", self.url):
+                path = self._copies.download(digest, lambda: cast("Blocks", self._fetch(digest)))
+        else:
+            path = self._root / blob_key(digest)
+        try:
+            self._verify(digest, path)
+        except AlteredArtifact:
+            if self._root is None:
+                path.unlink(missing_ok=True)  # only a copy: the next read fetches it anew
+            raise
+        return path
+
+    def file(self, digest: Digest, name: str) -> Path:
+        """Like `local_path`, but under this file name."""
+        return self._copies.named(digest, name, self.local_path(digest))
+
+    def folder(self, digest: Digest, name: str) -> Path:
+        """The packed folder of this digest, unpacked under this name."""
+        return self._copies.unpacked(digest, name, self.local_path(digest))
+
+    def trim(self, limit: int = 10 * 1024**3) -> None:
+        """Forget local copies if they take more than `limit` bytes. For between stages, not during one."""
+        self._copies.trim(limit)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write `key` if it does not exist yet: True if this call made it, False if it was there."""
+        try:
+            with plainly(f"create {key!r}", self.url):
+                obstore.put(self._backend, confined(key), data, mode="create")
+        except StoreError as error:
+            if isinstance(error.__cause__, AlreadyExistsError):
+                return False
+            raise
+        return True
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write `key`, over what was there; a reader sees the old or the new, never a mixture."""
+        with plainly(f"write {key!r}", self.url):
+            obstore.put(self._backend, confined(key), data)
+
+    def read(self, key: str) -> bytes | None:
+        """What is under `key`, or None if there is nothing."""
+        try:
+            with plainly(f"read {key!r}", self.url):
+                return bytes(obstore.get(self._backend, confined(key)).bytes())
+        except FileNotFoundError:
+            return None
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """The keys below the folder `prefix` (`runs/a` has `runs/a/b`, not `runs/ab`), sorted; no blobs."""
+        folder = confined(prefix.removesuffix("/")) if prefix else None
+        with plainly(f"list {prefix!r}", self.url):
+            found = [meta["path"] for page in obstore.list(self._backend, folder) for meta in page]
+        return iter(sorted(key for key in found if not key.startswith("blobs/")))
+
+    @contextmanager
+    def spool(self) -> Iterator[IO[bytes]]:
+        """A temporary file to write a blob to before it is put: in memory while it is small."""
+        try:
+            with tempfile.SpooledTemporaryFile(max_size=SPOOL) as file:
+                yield cast("IO[bytes]", file)
+        except OSError as error:
+            raise StoreError(f"cannot prepare a blob for the artifact store {self.url}: {error}") from error
+
+    def _put(self, digest: Digest, size: int, body: bytes | IO[bytes]) -> Digest:
+        key = blob_key(digest)
+        with plainly(f"write {digest}", self.url):
+            if self._size(key) != size:  # a blob that was cut short is written again
+                obstore.put(self._backend, key, body)
+                if self._root is not None:
+                    path = self._root / key
+                    with suppress(OSError):  # another user's process may have written it first
+                        path.chmod(path.stat().st_mode & ~0o222)
+        return digest
+
+    def _size(self, key: str) -> int | None:
+        try:
+            return obstore.head(self._backend, key)["size"]
+        except FileNotFoundError:
+            return None
+
+    def _fetch(self, digest: Digest) -> obstore.GetResult:
+        try:
+            with plainly(f"read {digest}", self.url):
+                return obstore.get(self._backend, blob_key(digest))
+        except FileNotFoundError as error:
+            raise self._missing(digest) from error
+
+    def _verify(self, digest: Digest, path: Path) -> None:
+        try:
+            with plainly(f"read {digest}", self.url):
+                status = path.stat()
+                stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                if self._verified.get(path) == stamp:
+                    return
+                with path.open("rb") as file:
+                    actual = digest_of_file(file)
+        except FileNotFoundError as error:
+            raise self._missing(digest) from error
+        if actual != digest:
+            raise self._altered(digest)
+        self._verified[path] = stamp
+
+    def _missing(self, digest: Digest) -> MissingArtifact:
+        return MissingArtifact(f"artifact {digest} is not in the store {self.url}", hint=_AGAIN)
+
+    def _altered(self, digest: Digest) -> AlteredArtifact:
+        return AlteredArtifact(
+            f"artifact {digest} in the store {self.url} does not match its digest: altered, or cut short",
+            hint=f"Delete {blob_key(digest)!r} there. {_AGAIN}",
+        )
