@@ -26,7 +26,7 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         executable = chromium_in(playwright)
         if executable is None:
-            pytest.skip("NO CHROMIUM FOUND: run `.venv/bin/playwright install chromium`, or set CHROMIUM to one")
+            pytest.skip("NO CHROMIUM: run `.venv/bin/playwright install chromium`, or set CHROMIUM to one")
         sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium refuses its sandbox to root
         running = playwright.chromium.launch(executable_path=executable, args=sandbox)
         yield running
