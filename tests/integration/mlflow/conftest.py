@@ -1,0 +1,133 @@
+"""A real MLflow store on SQLite for each test, and a fitted model to put into it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from sklearn.base import BaseEstimator
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+from workers.tracking import AttemptInfo, MlflowTracking, RunInfo, preload
+from workers.tracking.store import open_store
+
+STARTED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ENDED = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mlflow_loaded() -> None:
+    """Import what warns while it is imported, once and with those warnings off."""
+    preload()
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave MLflow's process-wide choices as they were."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    sys.modules["mlflow"].set_tracking_uri(None)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty database: making one takes seconds, copying it does not."""
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    open_store(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def uri(empty_store: Path, tmp_path: Path) -> str:
+    """The tracking URI of a store of the test's own."""
+    file = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(empty_store)) as source, closing(sqlite3.connect(file)) as target:
+        source.backup(target)
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def tracking(uri: str) -> MlflowTracking:
+    return MlflowTracking(uri)
+
+
+@pytest.fixture
+def client(uri: str) -> MlflowClient:
+    return MlflowClient(uri)
+
+
+@pytest.fixture
+def on_store(uri: str) -> str:
+    """Plain `mlflow` calls go to the test's store, as on a worker."""
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    sys.modules["mlflow"].set_tracking_uri(uri)
+    return uri
+
+
+@pytest.fixture(scope="session")
+def iris() -> tuple[object, object]:
+    return load_iris(return_X_y=True, as_frame=True)
+
+
+@pytest.fixture(scope="session")
+def linear(iris) -> BaseEstimator:
+    return LogisticRegression(max_iter=500).fit(*iris)
+
+
+@pytest.fixture(scope="session")
+def forest(iris) -> BaseEstimator:
+    return RandomForestClassifier(5, random_state=0).fit(*iris)
+
+
+def attempt_of(node: str = "fit", *, queue: str = "training", attempt: int = 1, **others) -> AttemptInfo:
+    """An attempt of a node of the run `run-1`."""
+    given = {
+        "run_id": "run-1",
+        "pipeline": "digits",
+        "parameters": {"depth": 3},
+        "started": STARTED,
+        "node": node,
+        "stage": f"pipelines.digits.{node}",
+        "queue": queue,
+        "attempt": attempt,
+    }
+    return AttemptInfo(**(given | others))
+
+
+def run_of(state: str = "succeeded", **others) -> RunInfo:
+    """How the run `run-1` ended."""
+    given = {
+        "run_id": "run-1",
+        "pipeline": "digits",
+        "parameters": {"depth": 3},
+        "started": STARTED,
+        "ended": ENDED,
+        "state": state,
+    }
+    return RunInfo(**(given | others))
+
+
+@pytest.fixture
+def runs(client: MlflowClient) -> Callable[[], dict[str, object]]:
+    """All runs of the pipeline `digits` by name; a name that occurs twice fails the test."""
+
+    def find() -> dict[str, object]:
+        experiment = client.get_experiment_by_name("digits")
+        if experiment is None:
+            return {}
+        found = client.search_runs([experiment.experiment_id])
+        names = [run.info.run_name for run in found]
+        assert len(set(names)) == len(names), f"more than one run of a name: {sorted(names)}"
+        return dict(zip(names, found, strict=True))
+
+    return find

@@ -1,0 +1,107 @@
+"""A model that a stage logs: how it is kept, and that there is one of it."""
+
+from __future__ import annotations
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
+from workers.tracking import ModelNotLoggable
+
+from .conftest import attempt_of
+
+
+@pytest.fixture
+def log(tracking):
+    """Log a model from a stage; its MLflow model id."""
+
+    def log(model, example, node="fit", queue="training", attempt=1, name="model"):
+        with tracking.attempt(attempt_of(node, queue=queue, attempt=attempt)) as tracker:
+            tracker.log_metrics({"accuracy": 0.9})
+            return tracker.log_model(model, example=example, name=name).removeprefix("models:/")
+
+    return log
+
+
+def logged_models(client, experiment="digits"):
+    return client.search_logged_models([client.get_experiment_by_name(experiment).experiment_id])
+
+
+def test_a_model_is_kept_by_skops_with_signature_example_and_requirements(log, forest, iris, uri, client):
+    mlflow.set_tracking_uri(uri)
+    model_id = log(forest, iris[0])
+    info = mlflow.models.get_model_info(f"models:/{model_id}")
+    assert info.flavors["sklearn"]["serialization_format"] == "skops"
+    assert info.signature.inputs.input_names() == list(iris[0].columns)
+    assert info.signature.outputs is not None
+    assert info.saved_input_example_info is not None
+    requirements = mlflow.artifacts.load_text(
+        f"{client.get_logged_model(model_id).artifact_location}/requirements.txt"
+    )
+    assert {"scikit-learn", "skops", "numpy", "pandas", "mlflow"} <= {
+        line.split("==")[0] for line in requirements.splitlines()
+    }
+
+
+def test_a_model_belongs_to_its_run(log, linear, iris, client, runs):
+    model = client.get_logged_model(log(linear, iris[0]))
+    run = runs()["fit"]
+    assert model.source_run_id == run.info.run_id
+    assert model.status == "READY"
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    assert [(metric.key, metric.value) for metric in model.metrics] == [("accuracy", 0.9)]
+    assert len(client.get_metric_history(run.info.run_id, "accuracy")) == 1
+
+
+def test_a_retried_attempt_leaves_one_model(log, linear, forest, iris, client):
+    log(linear, iris[0])
+    second = log(forest, iris[0], attempt=2)
+    assert [model.model_id for model in logged_models(client)] == [second]
+
+
+def test_nodes_that_share_the_pipelines_run_keep_their_models_apart(log, linear, iris, client):
+    ids = {log(linear, iris[0], node=node, queue="data") for node in ("prepare", "select")}
+    assert {model.model_id for model in logged_models(client)} == ids
+
+
+def test_models_of_different_names_stand_side_by_side(log, linear, iris, client):
+    ids = {log(linear, iris[0], attempt=n, name=name) for n, name in enumerate(("scaler", "model"), 1)}
+    assert {model.model_id for model in logged_models(client)} == ids
+
+
+def test_a_model_of_mixed_columns_is_kept(log, client):
+    table = pd.DataFrame(
+        {
+            "age": [30, 41, 52, 63] * 20,
+            "income": [1.0, None, 3.0, 4.0] * 20,
+            "town": pd.Categorical(["a", "b", "a", None] * 20),
+            "name": ["x", "y", None, "z"] * 20,
+            "joined": pd.to_datetime(["2024-01-01", "2024-02-01", None, "2024-03-01"] * 20),
+        }
+    )
+    prepare = make_column_transformer(
+        (OneHotEncoder(sparse_output=False), ["town", "name"]), ("passthrough", ["age", "income"])
+    )
+    model = make_pipeline(prepare, HistGradientBoostingClassifier(max_iter=3)).fit(table, [0, 1, 0, 1] * 20)
+    assert client.get_logged_model(log(model, table)).status == "READY"
+
+
+def test_an_array_is_an_example_too(log, client, linear, iris):
+    x = np.asarray(iris[0])
+    assert client.get_logged_model(log(type(linear)(max_iter=500).fit(x, iris[1]), x)).status == "READY"
+
+
+def test_a_model_that_skops_does_not_trust_is_refused_by_name(log, iris, linear):
+    model = make_pipeline(FunctionTransformer(unchanged), linear).fit(*iris)
+    with pytest.raises(ModelNotLoggable, match=r"Pipeline cannot be kept by skops.*\bunchanged\b"):
+        log(model, iris[0])
+
+
+def unchanged(table):
+    """A function of somebody's own, which skops knows nothing of."""
+    return table

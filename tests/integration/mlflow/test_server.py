@@ -1,0 +1,119 @@
+"""The same over a real MLflow server, and what is said when there is none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from orchestrator.authoring.context import Attempt, attempting
+from workers.deployment import champion, compare_with_champion, load_model, promote, register
+from workers.tracking import MlflowTracking, TrackingUnavailable
+
+from .conftest import attempt_of, run_of
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server on loopback, for the tests of this module."""
+    folder: Path = tmp_path_factory.mktemp("server")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_for(f"{url}/health", process, folder / "log")
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - our own address
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"no server within 120 s: {log.read_text()}")
+
+
+def test_a_run_and_its_promoted_model_live_on_a_server(server, forest, iris):
+    tracking = MlflowTracking(server)
+    info = attempt_of()
+    with (
+        tracking.attempt(info) as tracker,
+        attempting(Attempt(run="run-1", node="fit", tracker=tracker)),
+    ):
+        mlflow.log_metric("accuracy", 0.95)
+        uri = tracker.log_model(forest, example=iris[0])
+        version = register(uri, name="iris", metric="accuracy", score=0.95)
+        verdict = compare_with_champion(name="iris", metric="accuracy", score=0.95, minimum=0.9)
+        promote(version)
+        assert champion("iris") == version
+        assert np.array_equal(load_model("iris").predict(iris[0]), forest.predict(iris[0]))
+    parent = tracking.conclude(run_of())
+
+    client = MlflowClient(server)
+    found = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    assert verdict.passed
+    assert {run.info.run_name: run.info.status for run in found} == {"run-1": "FINISHED", "fit": "FINISHED"}
+    nested = next(run for run in found if run.info.run_name == "fit")
+    assert nested.data.tags["mlflow.parentRunId"] == parent
+    assert nested.data.metrics == {"accuracy": 0.95}
+    assert version.source_run == nested.info.run_id
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address at which no server listens."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def test_a_server_that_does_not_answer_is_named(nowhere):
+    with (
+        pytest.raises(TrackingUnavailable, match=f"MLflow at {nowhere} does not answer"),
+        MlflowTracking(nowhere).attempt(attempt_of()),
+    ):
+        pass
+    mlflow.set_tracking_uri(nowhere)
+    with pytest.raises(TrackingUnavailable, match="does not answer"):
+        champion("iris")
+
+
+def test_a_silent_data_stage_needs_no_server(nowhere):
+    with MlflowTracking(nowhere).attempt(attempt_of("load", queue="data")):
+        pass
+
+
+def test_a_stage_keeps_its_result_when_the_server_goes_away(uri, nowhere, caplog):
+    tracking = MlflowTracking(uri)
+    with tracking.attempt(attempt_of()):
+        tracking._client = MlflowClient(nowhere)
+        tracking.tracking_uri = nowhere
+    assert "the MLflow run of fit ends with the pipeline's" in caplog.text

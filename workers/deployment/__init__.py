@@ -1,0 +1,24 @@
+"""Puts models into MLflow's registry, judges, promotes and loads them."""
+
+from __future__ import annotations
+
+from workers.deployment.errors import NothingToRollBack, UnknownModel, UnsafeModel
+from workers.deployment.gate import compare_with_champion
+from workers.deployment.loading import load_model
+from workers.deployment.records import ModelVersion, Promotion, Verdict
+from workers.deployment.registry import champion, promote, register, rollback
+
+__all__ = [
+    "ModelVersion",
+    "NothingToRollBack",
+    "Promotion",
+    "UnknownModel",
+    "UnsafeModel",
+    "Verdict",
+    "champion",
+    "compare_with_champion",
+    "load_model",
+    "promote",
+    "register",
+    "rollback",
+]

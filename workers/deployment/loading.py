@@ -1,0 +1,80 @@
+"""Loads a registered model by skops; what is trusted is our own list, not one that comes with the model."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+from workers.deployment.errors import UnknownModel, UnsafeModel
+from workers.deployment.registry import CHAMPION, by_alias, open_registry
+from workers.tracking.library import MODEL_MODULES, load
+from workers.tracking.models import DIGEST, MODEL_FILE
+from workers.tracking.trust import trusted_types
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as Registered
+    from sklearn.base import BaseEstimator
+
+
+def load_model(name: str, alias: str = CHAMPION) -> BaseEstimator:
+    """The estimator that the registry has under `name` and `alias`.
+
+    Only scikit-learn models kept by skops are loaded, and only if they are what was registered: raises
+    UnsafeModel for pickled ones, for types that are not trusted, and for a file that was altered since.
+    """
+    with open_registry() as client:
+        version = by_alias(client, name, alias)
+        if version is None:
+            raise UnknownModel(
+                f"the registry has no version of '{name}' with the alias '{alias}'",
+                hint="A run that registers one and passes its gate makes it.",
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            return _load(version, _download(version, Path(folder)))
+
+
+def _download(version: Registered, folder: Path) -> Path:
+    """The model's skops file, on this machine."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.models import Model
+
+    uri = f"models:/{version.name}/{version.version}"
+    described = Model.load(download_artifacts(f"{uri}/MLmodel", dst_path=str(folder)))
+    flavor = described.flavors.get("sklearn", {})
+    how = flavor.get("serialization_format", "pickle") if flavor else "/".join(sorted(described.flavors))
+    if how != "skops":
+        raise UnsafeModel(
+            f"version {version.version} of '{version.name}' is kept by {how}, and loading it could run code "
+            "of whoever wrote it",
+            hint="Log it by skops: `context.log_model(model, example=rows)`.",
+        )
+    return Path(download_artifacts(f"{uri}/{MODEL_FILE}", dst_path=str(folder)))
+
+
+def _load(version: Registered, file: Path) -> BaseEstimator:
+    load(*MODEL_MODULES)
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    content = file.read_bytes()
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if version.tags.get(DIGEST, digest) != digest:
+        raise UnsafeModel(
+            f"the file of version {version.version} of '{version.name}' is not the one that was registered",
+            hint="It was altered or damaged in the artifact store: roll back, or train again.",
+        )
+    try:
+        return skops.io.loads(content, trusted=list(trusted_types()))
+    except BadZipFile as error:
+        raise UnsafeModel(
+            f"the file of version {version.version} of '{version.name}' is not a skops file"
+        ) from error
+    except UntrustedTypesFoundException as error:
+        types = ", ".join(skops.io.get_untrusted_types(data=content))
+        raise UnsafeModel(
+            f"version {version.version} of '{version.name}' contains types that are not trusted: {types}",
+            hint="If you trust them, add them to ORCHESTRATOR_TRUSTED_TYPES on every worker.",
+        ) from error
