@@ -33,7 +33,7 @@ $(READY): $(LOCKS) pyproject.toml scripts/create-venv
 	@$(PIP) install --quiet --no-deps --no-compile --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib >/dev/null || true
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
-	@$(PIP) check --quiet
+	@$(PIP) check > $(VENV)/check.log || { cat $(VENV)/check.log >&2; echo 'setup: the lock files do not fit pyproject.toml; run `make lock`' >&2; exit 1; }
 	@echo '$(CURDIR)' > $(READY)
 	@echo 'setup: ready; try `make demo`, or $(BIN)/orchestrator --help'
 
@@ -59,7 +59,8 @@ format: setup ## format the code, and fix what can be fixed
 bench: setup ## take the numbers of benchmarks/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-lock: setup ## make the lock files again from pyproject.toml
+lock: ## make the lock files again from pyproject.toml (needs the network)
+	@[ -x $(BIN)/python ] || $(MAKE) --no-print-directory setup
 	@$(PIP) install --quiet uv==$(UV_VERSION)
 	@$(COMPILE) pyproject.toml --output-file requirements.lock
 	@$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
