@@ -50,6 +50,16 @@ class Settings(BaseSettings):
         return self.store or (self.home / "artifacts").as_uri()
 
     @property
+    def tracking_uri(self) -> str:
+        """Where MLflow is; a SQLite file in `home` by default."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifact_root(self) -> str:
+        """Where MLflow's artifacts go while no server takes them."""
+        return (self.home / "mlartifacts").as_uri()
+
+    @property
     def retention(self) -> int:
         """How long Redis remembers a finished run, in seconds."""
         return int(self.retention_days * 86_400)

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from orchestrator.app import app
+from orchestrator.coordinator.catalogue import load_catalogue
+from orchestrator.settings import settings
+from workers.runtime.heartbeat import Heartbeat
+from workers.runtime.stage_task import register_own_tasks, register_tasks
 
 __all__ = ["app"]
+
+for problem in load_catalogue(settings().pipelines).broken:
+    logging.getLogger(__name__).error("%s", problem)
+
+register_own_tasks(app)
+register_tasks(app)
+app.steps["worker"].add(Heartbeat)

@@ -77,6 +77,15 @@ class RunReader:
         found = self.client.hget(RunKeys(run).tracebacks, f"{node}#{attempt}")
         return None if found is None else str(found)
 
+    def tracebacks(self, run: RunId) -> dict[str, str]:
+        """The tracebacks of all failed attempts, by `node#number`."""
+        return cast("dict[str, str]", self.client.hgetall(RunKeys(run).tracebacks))
+
+    def log(self, run: RunId, node: str, after: str = "0") -> list[tuple[str, str]]:
+        """Lines that a running attempt has written, with their places in its stream."""
+        reply = self.client.xrange(RunKeys(run).log(node), min=f"({after}" if after != "0" else "-")
+        return [(str(place), f"{fields['attempt']} {fields['line']}") for place, fields in reply]
+
     def events(self, run: RunId, after: str = "0", wait: float = 0.0) -> list[Event]:
         """The transitions behind position `after`; waits up to `wait` seconds for the first."""
         block = int(wait * 1000) or None
@@ -129,15 +138,13 @@ def _records(
 ) -> Iterator[NodeRecord]:
     own = raw.get(node.name, {})
     items = own.get("items")
-    unseen = NodeState.WAITING
+    unseen = NodeState.QUEUED if not over and node.needs <= done else NodeState.WAITING
     if items is None:
-        if not over and node.needs <= done:
-            unseen = NodeState.QUEUED
         yield _record(node, node.name, own, unseen)
         return
     for index in range(int(cast("int", items))):
         name = f"{node.name}[{index}]"
-        yield _record(node, name, raw.get(name, {}), NodeState.QUEUED)
+        yield _record(node, name, raw.get(name, {}), unseen)
 
 
 def _record(node: Node, name: str, raw: Mapping[str, JSON], unseen: NodeState) -> NodeRecord:

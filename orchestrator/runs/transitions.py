@@ -78,12 +78,21 @@ class RunStore:
         self._apply = Transitions(client)
 
     def submit(
-        self, run: RunId, *, pipeline: str, parameters: Mapping[str, JSON], nodes: int, submitted: float
+        self,
+        run: RunId,
+        *,
+        pipeline: str,
+        parameters: Mapping[str, JSON],
+        nodes: int,
+        maps: Mapping[NodeName, int],
+        submitted: float,
     ) -> bool:
-        """Make a run known, before its first message is sent; False if the id is taken."""
-        meta = {"pipeline": pipeline, "parameters": json.dumps(parameters)}
-        flat = [text for pair in meta.items() for text in pair]
-        (made,) = self._apply("submit", RunKeys(run), run, nodes, *flat)
+        """Make a run known, before its first message is sent; False if the id is taken.
+
+        `nodes` counts each map as one; `maps` gives the number of items where the canvas writes them out.
+        """
+        sizes = [part for pair in maps.items() for part in pair]
+        (made,) = self._apply("submit", RunKeys(run), run, nodes, pipeline, json.dumps(parameters), *sizes)
         self.client.zadd(ALL_RUNS, {run: submitted})
         return made == "1"
 
@@ -152,6 +161,11 @@ class RunStore:
     def expand(self, run: RunId, node: NodeName, token: str, *, items: int) -> Settled:
         """A map's length is known: it becomes its items."""
         return self._settle("expand", run, node, token, items)
+
+    def items(self, run: RunId, node: NodeName) -> int:
+        """How many items a map became."""
+        record = json.loads(str(self.client.hget(RunKeys(run).nodes, node)))
+        return int(record["items"])
 
     def park(self, run: RunId, node: NodeName, message: str, waits: Sequence[NodeName]) -> bool:
         """Keep an early message until its waits are over; False if they are by now."""

@@ -3,7 +3,7 @@
 -- Reply: {committed | lost, state of the run, ready messages (name, message, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if record.state ~= 'running' or record.token ~= token then return {'lost', ''} end
+if not speaks_for(record, token) then return {'lost', ''} end
 close_attempt(record, '')
 record.state = 'succeeded'
 record.ended = NOW

@@ -3,7 +3,7 @@
 -- Reply: {expanded | lost, ''}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if record.state ~= 'running' or record.token ~= token then return {'lost', ''} end
+if not speaks_for(record, token) then return {'lost', ''} end
 local items = tonumber(ARGV[3])
 record.attempts = nil
 record.token = nil

@@ -3,7 +3,7 @@
 -- Reply: {failed | lost, state of the run}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if record.state ~= 'running' or record.token ~= token then return {'lost', ''} end
+if not speaks_for(record, token) then return {'lost', ''} end
 local number = #record.attempts
 close_attempt(record, ARGV[3])
 record.state = 'failed'

@@ -25,6 +25,11 @@ local function emit(node, state, detail)
   redis.call('XADD', EVENTS, 'MAXLEN', '~', 20000, '*', 'node', node, 'state', state, 'detail', detail or '')
 end
 
+-- Whether a token speaks for the running attempt: its own, or that of the worker that runs it.
+local function speaks_for(record, token)
+  return record.state == 'running' and (record.token == token or record.holder == token)
+end
+
 local function close_attempt(record, failure)
   local attempt = record.attempts[#record.attempts]
   attempt.ended = NOW

@@ -3,7 +3,7 @@
 -- Reply: {released | lost, ''}
 local node = ARGV[1]
 local record = load_node(node)
-if record.state ~= 'running' or record.holder ~= ARGV[2] then return {'lost', ''} end
+if not speaks_for(record, ARGV[2]) then return {'lost', ''} end
 close_attempt(record, ARGV[3])
 record.state = 'queued'
 save_node(node, record)

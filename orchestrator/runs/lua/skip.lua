@@ -3,7 +3,7 @@
 -- Reply: {skipped | lost, state of the run}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if record.state ~= 'running' or record.token ~= token then return {'lost', ''} end
+if not speaks_for(record, token) then return {'lost', ''} end
 record.attempts = nil
 record.started = nil
 record.token = nil

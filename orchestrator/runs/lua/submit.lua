@@ -1,8 +1,15 @@
 -- Make a run known. Atomic, so that a run is never seen half-made.
--- ARGV: run id, number of nodes, then the fields of its meta hash, name and value in turn
+-- ARGV: run id, number of nodes, pipeline, parameters (JSON), then maps and how many items each has, in turn
 -- Reply: 1 if it is new, 0 if there is a run of this id.
 if redis.call('EXISTS', META) == 1 then return 0 end
-redis.call('HSET', META, 'id', ARGV[1], 'open', ARGV[2], 'state', 'pending', 'submitted', NOW, unpack(ARGV, 3))
+local open = tonumber(ARGV[2])
+for index = 5, #ARGV, 2 do
+  local items = tonumber(ARGV[index + 1])
+  open = open + items - 1
+  save_node(ARGV[index], {state = 'running', items = items, left = items})
+end
+redis.call('HSET', META, 'id', ARGV[1], 'pipeline', ARGV[3], 'parameters', ARGV[4])
+redis.call('HSET', META, 'open', open, 'state', 'pending', 'submitted', NOW)
 redis.call('SADD', OPEN_RUNS, ARGV[1])
 emit('', 'pending')
 return 1

@@ -1,0 +1,38 @@
+"""An ended run's record, so that it can be shown long after Redis forgot it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.record import RunRecord, stamp
+
+if TYPE_CHECKING:
+    from orchestrator.artifacts import ArtifactStore
+
+
+def write_final(store: ArtifactStore, record: RunRecord, tracebacks: Mapping[str, str]) -> None:
+    """Keep the record of an ended run, with the tracebacks of failed attempts by `node#number`."""
+    text = {**record.to_json(), "submitted": stamp(record.submitted), "tracebacks": dict(tracebacks)}
+    store.write(_key(record.id), json.dumps(text, separators=(",", ":")).encode())
+
+
+def read_final(store: ArtifactStore, run: RunId) -> tuple[RunRecord, Mapping[str, str]] | None:
+    """The record of an ended run and its tracebacks, if it was kept."""
+    data = store.read(_key(run))
+    if data is None:
+        return None
+    plain = json.loads(data)
+    return RunRecord.from_json(plain), plain["tracebacks"]
+
+
+def ended_runs(store: ArtifactStore) -> list[RunId]:
+    """The runs that the store knows, newest first."""
+    names = {key.split("/")[1] for key in store.keys("runs") if key.endswith("/specification.json")}
+    return sorted((RunId(name) for name in names), key=lambda run: run.split("-")[-3:], reverse=True)
+
+
+def _key(run: RunId) -> str:
+    return f"runs/{run}/record.json"

@@ -1,0 +1,49 @@
+"""What each attempt printed and logged, kept line by line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.record import moment, stamp
+
+if TYPE_CHECKING:
+    from orchestrator.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of an attempt's log."""
+
+    time: datetime
+    source: str  #: `stdout`, `stderr`, or the level and name of a logger
+    text: str
+
+    def to_text(self) -> str:
+        """The line as JSON."""
+        return json.dumps([stamp(self.time), self.source, self.text])
+
+    @classmethod
+    def from_text(cls, text: str) -> Line:
+        """The inverse of `to_text`."""
+        time, source, line = json.loads(text)
+        return cls(cast("datetime", moment(time)), source, line)
+
+
+def write_log(store: ArtifactStore, run: RunId, node: str, attempt: int, lines: Sequence[Line]) -> None:
+    """Keep an attempt's log."""
+    store.write(_key(run, node, attempt), "\n".join(line.to_text() for line in lines).encode())
+
+
+def read_log(store: ArtifactStore, run: RunId, node: str, attempt: int) -> Iterator[Line] | None:
+    """An attempt's log, if it wrote anything."""
+    data = store.read(_key(run, node, attempt))
+    return None if data is None else map(Line.from_text, data.decode().splitlines())
+
+
+def _key(run: RunId, node: str, attempt: int) -> str:
+    return f"runs/{run}/logs/{node}/{attempt}.jsonl"

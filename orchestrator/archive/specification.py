@@ -1,0 +1,55 @@
+"""What a run is made of, kept in the artifact store: enough to carry it on without Redis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from orchestrator.authoring.graph import JSON, Graph
+from orchestrator.runs.errors import UnknownRun
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.record import moment, stamp
+
+if TYPE_CHECKING:
+    from orchestrator.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specification:
+    """A run as it was submitted."""
+
+    run: RunId
+    graph: Graph
+    parameters: Mapping[str, JSON]
+    submitted: datetime
+
+    def write(self, store: ArtifactStore) -> bool:
+        """Keep it; False if there is a run of this id."""
+        text = {
+            "run": self.run,
+            "submitted": stamp(self.submitted),
+            "parameters": dict(self.parameters),
+            "graph": self.graph.to_json(),
+        }
+        return store.create(_key(self.run), json.dumps(text, separators=(",", ":")).encode())
+
+    @classmethod
+    def read(cls, store: ArtifactStore, run: RunId) -> Specification:
+        """The run's specification; raises UnknownRun."""
+        data = store.read(_key(run))
+        if data is None:
+            raise UnknownRun(f"there is no run '{run}'. `orchestrator runs` lists the latest.")
+        plain = json.loads(data)
+        return cls(
+            run=RunId(plain["run"]),
+            graph=Graph.from_json(plain["graph"]),
+            parameters=plain["parameters"],
+            submitted=cast("datetime", moment(plain["submitted"])),
+        )
+
+
+def _key(run: RunId) -> str:
+    return f"runs/{run}/specification.json"

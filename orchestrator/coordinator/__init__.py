@@ -1,0 +1,1 @@
+"""The coordinator: finds pipelines, checks them, and submits runs."""

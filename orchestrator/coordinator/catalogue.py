@@ -1,0 +1,94 @@
+"""Finds the pipelines: imports the modules that the settings name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from orchestrator.authoring.errors import OrchestratorError
+from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.authoring.registry import pipelines
+from orchestrator.coordinator.errors import BrokenModule, UnknownPipeline
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The pipelines of the modules that could be imported, and the errors of those that could not."""
+
+    pipelines: tuple[Pipeline[Any], ...]
+    broken: tuple[BrokenModule, ...]
+
+    def find(self, name: str) -> Pipeline[Any]:
+        """The pipeline of that name; raises UnknownPipeline with a near miss, or BrokenModule."""
+        for pipeline in self.pipelines:
+            if pipeline.name == name:
+                return pipeline
+        if self.broken:
+            raise self.broken[0]
+        names = [pipeline.name for pipeline in self.pipelines]
+        near = get_close_matches(name, names, 1)
+        suggestion = f" Did you mean '{near[0]}'?" if near else ""
+        raise UnknownPipeline(
+            f"there is no pipeline '{name}'.{suggestion} `orchestrator pipelines` lists all {len(names)}."
+        )
+
+
+def load_catalogue(modules: Iterable[str]) -> Catalogue:
+    """Import the modules, and all modules inside those that are packages."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    broken: list[BrokenModule] = []
+    loaded: set[str] = set()
+    for name in modules:
+        for each in _within(name, broken):
+            loaded.add(each)
+    found = sorted(
+        (pipeline for pipeline in pipelines.values() if pipeline.module in loaded), key=lambda each: each.name
+    )
+    return Catalogue(tuple(found), tuple(broken))
+
+
+def _within(name: str, broken: list[BrokenModule]) -> Iterator[str]:
+    module = _import(name, broken)
+    if module is None:
+        return
+    yield name
+    for each in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        yield from _within(f"{name}.{each.name}", broken)
+
+
+def _import(name: str, broken: list[BrokenModule]) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except OrchestratorError as error:
+        broken.append(_told(name, error, f"{type(error).__name__}: {error}"))
+    except ModuleNotFoundError as error:
+        if error.name == name or name.startswith(f"{error.name}."):
+            text = f"there is no module '{name}', named in ORCHESTRATOR_PIPELINES; is it on the Python path?"
+            broken.append(BrokenModule(text))
+        else:
+            broken.append(_told(name, error, str(error)))
+    except Exception as error:  # noqa: BLE001 - whatever a user's module raises is told, not hidden
+        broken.append(_told(name, error, f"{type(error).__name__}: {error}"))
+    return None
+
+
+def _told(name: str, error: BaseException, reason: str) -> BrokenModule:
+    if isinstance(error, SyntaxError):
+        where = f"{error.filename}:{error.lineno}"
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if "importlib" not in frame.filename]
+        where = f"{own[-1].filename}:{own[-1].lineno}" if own else name
+    told = BrokenModule(f"module '{name}' cannot be imported: {where}: {reason}")
+    told.__cause__ = error
+    return told

@@ -1,0 +1,66 @@
+"""Submits a run: everything is checked first, then the run is written down, then its canvas is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, cast
+
+from orchestrator.archive.specification import Specification
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.authoring.graph import JSON, Graph
+from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.compiler.arrange import arrange
+from orchestrator.coordinator.checks import check_graph
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.transitions import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that has passed every check, and of which nothing exists yet."""
+
+    graph: Graph
+    parameters: Mapping[str, JSON]
+
+
+def prepare(pipeline: Pipeline[Any], given: Mapping[str, object], *, queues: Sequence[str]) -> Prepared:
+    """Parse the parameters, write the pipeline down, check it; raises with all mistakes, touches nothing."""
+    from pydantic_core import to_jsonable_python
+
+    parameters = pipeline.parse(given)
+    graph = cast("Callable[..., Graph]", pipeline.graph)(**parameters)
+    check_graph(graph, queues=queues)
+    return Prepared(graph, to_jsonable_python(parameters))
+
+
+def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId:
+    """Start a run and return its id; from here on it drives itself."""
+    from orchestrator.app import app
+    from orchestrator.compiler.canvas import Canvas, written_out
+
+    now = datetime.now(UTC)
+    graph = prepared.graph
+    run = new_run_id(graph.pipeline, now)
+    Specification(run=run, graph=graph, parameters=prepared.parameters, submitted=now).write(store)
+    maps = {node.name: node.known_length or 0 for node in graph if written_out(node)}
+    runs.submit(
+        run,
+        pipeline=graph.pipeline,
+        parameters=prepared.parameters,
+        nodes=len(graph),
+        maps=maps,
+        submitted=now.timestamp(),
+    )
+    Canvas(app, arrange(graph), run).start().apply_async()
+    return run
+
+
+def new_run_id(pipeline: str, now: datetime) -> RunId:
+    """A run id that sorts by time and reads aloud: `digits-20261124-031502-9f3a`."""
+    return RunId(f"{pipeline}-{now:%Y%m%d-%H%M%S}-{token_hex(2)}")

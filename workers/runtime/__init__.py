@@ -1,0 +1,1 @@
+"""The runtime: how a worker executes one stage of a run."""

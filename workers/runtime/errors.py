@@ -1,0 +1,17 @@
+"""What goes wrong while a stage runs."""
+
+from __future__ import annotations
+
+from orchestrator.errors import OrchestratorError
+
+
+class StageTimeout(OrchestratorError):
+    """A stage took longer than its time limit."""
+
+    exit_status = 1
+
+
+class UnknownStage(OrchestratorError):
+    """A run needs a stage that this worker's code does not have."""
+
+    exit_status = 1

@@ -1,0 +1,65 @@
+"""The worker's heartbeat: renews the leases of what it runs, and says which queues it serves.
+
+It beats in the parent process: a stage that holds its own process for minutes is not taken for dead.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+
+from celery import bootsteps
+from celery.worker import WorkController
+from celery.worker.state import active_requests
+from redis.exceptions import RedisError
+
+from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.keys import WORKER, RunId
+from workers.runtime.identity import assume, identity
+from workers.runtime.workshop import workshop
+
+log = logging.getLogger(__name__)
+
+
+class Heartbeat(bootsteps.StartStopStep):
+    """Beats three times per lease, from before the pool starts until the worker stops."""
+
+    def __init__(self, worker: WorkController, **options: object) -> None:
+        super().__init__(worker, **options)
+        assume(worker.hostname)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, worker: WorkController) -> None:
+        """Start to beat, once the pool has forked."""
+        queues = list(worker.app.amqp.queues.consume_from)
+        self._thread = threading.Thread(target=self._beat, args=(queues,), name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def stop(self, worker: WorkController) -> None:
+        """Say goodbye."""
+        del worker
+        self._stop.set()
+
+    def _beat(self, queues: list[str]) -> None:
+        interval = workshop().settings.lease_seconds / 3
+        while True:
+            try:
+                beat(queues)
+            except RedisError as error:
+                log.warning("heartbeat missed: %s", error)
+            if self._stop.wait(interval):
+                break
+
+
+def beat(queues: list[str]) -> None:
+    """Renew every lease of this worker, and say that it is there."""
+    shop = workshop()
+    me = identity()
+    for request in list(active_requests):
+        kwargs = request.kwargs
+        if "node" in kwargs:
+            shop.runs.renew(RunId(kwargs["run"]), NodeName(kwargs["node"]), me.instance)
+    lifetime = max(3, int(shop.settings.lease_seconds * 1.5))
+    shop.runs.client.set(WORKER.format(name=me.name), json.dumps({"queues": queues}), ex=lifetime)

@@ -1,0 +1,117 @@
+"""Loads what a node's function is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from orchestrator.artifacts import decode
+from orchestrator.authoring.annotations import element_of, hints_of
+from orchestrator.authoring.graph import JSON, Constant, Gather, Input, Output
+from orchestrator.authoring.parameters import parse_value
+from orchestrator.authoring.registry import stages
+from workers.runtime.job import Job, Task
+from workers.runtime.workshop import Workshop
+
+
+def load_inputs(task: Task, job: Job, workshop: Workshop) -> dict[str, object]:
+    """The arguments of a task, by parameter."""
+    hints = hints_of(stages[task.node.stage].function)
+    loader = _Loader(job, workshop)
+    arguments = {
+        name: loader.load(value, hints.get(name, object)) for name, value in task.node.inputs.items()
+    }
+    if task.index is not None:
+        for name, value in task.node.varying.items():
+            arguments[name] = loader.element(value, task.index, hints.get(name, object))
+    return arguments
+
+
+def small_inputs(task: Task) -> dict[str, JSON]:
+    """The arguments that were written into the run: what MLflow shows as parameters."""
+    found = {name: value.value for name, value in task.node.inputs.items() if isinstance(value, Constant)}
+    if task.index is not None:
+        for name, value in task.node.varying.items():
+            element = _element(value, task.index)
+            if isinstance(element, Constant):
+                found[name] = element.value
+    return found
+
+
+def conditions_hold(task: Task, job: Job, workshop: Workshop) -> bool:
+    """Whether all that the node depends on came out true."""
+    loader = _Loader(job, workshop)
+    return all(loader.load(condition, object) for condition in task.node.conditions)
+
+
+def count_items(task: Task, job: Job, workshop: Workshop) -> int:
+    """How many items a map has, now that what it goes through is there. Raises ValueError if lists differ."""
+    loader = _Loader(job, workshop)
+    lengths = {name: loader.length(value) for name, value in task.node.varying.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise ValueError(f"{task.name}.map(…) goes through its lists side by side, but {listed}")
+    return next(iter(lengths.values()))
+
+
+class _Loader:
+    def __init__(self, job: Job, workshop: Workshop) -> None:
+        self._job = job
+        self._workshop = workshop
+
+    def load(self, value: Input, hint: object) -> object:
+        match value:
+            case Constant(constant):
+                return parse_value(constant, hint)
+            case Gather(items):
+                return [self.load(item, element_of(hint)) for item in items]
+            case Output(node, path):
+                source = self._job.graph[node]
+                if source.mapped and not path:
+                    return [self._decode(name, value) for name in self._items(value)]
+                return self._decode(node, value)
+
+    def element(self, value: Input, index: int, hint: object) -> object:
+        element = _element(value, index)
+        if element is not None:
+            return self.load(element, hint)
+        output = cast("Output", value)
+        if self._job.graph[output.node].mapped:
+            return self._decode(f"{output.node}[{index}]", output)
+        return self._decode(output.node, Output(output.node, (*output.path, index)))
+
+    def length(self, value: Input) -> int:
+        match value:
+            case Constant(list() as items):
+                return len(items)
+            case Gather(items):
+                return len(items)
+            case Output(node) if self._job.graph[node].mapped:
+                return len(self._items(value))
+        return len(cast("list[object]", self.load(value, object)))
+
+    def _items(self, output: Output) -> list[str]:
+        source = self._job.graph[output.node]
+        count = source.known_length
+        if count is None:
+            count = self._workshop.runs.items(self._job.run, output.node)
+        return [f"{output.node}[{index}]" for index in range(count)]
+
+    def _decode(self, name: str, output: Output) -> object:
+        hint = _returns(self._job, output)
+        tree = self._workshop.manifest(self._job.run, name).output
+        return decode(tree, hint, self._workshop.store, output.path)
+
+
+def _returns(job: Job, output: Output) -> object:
+    hints: Mapping[str, object] = hints_of(stages[job.graph[output.node].stage].function)
+    return hints["return"]
+
+
+def _element(value: Input, index: int) -> Input | None:
+    match value:
+        case Constant(list() as items):
+            return Constant(items[index])
+        case Gather(items):
+            return items[index]
+    return None

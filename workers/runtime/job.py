@@ -1,0 +1,79 @@
+"""A run as a worker knows it: its graph, its plan, its canvas; read once and kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from celery import Celery
+
+from orchestrator.archive.specification import Specification
+from orchestrator.authoring.graph import Graph, Node, NodeName
+from orchestrator.compiler.arrange import arrange
+from orchestrator.compiler.canvas import Canvas
+from orchestrator.compiler.plan import Plan
+from orchestrator.runs.keys import RunId
+
+_ITEM = re.compile(r"^(?P<group>.+)\[(?P<index>\d+)\]$")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one message asks for: a node, or one item of a map."""
+
+    name: NodeName
+    node: Node
+    index: int | None = None  #: of the item
+
+    @property
+    def group(self) -> NodeName | None:
+        """The map that this is an item of."""
+        return None if self.index is None else self.node.name
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run's specification and all that follows from it."""
+
+    specification: Specification
+    app: Celery
+
+    @property
+    def run(self) -> RunId:
+        """The run's id."""
+        return self.specification.run
+
+    @property
+    def graph(self) -> Graph:
+        """The run's graph."""
+        return self.specification.graph
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How the graph is laid out; worked out once for all its nodes."""
+        return arrange(self.graph)
+
+    @cached_property
+    def canvas(self) -> Canvas:
+        """The signatures of what follows each node."""
+        return Canvas(self.app, self.plan, self.run)
+
+    def task(self, name: str) -> Task:
+        """What a message's `node` stands for."""
+        item = _ITEM.match(name)
+        if item is None:
+            return Task(NodeName(name), self.graph[name])
+        return Task(NodeName(name), self.graph[item["group"]], int(item["index"]))
+
+    def waits(self, task: Task) -> tuple[NodeName, ...]:
+        """The needs that the canvas does not vouch for."""
+        return self.plan.waits.get(task.node.name, ())
+
+    def wakes(self, task: Task) -> tuple[NodeName, ...]:
+        """The nodes that may be parked until this one is done."""
+        return self.plan.wakes.get(task.node.name, ())
+
+    def needed_by(self, task: Task) -> tuple[NodeName, ...]:
+        """Everything that cannot run without this node."""
+        return self.graph.descendants(task.node.name)

@@ -1,0 +1,55 @@
+"""How the delivery of a message ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from orchestrator.runs.transitions import Ready
+
+
+@dataclass(frozen=True)
+class Committed:
+    """The node is done: the canvas goes on."""
+
+    ready: tuple[Ready, ...] = ()  #: parked messages that wait for nothing any more
+    ended_run: bool = False
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A map has become items, which are to be sent."""
+
+    items: int
+
+
+@dataclass(frozen=True)
+class Early:
+    """An awaited node is missing: the message is to be parked."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The canvas ends here: skipped, held by another worker, or not to run any more."""
+
+    why: str
+    ended_run: bool = False
+
+
+@dataclass(frozen=True)
+class Again:
+    """The attempt failed, and the policy grants another one."""
+
+    error: Exception
+    wait: float  #: seconds until then
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The node has failed for good."""
+
+    error: Exception
+    ended_run: bool = False
+
+
+Outcome: TypeAlias = Committed | Expanded | Early | Stopped | Again | Failed

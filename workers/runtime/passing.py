@@ -1,0 +1,70 @@
+"""Passes a run on: sends what follows a node, in the place that the node has in its canvas."""
+
+from __future__ import annotations
+
+import json
+
+from celery.app.task import Context
+from celery.canvas import Signature
+
+from orchestrator.app import app
+from orchestrator.runs.transitions import Ready
+from workers.runtime.job import Job
+from workers.runtime.workshop import Workshop
+
+#: The task that writes an ended run down.
+CONCLUDE = "orchestrator.conclude"
+#: The task that fails a node whose process was killed at its time limit.
+OVERDUE = "orchestrator.overdue"
+
+
+def send_onward(job: Job, node: str, request: Context) -> None:
+    """Send what a cut-off message did not carry: what the node starts beside it, and what comes next."""
+    for side in job.canvas.sides(job.task(node).node.name):
+        side.apply_async()
+    onward = job.canvas.onward(job.task(node).node.name)
+    if onward is not None:
+        _in_place_of(request, onward).apply_async()
+        halt(request)
+
+
+def send_items(job: Job, node: str, count: int, request: Context, *, more: bool) -> None:
+    """Send the items of a map; their join takes the map's place in the canvas."""
+    ends = not more and not request.chord and not request.chain
+    items = job.canvas.items(job.task(node).node.name, count, ends=ends)
+    _in_place_of(request, items).apply_async()
+    halt(request)
+
+
+def send_ready(job: Job, ready: tuple[Ready, ...], workshop: Workshop) -> None:
+    """Send parked messages whose nodes have all they wait for; only then are they forgotten."""
+    for each in ready:
+        Signature.from_dict(json.loads(each.message), app=app).apply_async()
+    if ready:
+        workshop.runs.unpark(job.run, [each.node for each in ready])
+
+
+def send_conclusion(job: Job, queue: str) -> None:
+    """The run has ended: have that written down."""
+    app.signature(CONCLUDE, kwargs={"run": job.run}, queue=queue, immutable=True).apply_async()
+
+
+def send_overdue(run: str, node: str, instance: str, queue: str) -> None:
+    """A worker killed the process of a node at its time limit: have the node failed."""
+    kwargs = {"run": run, "node": node, "instance": instance}
+    app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
+
+
+def halt(request: Context) -> None:
+    """End the canvas here: Celery passes nothing on for this message, and no chord counts it."""
+    request.chain = None
+    request.chord = None
+    request.callbacks = None
+    request.errbacks = None
+
+
+def _in_place_of(request: Context, signature: Signature) -> Signature:
+    """Give a signature the place in a chord that the request has."""
+    if request.chord:
+        signature.set(chord=request.chord, group_id=request.group, group_index=request.group_index)
+    return signature

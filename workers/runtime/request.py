@@ -1,0 +1,29 @@
+"""A message in the worker's parent process, which learns first that a child process is lost."""
+
+from __future__ import annotations
+
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import WorkerLostError
+from celery.worker.request import Request
+
+from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.keys import RunId
+from workers.runtime.identity import identity
+from workers.runtime.workshop import workshop
+
+
+class StageRequest(Request):
+    """Gives up the lost child's lease before the message goes back to the queue."""
+
+    def on_failure(
+        self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False
+    ) -> None:
+        """Called when an attempt raised, or when its process is gone."""
+        if isinstance(exc_info.exception, WorkerLostError | SystemExit):
+            workshop().runs.release(
+                RunId(self.kwargs["run"]),
+                NodeName(self.kwargs["node"]),
+                identity().instance,
+                error=f"its process was lost: {exc_info.exception}",
+            )
+        super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
