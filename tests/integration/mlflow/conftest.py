@@ -50,10 +50,8 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def uri(empty_store: Path, tmp_path: Path) -> str:
     """The tracking URI of a store of the test's own."""
-    file = tmp_path / "mlflow.db"
-    with closing(sqlite3.connect(empty_store)) as source, closing(sqlite3.connect(file)) as target:
-        source.backup(target)
-    return f"sqlite:///{file}"
+    copy_store(empty_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture
@@ -87,6 +85,12 @@ def linear(iris) -> BaseEstimator:
 @pytest.fixture(scope="session")
 def forest(iris) -> BaseEstimator:
     return RandomForestClassifier(5, random_state=0).fit(*iris)
+
+
+def copy_store(empty: Path, file: Path) -> None:
+    """Copy a database, with what its write-ahead log holds."""
+    with closing(sqlite3.connect(empty)) as source, closing(sqlite3.connect(file)) as target:
+        source.backup(target)
 
 
 def attempt_of(node: str = "fit", *, queue: str = "training", attempt: int = 1, **others) -> AttemptInfo:

@@ -21,7 +21,7 @@ from orchestrator.authoring.context import Attempt, attempting
 from workers.deployment import champion, compare_with_champion, load_model, promote, register
 from workers.tracking import MlflowTracking, TrackingUnavailable
 
-from .conftest import attempt_of, run_of
+from .conftest import attempt_of, copy_store, run_of
 
 
 def free_port() -> int:
@@ -31,16 +31,21 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real MLflow server on loopback, for the tests of this module."""
     folder: Path = tmp_path_factory.mktemp("server")
+    copy_store(empty_store, folder / "mlflow.db")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
+    # Its runner of background jobs is six more processes, which nothing here needs.
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         _wait_for(f"{url}/health", process, folder / "log")
         yield url
