@@ -1,0 +1,1 @@
+"""The pipelines that ship: read them, run them, copy them."""

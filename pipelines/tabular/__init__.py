@@ -1,0 +1,194 @@
+"""Your own table: from a CSV or Parquet file to a promoted model, with no code to write.
+
+    orchestrator run tabular -p data=houses.csv -p target=price
+
+    read → describe → check → prepare → split ┬ propose → score × n → select → refit → evaluate ┐
+                                              └ baseline ───────────────────────────────────────┤
+                                                              verify ← promote ← register ←── gate
+
+What the columns hold, whether classes or amounts are to be predicted, and which models are worth a try is
+found out on the way. The rooms behind the stages: `reading`, `columns`, `checks`, `preparing`, and
+`workers.training`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import make_pipeline
+
+from orchestrator import Retry, context, pipeline, stage
+from pipelines.release import gate, promote, register, verify
+from pipelines.tabular.checks import Checked, Duplicates, check_table
+from pipelines.tabular.columns import Layout, lay_out
+from pipelines.tabular.preparing import prepare_examples
+from pipelines.tabular.reading import read_table, require_column
+from workers.training import (
+    Candidate,
+    Examples,
+    Fitted,
+    Parts,
+    Report,
+    Scored,
+    Task,
+    build,
+    cross_validate,
+    divide,
+    encoder,
+    grid,
+    guesser,
+    judge,
+    leader,
+    standings,
+)
+
+MANY_ROWS = 20_000  #: from here on, comparing each row with all others takes too long
+
+
+@stage(retry=Retry(on=(OSError,), times=3, backoff=1.0))
+def read(data: Path, target: str) -> pd.DataFrame:
+    """The table in the file; stops the run if there is none, or none with the target."""
+    table = read_table(data)
+    require_column(table, target, data)
+    return table
+
+
+@stage
+def describe(table: pd.DataFrame, target: str, task: Task | Literal["auto"]) -> Layout:
+    """What each column holds, which ones to learn from, and the task that the target poses."""
+    return lay_out(table, target, task)
+
+
+@stage
+def check(
+    table: pd.DataFrame, layout: Layout, test_fraction: float, folds: int, duplicates: Duplicates
+) -> Checked:
+    """Leave out the rows that cannot be used; stops the run where the result would be meaningless."""
+    checked = check_table(table, layout, test_fraction=test_fraction, folds=folds, duplicates=duplicates)
+    print(checked.report)
+    return checked
+
+
+@stage
+def prepare(table: pd.DataFrame, layout: Layout) -> Examples:
+    """Numbers as numbers, categories as text, each date as several numbers."""
+    return prepare_examples(table, layout)
+
+
+@stage
+def split(examples: Examples, task: Task, test_fraction: float, seed: int) -> Parts:
+    """Hold a share of the rows back, for the evaluation."""
+    return divide(examples, test_fraction, seed=seed, stratify=task == "classification")
+
+
+@stage
+def propose(train: Examples, task: Task) -> list[Candidate]:
+    """The models worth a try for this task and so many rows."""
+    candidates = [
+        *grid("linear", **{"C" if task == "classification" else "alpha": [0.1, 1.0, 10.0]}),
+        *grid("forest", min_samples_leaf=[1, 5]),
+        *grid("boosting", learning_rate=[0.05, 0.1]),
+    ]
+    if len(train.inputs) <= MANY_ROWS:
+        candidates += grid("neighbours", n_neighbors=[5, 15])
+    return candidates
+
+
+@stage(queue="training")
+def score(candidate: Candidate, train: Examples, task: Task, folds: int, seed: int) -> Scored:
+    """Cross-validate one candidate."""
+    context.log_params(candidate.parameters)
+    model = model_for(train, candidate, task, seed)
+    scored = cross_validate(candidate, model, train, folds=folds, seed=seed, task=task)
+    context.log_metrics({scored.measure: scored.mean, f"{scored.measure}_spread": scored.spread})
+    return scored
+
+
+@stage(queue="training")
+def select(scored: list[Scored]) -> Candidate:
+    """The candidate that did best over all folds."""
+    best = leader(scored)
+    context.log_text(standings(scored), "standings.md")
+    context.log_metric(best.measure, best.mean)
+    return best.candidate
+
+
+@stage(queue="training")
+def refit(candidate: Candidate, train: Examples, layout: Layout, seed: int) -> Fitted:
+    """Fit the chosen candidate on the whole training part, and log the model with the layout it is for."""
+    context.log_params(candidate.parameters)
+    context.log_text(json.dumps(asdict(layout), indent=2), "layout.json")
+    model = model_for(train, candidate, layout.task, seed).fit(train.inputs, train.target)
+    return Fitted(model, context.log_model(model, example=train.inputs.head()))
+
+
+@stage(queue="training")
+def baseline(parts: Parts, task: Task) -> Report:
+    """How a guess does, that looks at no column: what every model has to beat."""
+    guess = guesser(task).fit(parts.train.inputs, parts.train.target)
+    return measured(guess, parts.test, task)
+
+
+@stage(queue="training")
+def evaluate(fitted: Fitted, test: Examples, task: Task) -> Report:
+    """Measure the model on the rows that were held back."""
+    return measured(fitted.model, test, task)
+
+
+def model_for(train: Examples, candidate: Candidate, task: Task, seed: int) -> BaseEstimator:
+    """The candidate, behind an encoder for the columns that it will see."""
+    return make_pipeline(encoder(train.inputs), build(candidate, task=task, seed=seed))
+
+
+def measured(model: BaseEstimator, test: Examples, task: Task) -> Report:
+    """The model's report, logged."""
+    report = judge(model, test, task=task)
+    context.log_metrics(report.measures)
+    return report
+
+
+def model_name(data: Path, target: str) -> str:
+    """The name a table's model is registered under: `houses-price` for the column `price` of `houses.csv`."""
+    return re.sub(r"[^a-z0-9_-]+", "-", f"{data.stem}-{target}".lower()).strip("-")
+
+
+@pipeline
+def tabular(
+    data: Path,
+    target: str,
+    task: Task | Literal["auto"] = "auto",
+    model: str | None = None,
+    test_fraction: float = 0.25,
+    folds: int = 5,
+    seed: int = 0,
+    duplicates: Duplicates = "drop",
+    minimum_score: float = 0.0,
+    margin: float = 0.001,
+) -> None:
+    """Train a model of your own CSV or Parquet file, and deploy it if it beats the champion.
+
+    Classes are judged by balanced accuracy, amounts by R². The model is promoted if it is better than a
+    guess, reaches `minimum_score`, and beats the champion of its name by at least `margin`. `model` is that
+    name; by default it is made of the file's and the target's.
+    """
+    name = model or model_name(data, target)
+    table = read(data.expanduser().absolute(), target)
+    layout = describe(table, target, task)
+    checked = check(table, layout, test_fraction, folds, duplicates)
+    parts = split(prepare(checked.table, layout), layout.task, test_fraction, seed)
+    guess = baseline(parts, layout.task)
+
+    candidates = propose(parts.train, layout.task)
+    scoring = score.partial(train=parts.train, task=layout.task, folds=folds, seed=seed)
+    fitted = refit(select(scoring.map(candidate=candidates)), parts.train, layout, seed)
+    report = evaluate(fitted, parts.test, layout.task)
+
+    verdict = gate(name, report, minimum_score, margin, baseline=guess.score)
+    version = register.only_if(verdict.passed)(name, fitted.uri, report)
+    verify(promote(version), fitted.model, parts.test.inputs)

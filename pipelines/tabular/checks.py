@@ -1,0 +1,142 @@
+"""Checks: which rows cannot be used, and whether a model of the others would still mean something."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import pandas as pd
+from pandas.api.types import is_bool_dtype
+
+from orchestrator import Unfit
+from pipelines.tabular.columns import Layout, as_numbers, as_text, kind_of
+
+Duplicates: TypeAlias = Literal["drop", "keep"]
+
+FEWEST_ROWS = 30  #: with fewer, a score says nothing
+RARE = 0.01  #: classes too small to be learnt are left out if they are no more than this share of the rows
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was found, and what was done about it."""
+
+    rows: int  #: in the file
+    kept: int  #: that models get to see
+    missing_target: int  #: rows left out, as there is nothing to learn from them
+    duplicates: int  #: rows that repeat an earlier one
+    rare_classes: dict[str, int]  #: classes left out, and their number of rows
+    left_out: dict[str, str]  #: columns left out, and why
+
+    def __str__(self) -> str:
+        lines = [f"{self.kept} of {self.rows} rows are used."]
+        if self.missing_target:
+            lines.append(f"{self.missing_target} rows lack the target, and are left out.")
+        if self.duplicates:
+            lines.append(f"{self.duplicates} rows repeat an earlier one.")
+        lines += [
+            f"Class '{name}' has only {count} rows, and is left out."
+            for name, count in self.rare_classes.items()
+        ]
+        lines += [f"Column '{name}' is {reason}, and is left out." for name, reason in self.left_out.items()]
+        return "\n".join(lines)
+
+
+class Checked(NamedTuple):
+    """The rows that can be used, and what became of the others."""
+
+    table: pd.DataFrame
+    report: CheckReport
+
+
+def check_table(
+    table: pd.DataFrame,
+    layout: Layout,
+    *,
+    test_fraction: float = 0.25,
+    folds: int = 5,
+    duplicates: Duplicates = "drop",
+) -> Checked:
+    """Leave out what cannot be used; raises Unfit where a model of the rest would mean nothing.
+
+    Rows that repeat an earlier one are dropped unless told otherwise: a held-out row with a copy in the
+    training part is no longer unseen.
+    """
+    if not 0 < test_fraction < 1:
+        raise Unfit(f"test_fraction={test_fraction}: it is a share of the rows, between 0 and 1")
+    target = layout.target
+    values = _clean_target(table[target].dropna(), layout)
+    _require_variety(values, len(table))
+    known = table.loc[values.index].assign(**{target: values})
+    repeats = known.duplicated(subset=[target, *layout.kinds])
+    kept = known[~repeats] if duplicates == "drop" else known
+    _require_rows(kept, of=len(table), repeats=int(repeats.sum()), duplicates=duplicates)
+    rare: dict[str, int] = {}
+    if layout.task == "classification":
+        fewest = max(math.ceil(folds / (1 - test_fraction)), math.ceil(1 / test_fraction)) + 1
+        rare = _rare_classes(kept[target], fewest)
+        kept = kept[~kept[target].map(str).isin(list(rare))]
+    report = CheckReport(
+        rows=len(table),
+        kept=len(kept),
+        missing_target=len(table) - len(known),
+        duplicates=int(repeats.sum()),
+        rare_classes=rare,
+        left_out=layout.left_out,
+    )
+    return Checked(kept.reset_index(drop=True), report)
+
+
+def _clean_target(column: pd.Series, layout: Layout) -> pd.Series:
+    """Amounts as floats; classes as whole numbers, truth values or text. What cannot be read as such goes."""
+    kind = kind_of(column)
+    if kind == "date":
+        raise Unfit(f"the target '{layout.target}' holds dates: choose a column of numbers or classes")
+    if layout.task == "regression":
+        if kind != "number":
+            raise Unfit(
+                f"the target '{layout.target}' holds text, but regression needs numbers: -p task=auto"
+            )
+        return as_numbers(column).dropna()
+    if is_bool_dtype(column):
+        return column
+    numbers = as_numbers(column).dropna()
+    if kind == "number" and (numbers % 1 == 0).all():
+        return numbers.astype("int64")
+    return as_text(column).dropna()
+
+
+def _require_variety(target: pd.Series, rows: int) -> None:
+    if target.empty:
+        raise Unfit(f"the target '{target.name}' is missing in all {rows} rows: choose another column")
+    if target.nunique() == 1:
+        raise Unfit(
+            f"the target '{target.name}' is {target.iloc[0]!s} in every row, so there is nothing to predict: "
+            "choose another column"
+        )
+
+
+def _require_rows(kept: pd.DataFrame, *, of: int, repeats: int, duplicates: Duplicates) -> None:
+    if len(kept) >= FEWEST_ROWS:
+        return
+    dropped = repeats if duplicates == "drop" else 0
+    way_out = " (-p duplicates=keep keeps repeated rows)" if dropped else ""
+    raise Unfit(
+        f"{len(kept)} usable rows are too few, at least {FEWEST_ROWS} are needed: of {of} rows, "
+        f"{of - len(kept) - dropped} lack the target and {dropped} repeat an earlier one{way_out}"
+    )
+
+
+def _rare_classes(target: pd.Series, fewest: int) -> dict[str, int]:
+    """Classes with fewer rows than it takes to have one in each fold and in the held-out part."""
+    counts = target.value_counts()
+    rare = counts[counts < fewest]
+    if rare.sum() <= RARE * len(target) and len(counts) - len(rare) >= 2:
+        return {str(name): int(count) for name, count in rare.items()}
+    name, count = rare.index[0], int(rare.iloc[0])
+    others = f", and {len(rare) - 1} more classes have as few" if len(rare) > 1 else ""
+    raise Unfit(
+        f"class '{name}' of the target '{target.name}' has {count} rows, at least {fewest} are needed"
+        f"{others}: add rows, join classes, or, if these are amounts, use -p task=regression"
+    )

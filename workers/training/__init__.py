@@ -1,0 +1,34 @@
+"""Training: what pipelines share between a prepared table and a model that can be judged.
+
+Candidate --build--> estimator --cross_validate--> Scored --leader--> the one to refit --judge--> Report
+"""
+
+from __future__ import annotations
+
+from workers.training.candidates import Candidate, Scored, grid, leader, standings
+from workers.training.encoding import encoder
+from workers.training.families import build, guesser
+from workers.training.fitting import Fitted, cross_validate
+from workers.training.measures import Report, Task, judge, main_measure
+from workers.training.tables import Examples, Parts, divide, examples
+
+__all__ = [
+    "Candidate",
+    "Examples",
+    "Fitted",
+    "Parts",
+    "Report",
+    "Scored",
+    "Task",
+    "build",
+    "cross_validate",
+    "divide",
+    "encoder",
+    "examples",
+    "grid",
+    "guesser",
+    "judge",
+    "leader",
+    "main_measure",
+    "standings",
+]

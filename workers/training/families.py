@@ -1,0 +1,64 @@
+"""The catalogue of model families: what a candidate's family and settings are turned into.
+
+Each gives the same model for the same seed, and starts no processes: running side by side is the workers'
+part. Each can be stored by skops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeAlias
+
+from sklearn.base import BaseEstimator
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.svm import SVC, SVR
+
+from workers.training.candidates import Candidate
+from workers.training.measures import Task
+
+Family: TypeAlias = Callable[..., BaseEstimator]
+
+# Neighbours are searched by brute force: beyond a dozen or so columns, a search tree is slower.
+FAMILIES: Mapping[Task, Mapping[str, Family]] = {
+    "classification": {
+        "linear": partial(LogisticRegression, max_iter=2000),
+        "neighbours": partial(KNeighborsClassifier, algorithm="brute"),
+        "svm": SVC,
+        "forest": partial(RandomForestClassifier, n_jobs=1),
+        "boosting": HistGradientBoostingClassifier,
+    },
+    "regression": {
+        "linear": Ridge,
+        "neighbours": partial(KNeighborsRegressor, algorithm="brute"),
+        "svm": SVR,
+        "forest": partial(RandomForestRegressor, n_jobs=1),
+        "boosting": HistGradientBoostingRegressor,
+    },
+}
+
+
+def build(candidate: Candidate, *, task: Task = "classification", seed: int = 0) -> BaseEstimator:
+    """The candidate as an estimator that is yet to be fitted. Raises ValueError for an unknown family."""
+    family = FAMILIES[task].get(candidate.family)
+    if family is None:
+        known = ", ".join(FAMILIES[task])
+        raise ValueError(f"there is no family '{candidate.family}' for {task}; there are {known}")
+    return _seeded(family(**candidate.settings), seed)
+
+
+def guesser(task: Task) -> BaseEstimator:
+    """A model that looks at no column: it always says the commonest class, or the mean."""
+    return DummyClassifier(strategy="prior") if task == "classification" else DummyRegressor()
+
+
+def _seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
+    return estimator.set_params(random_state=seed) if "random_state" in estimator.get_params() else estimator

@@ -1,0 +1,47 @@
+"""Fitting: a candidate's score by cross-validation, and a fitted model as it is handed on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+
+from workers.training.candidates import Candidate, Scored
+from workers.training.measures import Task, main_measure
+from workers.training.tables import Examples
+
+
+class Fitted(NamedTuple):
+    """A fitted model, and where MLflow keeps it."""
+
+    model: BaseEstimator
+    uri: str  #: empty where nothing tracks the run
+
+
+def cross_validate(
+    candidate: Candidate,
+    model: BaseEstimator,
+    examples: Examples,
+    *,
+    folds: int,
+    seed: int,
+    task: Task = "classification",
+    measure: str | None = None,
+) -> Scored:
+    """Fit and judge a candidate's model once for each of `folds` parts of the examples.
+
+    The folds depend on the seed alone, so that all candidates are judged on the same ones. `measure` is the
+    name of one of scikit-learn's scorers.
+    """
+    kind = StratifiedKFold if task == "classification" else KFold
+    measure = measure or main_measure(task)
+    scores = cross_val_score(
+        model,
+        examples.inputs,
+        examples.target,
+        scoring=measure,
+        cv=kind(folds, shuffle=True, random_state=seed),
+        error_score="raise",
+    )
+    return Scored(candidate, measure, float(scores.mean()), float(scores.std()))
