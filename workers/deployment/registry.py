@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator import context
+from orchestrator.settings import settings
 from workers.deployment.errors import NothingToRollBack, UnknownModel
 from workers.deployment.records import ModelVersion, Promotion
 from workers.tracking.errors import clear_errors
@@ -121,10 +122,16 @@ def rollback(name: str) -> Promotion:
 
 @contextmanager
 def open_registry() -> Iterator[MlflowClient]:
-    """A client of the registry that belongs to MLflow's current tracking URI."""
+    """A client of the registry that belongs to MLflow's current tracking URI.
+
+    A worker sets it. Where nobody has, it becomes the one that workers on this machine would use, rather than
+    a new database in the current folder.
+    """
     settle_environment()
     import mlflow
 
+    if not mlflow.is_tracking_uri_set():
+        mlflow.set_tracking_uri(settings().tracking_uri)
     tracking_uri = mlflow.get_tracking_uri()
     with clear_errors(tracking_uri):
         yield open_store(tracking_uri)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.svm import SVC
 
 from workers.tracking import ModelNotLoggable
 
@@ -94,6 +99,24 @@ def test_a_model_of_mixed_columns_is_kept(log, client):
 def test_an_array_is_an_example_too(log, client, linear, iris):
     x = np.asarray(iris[0])
     assert client.get_logged_model(log(type(linear)(max_iter=500).fit(x, iris[1]), x)).status == "READY"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GradientBoostingClassifier(n_estimators=3),
+        KNeighborsClassifier(algorithm="ball_tree", metric="manhattan"),
+        KNeighborsClassifier(),
+        SVC(probability=False),
+        MLPClassifier(max_iter=3, solver="lbfgs"),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_the_usual_families_are_kept(log, client, iris, model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # three rounds do not converge
+        model.fit(*iris)
+    assert client.get_logged_model(log(model, iris[0])).status == "READY"
 
 
 def test_a_model_that_skops_does_not_trust_is_refused_by_name(log, iris, linear):
