@@ -47,7 +47,7 @@ lint: setup ## check style, formatting, types and import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 types: setup ## check types, strictly
 	@$(BIN)/mypy
