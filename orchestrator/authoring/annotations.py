@@ -56,11 +56,18 @@ def element_of(hint: object) -> object:
 
 def shown(hint: object) -> str:
     """An annotation as its author wrote it."""
-    if hint is type(None):
+    arguments = get_args(hint)
+    if hint is type(None) or hint is None:
         return "None"
-    if isinstance(hint, type) and not get_args(hint):
-        return hint.__name__
-    return str(hint).replace("typing.", "")
+    if hint is Ellipsis:
+        return "..."
+    if (alternatives := _alternatives(hint)) is not None:
+        return " | ".join(map(shown, alternatives))
+    if get_origin(hint) is Literal:
+        return f"Literal[{', '.join(map(repr, arguments))}]"
+    if arguments and isinstance(origin := get_origin(hint), type):
+        return f"{origin.__name__}[{', '.join(map(shown, arguments))}]"
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
 
 
 def assignable(source: object, target: object) -> bool:

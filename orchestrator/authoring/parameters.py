@@ -34,9 +34,8 @@ def parse_parameters(
             try:
                 parsed[name] = parse_value(given[name], hints.get(name, Any))
             except ValueError as error:
-                mistakes.append(
-                    f"{name}={given[name]!r}: {reason(error)} (it is a {shown(hints.get(name, Any))})"
-                )
+                wanted = shown(hints.get(name, Any))
+                mistakes.append(f"{name}={given[name]!r}: {reason(error)}; it takes {wanted}")
         elif parameter.default is inspect.Parameter.empty:
             mistakes.append(f"parameter '{name}' is missing: give it with -p {name}=VALUE")
         else:

@@ -174,10 +174,8 @@ class Trace:
         }
         known = {parameter: each.known_length for parameter, each in lengths.items()}
         if len({length for length in known.values() if length is not None}) > 1:
-            listed = ", ".join(f"{parameter}: {length}" for parameter, length in known.items())
-            self.mistake(
-                f"{node.name}.map(…) goes through its lists side by side; their lengths differ ({listed})"
-            )
+            listed = ", ".join(f"{parameter} has {length}" for parameter, length in known.items())
+            self.mistake(f"{node.name}.map(…) goes through its lists side by side, but {listed}")
 
     def _constant(self, node: NodeName, parameter: str, value: object, hint: object) -> JSON:
         if type(value) is hint and isinstance(value, bool | int | float | str):

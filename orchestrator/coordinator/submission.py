@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
@@ -18,7 +18,7 @@ from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def prepare(pipeline: Pipeline[Any], given: Mapping[str, object], *, queues: Seq
     from pydantic_core import to_jsonable_python
 
     parameters = pipeline.parse(given)
-    graph = cast("Callable[..., Graph]", pipeline.graph)(**parameters)
+    graph = pipeline.graph(**parameters)
     check_graph(graph, queues=queues)
     return Prepared(graph, to_jsonable_python(parameters))
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orchestrator.authoring.graph import JSON, Graph, Node
 from orchestrator.runs.errors import UnknownRun
@@ -16,6 +16,9 @@ from orchestrator.runs.states import NodeState, RunState
 
 if TYPE_CHECKING:
     from redis import Redis
+
+#: Entries of a stream: their places and fields.
+Entries: TypeAlias = "list[tuple[str, Mapping[str, str]]]"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -83,8 +86,9 @@ class RunReader:
 
     def log(self, run: RunId, node: str, after: str = "0") -> list[tuple[str, str]]:
         """Lines that a running attempt has written, with their places in its stream."""
-        reply = self.client.xrange(RunKeys(run).log(node), min=f"({after}" if after != "0" else "-")
-        return [(str(place), f"{fields['attempt']} {fields['line']}") for place, fields in reply]
+        start = "-" if after == "0" else f"({after}"
+        reply = cast("Entries", self.client.xrange(RunKeys(run).log(node), min=start))
+        return [(place, f"{fields['attempt']} {fields['line']}") for place, fields in reply]
 
     def events(self, run: RunId, after: str = "0", wait: float = 0.0) -> list[Event]:
         """The transitions behind position `after`; waits up to `wait` seconds for the first."""
@@ -110,12 +114,10 @@ class RunReader:
 
 
 def _entries(streams: object) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for entries in cast("Iterator[list[tuple[str, Mapping[str, str]]]]", streams):
+    for entries in cast("Iterator[Entries]", streams):
         for entry in entries:
             # RESP3 wraps a stream's entries in one more list
-            yield from cast(
-                "list[tuple[str, Mapping[str, str]]]", entry if isinstance(entry, list) else [entry]
-            )
+            yield from cast("Entries", entry) if isinstance(entry, list) else [entry]
 
 
 def _run(run: RunId, meta: Mapping[str, str], nodes: tuple[NodeRecord, ...]) -> RunRecord:

@@ -118,7 +118,7 @@ def captured(log: AttemptLog) -> Iterator[None]:
     root.addHandler(handler)
     root.setLevel(min(level, logging.INFO) if level else logging.INFO)
     try:
-        with redirect_stdout(out), redirect_stderr(err):  # type: ignore[type-var]
+        with redirect_stdout(out), redirect_stderr(err):
             yield
     finally:
         root.removeHandler(handler)

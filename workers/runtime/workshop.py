@@ -38,7 +38,7 @@ class Workshop:
 
     @property
     def store(self) -> ArtifactStore:
-        """The artifact store; never to be touched in a process that forks, whose children could not use it."""
+        """The artifact store; a process that forks must not touch it, or its children cannot use it."""
         if self._store is None:
             self._store = ArtifactStore(self.settings.store_url)
         return self._store
