@@ -48,8 +48,9 @@ def gate(
             f"{report.measure} {report.score:.4f} is no better than guessing, which reaches {baseline:.4f}"
         )
         return Verdict(False, reason, report.measure, report.score, champion=None, champion_version=None)
+    required = minimum if baseline is None else max(minimum, baseline)
     return deployment.compare_with_champion(
-        name=name, metric=report.measure, score=report.score, minimum=minimum, margin=margin
+        name=name, metric=report.measure, score=report.score, minimum=required, margin=margin
     )
 
 

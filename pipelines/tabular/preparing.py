@@ -39,6 +39,6 @@ def _date_parts(name: str, dates: pd.Series) -> dict[str, pd.Series]:
         "day": (dates - pd.Timestamp(0)) / pd.Timedelta(days=1),
         "year": dates.dt.year,
         "month": dates.dt.month,
-        "weekday": dates.dt.dayofweek,
+        "weekday": dates.dt.day_of_week,
     }
     return {f"{name}.{part}": values.astype("float64") for part, values in parts.items()}

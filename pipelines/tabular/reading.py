@@ -79,9 +79,9 @@ def _read_parquet(file: Path) -> pd.DataFrame:
         raise Unfit(
             f"{file} is a damaged Parquet file ({_first_line(error)}): write or copy it again"
         ) from error
-    # Without pandas' own notes in the file, an index is a column like the others.
+    # Without pandas' own notes in the file, an index with a name is a column like the others.
     table: pd.DataFrame = found.to_pandas(ignore_metadata=True)
-    return table
+    return table.drop(columns=[name for name in table if str(name).startswith("__index_level_")])
 
 
 def _read_csv(file: Path, head: bytes) -> pd.DataFrame:
@@ -136,13 +136,14 @@ def _separator(header: str) -> str:
 
 
 def _one_kind(column: pd.Series) -> pd.Series:
-    """The column as numbers, times or text; what is none of these (lists, mixtures) becomes text."""
+    """The column as numbers, times in UTC or text; what is none of these (lists, mixtures) becomes text."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.dtype.categories.dtype)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return column.dt.tz_convert("UTC").dt.tz_localize(None)
+        return pd.to_datetime(column, utc=True).dt.tz_localize(None)
     if is_timedelta64_dtype(column):
-        return column.dt.total_seconds()
+        seconds: pd.Series = column.dt.total_seconds()
+        return seconds
     if column.dtype != object:
         return column
     match infer_dtype(column, skipna=True):

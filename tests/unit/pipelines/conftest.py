@@ -1,0 +1,57 @@
+"""Whole pipelines in this process, each node with its own attempt in a private MLflow, as on a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from orchestrator import Pipeline
+from orchestrator.authoring import local
+from orchestrator.authoring.context import Attempt, attempting
+from workers.tracking import AttemptInfo, MlflowTracking
+
+RunPipeline = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunPipeline]:
+    """Runs a pipeline, and returns the outputs of its nodes by name."""
+    before = mlflow.get_tracking_uri()
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    runs = (f"run-{number}" for number in count(1))
+
+    def run(pipeline: Pipeline[Any], **parameters: object) -> dict[str, Any]:
+        tracking = MlflowTracking(uri, (tmp_path / "models").as_uri())
+        graph, run_id = pipeline.graph(**pipeline.parse(parameters)), next(runs)
+
+        @contextmanager
+        def tracked(attempt: Attempt) -> Iterator[None]:
+            node = graph[attempt.node.partition("[")[0]]
+            info = AttemptInfo(
+                run_id=run_id,
+                pipeline=pipeline.name,
+                parameters={},
+                started=datetime.now(UTC),
+                node=attempt.node,
+                stage=node.stage,
+                queue=node.policy.queue,
+                attempt=1,
+            )
+            with (
+                tracking.attempt(info) as tracker,
+                attempting(Attempt(run_id, attempt.node, 1, tracker)),
+            ):
+                yield
+
+        monkeypatch.setattr(local, "attempting", tracked)
+        return pipeline.run_locally(**parameters)
+
+    yield run
+    mlflow.set_tracking_uri(before)

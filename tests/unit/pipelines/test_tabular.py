@@ -1,0 +1,113 @@
+"""The tabular pipeline on real tables, and on one with gaps, text and dates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+
+from orchestrator import Unfit
+from orchestrator.errors import OrchestratorError
+from pipelines.tabular import model_name, tabular
+from pipelines.tabular.columns import Layout
+from pipelines.tabular.preparing import prepare_inputs
+from pipelines.tabular.reading import read_table
+from workers import deployment
+
+RunPipeline = Callable[..., dict[str, Any]]
+
+REAL_TABLES = {
+    "breast cancer": (load_breast_cancer, "classification", 0.9),
+    "wine": (load_wine, "classification", 0.9),
+    "diabetes": (load_diabetes, "regression", 0.3),
+}
+
+
+def customers(rows: int = 240) -> pd.DataFrame:
+    """A made-up table with gaps, text, dates, an id and a constant."""
+    chance = np.random.default_rng(0)
+    joined = pd.Timestamp("2018-01-01") + pd.to_timedelta(chance.integers(0, 2000, rows), unit="D")
+    table = pd.DataFrame(
+        {
+            "customer": [f"c-{number:05}" for number in chance.permutation(rows)],
+            "age": chance.normal(40, 10, rows).round(1),
+            "city": chance.choice(["Rome", "Oslo", "Lima"], rows),
+            "joined": joined,
+            "planet": "Earth",
+        }
+    )
+    table["churned"] = np.where((table["age"] > 42) ^ (table["city"] == "Rome"), "yes", "no")
+    for column, gaps in {"age": 25, "city": 25, "joined": 8, "churned": 5}.items():
+        table.loc[chance.choice(rows, gaps, replace=False), column] = None
+    return table
+
+
+@pytest.mark.parametrize(("load", "task", "least"), REAL_TABLES.values(), ids=REAL_TABLES)
+def test_a_real_table_gets_a_promoted_model(
+    run_pipeline: RunPipeline, tmp_path: Path, load: Callable[..., Any], task: str, least: float
+) -> None:
+    file = tmp_path / "real.csv"
+    load(as_frame=True).frame.to_csv(file, index=False)
+    run = run_pipeline(tabular, data=file, target="target", folds=3)
+    assert run["describe"].task == task
+    assert run["evaluate"].score >= least > run["baseline"].score
+    assert run["verify"].name == "real-target"
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_gaps_text_and_dates_are_prepared(run_pipeline: RunPipeline, tmp_path: Path, form: str) -> None:
+    file = tmp_path / f"customers.{form}"
+    table = customers()
+    table.to_csv(file, index=False) if form == "csv" else table.to_parquet(file)
+    run = run_pipeline(tabular, data=file, target="churned", folds=3, model="churn")
+
+    layout = run["describe"]
+    assert layout.kinds == {"age": "number", "city": "category", "joined": "date"}
+    assert set(layout.left_out) == {"customer", "planet"}
+    assert run["check"].report.missing_target == 5
+    assert run["evaluate"].score > 0.75
+    assert run["verify"].name == "churn"
+
+    kept = mlflow.artifacts.load_text(f"runs:/{run['register'].source_run}/layout.json")
+    unseen = prepare_inputs(read_table(file).assign(city="Quito"), Layout(**json.loads(kept)))
+    assert set(deployment.load_model("churn").predict(unseen)) <= {"yes", "no"}
+
+
+def test_a_model_that_learnt_nothing_is_not_promoted(run_pipeline: RunPipeline, tmp_path: Path) -> None:
+    file = tmp_path / "noise.csv"
+    chance = np.random.default_rng(1)
+    pd.DataFrame({"x": chance.normal(size=80), "y": chance.normal(size=80)}).to_csv(file, index=False)
+    run = run_pipeline(tabular, data=file, target="y", folds=3, minimum_score=0.2)
+    assert not run["gate"].passed
+    assert "promote" not in run
+
+
+def test_a_bad_file_stops_the_run_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(Unfit, match="there is no file"):
+        tabular.run_locally(data=tmp_path / "none.csv", target="y")
+
+
+def test_file_and_target_are_asked_for() -> None:
+    with pytest.raises(OrchestratorError, match=r"'data' is missing.*'target' is missing"):
+        tabular.parse({})
+
+
+def test_an_unknown_task_is_refused() -> None:
+    with pytest.raises(OrchestratorError, match="task='clustering'"):
+        tabular.parse({"data": "a.csv", "target": "y", "task": "clustering"})
+
+
+def test_how_many_models_are_tried_is_known_only_during_the_run() -> None:
+    graph = tabular.graph(data=Path("a.csv"), target="y")
+    assert graph["score"].known_length is None
+
+
+def test_a_model_is_named_after_file_and_target() -> None:
+    assert model_name(Path("/tables/Houses 2024.csv"), "Price (€)") == "houses-2024-price"

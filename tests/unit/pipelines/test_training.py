@@ -1,0 +1,105 @@
+"""What pipelines share for training."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.pipeline import make_pipeline
+
+from workers.tracking.trust import trusted_types
+from workers.training import (
+    Candidate,
+    Examples,
+    Scored,
+    Task,
+    build,
+    divide,
+    encoder,
+    examples,
+    grid,
+    guesser,
+    judge,
+    leader,
+    standings,
+)
+from workers.training.families import FAMILIES
+
+MODELS = [(task, family) for task in get_args(Task) for family in FAMILIES[task]]
+
+
+def mixed(task: Task, rows: int = 60) -> Examples:
+    """Numbers and categories with gaps, and a target that depends on them."""
+    chance = np.random.default_rng(0)
+    inputs = pd.DataFrame({"x": chance.normal(size=rows), "c": chance.choice(["a", "b"], rows)})
+    target = inputs["x"] + (inputs["c"] == "a")
+    inputs.loc[3, "x"], inputs.loc[4, "c"] = None, None
+    return Examples(inputs, target if task == "regression" else (target > 0).map({True: "yes", False: "no"}))
+
+
+def test_a_grid_has_a_candidate_for_every_combination() -> None:
+    assert [str(each) for each in grid("svm", C=[1.0, 2.0], gamma=["scale"])] == [
+        "svm(C=1.0, gamma=scale)",
+        "svm(C=2.0, gamma=scale)",
+    ]
+
+
+def test_the_first_of_equals_leads() -> None:
+    scored = [Scored(Candidate(name), "r2", mean, 0.0) for name, mean in [("a", 0.1), ("b", 0.5), ("c", 0.5)]]
+    assert leader(scored).candidate.family == "b"
+    assert standings(scored).splitlines()[2].startswith("| b() | 0.5000")
+
+
+def test_an_unknown_family_is_told_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="no family 'tree' for regression; there are linear, neighbours"):
+        build(Candidate("tree"), task="regression")
+
+
+@pytest.mark.parametrize(("task", "family"), MODELS)
+def test_each_model_is_stored_by_skops_and_predicts_the_same(task: Task, family: str) -> None:
+    table = mixed(task)
+    settings = {"max_iter": 5} if family == "boosting" else {"n_estimators": 5} if family == "forest" else {}
+    model = make_pipeline(encoder(table.inputs), build(Candidate(family, {**settings}), task=task))
+    model.fit(table.inputs, table.target)
+    stored = skops.io.dumps(model)
+    assert set(skops.io.get_untrusted_types(data=stored)) <= set(trusted_types())
+    loaded = skops.io.loads(stored, trusted=list(trusted_types()))
+    assert np.array_equal(loaded.predict(table.inputs), model.predict(table.inputs))
+
+
+@pytest.mark.parametrize(("task", "family"), MODELS)
+def test_the_same_seed_gives_the_same_model(task: Task, family: str) -> None:
+    table = mixed(task)
+    settings = {"max_iter": 5} if family == "boosting" else {"n_estimators": 5} if family == "forest" else {}
+    one, other = (
+        make_pipeline(encoder(table.inputs), build(Candidate(family, {**settings}), task=task, seed=7))
+        .fit(table.inputs, table.target)
+        .predict(table.inputs)
+        for _ in range(2)
+    )
+    assert np.array_equal(one, other)
+
+
+def test_two_classes_are_also_judged_by_the_area_under_the_curve() -> None:
+    table = mixed("classification")
+    report = judge(guesser("classification").fit(*table), table)
+    assert set(report.measures) == {"balanced_accuracy", "accuracy", "macro_f1", "roc_auc"}
+    assert report.score == report.measures["balanced_accuracy"] == 0.5
+
+
+def test_amounts_are_judged_by_errors_above_zero() -> None:
+    table = mixed("regression")
+    report = judge(guesser("regression").fit(*table), table, task="regression")
+    assert report.measure == "r2"
+    assert report.measures["rmse"] > report.measures["mae"] > 0
+
+
+def test_dividing_keeps_inputs_beside_their_targets() -> None:
+    table = pd.DataFrame({"x": range(40), "y": [number % 2 for number in range(40)]})
+    parts = divide(examples(table, "y"), 0.25, seed=1, stratify=True)
+    for part in parts:
+        assert (part.inputs["x"] % 2 == part.target).all()
+    assert parts.test.target.sum() == 5
