@@ -32,8 +32,8 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def open_backend(url: str) -> tuple[Backend, Path | None]:
     """The object store of this URL, and its folder if it is a local one."""
-    scheme, _, _ = url.partition("://") if "://" in url else ("", "", "")
-    with plainly("open", shown(url)):
+    scheme = url.partition("://")[0] if "://" in url else "file:" if url.startswith("file:") else ""
+    with _in_one_line("open", shown(url)):
         if scheme == "memory":
             return MemoryStore(), None
         if scheme in _REMOTE:
@@ -58,7 +58,7 @@ def shown(url: str) -> str:
 
 @contextmanager
 def plainly(doing: str, url: str) -> Iterator[None]:
-    """Turn an object store's error into one line; "not found" is left to the caller."""
+    """Ask something of an object store. Its errors become one line; "not found" is left to the caller."""
     global _used
     if _lost:
         raise StoreError(
@@ -66,6 +66,12 @@ def plainly(doing: str, url: str) -> Iterator[None]:
             hint="Use the store only after the fork, or start the process with 'spawn'.",
         )
     _used = True
+    with _in_one_line(doing, url):
+        yield
+
+
+@contextmanager
+def _in_one_line(doing: str, url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:

@@ -109,7 +109,7 @@ def load_json(tree: Tree, store: ArtifactStore) -> Json:
 def json_parts(tree: Tree, kind: str, store: ArtifactStore) -> Json:
     """The trees of a container's parts, also where the container was stored as one JSON value."""
     if tree["codec"] == kind:
-        return tree["parts"]
+        return tree.get("parts")
     if tree["codec"] == "json":
         match load_json(tree, store):
             case list(items) if kind == "list":

@@ -32,6 +32,11 @@ def is_alias(hint: object) -> bool:
     return isinstance(hint, _ALIASES)
 
 
+def is_name(hint: object) -> bool:
+    """Whether this is the mere name of an annotation, which nobody has looked up."""
+    return isinstance(hint, (ForwardRef, str))
+
+
 def arms(hint: object) -> tuple[object, ...] | None:
     """The members of a union, None for anything else."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else None
@@ -68,9 +73,7 @@ def lineage(cls: type) -> set[str]:
 def is_json(hint: object, seen: tuple[object, ...] = ()) -> bool:
     """Whether an annotation is made of JSON's own types only (also recursively)."""
     hint = bare(hint)
-    if any(hint is known for known in (*_JSON_SCALARS, list, dict, object, typing.Any)) or isinstance(
-        hint, ForwardRef
-    ):
+    if any(hint is known for known in (*_JSON_SCALARS, list, dict, object, typing.Any)) or is_name(hint):
         return True
     if is_alias(hint):
         return hint in seen or is_json(hint.__value__, (*seen, hint))  # type: ignore[attr-defined]

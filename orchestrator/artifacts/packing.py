@@ -38,6 +38,9 @@ def unpack(archive_path: Path, folder: Path) -> None:
                 raise StoreError(
                     f"a stored folder holds {entry.name!r}, which is neither a file nor a folder"
                 )
+            try:
+                archive.extract(entry, folder, filter="data")
+            except tarfile.FilterError as error:
+                raise StoreError(f"a stored folder cannot be unpacked: {error}") from error
             if entry.isreg():
-                entry.mode &= 0o555
-            archive.extract(entry, folder, filter="data")
+                (folder / entry.name).chmod(entry.mode & 0o555)

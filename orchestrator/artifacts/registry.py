@@ -27,8 +27,13 @@ def register_codec(cls: type, codec: UserCodec) -> None:
     a codec of this project for the same class.
     """
     _codecs[cls] = codec
-    for listener in _listeners:
-        listener()
+    _tell()
+
+
+def forget_codec(cls: type) -> None:
+    """Undo `register_codec`, for tests."""
+    _codecs.pop(cls, None)
+    _tell()
 
 
 def registered(cls: type) -> UserCodec | None:
@@ -39,3 +44,8 @@ def registered(cls: type) -> UserCodec | None:
 def on_change(listener: Callable[[], None]) -> None:
     """Call `listener` after each registration."""
     _listeners.append(listener)
+
+
+def _tell() -> None:
+    for listener in _listeners:
+        listener()

@@ -50,7 +50,9 @@ class ArtifactStore:
         if isinstance(data, bytes):
             return self._put(digest_of_bytes(data), len(data), data)
         if not isinstance(data, Path):
-            return self._put(digest_of_file(data), data.tell(), data)
+            digest, size = digest_of_file(data), data.tell()
+            data.seek(0)
+            return self._put(digest, size, data)
         if data.is_dir():
             with self.spool() as archive:
                 pack(data, archive)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from enum import Enum, Flag
 from pathlib import Path, PurePath
-from typing import Any, Final, ForwardRef, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
 from orchestrator.artifacts import registry
 from orchestrator.artifacts.codec import Codec
@@ -18,7 +18,7 @@ from orchestrator.artifacts.codecs.records import RecordCodec, Shape, missing_ar
 from orchestrator.artifacts.codecs.scalars import SCALARS, ChoiceCodec, FlagCodec, enum_codec
 from orchestrator.artifacts.codecs.unions import UnionCodec
 from orchestrator.artifacts.errors import UnsupportedType
-from orchestrator.artifacts.hints import arms, bare, is_alias, is_json, lineage, name_of
+from orchestrator.artifacts.hints import arms, bare, is_alias, is_json, is_name, lineage, name_of
 from orchestrator.artifacts.libraries import library_codec
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Json, Tree
@@ -108,7 +108,7 @@ def _simple(hint: object) -> Codec | None:
 
 
 def _union(hint: object, union: tuple[object, ...], pending: Pending) -> Codec:
-    if any(isinstance(part, ForwardRef) for part in _leaves(hint)) and is_json(hint):
+    if any(map(is_name, _leaves(hint))) and is_json(hint):
         return _OPEN_JSON  # `JSON = None | … | list["JSON"]`, of which the inner name cannot be looked up
     return UnionCodec(name_of(hint), {name_of(arm, full=True): _compile(arm, pending) for arm in union})
 
@@ -240,7 +240,7 @@ def _refusal(hint: object, reason: str = "") -> UnsupportedType:
             "a value without an annotation that says its type cannot be stored",
             hint="Annotate it, for example -> pd.DataFrame, -> dict[str, float] or a dataclass.",
         )
-    if isinstance(hint, (TypeVar, ForwardRef, str)):
+    if isinstance(hint, TypeVar) or is_name(hint):
         return UnsupportedType(
             f"{name} cannot be stored: the annotation leaves open what it stands for",
             hint="Write the type itself, and import it at the top of the module.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast, get_args
+from typing import Any, cast, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -120,7 +120,8 @@ def scalar_of(hint: object) -> type[np.generic] | None:
     """The scalar type in `NDArray[np.float64]` (also an abstract one), None where nothing is said."""
     args = get_args(hint)
     kinds = get_args(args[1]) if len(args) == 2 else ()
-    return kinds[0] if kinds and isinstance(kinds[0], type) else None
+    kind = (get_origin(kinds[0]) or kinds[0]) if kinds else None
+    return kind if isinstance(kind, type) else None
 
 
 def numpy_scalar_codec(cls: type[np.generic]) -> Codec | None:

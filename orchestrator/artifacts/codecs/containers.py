@@ -52,7 +52,7 @@ class Container(Codec):
 
     def accepts(self, tree: Tree, store: ArtifactStore) -> bool:
         if tree["codec"] == self.kind:
-            return self.fits(tree["parts"])
+            return self.fits(tree.get("parts"))
         return self.plain and super().accepts(tree, store)
 
     def part(self, tree: Tree, key: str | int, store: ArtifactStore) -> tuple[Codec, Tree]:

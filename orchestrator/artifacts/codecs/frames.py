@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import warnings
 from collections.abc import Hashable, Iterator
@@ -68,14 +69,18 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     """The Arrow table of a frame; what would not come back the same is refused, with the column's name."""
     _check_names(frame)
     objects = {str(position): _missing_of(frame, position) for position in _object_columns(frame)}
+    categories = _odd_categories(frame)
     extra = {
+        "categories": {position: _categories_text(frame.dtypes.iloc[position]) for position in categories},
         "objects": objects,
         "object_index": _is_text_objects(frame.index),
         "freq": getattr(frame.index, "freqstr", None) if isinstance(frame.index, pd.DatetimeIndex) else None,
     }
     try:
         with _quiet():
-            table = pa.Table.from_pandas(frame)
+            table = pa.Table.from_pandas(
+                _with_codes(frame, categories), preserve_index=True if frame.columns.empty else None
+            )
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise WrongValue(f"is a table that cannot be stored: {' '.join(map(str, error.args))}") from error
     table = table.replace_schema_metadata(
@@ -93,7 +98,10 @@ def from_arrow(table: pa.Table) -> pd.DataFrame:
     for position, missing in extra.get("objects", {}).items():
         column = frame.iloc[:, int(position)].astype(object)
         filler = None if missing == "None" else float("nan")
-        frame.isetitem(int(position), column.where(column.notna(), filler).astype(object).array)
+        frame.isetitem(int(position), cast("Any", column.where(column.notna(), filler).astype(object)))
+    for position, text in extra.get("categories", {}).items():
+        codes = frame.iloc[:, int(position)].to_numpy()
+        frame.isetitem(int(position), pd.Categorical.from_codes(codes, dtype=_categories_of(text)))
     if extra.get("object_index"):
         frame.index = frame.index.astype(object)
     if extra.get("freq") and isinstance(frame.index, pd.DatetimeIndex) and len(frame.index):
@@ -124,6 +132,39 @@ def _object_columns(frame: pd.DataFrame) -> Iterator[int]:
             yield position
 
 
+def _odd_categories(frame: pd.DataFrame) -> list[int]:
+    """The columns (by position) whose categories are intervals or periods, which Arrow cannot give back."""
+    return [
+        position
+        for position, dtype in enumerate(frame.dtypes)
+        if isinstance(dtype, pd.CategoricalDtype)
+        and isinstance(dtype.categories.dtype, (pd.IntervalDtype, pd.PeriodDtype))
+    ]
+
+
+def _with_codes(frame: pd.DataFrame, positions: list[int]) -> pd.DataFrame:
+    frame = frame.copy(deep=False) if positions else frame
+    for position in positions:
+        frame.isetitem(position, cast("Any", frame.iloc[:, position].cat.codes))
+    return frame
+
+
+def _categories_text(dtype: Any) -> str:
+    table = pa.Table.from_pandas(pd.DataFrame({str(dtype.ordered): dtype.categories}))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return base64.b64encode(sink.getvalue().to_pybytes()).decode()
+
+
+def _categories_of(text: str) -> pd.CategoricalDtype:
+    with pa.ipc.open_stream(base64.b64decode(text)) as stream:
+        categories = cast("pd.DataFrame", stream.read_all().to_pandas()).iloc[:, 0]
+    return pd.CategoricalDtype(
+        pd.Index(categories, name=None).rename(None), ordered=categories.name == "True"
+    )
+
+
 def _missing_of(frame: pd.DataFrame, position: int) -> str:
     column = frame.iloc[:, position]
     return "None" if all(value is None for value in column[column.isna()]) else "nan"
@@ -152,6 +193,8 @@ def _check_exact(frame: pd.DataFrame, table: pa.Table) -> None:
             f"is a table whose column names ({frame.columns.inferred_type}) would not come back the same",
             hint="Make them text: frame.columns = frame.columns.map(str).",
         )
+    if isinstance(frame.index, pd.RangeIndex):
+        return  # kept in Arrow's own metadata, for a table with its rows
     if (before := _index_types(frame.index)) != (after := _index_types(empty.index)):
         raise WrongValue(
             f"is a table whose index {before} would come back as {after}",
@@ -166,7 +209,7 @@ def _index_types(index: pd.Index[Any]) -> list[tuple[object, str]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    # pyarrow 25 reads Series.values, which pandas 3.1 warns of for time zones; to go with the next pyarrow.
+    # pyarrow 25 reads `.values`, which pandas 3.1 warns of for time zones; to go with the next pyarrow.
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Series.values returning an ndarray")
+        warnings.filterwarnings("ignore", message=r"\w+\.values returning an ndarray")
         yield

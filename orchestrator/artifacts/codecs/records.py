@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NotRequired, Required, cast, get_origin
 
 from orchestrator.artifacts.codec import Codec
 from orchestrator.artifacts.codecs.containers import Container, Inward, Outward, at
@@ -88,8 +88,13 @@ def shape_of(cls: type, label: str) -> Shape | None:
 
 
 def _typed_dict(cls: type, label: str) -> Shape:
-    optional = cast("frozenset[str]", cls.__optional_keys__)  # type: ignore[attr-defined]
-    return Shape(label, dict, _hints(cls), lambda value: cast("dict[str, object]", value), dict, optional)
+    hints = _hints(cls)
+    # With annotations kept as text, the class itself has not seen its own `NotRequired`s.
+    optional = {name for name in cls.__optional_keys__ if get_origin(hints[name]) is not Required}  # type: ignore[attr-defined]
+    optional |= {name for name, hint in hints.items() if get_origin(hint) is NotRequired}
+    return Shape(
+        label, dict, hints, lambda value: cast("dict[str, object]", value), dict, frozenset(optional)
+    )
 
 
 def _named_tuple(cls: type, label: str) -> Shape:

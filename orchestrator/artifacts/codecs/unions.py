@@ -8,7 +8,7 @@ from typing import Final, TypeVar, cast
 from orchestrator.artifacts.codec import Codec, described, json_tree, load_json
 from orchestrator.artifacts.errors import StoreError, WrongValue
 from orchestrator.artifacts.store import ArtifactStore
-from orchestrator.artifacts.tree import Json, Tree, codec_name
+from orchestrator.artifacts.tree import Json, Tree, codec_name, untagged
 
 #: The tag of an arm inside JSON: `{"$type": "module.Name", "value": …}`.
 _TYPE: Final = "$type"
@@ -92,10 +92,10 @@ class UnionCodec(Codec):
 
     def _arm_of(self, tree: Tree, store: ArtifactStore) -> tuple[Codec | None, Tree]:
         if codec_name(tree) == "union":
-            name, tree = str(tree["type"]), cast("Tree", tree["value"])
+            name, tree = str(tree.get("type")), untagged(cast("Tree", tree.get("value")))
             if name in self._arms:
                 return self._arms[name], tree
-        elif tree["codec"] == "json":
+        elif codec_name(tree) == "json":
             match load_json(tree, store):
                 case {"$type": str(name), "value": value} if name in self._arms:
                     return self._arms[name], {"codec": "json", "value": value}
