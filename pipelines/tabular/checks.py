@@ -32,14 +32,13 @@ class CheckReport:
     def __str__(self) -> str:
         lines = [f"{self.kept} of {self.rows} rows are used."]
         if self.missing_target:
-            lines.append(f"{self.missing_target} rows lack the target, and are left out.")
+            lines.append(f"Rows left out, as they lack the target: {self.missing_target}")
         if self.duplicates:
-            lines.append(f"{self.duplicates} rows repeat an earlier one.")
+            lines.append(f"Rows that repeat an earlier one: {self.duplicates}")
         lines += [
-            f"Class '{name}' has only {count} rows, and is left out."
-            for name, count in self.rare_classes.items()
+            f"Class left out, as it is too rare: '{name}' ({n})" for name, n in self.rare_classes.items()
         ]
-        lines += [f"Column '{name}' is {reason}, and is left out." for name, reason in self.left_out.items()]
+        lines += [f"Column left out: '{name}', {reason}" for name, reason in self.left_out.items()]
         return "\n".join(lines)
 
 
@@ -135,8 +134,8 @@ def _rare_classes(target: pd.Series, fewest: int) -> dict[str, int]:
     if rare.sum() <= RARE * len(target) and len(counts) - len(rare) >= 2:
         return {str(name): int(count) for name, count in rare.items()}
     name, count = rare.index[0], int(rare.iloc[0])
-    others = f", and {len(rare) - 1} more classes have as few" if len(rare) > 1 else ""
+    others = f" (so do {len(rare) - 1} more)" if len(rare) > 1 else ""
     raise Unfit(
-        f"class '{name}' of the target '{target.name}' has {count} rows, at least {fewest} are needed"
-        f"{others}: add rows, join classes, or, if these are amounts, use -p task=regression"
+        f"class '{name}' of the target '{target.name}' has only {count} of the {fewest} rows that a class "
+        f"needs{others}: add rows, join classes, or, if these are amounts, use -p task=regression"
     )

@@ -48,8 +48,8 @@ def test_the_report_reads_as_sentences() -> None:
     report = checked(table_with(["a", "b"] * 200 + ["c", None])).report
     assert str(report).splitlines() == [
         "400 of 402 rows are used.",
-        "1 rows lack the target, and are left out.",
-        "Class 'c' has only 1 rows, and is left out.",
+        "Rows left out, as they lack the target: 1",
+        "Class left out, as it is too rare: 'c' (1)",
     ]
 
 
@@ -61,7 +61,7 @@ STOPPED: dict[str, tuple[Sequence[object], Task | None, str]] = {
     "a small class": (
         ["a"] * 40 + ["b"] * 3,
         None,
-        "class 'b' of the target 'y' has 3 rows, at least 8 are needed",
+        "class 'b' of the target 'y' has only 3 of the 8 rows",
     ),
     "text as amounts": (["a", "b"] * 20, "regression", "holds text, but regression needs numbers"),
     "dates": (["2024-01-01", "2024-01-02"] * 20, None, "the target 'y' holds dates"),
