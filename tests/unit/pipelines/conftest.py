@@ -11,6 +11,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from orchestrator import Pipeline
 from orchestrator.authoring import local
@@ -18,6 +19,13 @@ from orchestrator.authoring.context import Attempt, attempting
 from workers.tracking import AttemptInfo, MlflowTracking
 
 RunPipeline = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def one_core() -> Iterator[None]:
+    """Threads of a fit that share too few cores wait for one another most of the time."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import skops.io
 from sklearn.pipeline import make_pipeline
 
-from workers.tracking.trust import trusted_types
+from orchestrator.artifacts.trust import trusted_types
 from workers.training import (
     Candidate,
     Examples,
