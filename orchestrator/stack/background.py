@@ -1,0 +1,110 @@
+"""Starts a stack in the background, and stops it: what `up` and `down` do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+from orchestrator.stack import errors
+from orchestrator.stack.errors import StackFailed
+from orchestrator.stack.process import wait_until
+from orchestrator.stack.slots import slots_of
+from orchestrator.stack.state import StackState, is_kept, read_state
+from orchestrator.stack.surroundings import child_environment
+
+#: Above the keeper's own limits: what it says about a part that hangs is better than what can be said here.
+_STOP_SECONDS = 30.0
+_KILLED_SECONDS = 5.0
+
+
+def start_in_background(
+    home: Path, slots: Mapping[str, int], *, on_progress: Callable[[str], None] = lambda _: None
+) -> StackState:
+    """Start the stack of `home` and return once it is healthy; a stack that is up is left as it is.
+
+    Raises StackFailed, RedisNotFound or StackBusy, with nothing left running.
+    """
+    home = home.expanduser().absolute()
+    if state := read_state(home):
+        return state
+    _check(slots)
+    keeper = _start_keeper(home, slots)
+    try:
+        state = _listen(keeper, on_progress)
+    except BaseException:
+        keeper.terminate()
+        keeper.wait()
+        raise
+    keeper.returncode = 0  # it outlives this process on purpose, of which Popen would warn
+    return state
+
+
+def stop_in_background(home: Path) -> bool:
+    """Stop the stack of `home`, and return when nothing of it is left; False if none was up."""
+    home = home.expanduser().absolute()
+    state = read_state(home)
+    if state is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(state.pid, signal.SIGTERM)
+    if not wait_until(lambda: not is_kept(home), _STOP_SECONDS, poll=0.02):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(state.pid, signal.SIGKILL)  # its guard does the rest
+        wait_until(lambda: not is_kept(home), _KILLED_SECONDS, poll=0.02)
+    return True
+
+
+def _check(slots: Mapping[str, int]) -> None:
+    from orchestrator.settings import settings
+
+    slots_of(settings().queues, slots)
+
+
+def _start_keeper(home: Path, slots: Mapping[str, int]) -> subprocess.Popen[bytes]:
+    logs = home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    words = [f"{queue}={count}" for queue, count in slots.items()]
+    with (logs / "keeper.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.stack.keeper", str(home), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=child_environment({}, home=home),
+            start_new_session=True,
+        )
+
+
+def _listen(keeper: subprocess.Popen[bytes], on_progress: Callable[[str], None]) -> StackState:
+    """What the keeper says, until it says how the start went."""
+    assert keeper.stdout is not None  # noqa: S101 - a pipe was asked for
+    with keeper.stdout as output:
+        for kind, value in _said(output):
+            if kind == "progress":
+                on_progress(str(value))
+            elif kind == "error":
+                raise _error(value)
+            elif kind == "state":
+                return StackState.from_json(str(value))
+    raise StackFailed(
+        f"the stack's keeper ended with exit status {keeper.wait()} as it was started",
+        hint="its log is keeper.log in the home's logs folder",
+    )
+
+
+def _said(output: IO[bytes]) -> Iterator[tuple[str, object]]:
+    for line in output:
+        yield from json.loads(line).items()
+
+
+def _error(value: object) -> Exception:
+    assert isinstance(value, dict)  # noqa: S101 - our own keeper said it
+    kind = getattr(errors, str(value["kind"]), StackFailed)
+    return kind(value["message"], hint=value["hint"])

@@ -1,0 +1,252 @@
+"""The local stack: a private Redis, workers for the queues, MLflow; all of it gone when the block is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from orchestrator.stack import tracking_file
+from orchestrator.stack.errors import StackFailed
+from orchestrator.stack.guarding import Guard
+from orchestrator.stack.leaving import OrderlyLeaving
+from orchestrator.stack.ports import free_port
+from orchestrator.stack.private_redis import (
+    SOCKET,
+    private_folder,
+    remove_folder,
+    start_redis,
+    wait_for_redis,
+)
+from orchestrator.stack.process import Process, wait_until
+from orchestrator.stack.services import (
+    FLOWER_PORT,
+    MLFLOW_PORT,
+    Service,
+    let_flower_look,
+    mlflow_url,
+    start_flower,
+    start_mlflow,
+    wait_until_healthy,
+)
+from orchestrator.stack.slots import slots_of
+from orchestrator.stack.state import FILE as STATE_FILE
+from orchestrator.stack.surroundings import (
+    child_environment,
+    stack_variables,
+    thread_variables,
+    users_tracking_uri,
+)
+from orchestrator.stack.urls import socket_url
+
+Progress = Callable[[str], None]
+
+_HEALTHY_SECONDS = 90.0
+#: What a part is given to end, on top of the grace for running stages, before it is killed.
+_LEAVING_SECONDS = 5.0
+
+
+class EmbeddedStack:
+    """A running stack. Start it in the main thread, by `with EmbeddedStack.start(...) as stack`.
+
+    While it runs, SIGTERM and SIGHUP raise `Terminated` (a SystemExit) in the main thread, unless the program
+    handles them itself, and leaving the block stops everything. If the program is killed, a guard does it.
+    """
+
+    redis_url: str  #: for Celery; `client_url` makes redis-py's of it
+    mlflow_tracking_uri: str
+    mlflow_url: str | None = None  #: of the pages to look at
+    flower_url: str | None = None
+
+    def __init__(
+        self, home: Path, slots: Mapping[str, int], *, services: bool, grace: float, lock: IO[str] | None
+    ):
+        self.home = home
+        self.slots = slots
+        self.logs = home / "logs"
+        self._services = services
+        self._grace = grace
+        self._parts: list[Process] = []  # each is needed for as long as the stack is
+        self._redis: Process | None = None
+        self._database: Process | None = None
+        self._leaving = OrderlyLeaving()
+        self._folder = private_folder()
+        self._ready = self._folder / "ready"
+        left_behind = [self._folder, home / STATE_FILE] if services else [self._folder]
+        self._guard = Guard(left_behind, lock=lock)
+        self._own_mlflow = users_tracking_uri() is None
+        self.mlflow_tracking_uri = users_tracking_uri() or tracking_file.tracking_uri(home)
+        self.redis_url = socket_url(self._folder / SOCKET)
+
+    @classmethod
+    def start(
+        cls,
+        home: Path,
+        slots: Mapping[str, int],
+        queues: Iterable[str],
+        *,
+        services: bool = False,
+        grace: float = 2.0,
+        on_progress: Progress = lambda _: None,
+        lock: IO[str] | None = None,
+    ) -> EmbeddedStack:
+        """Start it, and return when Redis answers; with `services`, when all the others are healthy as well.
+
+        `queues` get workers; `slots` says how many stages each runs at once (`slots_of` has the defaults).
+        With `services`, there are Flower and an MLflow server, and Redis keeps what it holds in `home`. When
+        stopped, running stages get `grace` seconds. The guard inherits `lock`. Raises StackFailed or
+        RedisNotFound, with nothing left running.
+        """
+        stack = cls(
+            home.expanduser().absolute(), slots_of(queues, slots), services=services, grace=grace, lock=lock
+        )
+        try:
+            stack._leaving.begin()
+            stack._start(on_progress)
+        except BaseException:
+            stack.stop()
+            raise
+        return stack
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which another process, or this one, takes part in the stack."""
+        return stack_variables(
+            home=self.home, redis_url=self.redis_url, tracking_uri=self.mlflow_tracking_uri
+        )
+
+    def ready_queues(self) -> frozenset[str]:
+        """The queues whose workers take messages by now. Messages sent earlier wait for them."""
+        with contextlib.suppress(FileNotFoundError):
+            return frozenset(path.name for path in self._ready.iterdir())
+        return frozenset()
+
+    def wait_until_ready(self, seconds: float) -> None:
+        """Return when all queues have workers; raises StackFailed if a part ends, or it takes longer."""
+
+        def settled() -> bool:
+            return self.ready_queues() >= self.slots.keys() or self.failure() is not None
+
+        if not wait_until(settled, seconds, poll=0.01):
+            missing = sorted(self.slots.keys() - self.ready_queues())
+            raise StackFailed(
+                f"the workers of queue {missing[0]!r} were not ready within {seconds:.0f} s",
+                hint=f"their logs are in {self.logs}",
+            )
+        self.check()
+
+    def failure(self) -> StackFailed | None:
+        """What has gone wrong with a part since the start, if anything; cheap enough to ask often."""
+        for part in self._parts:
+            if part.exit_status is not None:
+                return part.failure(f"ended unexpectedly with exit status {part.exit_status}")
+        return None
+
+    def check(self) -> None:
+        """Raise StackFailed if a part has ended."""
+        if error := self.failure():
+            raise error
+
+    def stop(self) -> None:
+        """Stop everything; a second time it does nothing. Idle workers take a few tenths of a second."""
+        try:
+            self._end_parts(self._grace + _LEAVING_SECONDS)
+        except BaseException:  # told to hurry: Ctrl-C again
+            self._end_parts(0.0)
+            raise
+        finally:
+            remove_folder(self._folder)
+            self._guard.dismiss()
+            self._leaving.finish()
+
+    def __enter__(self) -> EmbeddedStack:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self, on_progress: Progress) -> None:
+        self._ready.mkdir()
+        on_progress("starting Redis")
+        self._start_redis()
+        with_mlflow = self._services and self._own_mlflow
+        mlflow_port = free_port(MLFLOW_PORT) if with_mlflow else None
+        if mlflow_port is not None:
+            self.mlflow_tracking_uri = mlflow_url(mlflow_port)
+        environment = child_environment(self.environment(), home=self.home)
+        on_progress(f"starting workers for {', '.join(self.slots)}")
+        self._start_fleet(environment)
+        if self._own_mlflow:
+            self._start_database(environment)
+        if self._services:
+            on_progress("starting Flower and MLflow" if with_mlflow else "starting Flower")
+            flower = self._start_services(environment, mlflow_port)
+            on_progress("waiting for the workers")
+            self.wait_until_ready(_HEALTHY_SECONDS)
+            let_flower_look(flower)
+
+    def _start_redis(self) -> None:
+        data = self.home / "redis" if self._services else None
+        self._redis = start_redis(self._folder, data=data, log=self._log("redis"), environment=os.environ)
+        self._add(self._redis)
+        wait_for_redis(self._redis, self._folder)
+
+    def _start_fleet(self, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "workers.fleet", "--parent", str(os.getpid())]
+        command += ["--ready", str(self._ready), "--logs", str(self.logs), "--grace", str(self._grace)]
+        command += [word for queue, count in self.slots.items() for word in ("--slots", f"{queue}={count}")]
+        variables = {**environment, **thread_variables(self.slots)}
+        self._add(Process.start("workers", command, log=self._log("fleet"), environment=variables))
+
+    def _start_database(self, environment: Mapping[str, str]) -> None:
+        log = self._log("mlflow")
+        self._database = tracking_file.start_making(self.home, log=log, environment=environment)
+        if self._database is not None:
+            self._guard.add(self._database.pid)
+
+    def _start_services(self, environment: Mapping[str, str], mlflow_port: int | None) -> Service:
+        port = free_port(FLOWER_PORT, taken=() if mlflow_port is None else (mlflow_port,))
+        flower = start_flower(home=self.home, port=port, log=self._log("flower"), environment=environment)
+        self._add(flower.process)
+        services = [flower]
+        if mlflow_port is not None:
+            if self._database is not None:
+                tracking_file.wait_for(self._database, _HEALTHY_SECONDS)
+            log = self._log("mlflow")
+            mlflow = start_mlflow(home=self.home, port=mlflow_port, log=log, environment=environment)
+            self._add(mlflow.process)
+            services.append(mlflow)
+            self.mlflow_url = mlflow.url
+        wait_until_healthy(services, _HEALTHY_SECONDS)
+        self.flower_url = flower.url
+        return flower
+
+    def _add(self, part: Process) -> None:
+        self._parts.append(part)
+        self._guard.add(part.pid)
+
+    def _end_parts(self, seconds: float) -> None:
+        """End all, Redis last, because the workers tell it what they could not finish."""
+        others = [part for part in self._parts if part is not self._redis]
+        if self._database is not None:
+            others.append(self._database)
+        for part in others:
+            part.signal(signal.SIGTERM)
+        for part in others:
+            part.end(seconds)
+            self._guard.drop(part.pid)
+        if self._redis is not None:
+            # A Redis that nobody will read again need not come to an orderly end.
+            self._redis.signal(signal.SIGTERM if self._services else signal.SIGKILL)
+            self._redis.end(_LEAVING_SECONDS)
+            self._guard.drop(self._redis.pid)
+        self._parts, self._database, self._redis = [], None, None
+
+    def _log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"

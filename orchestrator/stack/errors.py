@@ -1,0 +1,24 @@
+"""What can go wrong with the local stack, said in one line each."""
+
+from __future__ import annotations
+
+from orchestrator.errors import OrchestratorError
+
+
+class RedisNotFound(OrchestratorError):
+    """No Redis server program is installed that could be started privately."""
+
+
+class StackFailed(OrchestratorError):
+    """A part of the local stack did not start, or died while it was needed."""
+
+
+class StackBusy(OrchestratorError):
+    """Another stack of the same home is starting or stopping, and did not get done in time."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM or SIGHUP arrived; raised where the program was, so that all is stopped on its way out."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(128 + signal_number)

@@ -1,0 +1,108 @@
+"""The web pages of a stack that is up: Flower and the MLflow server, on loopback only."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.stack.ports import LOOPBACK
+from orchestrator.stack.process import Process
+from orchestrator.stack.tracking_file import artifact_root, tracking_uri
+
+FLOWER_PORT = 5555
+MLFLOW_PORT = 5000
+
+_POLL = 0.1
+
+
+@dataclass(frozen=True)
+class Service:
+    """A part that answers over HTTP once it is healthy."""
+
+    process: Process
+    url: str
+    port: int
+    health: str  #: the path that answers 200
+
+
+def mlflow_url(port: int) -> str:
+    """The address of the MLflow server, known before it is started."""
+    return f"http://{LOOPBACK}:{port}"
+
+
+def start_mlflow(*, home: Path, port: int, log: Path, environment: Mapping[str, str]) -> Service:
+    """Start the MLflow server on the database of `home`.
+
+    It does not stand between the workers and the artifacts: with and without it they are written to the same
+    folder, so that a run made without the server shows its files in it, and the other way round.
+    """
+    command = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(port)]
+    command += ["--backend-store-uri", tracking_uri(home), "--default-artifact-root", artifact_root(home)]
+    command += ["--no-serve-artifacts", "--workers", "1"]
+    settings = {**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = Process.start("mlflow server", command, log=log, environment=settings)
+    return Service(process, mlflow_url(port), port, "/health")
+
+
+def start_flower(*, home: Path, port: int, log: Path, environment: Mapping[str, str]) -> Service:
+    """Start Flower, which remembers tasks across restarts."""
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "workers",
+        "flower",
+        f"--address={LOOPBACK}",
+        f"--port={port}",
+    ]
+    command += [
+        "--persistent=True",
+        f"--db={home / 'flower.db'}",
+        "--state_save_interval=60000",
+        "--max_tasks=10000",
+    ]
+    process = Process.start("flower", command, log=log, environment=environment)
+    return Service(process, f"http://{LOOPBACK}:{port}", port, "/healthcheck")
+
+
+def wait_until_healthy(services: Sequence[Service], seconds: float) -> None:
+    """Return when all answer; raises StackFailed, with the end of its log, for one that does not."""
+    deadline = time.monotonic() + seconds
+    waiting = list(services)
+    while waiting:
+        for service in waiting:
+            if service.process.exit_status is not None:
+                raise service.process.failure(
+                    f"ended with exit status {service.process.exit_status} as it was started"
+                )
+        waiting = [service for service in waiting if not is_healthy(service)]
+        if waiting and time.monotonic() > deadline:
+            raise waiting[0].process.failure(f"did not answer on {waiting[0].url} within {seconds:.0f} s")
+        if waiting:
+            time.sleep(_POLL)
+
+
+def is_healthy(service: Service) -> bool:
+    """Whether it answers with 200 now."""
+    return _answers(service, service.health)
+
+
+def let_flower_look(flower: Service) -> None:
+    """Make Flower ask the workers for their queues; by itself it asks once, of those that are up by then."""
+    _answers(flower, "/workers?refresh=1")
+
+
+def _answers(service: Service, path: str) -> bool:
+    connection = http.client.HTTPConnection(LOOPBACK, service.port, timeout=2.0)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

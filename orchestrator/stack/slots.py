@@ -1,0 +1,21 @@
+"""How many stages of a queue the local stack runs at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from orchestrator.stack.errors import StackFailed
+
+
+def slots_of(queues: Iterable[str], wished: Mapping[str, int]) -> dict[str, int]:
+    """The slots of each queue: as wished, else data 2, training one per core (at least 2), others 1."""
+    usual = {"data": 2, "training": max(2, os.cpu_count() or 2)}
+    queues = tuple(dict.fromkeys(queues))
+    if unknown := sorted(set(wished) - set(queues)):
+        raise StackFailed(f"slots are wished for queue {unknown[0]!r}; the queues are {', '.join(queues)}")
+    slots = {queue: wished.get(queue, usual.get(queue, 1)) for queue in queues}
+    for queue, count in slots.items():
+        if count < 1:
+            raise StackFailed(f"queue {queue!r} cannot have {count} slots; give it at least 1")
+    return slots

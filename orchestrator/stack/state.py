@@ -1,0 +1,94 @@
+"""What is known of a stack that is up, in `stack.json`, believed only while its keeper holds `stack.lock`."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+FILE = "stack.json"
+LOCK = "stack.lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackState:
+    """The addresses of a stack that is up."""
+
+    pid: int  #: of its keeper
+    started: str  #: in UTC, ISO 8601
+    redis_url: str  #: for Celery; `client_url` makes redis-py's of it
+    mlflow_tracking_uri: str  #: for clients
+    mlflow_url: str | None  #: of the pages to look at; None when the user's own MLflow is used
+    flower_url: str | None
+    slots: Mapping[str, int]
+    environment: Mapping[str, str]  #: variables with which a process takes part in the stack
+
+    def as_json(self) -> str:
+        """As it is written to the file, and by the keeper to who started it."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> StackState:
+        """Raises TypeError or ValueError when it was not written by `as_json`."""
+        return cls(**json.loads(text))
+
+
+def read_state(home: Path) -> StackState | None:
+    """The stack of `home` that is up now; None when there is none, whatever the file says.
+
+    The keeper holds a lock for as long as it lives, and the operating system lets go of it however it dies:
+    neither a file that a killed keeper left nor a process that was given its number is taken for a stack.
+    """
+    try:
+        text = (home / FILE).read_text()
+        state = StackState.from_json(text)
+        os.kill(state.pid, 0)
+    except (OSError, ValueError, TypeError):
+        return None
+    return state if is_kept(home) else None
+
+
+def is_kept(home: Path) -> bool:
+    """Whether there is a keeper, starting and stopping included, or a killed one's guard at its work."""
+    try:
+        with (home / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def write_state(home: Path, state: StackState) -> None:
+    """Write the file, whole or not at all, readable by this user only."""
+    file = home / FILE
+    new = file.with_name(f"{FILE}.{state.pid}")
+    new.touch(mode=0o600)
+    new.write_text(state.as_json())
+    new.replace(file)
+
+
+def take_lock(home: Path, seconds: float) -> IO[str] | None:
+    """Take the keeper's lock, held until the file is closed; None if another has it for longer than that.
+
+    Who was killed leaves the lock to its guard, which lets go of it when it has cleaned up.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    lock = (home / LOCK).open("a")
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                lock.close()
+                return None
+            time.sleep(0.02)
+        else:
+            return lock

@@ -1,0 +1,118 @@
+"""One Celery worker for one queue, as the fleet forks it: quick to start, quick to leave when idle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from celery import platforms, signals
+from celery.concurrency.prefork import TaskPool, _run_ready_callbacks
+from celery.worker import state
+from kombu.asynchronous import get_event_loop
+
+if TYPE_CHECKING:
+    from celery.concurrency.asynpool import AsynPool
+
+    from workers.fleet import Options
+
+
+def load_application() -> None:
+    """Import what every worker needs: the application with all stages, and Celery's own parts."""
+    import kombu.transport.redis  # noqa: F401
+
+    from workers.celery import app
+
+    app.finalize()
+
+
+def load_libraries() -> None:
+    """Import what stages that train and deploy need, and would otherwise import in each child."""
+    from workers.tracking import preload
+
+    preload()
+
+
+def consume(queue: str, options: Options) -> int:
+    """Be the worker of a queue until it is shut down; returns the exit status."""
+    from workers.celery import app
+
+    fleet = os.getppid()
+    platforms.set_pdeathsig("SIGKILL")
+    if os.getppid() != fleet:
+        return 1  # it ended before it could take us along
+    # A worker that leaves waits until Redis has answered its last blocking read: for up to a second otherwise
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "polling_interval": 0.2}
+    if options.logs is not None:
+        _write_to(options.logs / f"{queue}.log")
+    if options.ready is not None:
+        ready = options.ready / queue
+        signals.worker_ready.connect(lambda **_: ready.touch(), weak=False)
+    signals.worker_ready.connect(_hear_signals_at_once, weak=False)
+    signals.worker_process_init.connect(_leave_at_once, weak=False)
+    worker = app.Worker(
+        queues=[queue],
+        hostname=f"{queue}@{socket.gethostname()}",
+        concurrency=options.slots[queue],
+        pool=QuickPool,
+        # Both are chatter between workers; the first waits a second for answers at the start.
+        without_mingle=True,
+        without_gossip=True,
+        task_events=True,
+        loglevel="WARNING",
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+class QuickPool(TaskPool):
+    """Celery's process pool, which does not wait for half a second's sleep to end when no task is running."""
+
+    _pool: AsynPool | None
+
+    def on_stop(self) -> None:
+        """Stop the children, which have nothing to do or finish what they do."""
+        if state.reserved_requests or self._pool is None:
+            super().on_stop()
+            return
+        hub = get_event_loop()
+        if hub is not None:
+            _run_ready_callbacks(hub)  # acknowledgements that are under way
+        self._pool.close()
+        self._pool.join()
+        self._pool = None
+
+
+def _hear_signals_at_once(**_: object) -> None:
+    """Let a signal end the event loop's wait for messages; it would be heeded a second later otherwise."""
+    readable, writable = os.pipe()
+    os.set_blocking(readable, False)
+    os.set_blocking(writable, False)
+    get_event_loop().add_reader(readable, lambda: os.read(readable, 512))
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+
+
+def _leave_at_once(**_: object) -> None:
+    """In a new child: connect the last of the receivers of its end."""
+    signal.set_wakeup_fd(-1)
+    signals.worker_process_shutdown.connect(_leave, weak=False)
+
+
+def _leave(exitcode: int, **_: object) -> None:
+    """End this child, instead of sleeping for a second first, as billiard does (`Worker._do_exit`)."""
+    if exitcode == 0:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _write_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
