@@ -61,6 +61,11 @@ class Attempt:
 _current: ContextVar[Attempt | None] = ContextVar("orchestrator_attempt", default=None)
 
 
+def current_attempt() -> Attempt:
+    """The attempt that the caller is in; outside of any, one that only writes to the logger."""
+    return _current.get() or Attempt()
+
+
 @contextmanager
 def attempting(attempt: Attempt) -> Iterator[None]:
     """Make `attempt` what `context` speaks of."""
@@ -79,7 +84,7 @@ class Context:
 
     @property
     def _attempt(self) -> Attempt:
-        return _current.get() or Attempt()
+        return current_attempt()
 
     @property
     def run(self) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from orchestrator.authoring.annotations import hints_of
-from orchestrator.authoring.context import Attempt, attempting
+from orchestrator.authoring.context import attempting, current_attempt
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.authoring.graph import Constant, Gather, Graph, Input, Node, Output
 from orchestrator.authoring.parameters import parse_value
@@ -44,7 +45,7 @@ def _run(node: Node, name: str, values: Mapping[str, object], item: Mapping[str,
         key: parse_value(value, hints.get(key, object)) if isinstance(node.varying[key], Constant) else value
         for key, value in item.items()
     }
-    with attempting(Attempt(node=name)):
+    with attempting(replace(current_attempt(), node=name)):
         return function(**arguments, **varied)
 
 

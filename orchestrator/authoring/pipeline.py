@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Generic, ParamSpec, cast
 
 from orchestrator.authoring.disguise import dress
-from orchestrator.authoring.errors import InvalidPipeline
 from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.parameters import parse_parameters
 from orchestrator.authoring.registry import pipelines
@@ -73,10 +72,5 @@ class Pipeline(Generic[P]):
 def pipeline(function: Callable[P, object], /) -> Pipeline[P]:
     """Make a function a pipeline: its parameters are those of a run, the stages it calls become nodes."""
     made = Pipeline(function, function.__name__, function.__module__)
-    known = pipelines.get(made.name)
-    if known is not None and known.module != made.module:
-        raise InvalidPipeline(
-            made.name, [f"{known.module} and {made.module} both define it; rename one of the functions"]
-        )
-    pipelines[made.name] = made
+    pipelines[f"{made.module}.{made.name}"] = made
     return made

@@ -9,5 +9,6 @@ if TYPE_CHECKING:
     from orchestrator.authoring.pipeline import Pipeline
     from orchestrator.authoring.stage import Stage
 
+#: By `<module>.<function>`.
 stages: dict[StageName, Stage[Any, Any]] = {}
 pipelines: dict[str, Pipeline[Any]] = {}

@@ -19,8 +19,6 @@ from orchestrator.runs.keys import RunId
 
 #: How many nodes one message may carry.
 SPAN = 16
-#: Maps up to this many items are written out in the canvas; longer ones expand on a worker.
-WRITTEN_OUT = 64
 #: The task that stands behind the items of a map and passes on for it.
 JOIN = "orchestrator.join"
 #: Seconds that a stage has to clean up after its time limit, before its process is killed.
@@ -76,7 +74,7 @@ class Canvas:
                 parts.append(self._chord(header, self._task(node, more=self._has_more(link)), node.name))
                 break
             if node.mapped:
-                if parts and not self._is_written_out(node):
+                if parts and not self.plan.written_out(node):
                     return self._cut(parts)
                 parts.append(self._map(link))
                 break
@@ -89,7 +87,7 @@ class Canvas:
     def _map(self, link: Link) -> Signature:
         """A map: written out where its length is small and known, else one task that expands on a worker."""
         node = self.plan.node(link.node)
-        if not self._is_written_out(node):
+        if not self.plan.written_out(node):
             return self._task(node, more=self._has_more(link))
         header = [self._task(node, f"{node.name}[{index}]") for index in range(node.known_length or 0)]
         following = self.plan.following(node.name)
@@ -98,10 +96,6 @@ class Canvas:
             if not body.mapped:
                 return self._chord(header, self._task(body, more=self._has_more(following)), body.name)
         return self._chord(header, self._join(node), node.name)
-
-    def _is_written_out(self, node: Node) -> bool:
-        length = node.known_length
-        return written_out(node) and length is not None
 
     def _has_more(self, link: Link) -> bool:
         return bool(link.sides) or self.plan.following(link.node) is not None
@@ -140,12 +134,6 @@ class Canvas:
 
     def _id(self, name: str) -> str:
         return str(uuid5(_NAMESPACE, f"{self.run} {self.round} {name}"))
-
-
-def written_out(node: Node) -> bool:
-    """Whether a map's items are known when the run is submitted."""
-    length = node.known_length
-    return node.mapped and length is not None and length <= WRITTEN_OUT and not node.conditions
 
 
 def _together(signatures: Iterable[Signature]) -> Signature:

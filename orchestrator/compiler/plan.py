@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from orchestrator.authoring.graph import Graph, Node, NodeName
 
+#: Maps up to this many items may be written out in the canvas.
+WRITTEN_OUT = 64
+
 
 @dataclass
 class Link:
@@ -62,6 +65,12 @@ class Plan:
         """What stands behind a node in its sequence."""
         sequence, position = self.places[name]
         return sequence.links[position + 1] if position + 1 < len(sequence.links) else None
+
+    def written_out(self, node: Node) -> bool:
+        """Whether a map's items stand in the canvas itself; others become items on a worker."""
+        length = node.known_length
+        short = node.mapped and length is not None and length <= WRITTEN_OUT
+        return short and not node.conditions and node.name not in self.waits
 
     def node(self, name: NodeName) -> Node:
         """A node of the graph."""

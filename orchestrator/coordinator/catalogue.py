@@ -28,9 +28,12 @@ class Catalogue:
 
     def find(self, name: str) -> Pipeline[Any]:
         """The pipeline of that name; raises UnknownPipeline with a near miss, or BrokenModule."""
-        for pipeline in self.pipelines:
-            if pipeline.name == name:
-                return pipeline
+        found = [pipeline for pipeline in self.pipelines if pipeline.name == name]
+        if len(found) > 1:
+            modules = " and ".join(pipeline.module for pipeline in found)
+            raise UnknownPipeline(f"the name '{name}' is taken twice, by {modules}; rename one of them")
+        if found:
+            return found[0]
         if self.broken:
             raise self.broken[0]
         names = [pipeline.name for pipeline in self.pipelines]

@@ -42,13 +42,14 @@ def prepare(pipeline: Pipeline[Any], given: Mapping[str, object], *, queues: Seq
 def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId:
     """Start a run and return its id; from here on it drives itself."""
     from orchestrator.app import app
-    from orchestrator.compiler.canvas import Canvas, written_out
+    from orchestrator.compiler.canvas import Canvas
 
     now = datetime.now(UTC)
     graph = prepared.graph
     run = new_run_id(graph.pipeline, now)
     Specification(run=run, graph=graph, parameters=prepared.parameters, submitted=now).write(store)
-    maps = {node.name: node.known_length or 0 for node in graph if written_out(node)}
+    plan = arrange(graph)
+    maps = {node.name: node.known_length or 0 for node in graph if plan.written_out(node)}
     runs.submit(
         run,
         pipeline=graph.pipeline,
@@ -57,7 +58,7 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
         maps=maps,
         submitted=now.timestamp(),
     )
-    Canvas(app, arrange(graph), run).start().apply_async()
+    Canvas(app, plan, run).start().apply_async()
     return run
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
+from orchestrator.artifacts.trust import trusted_types
 from workers.deployment.errors import UnknownModel, UnsafeModel
 from workers.deployment.registry import CHAMPION, by_alias, open_registry
 from workers.tracking.library import MODEL_MODULES, load
 from workers.tracking.models import DIGEST, MODEL_FILE
-from workers.tracking.trust import trusted_types
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as Registered

@@ -17,18 +17,19 @@ def conclude(run: RunId, workshop: Workshop) -> None:
     job = workshop.job(run)
     reader = RunReader(workshop.runs.client)
     record = reader.read(run, job.graph)
-    ended = record.ended or datetime.now(UTC)
+    tracebacks = reader.tracebacks(run)
+    write_final(workshop.store, record, tracebacks)  # before MLflow, which may be away for long
     mlflow_run_id = workshop.tracking.conclude(
         RunInfo(
             run_id=run,
             pipeline=record.pipeline,
             parameters=job.specification.parameters,
             started=job.specification.submitted,
-            ended=ended,
+            ended=record.ended or datetime.now(UTC),
             state=record.state.value,
             error=record.error,
             nodes=[NodeInfo(name=node.name, state=node.state.value) for node in record.nodes],
         )
     )
-    write_final(workshop.store, replace(record, mlflow_run_id=mlflow_run_id), reader.tracebacks(run))
+    write_final(workshop.store, replace(record, mlflow_run_id=mlflow_run_id), tracebacks)
     workshop.runs.conclude(run, mlflow_run_id=mlflow_run_id, retention=workshop.settings.retention)

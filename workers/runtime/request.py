@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billiard.einfo import ExceptionInfo
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
@@ -19,11 +19,14 @@ class StageRequest(Request):
         self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False
     ) -> None:
         """Called when an attempt raised, or when its process is gone."""
-        if isinstance(exc_info.exception, WorkerLostError | SystemExit):
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        if isinstance(error, WorkerLostError | SystemExit):
             workshop().runs.release(
                 RunId(self.kwargs["run"]),
                 NodeName(self.kwargs["node"]),
                 identity().instance,
-                error=f"its process was lost: {exc_info.exception}",
+                error=f"its process was lost: {error}",
             )
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)

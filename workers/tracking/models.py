@@ -11,9 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.artifacts.trust import trusted_types
 from workers.tracking.errors import ModelNotLoggable
 from workers.tracking.library import MODEL_MODULES, load
-from workers.tracking.trust import trusted_types
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

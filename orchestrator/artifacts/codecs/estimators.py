@@ -14,7 +14,7 @@ from orchestrator.artifacts.codec import BlobCodec, described
 from orchestrator.artifacts.errors import StoreError, UntrustedTypes, WrongValue
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digest_in
-from orchestrator.settings import settings
+from orchestrator.artifacts.trust import trusted_types
 
 
 class EstimatorCodec(BlobCodec):
@@ -54,7 +54,7 @@ def dump_estimator(value: object) -> bytes:
 
 def load_estimator(data: bytes, source: str) -> object:
     """The estimator of a skops file, if it holds trusted types only; `source` names it in errors."""
-    trusted = list(settings().trusted_types)
+    trusted = list(trusted_types())
     try:
         return skops.io.loads(data, trusted=trusted)
     except UntrustedTypesFoundException:
@@ -69,7 +69,7 @@ def load_estimator(data: bytes, source: str) -> object:
 
 def _refuse(data: bytes, source: str) -> None:
     """Raise if the file holds types outside skops' own list and the setting's."""
-    unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(settings().trusted_types))
+    unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted_types()))
     if unknown:
         names = ",".join(unknown)
         raise UntrustedTypes(

@@ -1,0 +1,98 @@
+"""A worker with the tests' own pipelines, and a way to run one of them to its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.coordinator.catalogue import load_catalogue
+from orchestrator.coordinator.submission import Prepared, prepare, submit
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.record import NodeRecord, RunRecord
+from orchestrator.runs.transitions import RunStore
+from orchestrator.settings import settings
+
+from ..conftest import Service, is_ready, start_worker, wait_until
+
+HERE = Path(__file__).parent
+MODULE = "stages"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Submits pipelines to the session's worker."""
+
+    store: ArtifactStore
+    runs: RunStore
+    reader: RunReader
+
+    def pipeline(self, name: str) -> Pipeline[Any]:
+        return load_catalogue([MODULE]).find(name)
+
+    def prepare(self, name: str, **parameters: object) -> Prepared:
+        return prepare(self.pipeline(name), parameters, queues=settings().queues)
+
+    def submit(self, name: str, **parameters: object) -> RunId:
+        return submit(self.prepare(name, **parameters), store=self.store, runs=self.runs)
+
+    def run(self, name: str, **parameters: object) -> RunRecord:
+        """Run a pipeline to its end, and until all about it is written down."""
+        prepared = self.prepare(name, **parameters)
+        run = submit(prepared, store=self.store, runs=self.runs)
+        wait_until(lambda: self.reader.concluded(run), f"{name} is concluded", 90)
+        return self.reader.read(run, prepared.graph)
+
+
+def nodes_of(record: RunRecord) -> dict[str, NodeRecord]:
+    return {node.name: node for node in record.nodes}
+
+
+def states_of(record: RunRecord) -> dict[str, str]:
+    return {node.name: node.state.value for node in record.nodes}
+
+
+@pytest.fixture(scope="session")
+def environment(redis_url: str, home: Path) -> dict[str, str]:
+    """What a worker needs to know."""
+    return {
+        "REDIS_URL": redis_url,
+        "ORCHESTRATOR_HOME": str(home),
+        "ORCHESTRATOR_PIPELINES": MODULE,
+        "ORCHESTRATOR_LEASE_SECONDS": "5",
+        "PYTHONPATH": f"{HERE}:{HERE.parents[2]}",
+    }
+
+
+@pytest.fixture(scope="session")
+def worker(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One worker on all three queues, with three slots."""
+    log = tmp_path_factory.mktemp("logs") / "worker.log"
+    service = start_worker(environment, log, name="all", slots=3, queues="data,training,deployment")
+    wait_until(lambda: is_ready(service), "the worker is ready")
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def runner(
+    worker: Service,
+    environment: dict[str, str],
+    client: redis.Redis,
+    surroundings: Callable[[dict[str, str]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Runner:
+    """The way to run pipelines on the session's worker."""
+    surroundings(environment)
+    monkeypatch.syspath_prepend(str(HERE))
+    sys.path_importer_cache.pop(str(HERE), None)
+    runs = RunStore(client, lease_seconds=settings().lease_seconds)
+    return Runner(ArtifactStore(settings().store_url), runs, RunReader(client))

@@ -1,0 +1,282 @@
+"""Stages and pipelines that the tests of the runtime run on real workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import mlflow
+import pandas as pd
+from pydantic import BaseModel
+from sklearn.linear_model import LinearRegression
+
+from orchestrator import Retry, context, pipeline, stage
+
+
+class Parts(NamedTuple):
+    train: pd.DataFrame
+    test: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Score:
+    depth: int
+    value: float
+
+
+class Settings(BaseModel):
+    depth: int
+
+
+def once(marker: str) -> bool:
+    """Whether this is the first time that anybody asks for this marker."""
+    try:
+        Path(marker).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+@stage
+def number(value: int = 0) -> int:
+    return value
+
+
+@stage
+def numbers(count: int) -> list[int]:
+    return list(range(count))
+
+
+@stage
+def add(values: list[int]) -> int:
+    return sum(values)
+
+
+@stage
+def above(value: int, limit: int) -> bool:
+    return value > limit
+
+
+@stage
+def fail(value: int = 0) -> int:
+    raise RuntimeError(f"no good: {value}")
+
+
+@stage
+def fail_if(value: int, bad: int) -> int:
+    if value == bad:
+        raise RuntimeError(f"item {value} is bad")
+    return value
+
+
+@stage(retry=Retry(on=(OSError,), times=3, backoff=0.1))
+def flaky(failures: int, kind: str = "OSError") -> int:
+    print(f"try {context.attempt}")
+    if context.attempt <= failures:
+        raise {"OSError": OSError, "ValueError": ValueError}[kind]("not yet")
+    return context.attempt
+
+
+@stage(retry=Retry(times=3, backoff=0.1))
+def wrong_settings(text: str) -> int:
+    return Settings.model_validate({"depth": text}).depth
+
+
+@stage
+def lies() -> list[Score]:
+    return ["no score"]  # type: ignore[list-item]
+
+
+@stage(time_limit=1)
+def slow() -> None:
+    time.sleep(60)
+
+
+@stage(time_limit=1)
+def stubborn() -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(Exception):  # it ignores its soft limit
+            time.sleep(60)
+
+
+@stage
+def dies_once(marker: str) -> str:
+    if once(marker):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return f"alive at attempt {context.attempt}"
+
+
+@stage
+def talk() -> None:
+    import logging
+
+    print("a printed line")
+    logging.getLogger("my.module").info("a logged line")
+
+
+@stage
+def table(rows: int) -> pd.DataFrame:
+    return pd.DataFrame({"x": range(rows), "y": [2.0 * row for row in range(rows)]})
+
+
+@stage
+def split(frame: pd.DataFrame) -> Parts:
+    return Parts(frame.iloc[::2], frame.iloc[1::2])
+
+
+@stage(queue="training", retry=Retry(on=(OSError,), times=2, backoff=0.1))
+def train(frame: pd.DataFrame, flaky: bool = False) -> LinearRegression:
+    model = LinearRegression().fit(frame[["x"]], frame["y"])
+    context.log_metric("slope", float(model.coef_[0]))
+    mlflow.log_metric("plain", 1.0)
+    context.log_model(model, example=frame[["x"]].head(2))
+    if flaky and context.attempt == 1:
+        raise OSError("after everything was logged")
+    return model
+
+
+@stage
+def error_of(model: LinearRegression, frame: pd.DataFrame) -> float:
+    return float(abs(model.predict(frame[["x"]]) - frame["y"]).max())
+
+
+@stage
+def nap(seconds: float, before: list[int]) -> int:
+    time.sleep(seconds)
+    return len(before)
+
+
+@stage
+def write(path: str, text: str) -> None:
+    with Path(path).open("a") as file:
+        file.write(text)
+
+
+@pipeline
+def line(length: int = 3) -> None:
+    value = number(1)
+    for _ in range(length - 1):
+        value = number(value)
+
+
+@pipeline
+def diamond() -> None:
+    start = number(2)
+    add([number(start), number(start), start])
+
+
+@pipeline
+def known_map() -> None:
+    add(number.map(value=[1, 2, 3]))
+
+
+@pipeline
+def run_time_map(count: int = 4) -> None:
+    number(add(number.map(value=numbers(count))))
+
+
+@pipeline
+def maps_of_maps(count: int = 3) -> None:
+    first = number.map(value=numbers(count))
+    second = number.map(value=first)
+    add([add(second), add(first)])
+
+
+@pipeline
+def last_map(count: int = 3) -> None:
+    number.map(value=numbers(count))
+
+
+@pipeline
+def side_by_side() -> None:
+    number(1)
+    number(2)
+
+
+@pipeline
+def gate(limit: int) -> None:
+    value = number(5)
+    passed = number(value)
+    passed_on = number.only_if(above(value, limit))(passed)
+    number(passed_on)
+    number(value)
+
+
+@pipeline
+def skipped_map() -> None:
+    add(number.only_if(above(1, 2)).map(value=[1, 2, 3]))
+
+
+@pipeline
+def broken() -> None:
+    start = number(1)
+    bad = fail(start)
+    needs_it = add([bad, number(2)])
+    number(needs_it)
+    number(number(start))
+
+
+@pipeline
+def broken_map() -> None:
+    add(fail_if.partial(bad=2).map(value=[1, 2, 3, 4]))
+
+
+@pipeline
+def retried(failures: int = 2, kind: str = "OSError") -> None:
+    number(flaky(failures, kind))
+
+
+@pipeline
+def bad_input() -> None:
+    wrong_settings("deep")
+
+
+@pipeline
+def liar() -> None:
+    lies()
+
+
+@pipeline
+def too_slow() -> None:
+    slow()
+
+
+@pipeline
+def too_stubborn() -> None:
+    number(1)
+    stubborn()
+
+
+@pipeline
+def mortal(marker: str) -> None:
+    number.after(dies_once(marker))(1)
+
+
+@pipeline
+def talkative() -> None:
+    talk()
+
+
+@pipeline
+def learn(flaky: bool = False, rows: int = 10) -> None:
+    parts = split(table(rows))
+    error_of(train(parts.train, flaky), parts.test)
+
+
+@pipeline
+def random_dag(seed: int, nodes: int = 20, share: float = 0.2) -> None:
+    chance = random.Random(seed)
+    made: list[int] = []
+    for _ in range(nodes):
+        before = [each for each in made if chance.random() < share]
+        if before and chance.random() < 0.15:
+            made.append(add(number.map(value=before)))
+        else:
+            made.append(nap(chance.random() * 0.02, before))

@@ -1,0 +1,47 @@
+"""Runs appear in MLflow: one run per pipeline run, nested runs for training nodes."""
+
+from __future__ import annotations
+
+import pytest
+from mlflow import MlflowClient
+
+from orchestrator.runs.record import RunRecord
+from orchestrator.settings import settings
+
+from .conftest import Runner
+
+pytestmark = pytest.mark.stack
+
+
+def mlflow_runs(record: RunRecord) -> tuple[MlflowClient, list]:  # type: ignore[type-arg]
+    client = MlflowClient(settings().tracking_uri)
+    experiment = client.get_experiment_by_name(record.pipeline)
+    found = client.search_runs([experiment.experiment_id], f"tags.`orchestrator.run` = '{record.id}'")
+    return client, sorted(found, key=lambda run: run.info.start_time)
+
+
+def test_a_run_is_one_mlflow_run_with_its_parameters(runner: Runner) -> None:
+    record = runner.run("line", length=2)
+    _, (run,) = mlflow_runs(record)
+    assert run.info.run_id == record.mlflow_run_id
+    assert run.data.params["length"] == "2"
+    assert run.info.status == "FINISHED"
+
+
+def test_a_failed_run_is_a_failed_mlflow_run(runner: Runner) -> None:
+    _, (run,) = mlflow_runs(runner.run("broken"))
+    assert run.info.status == "FAILED"
+
+
+@pytest.mark.parametrize("flaky", [False, True], ids=["at once", "retried"])
+def test_a_training_node_is_one_nested_run_with_one_model(runner: Runner, flaky: bool) -> None:
+    record = runner.run("learn", flaky=flaky)
+    assert record.state == "succeeded", record.error
+    client, runs = mlflow_runs(record)
+    (nested,) = [run for run in runs if run.info.run_id != record.mlflow_run_id]
+    assert nested.data.tags["mlflow.parentRunId"] == record.mlflow_run_id
+    assert nested.data.metrics["slope"] == pytest.approx(2.0)
+    assert nested.data.metrics["plain"] == 1.0
+    assert nested.info.status == "FINISHED"
+    models = client.search_logged_models([nested.info.experiment_id])
+    assert len([model for model in models if model.source_run_id == nested.info.run_id]) == 1
