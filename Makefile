@@ -27,8 +27,8 @@ help: ## list what there is
 setup: $(READY) ## make .venv with the locked dependencies and this project (what `make` alone does)
 	@:
 
-$(READY): $(LOCKS) pyproject.toml scripts/create-venv
-	@sh scripts/create-venv $(VENV) $(PYTHON)
+$(READY): $(LOCKS) pyproject.toml .ci/create-venv
+	@sh .ci/create-venv $(VENV) $(PYTHON)
 	@echo 'setup: installing the locked dependencies; the first time takes a minute'
 	@$(PIP) install --quiet --no-deps --no-compile --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib >/dev/null || true
