@@ -1,0 +1,23 @@
+"""The command line: `orchestrator COMMAND`. Errors become one clear line, a hint and an exit status."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+
+def main() -> None:
+    """Run the command that `sys.argv` asks for, and exit with its status."""
+    from orchestrator.cli.commands import app
+    from orchestrator.cli.telling import tell_error
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show ✓ gets a question mark
+    # Wanted most after a command has failed, when it is appended to the line: so it may stand anywhere.
+    debug = "--debug" in sys.argv
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        app(arguments, prog_name="orchestrator")
+    except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it is told and not lost
+        sys.exit(tell_error(error, debug=debug))

@@ -1,0 +1,95 @@
+"""`pipelines` lists what can be run; `compile` shows what a pipeline becomes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.options import AsJson, Parameters, PipelineName, parameters_of
+
+if TYPE_CHECKING:
+    from orchestrator.authoring.graph import JSON
+    from orchestrator.authoring.pipeline import Pipeline
+
+
+class Format(StrEnum):
+    """How `compile` shows a pipeline."""
+
+    TREE = "tree"
+    JSON = "json"
+    MERMAID = "mermaid"
+
+
+def pipelines(*, as_json: AsJson = False) -> None:
+    """List the pipelines, their parameters and what they are for."""
+    import json
+
+    from orchestrator.cli.consoles import output
+    from orchestrator.cli.tables import pipelines_table
+    from orchestrator.cli.telling import tell_error
+    from orchestrator.coordinator.catalogue import load_catalogue
+    from orchestrator.settings import settings
+
+    catalogue = load_catalogue(settings().pipelines)
+    described = [describe(pipeline) for pipeline in catalogue.pipelines]
+    if as_json:
+        print(json.dumps(described))
+    elif described:
+        output().print(pipelines_table(described))
+    else:
+        output().print(f"no pipelines in {', '.join(settings().pipelines)} (ORCHESTRATOR_PIPELINES)")
+    for problem in catalogue.broken:
+        tell_error(problem)
+    if catalogue.broken:
+        raise typer.Exit(2)
+
+
+def compile_pipeline(
+    pipeline: PipelineName,
+    *,
+    parameters: Parameters = None,
+    form: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TREE,
+) -> None:
+    """Show a pipeline's graph and the Celery canvas that it becomes."""
+    import json
+
+    from orchestrator.cli.finding import find_pipeline
+    from orchestrator.compiler import draw
+    from orchestrator.compiler.arrange import arrange
+    from orchestrator.coordinator.submission import prepare
+    from orchestrator.settings import settings
+
+    given = parameters_of(parameters)
+    prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues)
+    match form:
+        case Format.TREE:
+            print(draw.tree(arrange(prepared.graph)))
+        case Format.JSON:
+            print(json.dumps(draw.as_json(arrange(prepared.graph)), indent=2))
+        case Format.MERMAID:
+            print(draw.mermaid(prepared.graph))
+
+
+def describe(pipeline: Pipeline[Any]) -> dict[str, JSON]:
+    """A pipeline as `pipelines --json` prints it."""
+    import inspect
+
+    from pydantic_core import to_jsonable_python
+
+    from orchestrator.authoring.annotations import hints_of, shown
+
+    hints = hints_of(pipeline.function)
+    parameters: list[JSON] = []
+    for name, parameter in inspect.signature(pipeline.function).parameters.items():
+        required = parameter.default is inspect.Parameter.empty
+        default = None if required else to_jsonable_python(parameter.default, fallback=repr)
+        kind = shown(hints.get(name, Any))
+        parameters.append({"name": name, "type": kind, "required": required, "default": default})
+    return {
+        "name": pipeline.name,
+        "module": pipeline.module,
+        "summary": pipeline.summary,
+        "parameters": parameters,
+    }

@@ -1,0 +1,21 @@
+"""What can be wrong with a command, apart from what the rooms below find wrong."""
+
+from __future__ import annotations
+
+from orchestrator.errors import OrchestratorError
+
+
+class WrongUse(OrchestratorError):
+    """An option that cannot be meant."""
+
+
+class NoStack(OrchestratorError):
+    """The command needs a Redis that stays, and there is none."""
+
+
+class AmbiguousRun(OrchestratorError):
+    """The beginning of more than one run's id."""
+
+
+class UnknownNode(OrchestratorError):
+    """The run has no node of that name."""

@@ -1,0 +1,22 @@
+"""Finds a pipeline by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.coordinator.catalogue import load_catalogue
+from orchestrator.settings import settings
+
+
+def find_pipeline(name: str) -> Pipeline[Any]:
+    """The pipeline of that name; raises UnknownPipeline or BrokenModule.
+
+    A pipeline in a module of its own name is found without importing the others, whose pandas and
+    scikit-learn would take seconds.
+    """
+    packages = settings().pipelines
+    for pipeline in load_catalogue([f"{package}.{name}" for package in packages]).pipelines:
+        if pipeline.name == name:
+            return pipeline
+    return load_catalogue(packages).find(name)

@@ -1,0 +1,94 @@
+"""Progress as plain lines, one for each transition: for files, pipes and logs of CI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from orchestrator.authoring.graph import Graph
+from orchestrator.cli.groups import Group, group_of, grouped
+from orchestrator.cli.wording import between, clock, words
+from orchestrator.runs.reader import Event
+from orchestrator.runs.record import NodeRecord, RunRecord
+from orchestrator.runs.states import NodeState
+
+#: Maps with more items are told of by counts, so many seconds apart.
+MANY, COUNTS_EVERY = 20, 2.0
+
+
+class PlainProgress:
+    """Writes `03:15:02  fit[3]       succeeded  1.2 s  training@host`."""
+
+    def __init__(self, console: Console, graph: Graph) -> None:
+        self._console = console
+        self._width = min(32, max(len(node.name) + 4 * node.mapped for node in graph))
+        self._counted: dict[str, tuple[float, str]] = {}
+
+    def update(self, record: RunRecord, events: Sequence[Event]) -> None:
+        """Write what has happened since the last time."""
+        groups = grouped(record.nodes)
+        records = {node.name: node for node in record.nodes}
+        for event in events:
+            name = group_of(event.node)
+            group = groups.get(name)
+            if group is None:
+                continue
+            if group.mapped and len(group.records) > MANY and event.state != NodeState.FAILED:
+                self._count(group, event)
+            elif (detail := _detail(event, records.get(event.node), group)) is not None:
+                self._write(_moment(event), event.node, event.state, detail)
+
+    def say(self, text: str) -> None:
+        """Write a line that is not about a node."""
+        self._line(f"{clock(datetime.now(UTC))}  {text}")
+
+    def _count(self, group: Group, event: Event) -> None:
+        last, told = self._counted.get(group.name, (0.0, ""))
+        over = all(record.state.over for record in group.records)
+        if group.progress == told or (time.monotonic() - last < COUNTS_EVERY and not over):
+            return
+        self._counted[group.name] = (time.monotonic(), group.progress)
+        self._write(_moment(event), group.name, group.state.value, group.progress)
+
+    def _write(self, moment: datetime, name: str, state: str, detail: str) -> None:
+        self._line(f"{clock(moment)}  {name:<{self._width}}  {words(state):<9}  {detail}".rstrip())
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
+
+
+def _detail(event: Event, record: NodeRecord | None, group: Group) -> str | None:
+    """What goes with a transition; None if it is not worth a line."""
+    if event.state == "expanded":
+        return f"into {event.detail} items"
+    if record is None:  # of a map as a whole
+        took = between(group.started, group.ended)
+        return f"{took}  {group.progress}" if event.state == NodeState.SUCCEEDED else None
+    attempts = record.attempts
+    match event.state:
+        case NodeState.RUNNING:
+            number = int(event.detail or 1)
+            worker = attempts[number - 1].worker if number <= len(attempts) else ""
+            return f"{worker}  attempt {number}" if number > 1 else worker
+        case NodeState.RETRYING:
+            failure = next((each.error for each in reversed(attempts) if each.error), "")
+            return f"in {event.detail} after: {_first_line(failure or '')}"
+        case NodeState.SUCCEEDED:
+            took = between(record.started, record.ended)
+            return "reused" if record.reused else f"{took}  {attempts[-1].worker if attempts else ''}"
+        case NodeState.FAILED:
+            return f"{between(record.started, record.ended)}  {_first_line(event.detail)}"
+        case NodeState.WAITING:
+            return None
+    return event.detail
+
+
+def _moment(event: Event) -> datetime:
+    return datetime.fromtimestamp(int(event.position.partition("-")[0]) / 1000, UTC)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -1,0 +1,144 @@
+"""Progress as a tree that is redrawn on the terminal while the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+
+from rich.console import Console
+from rich.console import Group as Lines
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.authoring.graph import Graph
+from orchestrator.cli.groups import Group, grouped
+from orchestrator.cli.outline import OutlineLine, outline
+from orchestrator.cli.wording import ICONS, STYLES, between, shortened, words
+from orchestrator.runs.reader import Event
+from orchestrator.runs.record import RunRecord
+from orchestrator.runs.states import NodeState
+
+#: Columns from which a worker's name has room.
+ROOMY = 100
+REFRESH = 10.0
+
+_BUSY = (NodeState.RUNNING, NodeState.RETRYING)
+_QUIET = (NodeState.SUCCEEDED, NodeState.WAITING, NodeState.SKIPPED, NodeState.UPSTREAM_FAILED)
+
+
+class LiveProgress:
+    """A tree of the run's nodes: state, progress, duration, attempts, queue, worker. Vanishes at the end."""
+
+    def __init__(self, console: Console, graph: Graph, *, ahead: timedelta = timedelta()) -> None:
+        """`ahead` is how far Redis's clock, by which nodes are timed, is ahead of ours."""
+        self._console = console
+        self._lines = outline(graph)
+        self._record: RunRecord | None = None
+        self._said: list[str] = []
+        self._ahead = ahead
+        self._spinner = Spinner("dots", style=STYLES["running"])
+        self._live = Live(
+            console=console, get_renderable=self._draw, refresh_per_second=REFRESH, transient=True
+        )
+
+    def __enter__(self) -> LiveProgress:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, traceback)
+
+    def update(self, record: RunRecord, events: Sequence[Event]) -> None:
+        """Show the run as it stands."""
+        del events
+        self._record = record
+
+    def say(self, text: str) -> None:
+        """Show a line above the tree; it stays."""
+        self._console.print(Text(text, style="yellow"))
+
+    def _draw(self) -> Lines:
+        record = self._record
+        if record is None:
+            return Lines(Text("submitting…", style="bright_black"))
+        now = datetime.now(UTC) + self._ahead
+        groups = grouped(record.nodes)
+        lines = _fitting(self._lines, groups, self._console.height - 4)
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, justify="right")
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, style="bright_black", overflow="ellipsis")
+        for line in lines:
+            if isinstance(line, str):
+                table.add_row(Text(line, style="bright_black"))
+            else:
+                table.add_row(*self._cells(line, groups[line.node], now))
+        return Lines(self._heading(record, groups, now), Text(), table)
+
+    def _heading(self, record: RunRecord, groups: dict[str, Group], now: datetime) -> Text:
+        done = sum(group.state is NodeState.SUCCEEDED for group in groups.values())
+        took = between(record.started, record.ended or now)
+        return Text.assemble(
+            (record.pipeline, "bold"),
+            "  ",
+            (words(record.state.value), STYLES[record.state.value]),
+            f"  {done}/{len(groups)} done  {took}  ",
+            (record.id, "bright_black"),
+        )
+
+    def _cells(self, line: OutlineLine, group: Group, now: datetime) -> list[Text]:
+        state = group.state
+        style = STYLES[state.value]
+        icon = ICONS[state.value]
+        if state is NodeState.RUNNING:
+            icon = str(self._spinner.render(self._console.get_time()))
+        name = Text.assemble(
+            (line.lead, "bright_black"), (icon, style), " ", (group.name, "bold" * (state in _BUSY))
+        )
+        progress = group.progress if group.mapped else words(state.value)
+        if group.attempts > 1 and not group.mapped:
+            progress += f", attempt {group.attempts}"
+        took = between(group.started, group.ended or now)
+        workers = ""
+        if self._console.width >= ROOMY:
+            workers = ", ".join(group.workers[:2]) + (" …" if len(group.workers) > 2 else "")
+        return [
+            name,
+            Text(progress, style=style),
+            Text(took),
+            Text(group.queue, "bright_black"),
+            Text(shortened(workers, 40)),
+        ]
+
+
+def _fitting(lines: Sequence[OutlineLine], groups: dict[str, Group], height: int) -> list[OutlineLine | str]:
+    """The lines, with the quiet ones folded together where there are more than fit on the screen."""
+    if len(lines) <= height:
+        return list(lines)
+    shown: list[OutlineLine | str] = []
+    quiet: list[NodeState] = []
+
+    def fold() -> None:
+        if quiet:
+            told = (f"{quiet.count(state)} {words(state.value)}" for state in _QUIET if state in quiet)
+            shown.append("  … " + ", ".join(told))
+            quiet.clear()
+
+    for line in lines:
+        state = groups[line.node].state
+        if state in _QUIET:
+            quiet.append(state)
+        else:
+            fold()
+            shown.append(line)
+    fold()
+    if len(shown) > height:
+        shown = [*shown[: max(1, height - 1)], f"  … {len(shown) - height + 1} more"]
+    return shown

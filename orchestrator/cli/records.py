@@ -1,0 +1,156 @@
+"""Looks runs up: what is live in Redis first, then what the artifact store keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from orchestrator.archive.final import ended_runs, read_final
+from orchestrator.archive.manifest import Manifest
+from orchestrator.archive.specification import Specification
+from orchestrator.artifacts import MISSING, ArtifactStore, inline
+from orchestrator.authoring.graph import Graph
+from orchestrator.cli.errors import AmbiguousRun, UnknownNode
+from orchestrator.cli.groups import group_of
+from orchestrator.cli.surroundings import join_stack, reach
+from orchestrator.cli.telling import note
+from orchestrator.runs.errors import RedisUnreachable, UnknownRun
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.record import NodeRecord, RunRecord
+from orchestrator.runs.states import NodeState, RunState
+from orchestrator.settings import settings
+
+#: How many runs of Redis are looked through for the beginning of an id.
+RECENT = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownRun:
+    """A run, and how much of it is known."""
+
+    record: RunRecord
+    graph: Graph
+    tracebacks: Mapping[str, str] = field(default_factory=dict)  #: of failed attempts, by `node#number`
+    live: bool  #: Redis has it
+
+    @property
+    def unfinished(self) -> bool:
+        """It was never written down, and our Redis does not have it: its stack is another one, or gone."""
+        return not self.live and not self.record.state.over
+
+    @property
+    def state(self) -> str:
+        """The run's state, as it is shown."""
+        return "unfinished" if self.unfinished else self.record.state.value
+
+    def nodes(self, name: str | None) -> tuple[NodeRecord, ...]:
+        """The records of one node, of all items of a map, or all; raises UnknownNode."""
+        if name is None:
+            return self.record.nodes
+        found = tuple(node for node in self.record.nodes if name in (node.name, group_of(node.name)))
+        if not found:
+            names = [node.name for node in self.record.nodes]
+            near = get_close_matches(name, names, 1)
+            suggestion = (
+                f" Did you mean '{near[0]}'?" if near else f" It has {', '.join(map(str, names[:20]))}."
+            )
+            raise UnknownNode(f"run {self.record.id} has no node '{name}'.{suggestion}")
+        return found
+
+
+@dataclass(frozen=True)
+class Records:
+    """The runs that can be looked up from here."""
+
+    store: ArtifactStore
+    reader: RunReader | None  #: None where there is no Redis
+
+    @classmethod
+    def open(cls) -> Records:
+        """With the Redis of the settings or of the stack that is up; without, if it does not answer."""
+        join_stack()
+        chosen = settings()
+        reader = None
+        if chosen.redis_url is not None:
+            try:
+                reader = RunReader(reach(chosen.redis_url))
+            except RedisUnreachable as error:
+                note(f"{error}; this is what the artifact store knows")
+        return cls(ArtifactStore(chosen.store_url), reader)
+
+    def ids(self, limit: int) -> list[RunId]:
+        """The latest runs, newest first."""
+        live = self.reader.ids(limit) if self.reader else []
+        known = dict.fromkeys([*live, *ended_runs(self.store)])
+        return sorted(known, key=_submitted, reverse=True)[:limit]
+
+    def resolve(self, text: str) -> RunId:
+        """The run of this id or beginning of an id, or the `latest`; raises UnknownRun, AmbiguousRun."""
+        names = self.ids(RECENT)
+        if text == "latest" and names:
+            return names[0]
+        if text in names:
+            return RunId(text)
+        fitting = [name for name in names if name.startswith(text)]
+        if not fitting:
+            near = get_close_matches(text, names, 1, cutoff=0.8)
+            suggestion = f" Did you mean '{near[0]}'?" if near else ""
+            raise UnknownRun(f"there is no run '{text}'.{suggestion} `orchestrator runs` lists the latest.")
+        if len(fitting) > 1:
+            listed = ", ".join(fitting[:5]) + (", …" if len(fitting) > 5 else "")
+            hint = "give more of the id; `latest` is the newest run of all"
+            raise AmbiguousRun(f"'{text}' is the beginning of {len(fitting)} runs: {listed}", hint=hint)
+        return fitting[0]
+
+    def get(self, run: RunId) -> KnownRun:
+        """A run, from Redis as long as that has it; raises UnknownRun."""
+        specification = Specification.read(self.store, run)
+        if self.reader is not None and self.reader.knows(run):
+            record = self.reader.read(run, specification.graph)
+            return KnownRun(
+                record=record, graph=specification.graph, tracebacks=self.reader.tracebacks(run), live=True
+            )
+        final = read_final(self.store, run)
+        if final is not None:
+            return KnownRun(record=final[0], graph=specification.graph, tracebacks=final[1], live=False)
+        return KnownRun(record=self._from_manifests(specification), graph=specification.graph, live=False)
+
+    def _from_manifests(self, specification: Specification) -> RunRecord:
+        """What can be told of a run that nobody wrote down: which of its nodes are done."""
+        nodes = tuple(self._node_records(specification))
+        begun = any(node.state is NodeState.SUCCEEDED for node in nodes)
+        return RunRecord(
+            id=specification.run,
+            pipeline=specification.graph.pipeline,
+            state=RunState.RUNNING if begun else RunState.PENDING,
+            parameters=specification.parameters,
+            submitted=specification.submitted,
+            error="not finished: it was submitted, but its end was not written down",
+            nodes=nodes,
+        )
+
+    def _node_records(self, specification: Specification) -> Iterator[NodeRecord]:
+        run = specification.run
+        folder = f"runs/{run}/nodes/"
+        done = {key.removeprefix(folder).removesuffix(".json") for key in self.store.keys(folder)}
+        for node in specification.graph:
+            items = sorted(
+                (name for name in done if group_of(name) == node.name), key=lambda name: (len(name), name)
+            )
+            for name in items or [node.name]:
+                manifest = Manifest.read(self.store, run, name) if name in done else None
+                value = inline(manifest.output) if manifest else None
+                yield NodeRecord(
+                    name=name,
+                    stage=node.stage,
+                    queue=node.policy.queue,
+                    state=NodeState.SUCCEEDED if manifest else NodeState.WAITING,
+                    value=None if value is MISSING else value,
+                )
+
+
+def _submitted(run: RunId) -> list[str]:
+    """The date and time in a run's id."""
+    return run.split("-")[-3:]

@@ -1,0 +1,186 @@
+"""`run` submits a pipeline and shows how it goes, on the stack that there is or on a private one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.options import AsJson, Parameters, PipelineName, Slots, parameters_of, slots_wished
+
+if TYPE_CHECKING:
+    from orchestrator.cli.follow import View
+    from orchestrator.coordinator.submission import Prepared
+    from orchestrator.runs.keys import RunId
+    from orchestrator.runs.record import RunRecord
+    from orchestrator.runs.transitions import RunStore
+
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Submit only; needs `orchestrator up` or a REDIS_URL.")
+]
+
+#: Exit status after Ctrl-C, as shells have it.
+INTERRUPTED = 130
+
+
+def run(
+    pipeline: PipelineName,
+    *,
+    parameters: Parameters = None,
+    detach: Detach = False,
+    as_json: AsJson = False,
+    slots: Slots = None,
+) -> None:
+    """Run a pipeline, and show its progress.
+
+    It runs on the Redis of REDIS_URL, else on the stack that is up, else on a private one that ends with it.
+    Exit status: 0 when the run succeeded, 1 when it failed, 2 when it could not be started.
+    With --json, the last line of the output is the run.
+    """
+    from orchestrator.cli.finding import find_pipeline
+    from orchestrator.cli.surroundings import join_stack
+    from orchestrator.cli.telling import note
+    from orchestrator.coordinator.submission import prepare
+    from orchestrator.settings import settings
+
+    given, wished = parameters_of(parameters), slots_wished(slots)
+    prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues)
+    stack = join_stack()
+    if settings().redis_url is None:
+        _run_privately(prepared, wished, detach=detach, as_json=as_json)
+        return
+    if wished:
+        note("--slots is for the stack that `run` or `up` starts; this run goes to workers that are there")
+    pages = stack.mlflow_url if stack else None
+    if detach:
+        _detach(prepared, as_json=as_json)
+    else:
+        _run_here(prepared, pages=pages, as_json=as_json)
+
+
+def _run_privately(prepared: Prepared, wished: Mapping[str, int], *, detach: bool, as_json: bool) -> None:
+    """Run it on a stack of its own, which is gone afterwards."""
+    from orchestrator.cli.errors import NoStack
+    from orchestrator.cli.surroundings import take_part
+    from orchestrator.cli.waiting import still_starting
+    from orchestrator.settings import settings
+    from orchestrator.stack import EmbeddedStack
+
+    if detach:
+        hint = "start one that stays with `orchestrator up`, or set REDIS_URL"
+        raise NoStack("--detach: the private stack of a run ends with the command", hint=hint)
+    home, queues = settings().home, settings().queues
+    with EmbeddedStack.start(home, wished, queues) as stack:
+        take_part(stack.environment())
+        _run_here(prepared, as_json=as_json, check_stack=stack.check, advice=still_starting)
+
+
+def _run_here(
+    prepared: Prepared,
+    *,
+    pages: str | None = None,
+    as_json: bool,
+    check_stack: Callable[[], None] | None = None,
+    advice: Callable[[str], str] | None = None,
+) -> None:
+    """Run it on the Redis of the settings, and exit with 1 unless it succeeds."""
+    from orchestrator.cli.consoles import errors, output
+    from orchestrator.cli.follow import Follower
+    from orchestrator.cli.summary import print_summary
+    from orchestrator.cli.tracking_links import ways_to_open
+    from orchestrator.cli.waiting import QueueWatch, start_one
+    from orchestrator.cli.wording import as_line, between, words
+    from orchestrator.runs.reader import RunReader
+    from orchestrator.runs.states import RunState
+    from orchestrator.settings import settings
+
+    runs = _open_runs()
+    watch = QueueWatch(runs.client, advice=advice or start_one)
+    with _view(prepared, runs, as_json=as_json) as view:
+        run = _submit(prepared, runs)
+        view.say(f"submitted {run}")
+        follower = Follower(run, prepared.graph, RunReader(runs.client), view, watch)
+        if check_stack is not None:
+            follower.check_stack = check_stack
+        try:
+            record = follower.follow()
+        except KeyboardInterrupt:
+            _tell_interrupted(run, private=check_stack is not None)
+            raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        errors().print(f"{record.id} {words(record.state.value)} in {between(record.started, record.ended)}")
+        print(as_line(dict(record.to_json())), flush=True)
+    else:
+        ways = ways_to_open(record.mlflow_run_id, settings(), pages)
+        print_summary(output(), record, prepared.graph, mlflow=ways)
+    if record.state is not RunState.SUCCEEDED:
+        raise typer.Exit(1)
+
+
+def _detach(prepared: Prepared, *, as_json: bool) -> None:
+    from orchestrator.cli.wording import as_line
+    from orchestrator.runs.reader import RunReader
+
+    runs = _open_runs()
+    run = _submit(prepared, runs)
+    if as_json:
+        record: RunRecord = RunReader(runs.client).read(run, prepared.graph)
+        print(as_line(dict(record.to_json())))
+    else:
+        print(f"submitted {run}; follow it with: orchestrator logs {run} --follow")
+
+
+def _open_runs() -> RunStore:
+    """The runs in the Redis of the settings, which answers; raises RedisUnreachable."""
+    from orchestrator.cli.surroundings import reach
+    from orchestrator.runs.transitions import RunStore
+    from orchestrator.settings import settings
+
+    return RunStore(reach(str(settings().redis_url)), lease_seconds=settings().lease_seconds)
+
+
+def _submit(prepared: Prepared, runs: RunStore) -> RunId:
+    from orchestrator.artifacts import ArtifactStore
+    from orchestrator.coordinator.submission import submit
+    from orchestrator.settings import settings
+
+    return submit(prepared, store=ArtifactStore(settings().store_url), runs=runs)
+
+
+@contextmanager
+def _view(prepared: Prepared, runs: RunStore, *, as_json: bool) -> Iterator[View]:
+    """A live tree on a terminal; plain lines elsewhere, on stderr where stdout is for JSON."""
+    from orchestrator.cli.consoles import errors, output
+    from orchestrator.cli.plain import PlainProgress
+
+    console = errors() if as_json else output()
+    if as_json or not console.is_terminal or console.is_dumb_terminal:
+        yield PlainProgress(console, prepared.graph)
+        return
+    from orchestrator.cli.progress import LiveProgress
+
+    with LiveProgress(console, prepared.graph, ahead=_ahead(runs)) as live:
+        yield live
+
+
+def _ahead(runs: RunStore):  # type: ignore[no-untyped-def]
+    """How far Redis's clock is ahead of ours."""
+    import time
+    from datetime import timedelta
+
+    seconds, microseconds = runs.client.time()
+    return timedelta(seconds=seconds + microseconds / 1e6 - time.time())
+
+
+def _tell_interrupted(run: RunId, *, private: bool) -> None:
+    import sys
+
+    if private:
+        told = (
+            f"interrupted: {run} stops with its private stack; what it finished is kept in the artifact store"
+        )
+    else:
+        told = f"interrupted: {run} goes on without us; follow it with: orchestrator logs {run} --follow"
+    print(told, file=sys.stderr)

@@ -1,0 +1,30 @@
+"""`runs` lists the latest runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import AsJson
+
+Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many runs to list.")]
+
+
+def runs(*, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """List the latest runs, newest first."""
+    from orchestrator.cli.records import Records
+    from orchestrator.cli.wording import as_line
+
+    records = Records.open()
+    known = [records.get(run) for run in records.ids(limit)]
+    if as_json:
+        print(as_line([dict(each.record.to_json()) for each in known]))
+        return
+    from orchestrator.cli.consoles import output
+    from orchestrator.cli.tables import runs_table
+
+    if known:
+        output().print(runs_table(known))
+    else:
+        output().print("no runs yet; try: orchestrator run hello")

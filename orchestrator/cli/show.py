@@ -1,0 +1,98 @@
+"""`show` tells everything about one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.options import AsJson, RunName
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.cli.records import KnownRun
+    from orchestrator.runs.record import AttemptRecord, NodeRecord
+
+#: Up to so many nodes and items are listed one by one, and so many tracebacks are printed.
+LISTED, TRACEBACKS = 40, 3
+
+
+def show(run: RunName, *, as_json: AsJson = False) -> None:
+    """Show a run's nodes, attempts, errors and tracebacks."""
+    from orchestrator.cli.records import Records
+    from orchestrator.cli.wording import as_line
+
+    records = Records.open()
+    known = records.get(records.resolve(run))
+    if as_json:
+        print(as_line(dict(known.record.to_json())))
+        return
+    from orchestrator.cli.consoles import output
+
+    _print(output(), known)
+
+
+def _print(console: Console, known: KnownRun) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from orchestrator.cli.progress import ROOMY
+    from orchestrator.cli.summary import nodes_table, print_heading, print_results
+
+    record = known.record
+    print_heading(console, record, known.state)
+    if known.unfinished:
+        told = (
+            "\n  This run was submitted, but not finished as far as can be seen from here: it runs in"
+            "\n  another terminal's private stack or on another Redis, or its stack was stopped. What it"
+            "\n  has committed is listed as succeeded."
+        )
+        console.print(Text(told, "magenta"))
+    console.print()
+    folded = len(record.nodes) > LISTED
+    console.print(
+        Padding(nodes_table(record, wide=console.width >= ROOMY, folded=folded), (0, 0, 0, 2), expand=False)
+    )
+    print_results(console, record, known.graph)
+    for line in _attempts(known):
+        console.print(line)
+    for place, (node, attempt, trace) in enumerate(_traces(known)):
+        if place == TRACEBACKS:
+            console.print(Text(f"\n  … and more: orchestrator logs {record.id}", "bright_black"))
+            break
+        console.print(Text(f"\n  {node.name}, attempt {attempt.number} on {attempt.worker}", "bold"))
+        console.print(Padding(Text(trace.rstrip()), (0, 0, 0, 2), expand=False), soft_wrap=True)
+    if record.mlflow_run_id:
+        console.print(Text(f"\n  MLflow  {record.mlflow_run_id}", "bright_black"))
+
+
+def _attempts(known: KnownRun) -> Iterator[Text]:  # type: ignore[name-defined]  # noqa: F821
+    """The attempts of nodes that needed more than one."""
+    from rich.text import Text
+
+    from orchestrator.cli.wording import between, clock, shortened
+
+    several = [node for node in known.record.nodes if len(node.attempts) > 1]
+    if several:
+        yield Text("\n  Attempts", "bright_black")
+    for node in several[:LISTED]:
+        for attempt in node.attempts:
+            took = between(attempt.started, attempt.ended)
+            outcome = shortened(attempt.error or ("succeeded" if attempt.ended else "running"), 200)
+            yield Text.assemble(
+                f"  {node.name} #{attempt.number}  ",
+                (f"{clock(attempt.started)}  {took}  {attempt.worker}  ", "bright_black"),
+                (outcome, "red" if attempt.error else "green"),
+            )
+
+
+def _traces(known: KnownRun) -> Iterator[tuple[NodeRecord, AttemptRecord, str]]:
+    """The traceback of each failed node's last attempt."""
+    from orchestrator.cli.traces import without_runtime
+    from orchestrator.runs.states import NodeState
+
+    for node in known.record.nodes:
+        if node.state is NodeState.FAILED and node.attempts:
+            trace = known.tracebacks.get(f"{node.name}#{node.attempts[-1].number}")
+            if trace:
+                yield node, node.attempts[-1], without_runtime(trace)

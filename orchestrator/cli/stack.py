@@ -1,0 +1,48 @@
+"""`up` and `down`: the local stack that stays."""
+
+from __future__ import annotations
+
+from orchestrator.cli.options import AsJson, Slots, slots_wished
+
+
+def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
+    """Start a local stack that stays: Redis, workers, Flower, MLflow."""
+    import json
+    import sys
+
+    from orchestrator.cli.telling import note
+    from orchestrator.settings import settings
+    from orchestrator.stack import read_state, start_in_background
+
+    wished = slots_wished(slots)
+    home = settings().home
+    before = read_state(home)
+    if before and any(before.slots.get(queue) != count for queue, count in wished.items()):
+        note("the stack is up already, with its own slots; `orchestrator down` first to change them")
+    state = start_in_background(home, wished, on_progress=lambda text: print(f"{text} …", file=sys.stderr))
+    if as_json:
+        print(json.dumps(json.loads(state.as_json())))
+        return
+    slots_told = "  ".join(f"{queue} ×{count}" for queue, count in state.slots.items())
+    rows = {
+        "Flower": state.flower_url,
+        "MLflow": state.mlflow_url or state.mlflow_tracking_uri,
+        "Redis": state.redis_url,
+        "workers": slots_told,
+        "logs": home / "logs",
+        "stop": "orchestrator down",
+        "next": "orchestrator run digits",
+    }
+    print("the stack was up already" if before else "the stack is up")
+    for name, value in rows.items():
+        if value is not None:
+            print(f"  {name:<8} {value}")
+
+
+def down() -> None:
+    """Stop the local stack."""
+    from orchestrator.settings import settings
+    from orchestrator.stack import stop_in_background
+
+    home = settings().home
+    print("the stack is stopped" if stop_in_background(home) else f"no stack is up in {home}")

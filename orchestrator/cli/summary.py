@@ -1,0 +1,159 @@
+"""What a person reads when a run is over: how it went, what came out, and where to look next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.authoring.graph import Graph
+from orchestrator.cli.groups import Group, grouped
+from orchestrator.cli.progress import ROOMY
+from orchestrator.cli.wording import ICONS, STYLES, between, day_and_time, duration, plain, shortened, words
+from orchestrator.runs.record import NodeRecord, RunRecord
+from orchestrator.runs.states import NodeState
+
+#: Failed items of one map that are named one by one; characters of an output.
+NAMED, SHOWN = 3, 400
+
+_GREY = "bright_black"
+
+
+def print_summary(console: Console, record: RunRecord, graph: Graph, *, mlflow: Sequence[str] = ()) -> None:
+    """Print all of it; `mlflow` says how to open the run there."""
+    console.print()
+    print_heading(console, record)
+    console.print()
+    console.print(Padding(nodes_table(record, wide=console.width >= ROOMY), (0, 0, 0, 2), expand=False))
+    print_results(console, record, graph)
+    console.print()
+    _print_rows(
+        console, None, [("MLflow", Text("\n".join(mlflow)))] * bool(mlflow) + list(_next_commands(record))
+    )
+
+
+def print_heading(console: Console, record: RunRecord, state: str | None = None) -> None:
+    """The pipeline, the run's id, state, times and parameters."""
+    state = state or record.state.value
+    took = between(record.started, record.ended)
+    console.print(
+        Text.assemble(
+            (f"{ICONS[state]} {record.pipeline} ", "bold"),
+            (words(state), STYLES[state]),
+            f" in {took}" if took else "",
+        )
+    )
+    facts = [("run", Text(record.id))]
+    if when := day_and_time(record.started or record.submitted):
+        facts.append(("started", Text(when)))
+    if record.parameters:
+        given = "  ".join(f"{name}={plain(value)}" for name, value in record.parameters.items())
+        facts.append(("parameters", Text(shortened(given, SHOWN))))
+    _print_rows(console, None, facts)
+
+
+def print_results(console: Console, record: RunRecord, graph: Graph) -> None:
+    """What came out, and what went wrong."""
+    for title, rows in (("Results", list(_results(record, graph))), ("Failures", list(_failures(record)))):
+        if rows:
+            console.print()
+            _print_rows(console, title, rows)
+
+
+def nodes_table(record: RunRecord, *, wide: bool, folded: bool = True) -> Table:
+    """A line for each node; `folded` gives a map one line, `wide` adds the workers."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=_GREY)
+    table.add_column("node", no_wrap=True, overflow="ellipsis")
+    table.add_column("state", no_wrap=True)
+    table.add_column("time", overflow="fold")
+    table.add_column("tries", justify="right")
+    table.add_column("queue", no_wrap=True, style=_GREY)
+    if wide:
+        table.add_column("worker", no_wrap=True, overflow="ellipsis", style=_GREY)
+    for group in grouped(record.nodes).values():
+        each = [group] if folded else [Group(node.name, (node,)) for node in group.records]
+        for row in each:
+            table.add_row(*_cells(row, wide=wide))
+    return table
+
+
+def _cells(group: Group, *, wide: bool) -> list[Text]:
+    state = group.state.value
+    name = Text.assemble((f"{ICONS[state]} ", STYLES[state]), group.name)
+    told = words(state)
+    if group.mapped:
+        name.append(f" ×{len(group.records)}", _GREY)
+        told = told if group.state is NodeState.SUCCEEDED else group.progress
+    elif group.records[0].reused:
+        told = "reused"
+    cells = [
+        name,
+        Text(told, STYLES[state]),
+        Text(_time(group)),
+        Text(str(group.attempts) if group.attempts > 1 else "", "yellow"),
+        Text(group.queue),
+    ]
+    if wide:
+        more = f" +{len(group.workers) - 1}" if len(group.workers) > 1 else ""
+        cells.append(Text(f"{group.workers[0]}{more}" if group.workers else ""))
+    return cells
+
+
+def _time(group: Group) -> str:
+    durations = group.durations
+    total = between(group.started, group.ended)
+    if not group.mapped or len(durations) < 2:
+        return total
+    parts = (durations[0], median(durations), durations[-1])
+    return f"{total}  ({' / '.join(map(duration, parts))})"
+
+
+def _results(record: RunRecord, graph: Graph) -> Iterator[tuple[str, Text]]:
+    """Small outputs worth seeing: what nothing takes further, what decides something, records."""
+    deciding = {condition.node for node in graph for condition in node.conditions}
+    for node in record.nodes:
+        if node.name not in graph or node.state is not NodeState.SUCCEEDED or node.value is None:
+            continue
+        last = not graph.successors[graph[node.name].name]
+        if last or node.name in deciding or isinstance(node.value, dict):
+            yield node.name, Text(shortened(plain(node.value), SHOWN))
+
+
+def _failures(record: RunRecord) -> Iterator[tuple[str, Text]]:
+    for group in grouped(record.nodes).values():
+        failed = [node for node in group.records if node.state is NodeState.FAILED]
+        for node in failed[:NAMED]:
+            yield node.name, _failure(record, node)
+        if len(failed) > NAMED:
+            yield group.name, Text(f"and {len(failed) - NAMED} more of its items", _GREY)
+    if record.error and not any(node.state is NodeState.FAILED for node in record.nodes):
+        yield record.pipeline, Text(record.error, "red")
+
+
+def _failure(record: RunRecord, node: NodeRecord) -> Text:
+    command = f"orchestrator logs {record.id} '{node.name}'" if "[" in node.name else None
+    command = command or f"orchestrator logs {record.id} {node.name}"
+    error = shortened((node.error or "").strip(), SHOWN)
+    return Text.assemble((error, "red"), ("\nsee ", _GREY), command)
+
+
+def _next_commands(record: RunRecord) -> Iterator[tuple[str, Text]]:
+    yield "next", Text(f"orchestrator show {record.id}")
+    failed = next((node.name for node in record.nodes if node.state is NodeState.FAILED), None)
+    if failed is None:
+        yield "", Text(f"orchestrator logs {record.id}")
+
+
+def _print_rows(console: Console, title: str | None, rows: Sequence[tuple[str, Text]]) -> None:
+    if title:
+        console.print(Text(f"  {title}", _GREY))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="" if title else _GREY)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(name, text)
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))

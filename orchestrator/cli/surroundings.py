@@ -1,0 +1,41 @@
+"""Finds out where a command works: which Redis there is, and in which stack this process takes part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from orchestrator.settings import settings
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from orchestrator.stack.state import StackState
+
+
+def join_stack() -> StackState | None:
+    """Take part in the stack that is up, unless REDIS_URL names a Redis; None if there is none to join."""
+    if settings().redis_url is not None:
+        return None
+    from orchestrator.stack.state import read_state
+
+    state = read_state(settings().home)
+    if state is not None:
+        take_part(state.environment)
+    return state
+
+
+def take_part(variables: Mapping[str, str]) -> None:
+    """Set this process's environment, and thereby its settings, as those of a stack's parts are."""
+    os.environ.update(variables)
+    settings.cache_clear()
+
+
+def reach(url: str) -> Redis:
+    """A client for the Redis at `url`, which has answered; raises RedisUnreachable."""
+    from orchestrator.runs.connection import check, connect
+
+    client = connect(url)
+    check(client)
+    return client

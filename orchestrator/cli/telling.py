@@ -1,0 +1,53 @@
+"""Says what went wrong: `ClassName: message` and a hint on stderr; a traceback only on demand."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from orchestrator.errors import OrchestratorError
+
+#: Exit status for what nobody foresaw (EX_SOFTWARE in sysexits.h), so that it is not taken for a failed run.
+DEFECT = 70
+WRONG_USE = 2
+
+
+def tell_error(error: Exception, *, debug: bool = False) -> int:
+    """Print the error to stderr and return the exit status that goes with it."""
+    if debug:
+        traceback.print_exception(error)
+    name, message, hint, status = _read(error)
+    if sys.stderr.isatty():
+        name = f"\033[1;31m{name}\033[0m"
+    print(f"{name}: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    return status
+
+
+def note(text: str) -> None:
+    """Say on stderr what is not an error, but should be known."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def _read(error: Exception) -> tuple[str, str, str | None, int]:
+    name = type(error).__name__
+    if isinstance(error, OrchestratorError):
+        return name, str(error), error.hint, error.exit_status
+    module = type(error).__module__.partition(".")[0]
+    if module == "redis":
+        return "RedisUnreachable", f"Redis failed: {error}", "is it still running? see REDIS_URL", WRONG_USE
+    if module == "pydantic_core":
+        return "InvalidSettings", _settings_mistakes(error), "see ORCHESTRATOR_* and the .env file", WRONG_USE
+    if isinstance(error, OSError):
+        return name, str(error), None, WRONG_USE
+    message = str(error) or "no message"
+    return name, message, "this is a defect; run the command again with --debug to see where", DEFECT
+
+
+def _settings_mistakes(error: Exception) -> str:
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())

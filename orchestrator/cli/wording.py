@@ -1,0 +1,121 @@
+"""How states, durations, times and values are written for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from orchestrator.authoring.graph import JSON
+
+ICONS: Mapping[str, str] = {
+    "waiting": "·",
+    "pending": "○",
+    "queued": "○",
+    "running": "●",
+    "retrying": "↻",
+    "succeeded": "✓",
+    "failed": "✗",
+    "skipped": "–",
+    "upstream_failed": "⊘",
+    "cancelled": "■",
+    "unfinished": "?",
+}
+
+STYLES: Mapping[str, str] = {
+    "waiting": "bright_black",
+    "pending": "yellow",
+    "queued": "yellow",
+    "running": "bold cyan",
+    "retrying": "bold yellow",
+    "succeeded": "green",
+    "failed": "bold red",
+    "skipped": "bright_black",
+    "upstream_failed": "red",
+    "cancelled": "magenta",
+    "unfinished": "magenta",
+}
+
+
+def words(state: str) -> str:
+    """`upstream_failed` as people write it."""
+    return state.replace("_", " ")
+
+
+def duration(seconds: float) -> str:
+    """`35 ms`, `1.2 s`, `2 min 05 s`, `3 h 20 min`."""
+    seconds = max(0.0, seconds)
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def between(start: datetime | None, end: datetime | None) -> str:
+    """The time from one moment to another; empty if one is missing."""
+    return duration((end - start).total_seconds()) if start and end else ""
+
+
+def clock(time: datetime) -> str:
+    """The time of day, where the reader is."""
+    return f"{time.astimezone():%H:%M:%S}"
+
+
+def day_and_time(time: datetime | None) -> str:
+    """Date and time, where the reader is; empty if there is none."""
+    return f"{time.astimezone():%Y-%m-%d %H:%M:%S}" if time else ""
+
+
+def plain(value: JSON) -> str:
+    """A value in one line, records without their braces: `accuracy 0.984, passed yes`."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}" if 1e-3 <= abs(value) < 1e6 else f"{value:g}"
+        case None:
+            return "nothing"
+        case str():
+            return " ".join(value.split())
+        case dict():
+            return ", ".join(f"{name} {_inner(each)}" for name, each in value.items())
+        case list():
+            return ", ".join(map(_inner, value))
+    return str(value)
+
+
+def _inner(value: JSON) -> str:
+    if isinstance(value, dict):
+        return "{" + plain(value) + "}"
+    if isinstance(value, list):
+        return "[" + plain(value) + "]"
+    return "-" if value is None else plain(value)
+
+
+def shortened(text: str, width: int) -> str:
+    """The beginning of a text that is too long."""
+    return text if len(text) <= width else text[: max(0, width - 1)].rstrip() + "…"
+
+
+def as_line(value: JSON) -> str:
+    """JSON in one line that strict readers take: what is no number to JSON (NaN, infinity) becomes null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value))
+
+
+def _finite(value: JSON) -> JSON:
+    match value:
+        case float() if value != value or value in (float("inf"), float("-inf")):
+            return None
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list():
+            return [_finite(each) for each in value]
+    return value

@@ -1,0 +1,52 @@
+"""`worker` becomes a Celery worker for some queues, with the options that the runtime counts on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Queues = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="The queues that it serves.")]
+SlotCount = Annotated[
+    int | None,
+    typer.Option("--slots", min=1, help="How many stages it runs at once.", show_default="by queue"),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", help="Its name on this host, if several serve the same queues.")
+]
+
+
+def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None) -> None:
+    """Serve queues with a Celery worker until it is told to stop."""
+    import os
+    import sys
+
+    from orchestrator.cli.errors import NoStack, WrongUse
+    from orchestrator.cli.surroundings import join_stack, reach
+    from orchestrator.coordinator.checks import unknown_queue
+    from orchestrator.coordinator.errors import UnknownQueue
+    from orchestrator.settings import settings
+    from orchestrator.stack.slots import slots_of
+    from orchestrator.stack.surroundings import thread_variables
+
+    wanted = tuple(dict.fromkeys(queues))
+    for queue in wanted:
+        if queue not in settings().queues:
+            raise UnknownQueue(f"a worker is wanted for {unknown_queue(queue, settings().queues)}")
+    if name is not None and not name.replace("-", "").replace("_", "").isalnum():
+        raise WrongUse(f"--name {name}: letters, digits, - and _; the host is added to it")
+    join_stack()
+    url = settings().redis_url
+    if url is None:
+        hint = "set REDIS_URL, for example redis://localhost:6379, or start a stack with `orchestrator up`"
+        raise NoStack("a worker needs a Redis to take its messages from", hint=hint)
+    reach(url)
+    count = slots or max(slots_of(wanted, {}).values())
+    environment = {**os.environ, "REDIS_URL": url, **thread_variables({wanted[0]: count})}
+    command = [sys.executable, "-m", "celery", "-A", "workers", "worker"]
+    command += ["--queues", ",".join(wanted), "--hostname", f"{name or '-'.join(wanted)}@%h"]
+    # Mingling and gossip are chatter between workers, which this project has no use for.
+    command += ["--concurrency", str(count), "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+    print(f"worker for {', '.join(wanted)}: {count} at once; stop it with Ctrl-C", flush=True)
+    sys.stderr.flush()
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is meant to be there
