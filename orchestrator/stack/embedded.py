@@ -75,13 +75,14 @@ class EmbeddedStack:
         self._redis: Process | None = None
         self._database: Process | None = None
         self._leaving = OrderlyLeaving()
+        users = users_tracking_uri()
+        self._own_mlflow = users is None
+        self.mlflow_tracking_uri = users or tracking_file.tracking_uri(home)
         self._folder = private_folder()
         self._ready = self._folder / "ready"
+        self.redis_url = socket_url(self._folder / SOCKET)
         left_behind = [self._folder, home / STATE_FILE] if services else [self._folder]
         self._guard = Guard(left_behind, lock=lock)
-        self._own_mlflow = users_tracking_uri() is None
-        self.mlflow_tracking_uri = users_tracking_uri() or tracking_file.tracking_uri(home)
-        self.redis_url = socket_url(self._folder / SOCKET)
 
     @classmethod
     def start(

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.stack.embedded import EmbeddedStack
@@ -26,6 +27,9 @@ log = logging.getLogger("orchestrator.stack.keeper")
 _LOCK_SECONDS = 10.0
 _GRACE = 10.0
 _LOOK_SECONDS = 0.5
+
+#: Only the end of the process lets go of the lock, because `down` takes that for the end of everything.
+_held: list[IO[str]] = []
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,29 +57,29 @@ def keep(home: Path, slots: dict[str, int]) -> None:
         raise StackBusy(
             f"another stack of {home} is starting or stopping", hint="wait a moment, then try again"
         )
-    with lock:
-        (home / FILE).unlink(missing_ok=True)
-        stack = EmbeddedStack.start(
-            home,
-            slots,
-            settings().queues,
-            services=True,
-            grace=_GRACE,
-            on_progress=lambda text: tell("progress", text),
-            lock=lock,
-        )
-        with stack:
-            try:
-                state = describe(stack)
-                write_state(home, state)
-                log.info("stack is up", extra={"action": "stack_up"})
-                tell("state", state.as_json())
-                stop_telling()
-                while True:
-                    stack.check()
-                    time.sleep(_LOOK_SECONDS)
-            finally:
-                (home / FILE).unlink(missing_ok=True)
+    _held.append(lock)
+    (home / FILE).unlink(missing_ok=True)
+    stack = EmbeddedStack.start(
+        home,
+        slots,
+        settings().queues,
+        services=True,
+        grace=_GRACE,
+        on_progress=lambda text: tell("progress", text),
+        lock=lock,
+    )
+    with stack:
+        try:
+            state = describe(stack)
+            write_state(home, state)
+            log.info("stack is up", extra={"action": "stack_up"})
+            tell("state", state.as_json())
+            stop_telling()
+            while True:
+                stack.check()
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            (home / FILE).unlink(missing_ok=True)
 
 
 def describe(stack: EmbeddedStack) -> StackState:
@@ -108,4 +112,6 @@ def stop_telling() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    logging.shutdown()
+    os._exit(status)  # with the lock
