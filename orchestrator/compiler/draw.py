@@ -60,9 +60,7 @@ def _describe(plan: Plan, link: Link) -> str:
     node = plan.node(link.node)
     notes = [node.policy.queue]
     if node.mapped:
-        notes.append(
-            f"map of {node.known_length}" if node.known_length is not None else "map, length at run time"
-        )
+        notes.append(_map_note(plan, node))
     if node.conditions:
         notes.append("only if " + " and ".join(map(str, node.conditions)))
     if node.policy.retry:
@@ -70,6 +68,12 @@ def _describe(plan: Plan, link: Link) -> str:
     if waits := plan.waits.get(node.name):
         notes.append("parks until " + ", ".join(waits))
     return f"{node.name}  ({'; '.join(notes)})"
+
+
+def _map_note(plan: Plan, node: Node) -> str:
+    if node.known_length is None:
+        return "map, a chord as long as its list turns out"
+    return f"map, a chord of {node.known_length}{'' if plan.written_out(node) else ' made on a worker'}"
 
 
 def _sequence_lines(plan: Plan, sequence: Sequence) -> list[str]:
