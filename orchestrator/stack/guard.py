@@ -16,6 +16,10 @@ import signal
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PATIENCE = 2.0  #: seconds between asking politely and not
 
 
@@ -41,20 +45,19 @@ def main(paths: list[str]) -> None:
 
 
 def end(groups: set[int]) -> None:
-    """End whole process groups: asked first, so that Redis can write what it holds, then killed."""
-    left = {group for group in groups if signalled(group, signal.SIGTERM)}
+    """End whole process groups: their leaders are asked, so that Redis writes what it holds, then killed."""
+    left = {group for group in groups if _succeeds(os.kill, group, signal.SIGTERM)}
     deadline = time.monotonic() + PATIENCE
     while left and time.monotonic() < deadline:
         time.sleep(0.02)
-        left = {group for group in left if signalled(group, 0)}
-    for group in left:
-        signalled(group, signal.SIGKILL)
+        left = {group for group in left if _succeeds(os.kill, group, 0)}
+    for group in groups:
+        _succeeds(os.killpg, group, signal.SIGKILL)
 
 
-def signalled(group: int, number: int) -> bool:
-    """Send a signal to a process group; whether there is such a group."""
+def _succeeds(send: Callable[[int, int], None], pid: int, number: int) -> bool:
     try:
-        os.killpg(group, number)
+        send(pid, number)
     except (ProcessLookupError, PermissionError):
         return False
     return True

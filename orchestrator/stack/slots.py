@@ -9,11 +9,17 @@ from orchestrator.stack.errors import StackFailed
 
 
 def slots_of(queues: Iterable[str], wished: Mapping[str, int]) -> dict[str, int]:
-    """The slots of each queue: as wished, else data 2, training one per core (at least 2), others 1."""
-    usual = {"data": 2, "training": max(2, os.cpu_count() or 2)}
+    """The slots of each queue: as wished, else data 2, training one per core (at least 2), others 1.
+
+    Wishes for queues that are not started here are put aside; StackFailed for those that there are not.
+    """
+    from orchestrator.settings import settings
+
     queues = tuple(dict.fromkeys(queues))
-    if unknown := sorted(set(wished) - set(queues)):
-        raise StackFailed(f"slots are wished for queue {unknown[0]!r}; the queues are {', '.join(queues)}")
+    known = tuple(dict.fromkeys([*settings().queues, *queues]))
+    if unknown := sorted(set(wished) - set(known)):
+        raise StackFailed(f"slots are wished for queue {unknown[0]!r}; the queues are {', '.join(known)}")
+    usual = {"data": 2, "training": max(2, os.cpu_count() or 2)}
     slots = {queue: wished.get(queue, usual.get(queue, 1)) for queue in queues}
     for queue, count in slots.items():
         if count < 1:
