@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -40,6 +41,29 @@ class Manifest:
             return None
         plain = json.loads(data)
         return cls(node=plain["node"], attempt=plain["attempt"], output=cast("Tree", plain["output"]))
+
+
+def write_items(store: ArtifactStore, run: RunId, node: str, token: str, outputs: Mapping[int, Tree]) -> None:
+    """Commit several items of a map at once; `token` is the attempt's, and nobody else's."""
+    first = min(outputs)
+    text = {str(index): output for index, output in outputs.items()}
+    store.create(
+        f"{_folder(run, node)}/{first}-{token}.json", json.dumps(text, separators=(",", ":")).encode()
+    )
+
+
+def read_items(store: ArtifactStore, run: RunId, node: str) -> dict[int, Tree]:
+    """The outputs of all items of a map that were committed together with others."""
+    found: dict[int, Tree] = {}
+    for key in store.keys(_folder(run, node)):
+        data = store.read(key)
+        for index, output in json.loads(data or b"{}").items():
+            found.setdefault(int(index), output)  # an item in two files counts as the first of them has it
+    return found
+
+
+def _folder(run: RunId, node: str) -> str:
+    return f"runs/{run}/items/{node}"
 
 
 def _key(run: RunId, node: str) -> str:

@@ -64,12 +64,15 @@ class Policy:
     time_limit: float | None = None  #: seconds for one attempt
     cache: bool = False  #: take an earlier run's result when code, parameters and inputs are the same
     priority: int | None = None  #: 0 (first) to 9 (last) within its queue
+    tolerate: float = 0.0  #: the share of a map's items that may fail; their results are left out
 
     def __post_init__(self) -> None:
         if self.time_limit is not None and self.time_limit <= 0:
             raise InvalidPolicy(f"time_limit={self.time_limit}: seconds, above 0")
         if self.priority is not None and not 0 <= self.priority <= 9:
             raise InvalidPolicy(f"priority={self.priority}: from 0 (first) to 9 (last)")
+        if not 0 <= self.tolerate <= 1:
+            raise InvalidPolicy(f"tolerate={self.tolerate}: a share, from 0 (none may fail) to 1 (all may)")
 
     def refined(
         self,
@@ -79,6 +82,7 @@ class Policy:
         time_limit: float | None = None,
         cache: bool | None = None,
         priority: int | None = None,
+        tolerate: float | None = None,
     ) -> Policy:
         """This policy with the given parts replaced; what is left out stays as it is."""
         return Policy(
@@ -87,6 +91,7 @@ class Policy:
             time_limit=self.time_limit if time_limit is None else time_limit,
             cache=self.cache if cache is None else cache,
             priority=self.priority if priority is None else priority,
+            tolerate=self.tolerate if tolerate is None else tolerate,
         )
 
     def to_json(self) -> dict[str, object]:
@@ -105,6 +110,8 @@ class Policy:
             plain["cache"] = True
         if self.priority is not None:
             plain["priority"] = self.priority
+        if self.tolerate:
+            plain["tolerate"] = self.tolerate
         return plain
 
     @classmethod

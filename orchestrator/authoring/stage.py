@@ -56,10 +56,16 @@ class Stage(Generic[P, R]):
         time_limit: float | None = None,
         cache: bool | None = None,
         priority: int | None = None,
+        tolerate: float | None = None,
     ) -> Stage[P, R]:
         """The same stage with parts of its policy replaced, for one use."""
         policy = self.policy.refined(
-            queue=queue, retry=retry, time_limit=time_limit, cache=cache, priority=priority
+            queue=queue,
+            retry=retry,
+            time_limit=time_limit,
+            cache=cache,
+            priority=priority,
+            tolerate=tolerate,
         )
         return replace(self, policy=policy)
 
@@ -149,6 +155,7 @@ def stage(
     time_limit: float | None = None,
     cache: bool = False,
     priority: int | None = None,
+    tolerate: float = 0.0,
 ) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
 def stage(function: Callable[P, R] | None = None, /, **policy: Any) -> object:
     """Make a function a stage of pipelines.
@@ -156,7 +163,8 @@ def stage(function: Callable[P, R] | None = None, /, **policy: Any) -> object:
     Its parameters and its result are annotated: tables, arrays, estimators, records and plain values travel
     between workers by their annotation. `queue` says which workers run it, `retry` after which errors it
     is tried again, `time_limit` how many seconds one attempt may take, `cache` that an earlier run's
-    result may be taken, `priority` (0 first, 9 last) its place in the queue.
+    result may be taken, `priority` (0 first, 9 last) its place in the queue, and `tolerate` which share of
+    a map's items may fail (their results are then left out of the list).
     """
 
     def decorate(function: Callable[P, R]) -> Stage[P, R]:

@@ -19,6 +19,8 @@ from orchestrator.runs.keys import RunId
 
 #: How many nodes one message may carry.
 SPAN = 16
+#: How many messages at the most call workers to the items of a map.
+SHARES = 64
 #: The task that stands behind the items of a map and passes on for it.
 JOIN = "orchestrator.join"
 #: Seconds that a stage has to clean up after its time limit, before its process is killed.
@@ -55,11 +57,22 @@ class Canvas:
         """What a node starts beside its sequence."""
         return [self._sequence(side) for side in self.plan.link(name).sides]
 
-    def items(self, name: NodeName, count: int, *, ends: bool) -> Signature:
-        """The items of a map, and behind them its join unless nothing follows (`ends`)."""
+    def item(self, name: NodeName, index: int) -> Signature:
+        """One item of a map, by itself."""
+        return self._task(self.plan.node(name), f"{name}[{index}]")
+
+    def shares(self, name: NodeName, count: int) -> Signature:
+        """What makes workers help themselves to the items of a map, until there are none left."""
         node = self.plan.node(name)
-        header = [self._task(node, f"{name}[{index}]") for index in range(count)]
-        return _together(header) if ends else self._chord(header, self._join(node), name)
+        return _together(self._share(node, number) for number in range(min(count, SHARES)))
+
+    def share(self, name: NodeName, number: int) -> Signature:
+        """One of the `shares` once more."""
+        return self._share(self.plan.node(name), number)
+
+    def join(self, name: NodeName) -> Signature:
+        """What goes on behind a map."""
+        return self._join(self.plan.node(name))
 
     def _sequence(self, sequence: Sequence, start: int = 0) -> Signature:
         parts: list[Signature] = []
@@ -115,15 +128,22 @@ class Canvas:
             immutable=True,
         )
 
+    def _share(self, node: Node, number: int) -> Signature:
+        signature = self._task(node, id_of=f"{node.name} share {number}")
+        signature.kwargs["share"] = number
+        return signature
+
     def _chord(self, header: list[Signature], body: Signature, name: NodeName) -> Signature:
         together = group(header, app=self.app, task_id=self._id(f"chord {name}"))
         return chord(together, body, app=self.app)
 
-    def _task(self, node: Node, name: str | None = None, *, more: bool = False) -> Signature:
+    def _task(
+        self, node: Node, name: str | None = None, *, more: bool = False, id_of: str | None = None
+    ) -> Signature:
         """The message of one node, or of one item of a map."""
         name = name or node.name
         policy = node.policy
-        options: dict[str, object] = {"queue": policy.queue, "task_id": self._id(name)}
+        options: dict[str, object] = {"queue": policy.queue, "task_id": self._id(id_of or name)}
         if policy.priority is not None:
             options["priority"] = policy.priority
         if policy.time_limit is not None:

@@ -70,7 +70,8 @@ class Plan:
         """Whether a map's items stand in the canvas itself; others become items on a worker."""
         length = node.known_length
         short = node.mapped and length is not None and length <= WRITTEN_OUT
-        return short and not node.conditions and node.name not in self.waits
+        starts_freely = node.name not in self.waits and not self.link(node.name).heads
+        return short and starts_freely and not node.conditions
 
     def node(self, name: NodeName) -> Node:
         """A node of the graph."""

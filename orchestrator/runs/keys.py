@@ -36,7 +36,7 @@ class RunKeys:
 
     @property
     def leases(self) -> str:
-        """Sorted set: running nodes by the millisecond their lease ends."""
+        """Sorted set: deliveries that are being worked on, by the millisecond their lease ends."""
         return self._key("leases")
 
     @property

@@ -75,6 +75,14 @@ class RunReader:
         """The states of the nodes that have one yet."""
         return {name: NodeState(str(record["state"])) for name, record in self._raw(run).items()}
 
+    def held_by(self, run: RunId, delivery: str) -> list[str]:
+        """The nodes that a delivery is at work on."""
+        return [
+            name
+            for name, record in self._raw(run).items()
+            if record["state"] == NodeState.RUNNING and record.get("holder") == delivery
+        ]
+
     def traceback(self, run: RunId, node: str, attempt: int) -> str | None:
         """An attempt's traceback, where it failed."""
         found = self.client.hget(RunKeys(run).tracebacks, f"{node}#{attempt}")

@@ -51,8 +51,26 @@ class Holder:
     """Who asks for a node: one delivery of its message to one worker."""
 
     token: str  #: unique to this attempt
-    instance: str  #: the worker's process, renewed leases go by it
+    delivery: str  #: the message's arrival at this worker: leases are held by it
     worker: str  #: the worker's name, for people
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Items of a map that are now the caller's to run, by index, with the number of each one's attempt."""
+
+    items: Mapping[int, int]
+    ready: tuple[Ready, ...] = ()  #: where the whole map is done: what follows it, if that was not sent yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoneItem:
+    """An item of a map whose output is written."""
+
+    index: int
+    began: float  #: seconds ago
+    ended: float  #: seconds ago
+    value: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +129,7 @@ class RunStore:
             RunKeys(run),
             node,
             holder.token,
-            holder.instance,
+            holder.delivery,
             holder.worker,
             self._lease_ms,
             len(waits),
@@ -143,10 +161,24 @@ class RunStore:
         error: str,
         traceback: str,
         group: NodeName | None = None,
+        tolerated: float = 0.0,
+        wakes: Sequence[NodeName] = (),
         needed_by: Sequence[NodeName] = (),
     ) -> Settled:
-        """The node's last attempt failed; what needs it will not run."""
-        return self._settle("fail", run, node, token, error, traceback, group or "", *needed_by)
+        """The node's last attempt failed; what needs it will not run, unless so many items may fail."""
+        return self._settle(
+            "fail",
+            run,
+            node,
+            token,
+            error,
+            traceback,
+            group or "",
+            tolerated,
+            len(wakes),
+            *wakes,
+            *needed_by,
+        )
 
     def retry(
         self, run: RunId, node: NodeName, token: str, *, error: str, traceback: str, wait: float
@@ -176,14 +208,67 @@ class RunStore:
         """The parked messages of `nodes` were published again."""
         self._apply("unpark", RunKeys(run), *nodes)
 
-    def release(self, run: RunId, node: NodeName, instance: str, *, error: str) -> bool:
-        """A worker's child process is lost: its attempt is over, the node up for the next claim."""
-        verdict, _ = self._apply("release", RunKeys(run), node, instance, error)
-        return verdict == "released"
+    def take(
+        self,
+        run: RunId,
+        node: NodeName,
+        holder: Holder,
+        *,
+        wanted: int,
+        wakes: Sequence[NodeName] = (),
+    ) -> Taken:
+        """Ask for up to `wanted` items of a map."""
+        verdict, *rest = self._apply(
+            "take",
+            RunKeys(run),
+            node,
+            holder.token,
+            holder.delivery,
+            holder.worker,
+            self._lease_ms,
+            wanted,
+            *wakes,
+        )
+        if verdict == "done":
+            return Taken({}, _ready(rest))
+        numbers = list(map(int, rest))
+        return Taken(dict(zip(numbers[::2], numbers[1::2], strict=True)))
 
-    def renew(self, run: RunId, node: NodeName, instance: str) -> bool:
-        """Say that the node is still being run; False if it is no longer this worker's."""
-        verdict, _ = self._apply("renew", RunKeys(run), node, instance, self._lease_ms)
+    def give_back(self, run: RunId, node: NodeName, token: str, items: Iterable[int]) -> int:
+        """Leave items that were taken and not begun to others; returns how many those are."""
+        _, count = self._apply("give_back", RunKeys(run), node, token, *items)
+        return int(count)
+
+    def commit_items(
+        self,
+        run: RunId,
+        node: NodeName,
+        token: str,
+        done: Iterable[DoneItem],
+        *,
+        wakes: Sequence[NodeName] = (),
+    ) -> Settled:
+        """Outputs of several items are written: they have succeeded."""
+        flat = [
+            part
+            for item in done
+            for part in (item.index, round(item.began * 1e6), round(item.ended * 1e6), item.value)
+        ]
+        return self._settle("commit_items", run, node, token, len(wakes), *wakes, *flat)
+
+    def holds(self, run: RunId, node: NodeName, token: str) -> bool:
+        """Whether the attempt is still the one that may commit."""
+        record = json.loads(str(self.client.hget(RunKeys(run).nodes, node) or "{}"))
+        return bool(record.get("token") == token)
+
+    def release(self, run: RunId, delivery: str, *, error: str) -> int:
+        """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next."""
+        _, count = self._apply("release", RunKeys(run), delivery, error)
+        return int(count)
+
+    def renew(self, run: RunId, delivery: str) -> bool:
+        """Say that a delivery is still being worked on; False if its lease is gone."""
+        verdict, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)
         return verdict == "renewed"
 
     def remember(self, run: RunId, key: str, value: str) -> str:
@@ -209,7 +294,7 @@ class RunStore:
                 pipe.expire(key, retention)
             pipe.execute()
 
-    def _settle(self, name: str, run: RunId, *arguments: str | int) -> Settled:
+    def _settle(self, name: str, run: RunId, *arguments: str | int | float) -> Settled:
         verdict, state, *rest = self._apply(name, RunKeys(run), *arguments)
         if verdict == "lost":
             return Settled(accepted=False)

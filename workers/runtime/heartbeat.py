@@ -14,7 +14,6 @@ from celery.worker import WorkController
 from celery.worker.state import active_requests
 from redis.exceptions import RedisError
 
-from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import WORKER, RunId
 from workers.runtime.identity import assume, identity
 from workers.runtime.workshop import workshop
@@ -58,8 +57,7 @@ def beat(queues: list[str]) -> None:
     shop = workshop()
     me = identity()
     for request in list(active_requests):
-        kwargs = request.kwargs
-        if "node" in kwargs:
-            shop.runs.renew(RunId(kwargs["run"]), NodeName(kwargs["node"]), me.instance)
+        if "node" in request.kwargs:
+            shop.runs.renew(RunId(request.kwargs["run"]), me.delivery(request.id))
     lifetime = max(3, int(shop.settings.lease_seconds * 1.5))
     shop.runs.client.set(WORKER.format(name=me.name), json.dumps({"queues": queues}), ex=lifetime)

@@ -15,6 +15,10 @@ class Identity:
     name: str  #: Celery's node name, such as `training@host`
     instance: str  #: unique to this start of the worker
 
+    def delivery(self, message: str) -> str:
+        """What a lease is held by: one message, at this worker."""
+        return f"{self.instance}#{message}"
+
 
 _current: Identity | None = None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import cast
 
 from orchestrator.artifacts import decode
 from orchestrator.authoring.annotations import element_of, hints_of
-from orchestrator.authoring.graph import JSON, Constant, Gather, Input, Output
+from orchestrator.authoring.graph import JSON, Constant, Gather, Input, NodeName, Output
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
 from workers.runtime.job import Job, Task
@@ -68,8 +69,8 @@ class _Loader:
             case Output(node, path):
                 source = self._job.graph[node]
                 if source.mapped and not path:
-                    return [self._decode(name, value) for name in self._items(value)]
-                return self._decode(node, value)
+                    return [self._decode(item, value) for item in self._items(value)]
+                return self._decode(self._job.task(node), value)
 
     def element(self, value: Input, index: int, hint: object) -> object:
         element = _element(value, index)
@@ -77,8 +78,8 @@ class _Loader:
             return self.load(element, hint)
         output = cast("Output", value)
         if self._job.graph[output.node].mapped:
-            return self._decode(f"{output.node}[{index}]", output)
-        return self._decode(output.node, Output(output.node, (*output.path, index)))
+            return self._decode(self._items(output)[index], output)
+        return self._decode(self._job.task(output.node), Output(output.node, (*output.path, index)))
 
     def length(self, value: Input) -> int:
         match value:
@@ -90,17 +91,23 @@ class _Loader:
                 return len(self._items(value))
         return len(cast("list[object]", self.load(value, object)))
 
-    def _items(self, output: Output) -> list[str]:
+    def _items(self, output: Output) -> list[Task]:
+        """The items of a map that succeeded: all, unless its policy tolerates failures."""
         source = self._job.graph[output.node]
         count = source.known_length
         if count is None:
             count = self._workshop.runs.items(self._job.run, output.node)
-        return [f"{output.node}[{index}]" for index in range(count)]
+        items = [Task(NodeName(f"{source.name}[{index}]"), source, index) for index in range(count)]
+        return [item for item in items if self._is_there(item)] if source.policy.tolerate else items
 
-    def _decode(self, name: str, output: Output) -> object:
-        hint = _returns(self._job, output)
-        tree = self._workshop.manifest(self._job.run, name).output
-        return decode(tree, hint, self._workshop.store, output.path)
+    def _is_there(self, item: Task) -> bool:
+        with contextlib.suppress(LookupError):
+            return bool(self._workshop.output(self._job.run, item))
+        return False
+
+    def _decode(self, task: Task, output: Output) -> object:
+        tree = self._workshop.output(self._job.run, task)
+        return decode(tree, _returns(self._job, output), self._workshop.store, output.path)
 
 
 def _returns(job: Job, output: Output) -> object:

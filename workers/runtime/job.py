@@ -71,8 +71,9 @@ class Job:
         return self.plan.waits.get(task.node.name, ())
 
     def wakes(self, task: Task) -> tuple[NodeName, ...]:
-        """The nodes that may be parked until this one is done."""
-        return self.plan.wakes.get(task.node.name, ())
+        """The nodes that may be parked until this one is done; under a map's own name, what follows it."""
+        woken = self.plan.wakes.get(task.node.name, ())
+        return (task.node.name, *woken) if task.node.mapped else woken
 
     def needed_by(self, task: Task) -> tuple[NodeName, ...]:
         """Everything that cannot run without this node."""

@@ -49,7 +49,18 @@ class Failed:
     """The node has failed for good."""
 
     error: Exception
+    ready: tuple[Ready, ...] = ()
     ended_run: bool = False
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A turn of working on a map's items is over."""
+
+    ready: tuple[Ready, ...]
+    ended_run: bool
+    retries: tuple[tuple[int, float], ...]  #: items that are due again, and in how many seconds
+    again: bool  #: there may be more items
 
 
 Outcome: TypeAlias = Committed | Expanded | Early | Stopped | Again | Failed

@@ -28,12 +28,25 @@ def send_onward(job: Job, node: str, request: Context) -> None:
         halt(request)
 
 
-def send_items(job: Job, node: str, count: int, request: Context, *, more: bool) -> None:
-    """Send the items of a map; their join takes the map's place in the canvas."""
-    ends = not more and not request.chord and not request.chain
-    items = job.canvas.items(job.task(node).node.name, count, ends=ends)
-    _in_place_of(request, items).apply_async()
+def send_items(job: Job, node: str, count: int, request: Context, workshop: Workshop, *, more: bool) -> None:
+    """Call workers to the items of a map; what follows it is parked until the last of them is done."""
+    name = job.task(node).node.name
+    if more or request.chord:
+        join = _in_place_of(request, job.canvas.join(name))
+        if not workshop.runs.park(job.run, name, json.dumps(join), [name]):
+            join.apply_async()
+    job.canvas.shares(name, count).apply_async()
     halt(request)
+
+
+def send_share(job: Job, node: str, number: int) -> None:
+    """Call a worker to the items of a map that are left."""
+    job.canvas.share(job.task(node).node.name, number).apply_async()
+
+
+def send_item(job: Job, node: str, index: int, wait: float) -> None:
+    """Have one item of a map tried again."""
+    job.canvas.item(job.task(node).node.name, index).apply_async(countdown=wait)
 
 
 def send_ready(job: Job, ready: tuple[Ready, ...], workshop: Workshop) -> None:
@@ -49,9 +62,9 @@ def send_conclusion(job: Job, queue: str) -> None:
     app.signature(CONCLUDE, kwargs={"run": job.run}, queue=queue, immutable=True).apply_async()
 
 
-def send_overdue(run: str, node: str, instance: str, queue: str) -> None:
-    """A worker killed the process of a node at its time limit: have the node failed."""
-    kwargs = {"run": run, "node": node, "instance": instance}
+def send_overdue(run: str, delivery: str, queue: str) -> None:
+    """A worker killed the process of a delivery at its time limit: have what it ran failed."""
+    kwargs = {"run": run, "delivery": delivery}
     app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 

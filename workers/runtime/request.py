@@ -6,7 +6,6 @@ from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
-from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 from workers.runtime.identity import identity
 from workers.runtime.workshop import workshop
@@ -25,8 +24,7 @@ class StageRequest(Request):
         if isinstance(error, WorkerLostError | SystemExit):
             workshop().runs.release(
                 RunId(self.kwargs["run"]),
-                NodeName(self.kwargs["node"]),
-                identity().instance,
+                identity().delivery(self.id),
                 error=f"its process was lost: {error}",
             )
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)

@@ -8,21 +8,23 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchestrator.app import app
-from orchestrator.archive.manifest import Manifest
+from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.connection import connect
 from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import Settings, settings
-from workers.runtime.job import Job
+from workers.runtime.job import Job, Task
 
 if TYPE_CHECKING:
+    from orchestrator.artifacts.tree import Tree
     from workers.tracking import MlflowTracking
 
-#: Jobs and manifests that a process keeps; both never change.
-JOBS, MANIFESTS = 32, 4096
+#: Jobs and outputs (their trees, not their data) that a process keeps; both never change.
+JOBS, OUTPUTS = 32, 20_000
 
 
 @dataclass
@@ -33,7 +35,7 @@ class Workshop:
     runs: RunStore
     _store: ArtifactStore | None = None
     _jobs: dict[RunId, Job] = field(default_factory=dict)
-    _manifests: dict[tuple[RunId, str], Manifest] = field(default_factory=dict)
+    _outputs: dict[tuple[RunId, str], Tree] = field(default_factory=dict)
     _tracking: MlflowTracking | None = None
 
     @property
@@ -64,16 +66,26 @@ class Workshop:
             self._jobs[run] = Job(Specification.read(self.store, run), app)
         return self._jobs[run]
 
-    def manifest(self, run: RunId, node: str) -> Manifest:
-        """The manifest of a node that is done."""
-        key = (run, node)
-        if key not in self._manifests:
-            found = Manifest.read(self.store, run, node)
-            if found is None:
-                raise LookupError(f"run {run}: {node} has no manifest, though what needs it was started")
-            _make_room(self._manifests, MANIFESTS)
-            self._manifests[key] = found
-        return self._manifests[key]
+    def output(self, run: RunId, task: Task) -> Tree:
+        """What a node, or an item of a map, that is done gave; raises LookupError if it is not done."""
+        key = (run, task.name)
+        if key not in self._outputs:
+            self._read_outputs(run, task)
+        if key not in self._outputs:
+            raise LookupError(f"run {run}: {task.name} has no manifest, though what needs it was started")
+        return self._outputs[key]
+
+    def _read_outputs(self, run: RunId, task: Task) -> None:
+        manifest = Manifest.read(self.store, run, task.name)
+        if manifest is not None:
+            found = {task.name: manifest.output}
+        elif task.index is not None:
+            items = read_items(self.store, run, task.node.name)
+            found = {NodeName(f"{task.node.name}[{index}]"): output for index, output in items.items()}
+        else:
+            return
+        _make_room(self._outputs, OUTPUTS - len(found))
+        self._outputs.update({(run, name): output for name, output in found.items()})
 
 
 def workshop() -> Workshop:

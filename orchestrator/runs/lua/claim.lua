@@ -1,5 +1,5 @@
 -- A worker asks for a node. Atomic, because two workers may hold a message for it.
--- ARGV: node, token, holder (worker instance), worker (its name), lease in ms,
+-- ARGV: node, token, holder (the delivery that asks), worker (its name), lease in ms,
 --       number of waits, the waits, then nodes that this one may wake
 -- Reply: {verdict, number of the attempt, …}
 --   claimed: it is this worker's; done: committed before, followed by ready messages (name, message, …)
@@ -21,19 +21,12 @@ for index = 7, 6 + waits do
   if load_node(ARGV[index]).state ~= 'succeeded' then return {'early', 0} end
 end
 if record.state == 'running' then
-  local lease = redis.call('ZSCORE', LEASES, node)
-  if lease and tonumber(lease) > NOW_MS then return {'held', 0} end
+  if is_held(record) then return {'held', 0} end
   close_attempt(record, 'its worker was lost')
 end
-record.attempts = record.attempts or {}
-local number = #record.attempts + 1
-record.attempts[number] = {number = number, worker = worker, started = NOW}
-record.state = 'running'
-record.token = token
-record.holder = holder
-record.started = record.started or NOW
+local number = open_attempt(record, token, holder, worker)
 save_node(node, record)
-redis.call('ZADD', LEASES, NOW_MS + tonumber(ARGV[5]), node)
+redis.call('ZADD', LEASES, NOW_MS + tonumber(ARGV[5]), holder)
 redis.call('HDEL', PARKED, node)
 if run_state == 'pending' then
   redis.call('HSET', META, 'state', 'running', 'started', NOW)

@@ -4,15 +4,15 @@
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then return {'lost', ''} end
+redis.call('ZREM', LEASES, record.holder)
 close_attempt(record, '')
 record.state = 'succeeded'
 record.ended = NOW
 if ARGV[3] ~= '' then record.value = ARGV[3] end
 if ARGV[4] == '1' then record.reused = true end
 save_node(node, record)
-redis.call('ZREM', LEASES, node)
 emit(node, 'succeeded')
-settle_item(ARGV[5])
+settle_items(ARGV[5], 1)
 local reply = {'committed', settle(1)}
 if redis.call('EXISTS', PARKED) == 1 then
   for _, each in ipairs(ready_messages(ARGV, 6)) do table.insert(reply, each) end

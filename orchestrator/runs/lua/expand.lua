@@ -7,11 +7,12 @@ if not speaks_for(record, token) then return {'lost', ''} end
 local items = tonumber(ARGV[3])
 record.attempts = nil
 record.token = nil
+redis.call('ZREM', LEASES, record.holder)
 record.holder = nil
 record.items = items
 record.left = items
+record.next = 0
 save_node(node, record)
-redis.call('ZREM', LEASES, node)
 redis.call('HINCRBY', META, 'open', items - 1)
 emit(node, 'expanded', items)
 return {'expanded', ''}

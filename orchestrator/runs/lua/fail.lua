@@ -1,7 +1,9 @@
 -- A node's last attempt failed: it ends, and so does all that needs it.
--- ARGV: node, token, error, traceback, map it is an item of (or empty), nodes that need it
--- Reply: {failed | lost, state of the run}
-local node, token = ARGV[1], ARGV[2]
+-- An item of a map may fail without that, as long as no larger share of the items does than is tolerated.
+-- ARGV: node, token, error, traceback, map it is an item of (or empty), tolerated share,
+--       number of nodes that it may wake, those nodes, then nodes that need it
+-- Reply: {failed | lost, state of the run, ready messages (name, message, …)}
+local node, token, group = ARGV[1], ARGV[2], ARGV[5]
 local record = load_node(node)
 if not speaks_for(record, token) then return {'lost', ''} end
 local number = #record.attempts
@@ -9,15 +11,29 @@ close_attempt(record, ARGV[3])
 record.state = 'failed'
 record.ended = NOW
 save_node(node, record)
-redis.call('ZREM', LEASES, node)
 redis.call('HSET', TRACEBACKS, node .. '#' .. number, ARGV[4])
-redis.call('HSETNX', META, 'error', node .. ': ' .. ARGV[3])
 emit(node, 'failed', ARGV[3])
-if ARGV[5] ~= '' then
-  local group = load_node(ARGV[5])
-  group.state = 'failed'
-  group.ended = NOW
-  save_node(ARGV[5], group)
-  settle_item(ARGV[5])
+local wakes = tonumber(ARGV[7])
+local tolerated = false
+if group ~= '' then
+  local whole = load_node(group)
+  whole.failed = (whole.failed or 0) + 1
+  tolerated = whole.failed <= whole.items * tonumber(ARGV[6])
+  if not tolerated and whole.state == 'running' then
+    whole.state = 'failed'
+    whole.ended = NOW
+    redis.call('HDEL', PARKED, group)
+  end
+  save_node(group, whole)
+  settle_items(group, 1)
 end
-return {'failed', settle(1 + rest(ARGV, 6, 'upstream_failed'))}
+local rested = 0
+if not tolerated then
+  redis.call('HSETNX', META, 'error', node .. ': ' .. ARGV[3])
+  rested = rest(ARGV, 8 + wakes, 'upstream_failed')
+end
+local reply = {'failed', settle(1 + rested)}
+if group ~= '' then
+  for _, each in ipairs(ready_messages(ARGV, 8, 7 + wakes)) do table.insert(reply, each) end
+end
+return reply

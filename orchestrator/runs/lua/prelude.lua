@@ -25,14 +25,36 @@ local function emit(node, state, detail)
   redis.call('XADD', EVENTS, 'MAXLEN', '~', 20000, '*', 'node', node, 'state', state, 'detail', detail or '')
 end
 
--- Whether a token speaks for the running attempt: its own, or that of the worker that runs it.
+-- Whether a token speaks for the running attempt: its own, or that of the delivery that holds it.
 local function speaks_for(record, token)
   return record.state == 'running' and (record.token == token or record.holder == token)
 end
 
-local function close_attempt(record, failure)
+-- Whether the delivery that runs a node is still heard of.
+local function is_held(record)
+  local lease = record.holder and redis.call('ZSCORE', LEASES, record.holder)
+  return lease and tonumber(lease) > NOW_MS
+end
+
+-- A moment some microseconds ago, as a string.
+local function ago(microseconds)
+  return string.format('%.0f', tonumber(NOW) - tonumber(microseconds))
+end
+
+local function open_attempt(record, token, holder, worker)
+  record.attempts = record.attempts or {}
+  local number = #record.attempts + 1
+  record.attempts[number] = {number = number, worker = worker, started = NOW}
+  record.state = 'running'
+  record.token = token
+  record.holder = holder
+  record.started = record.started or NOW
+  return number
+end
+
+local function close_attempt(record, failure, ended)
   local attempt = record.attempts[#record.attempts]
-  attempt.ended = NOW
+  attempt.ended = ended or NOW
   if failure ~= '' then attempt.error = failure end
   record.token = nil
   record.holder = nil
@@ -66,11 +88,11 @@ local function settle(count)
   return state
 end
 
--- One item of a map is done: the map itself is done with its last item.
-local function settle_item(group)
+-- Items of a map are done: the map itself is done with its last item.
+local function settle_items(group, count)
   if group == '' then return end
   local record = load_node(group)
-  record.left = record.left - 1
+  record.left = record.left - count
   if record.left == 0 and record.state == 'running' then
     record.state = 'succeeded'
     record.ended = NOW
@@ -79,10 +101,10 @@ local function settle_item(group)
   save_node(group, record)
 end
 
--- Messages of parked nodes, out of `names` from `first` on, that have all they wait for.
-local function ready_messages(names, first)
+-- Messages of parked nodes, out of `names` from `first` to `last`, that have all they wait for.
+local function ready_messages(names, first, last)
   local ready = {}
-  for index = first, #names do
+  for index = first, last or #names do
     local text = redis.call('HGET', PARKED, names[index])
     if text then
       local parked = cjson.decode(text)

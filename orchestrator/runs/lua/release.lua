@@ -1,12 +1,16 @@
--- A worker lost the child process that ran a node: the attempt is over, the node is up for the next claim.
--- ARGV: node, holder, error
--- Reply: {released | lost, ''}
-local node = ARGV[1]
-local record = load_node(node)
-if not speaks_for(record, ARGV[2]) then return {'lost', ''} end
-close_attempt(record, ARGV[3])
-record.state = 'queued'
-save_node(node, record)
-redis.call('ZREM', LEASES, node)
-emit(node, 'queued', ARGV[3])
-return {'released', ''}
+-- A worker lost the process that worked on a delivery: the attempts are over, the nodes up for the next claim.
+-- ARGV: holder, error
+-- Reply: {released, how many}
+local holder, count = ARGV[1], 0
+for _, name in ipairs(redis.call('HKEYS', NODES)) do
+  local record = load_node(name)
+  if record.state == 'running' and record.holder == holder then
+    close_attempt(record, ARGV[2])
+    record.state = 'queued'
+    save_node(name, record)
+    emit(name, 'queued', ARGV[2])
+    count = count + 1
+  end
+end
+redis.call('ZREM', LEASES, holder)
+return {'released', count}

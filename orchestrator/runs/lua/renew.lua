@@ -1,7 +1,6 @@
--- A worker says that it still runs a node.
--- ARGV: node, holder, lease in ms
+-- A worker says that it still works on a delivery.
+-- ARGV: holder, lease in ms
 -- Reply: {renewed | lost, ''}
-local record = load_node(ARGV[1])
-if not speaks_for(record, ARGV[2]) then return {'lost', ''} end
-redis.call('ZADD', LEASES, 'XX', NOW_MS + tonumber(ARGV[3]), ARGV[1])
-return {'renewed', ''}
+local changed = redis.call('ZADD', LEASES, 'XX', 'CH', NOW_MS + tonumber(ARGV[2]), ARGV[1])
+if changed == 1 or redis.call('ZSCORE', LEASES, ARGV[1]) then return {'renewed', ''} end
+return {'lost', ''}

@@ -5,9 +5,9 @@ local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then return {'lost', ''} end
 redis.call('HSET', TRACEBACKS, node .. '#' .. #record.attempts, ARGV[4])
+redis.call('ZREM', LEASES, record.holder)
 close_attempt(record, ARGV[3])
 record.state = 'retrying'
 save_node(node, record)
-redis.call('ZREM', LEASES, node)
 emit(node, 'retrying', ARGV[5])
 return {'retrying', ''}

@@ -7,9 +7,9 @@ if not speaks_for(record, token) then return {'lost', ''} end
 record.attempts = nil
 record.started = nil
 record.token = nil
+redis.call('ZREM', LEASES, record.holder)
 record.holder = nil
 record.state = 'skipped'
 save_node(node, record)
-redis.call('ZREM', LEASES, node)
 emit(node, 'skipped')
 return {'skipped', settle(1 + rest(ARGV, 3, 'skipped'))}

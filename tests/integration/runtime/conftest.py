@@ -48,7 +48,7 @@ class Runner:
         """Run a pipeline to its end, and until all about it is written down."""
         prepared = self.prepare(name, **parameters)
         run = submit(prepared, store=self.store, runs=self.runs)
-        wait_until(lambda: self.reader.concluded(run), f"{name} is concluded", 90)
+        wait_until(lambda: self.reader.concluded(run), f"{name} is concluded", 40)
         return self.reader.read(run, prepared.graph)
 
 

@@ -124,9 +124,9 @@ def test_a_map_of_unknown_length_expands_on_a_worker() -> None:
     whole = canvas(unknown_length.graph())
     assert nodes_in(whole.start()) == ["numbers"]
     assert nodes_in(whole.onward(NodeName("numbers"))) == ["number"]
-    items = whole.items(NodeName("number"), 2, ends=False)
-    assert sorted(nodes_in(items)) == ["number", "number[0]", "number[1]"]
-    assert JOIN in json.dumps(items)
+    shares = whole.shares(NodeName("number"), 2)
+    assert [task.kwargs["share"] for task in shares.tasks] == [0, 1]
+    assert whole.join(NodeName("number")).task == JOIN
 
 
 def test_the_graph_and_its_canvas_are_shown_as_json() -> None:

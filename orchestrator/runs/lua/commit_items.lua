@@ -1,0 +1,25 @@
+-- Outputs of several items of a map are written. Those whose lease has moved are passed over.
+-- ARGV: map, token, number of nodes that the map may wake, those nodes, then for each item: index,
+--       microseconds since its start and since its end, value (or empty)
+-- Reply: {committed, state of the run, ready messages (name, message, …)}
+local group, token = ARGV[1], ARGV[2]
+local wakes, count = tonumber(ARGV[3]), 0
+for at = 4 + wakes, #ARGV, 4 do
+  local name = group .. '[' .. ARGV[at] .. ']'
+  local record = load_node(name)
+  if speaks_for(record, token) then
+    record.ended = ago(ARGV[at + 2])
+    record.attempts[#record.attempts].started = ago(ARGV[at + 1])
+    if #record.attempts == 1 then record.started = ago(ARGV[at + 1]) end
+    close_attempt(record, '', record.ended)
+    record.state = 'succeeded'
+    if ARGV[at + 3] ~= '' then record.value = ARGV[at + 3] end
+    save_node(name, record)
+    emit(name, 'succeeded')
+    count = count + 1
+  end
+end
+settle_items(group, count)
+local reply = {'committed', count > 0 and settle(count) or ''}
+for _, each in ipairs(ready_messages(ARGV, 4, 3 + wakes)) do table.insert(reply, each) end
+return reply

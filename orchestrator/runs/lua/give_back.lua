@@ -1,0 +1,24 @@
+-- A worker is held up by one item of a map: others shall have those that it took and has not begun.
+-- ARGV: map, token, indexes
+-- Reply: {given, how many}
+local group, token = ARGV[1], ARGV[2]
+local map = load_node(group)
+local back, count = map.back or {}, 0
+for index = 3, #ARGV do
+  local name = group .. '[' .. ARGV[index] .. ']'
+  local record = load_node(name)
+  if speaks_for(record, token) then
+    table.remove(record.attempts)
+    if #record.attempts == 0 then record.attempts = nil record.started = nil end
+    record.token = nil
+    record.holder = nil
+    record.state = 'queued'
+    save_node(name, record)
+    emit(name, 'queued')
+    table.insert(back, tonumber(ARGV[index]))
+    count = count + 1
+  end
+end
+map.back = #back > 0 and back or nil
+save_node(group, map)
+return {'given', count}

@@ -1,0 +1,53 @@
+-- A worker asks for items of a map: items given back or lost first, then fresh ones in order. Towards the end
+-- it gets fewer, so that no worker is left with many while others have none.
+-- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, how many it would like,
+--       then nodes that the map may wake
+-- Reply: {taken | done | none, index, attempt, index, attempt, …}; for done, the ready messages of what follows
+local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local run_state = redis.call('HGET', META, 'state')
+if not run_state or OVER[run_state] then return {'none'} end
+local map = load_node(group)
+if map.state == 'succeeded' then
+  local reply = {'done'}
+  for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
+  return reply
+end
+if not map.items then return {'none'} end
+
+local reply = {'taken'}
+local function take(index)
+  local name = group .. '[' .. index .. ']'
+  local record = load_node(name)
+  if OVER[record.state] or record.state == 'retrying' then return end
+  if record.state == 'running' then
+    if is_held(record) then return end
+    close_attempt(record, 'its worker was lost')
+  end
+  local number = open_attempt(record, token, holder, worker)
+  save_node(name, record)
+  emit(name, 'running', number)
+  table.insert(reply, index)
+  table.insert(reply, number)
+end
+
+local back = map.back or {}
+local fair = math.ceil((map.items - map.next + #back) / 16)
+local wanted = math.max(1, math.min(tonumber(ARGV[6]), fair))
+local taken = 0
+while taken < wanted and #back > 0 do
+  take(table.remove(back))
+  taken = taken + 1
+end
+while taken < wanted and map.next < map.items do
+  take(map.next)
+  map.next = map.next + 1
+  taken = taken + 1
+end
+map.back = #back > 0 and back or nil
+save_node(group, map)
+if #reply == 1 then
+  redis.call('ZREM', LEASES, holder)
+  return {'none'}
+end
+redis.call('ZADD', LEASES, NOW_MS + tonumber(ARGV[5]), holder)
+return reply

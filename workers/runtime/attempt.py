@@ -1,0 +1,129 @@
+"""A claimed node on its way to a commit: its function is called, its output stored, its error judged."""
+
+from __future__ import annotations
+
+import json
+import random
+import traceback
+from dataclasses import dataclass
+
+from celery.exceptions import SoftTimeLimitExceeded
+from pydantic import ValidationError
+
+from orchestrator.artifacts import MISSING, encode, inline
+from orchestrator.artifacts.tree import Tree
+from orchestrator.authoring.annotations import hints_of
+from orchestrator.authoring.context import Attempt, attempting
+from orchestrator.authoring.errors import OrchestratorError
+from orchestrator.authoring.registry import stages
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.transitions import Holder
+from workers.runtime.errors import StageTimeout
+from workers.runtime.identity import identity
+from workers.runtime.inputs import load_inputs, small_inputs
+from workers.runtime.job import Job, Task
+from workers.runtime.outcome import Again, Failed, Stopped
+from workers.runtime.workshop import Workshop
+from workers.tracking import AttemptInfo
+
+#: Outputs of up to this many bytes of JSON are shown as a node's `value`.
+SHOWN = 1024
+#: What an attempt ends with when another worker has taken its node over.
+SUPERSEDED = Stopped("its lease was lost")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One arrival of a message."""
+
+    run: RunId
+    node: str
+    message: str  #: the message's id
+    redelivered: bool = False
+
+    def holder(self, token: str) -> Holder:
+        """Who asks for a node with this delivery."""
+        me = identity()
+        return Holder(token=token, delivery=me.delivery(self.message), worker=me.name)
+
+
+@dataclass(frozen=True)
+class ClaimedNode:
+    """A node, or one item of a map, that this worker may run."""
+
+    job: Job
+    task: Task
+    token: str
+    number: int  #: of the attempt
+    redelivered: bool
+    workshop: Workshop
+
+    def output(self) -> Tree:
+        """Call the stage's function, and store what it returns."""
+        stage = stages[self.task.node.stage]
+        arguments = load_inputs(self.task, self.job, self.workshop)
+        with (
+            self.workshop.tracking.attempt(self._info()) as tracker,
+            attempting(Attempt(self.job.run, self.task.name, self.number, tracker)),
+        ):
+            value = stage.function(**arguments)
+        return encode(value, hints_of(stage.function)["return"], self.workshop.store)
+
+    def failed(self, error: Exception) -> Again | Failed | Stopped:
+        """Record an error: another attempt if the policy grants one, else the end of the node."""
+        if isinstance(error, SoftTimeLimitExceeded):
+            limit = self.task.node.policy.time_limit
+            error = StageTimeout(f"{self.task.name} took longer than its time limit of {limit:g} s")
+        told = f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(error))
+        wait = self._wait_after(error)
+        runs, run, name = self.workshop.runs, self.job.run, self.task.name
+        if wait is not None:
+            settled = runs.retry(run, name, self.token, error=told, traceback=trace, wait=wait)
+            return Again(error, wait) if settled.accepted else SUPERSEDED
+        settled = runs.fail(
+            run,
+            name,
+            self.token,
+            error=told,
+            traceback=trace,
+            group=self.task.group,
+            tolerated=self.task.node.policy.tolerate,
+            wakes=self.job.wakes(self.task),
+            needed_by=self.job.needed_by(self.task),
+        )
+        return Failed(error, settled.ready, settled.ended_run) if settled.accepted else SUPERSEDED
+
+    def _wait_after(self, error: Exception) -> float | None:
+        """Seconds until the next attempt, if the policy grants one after this error."""
+        policy = self.task.node.policy.retry
+        if policy is None or self.number > policy.times or not policy.covers(error) or is_bad_input(error):
+            return None
+        return policy.wait(self.number, random.random())  # noqa: S311 - jitter
+
+    def _info(self) -> AttemptInfo:
+        specification = self.job.specification
+        return AttemptInfo(
+            run_id=self.job.run,
+            pipeline=self.job.graph.pipeline,
+            parameters=specification.parameters,
+            started=specification.submitted,
+            node=self.task.name,
+            stage=self.task.node.stage,
+            queue=self.task.node.policy.queue,
+            attempt=self.number,
+            redelivered=self.redelivered,
+            inputs=small_inputs(self.task),
+        )
+
+
+def shown_value(tree: Tree) -> str:
+    """An output as JSON, where it is small enough to be shown; else an empty text."""
+    plain = inline(tree)
+    text = "" if plain is MISSING else json.dumps(plain)
+    return text if len(text) <= SHOWN else ""
+
+
+def is_bad_input(error: Exception) -> bool:
+    """Whether the same input would bring the error about again."""
+    return isinstance(error, OrchestratorError | ValidationError) and not isinstance(error, StageTimeout)

@@ -1,0 +1,181 @@
+"""A share of a map: a worker helps itself to items until there are none left.
+
+Items that take milliseconds are taken, stored and recorded many at a time; items that take longer one at a
+time. How many, follows the time that the last ones took.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from uuid import uuid4
+
+from orchestrator.archive.manifest import write_items
+from orchestrator.artifacts.tree import Tree
+from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.transitions import DoneItem, Ready, Settled
+from workers.runtime.attempt import ClaimedNode, Delivery, shown_value
+from workers.runtime.capture import AttemptLog, captured
+from workers.runtime.job import Job, Task
+from workers.runtime.outcome import Again, Failed, Shared
+from workers.runtime.workshop import Workshop
+
+#: Seconds of work that a worker takes at once, and after which it records what it has.
+STRIDE = 0.2
+#: Seconds that one message may go on: other messages, and a worker that is to stop, wait no longer.
+TURN = 1.0
+#: Seconds after which an item that still runs is taken to hold up those behind it.
+HELD_UP = 0.5
+#: Items that are taken at once at the most.
+MOST = 500
+
+
+def work_share(delivery: Delivery, workshop: Workshop, give_away: Callable[[], None]) -> Shared:
+    """Run items of a map for one turn; `give_away` calls another worker to items that were given back."""
+    share = _Share(delivery, workshop, workshop.job(delivery.run), give_away)
+    share.work()
+    return share.outcome()
+
+
+@dataclass
+class _Share:
+    delivery: Delivery
+    workshop: Workshop
+    job: Job
+    give_away: Callable[[], None]
+    pending: deque[tuple[int, int]] = field(default_factory=deque)  #: taken and not begun: index, attempt
+    done: dict[int, tuple[float, float, Tree]] = field(default_factory=dict)  #: not yet recorded
+    retries: list[tuple[int, float]] = field(default_factory=list)
+    ready: list[Ready] = field(default_factory=list)
+    ended_run: bool = False
+    exhausted: bool = False
+    pace: float | None = None  #: seconds that an item takes
+    began: float = 0.0  #: when the running item began
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        self.task = self.job.task(self.delivery.node)
+        self.token = uuid4().hex
+        self.turn = TURN if self.task.node.policy.time_limit is None else 0.0
+
+    @property
+    def run(self) -> RunId:
+        return self.job.run
+
+    @property
+    def map(self) -> NodeName:
+        return self.task.node.name
+
+    def work(self) -> None:
+        """Take and run items until the turn is over, or none are left."""
+        until = monotonic() + self.turn
+        while True:
+            self._take()
+            if not self.pending:
+                self.exhausted = True
+                return
+            self._run_taken()
+            if monotonic() > until:
+                return
+
+    def outcome(self) -> Shared:
+        """What is to be sent now."""
+        return Shared(tuple(self.ready), self.ended_run, tuple(self.retries), again=not self.exhausted)
+
+    def _take(self) -> None:
+        wanted = 1 if self.pace is None else max(1, min(MOST, round(STRIDE / max(self.pace, 1e-6))))
+        taken = self.workshop.runs.take(
+            self.run,
+            self.map,
+            self.delivery.holder(self.token),
+            wanted=wanted,
+            wakes=self.job.wakes(self.task),
+        )
+        self.ready.extend(taken.ready)
+        self.pending.extend(taken.items.items())
+
+    def _run_taken(self) -> None:
+        began, count = monotonic(), len(self.pending)
+        over = threading.Event()
+        if count > 1:
+            threading.Thread(target=self._watch, args=(over,), name="share-watch", daemon=True).start()
+        recorded = began
+        while (item := self._next()) is not None:
+            self._run_item(*item)
+            if monotonic() - recorded > STRIDE:
+                self._record()
+                recorded = monotonic()
+        over.set()
+        self._record()
+        self.pace = (monotonic() - began) / count
+
+    def _next(self) -> tuple[int, int] | None:
+        with self.lock:
+            self.began = monotonic()
+            return self.pending.popleft() if self.pending else None
+
+    def _run_item(self, index: int, number: int) -> None:
+        task = Task(NodeName(f"{self.map}[{index}]"), self.task.node, index)
+        claimed = ClaimedNode(self.job, task, self.token, number, self.delivery.redelivered, self.workshop)
+        log = AttemptLog(self.workshop, self.run, task.name, number)
+        began = self.began
+        try:
+            with captured(log):
+                output = claimed.output()
+            with self.lock:
+                self.done[index] = (began, monotonic(), output)
+        except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
+            log.add("error", "".join(traceback.format_exception(error)).rstrip())
+            self._settle_failure(index, claimed, error)
+        finally:
+            log.close()
+
+    def _settle_failure(self, index: int, claimed: ClaimedNode, error: Exception) -> None:
+        match claimed.failed(error):
+            case Again(_, wait):
+                self.retries.append((index, wait))
+            case Failed(_, ready, ended_run):
+                self.ready.extend(ready)
+                self.ended_run |= ended_run
+
+    def _record(self) -> None:
+        """Store and record the outputs there are; what has lost its lease is passed over."""
+        with self.lock:
+            done, self.done = self.done, {}
+            if not done:
+                return
+            token = f"{self.token[:12]}-{min(done)}"
+            write_items(
+                self.workshop.store, self.run, self.map, token, {i: each[2] for i, each in done.items()}
+            )
+            now = monotonic()
+            items = [
+                DoneItem(index=index, began=now - began, ended=now - ended, value=shown_value(output))
+                for index, (began, ended, output) in done.items()
+            ]
+            settled = self.workshop.runs.commit_items(
+                self.run, self.map, self.token, items, wakes=self.job.wakes(self.task)
+            )
+            self._note(settled)
+
+    def _note(self, settled: Settled) -> None:
+        self.ready.extend(settled.ready)
+        self.ended_run |= settled.ended_run
+
+    def _watch(self, over: threading.Event) -> None:
+        """While one item takes long: record those that are done, and leave those not begun to others."""
+        while not over.wait(HELD_UP / 2):
+            with self.lock:
+                if not self.pending or monotonic() - self.began < HELD_UP:
+                    continue
+                left = [index for index, _ in self.pending]
+                self.pending.clear()
+                self._record()
+                if self.workshop.runs.give_back(self.run, self.map, self.token, left):
+                    self.give_away()
+                return
