@@ -41,19 +41,25 @@ for name, function in COMMANDS.items():
     app.command(name)(function)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("celery-ml-orchestrator"))
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     *,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
 ) -> None:
     """Machine-learning pipelines as plain Python functions, run over Celery workers.
 
     Begin with `orchestrator run hello`; settings come from ORCHESTRATOR_* variables or a .env file.
     """
-    del debug  # taken out of the arguments by main()
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(version_of("celery-ml-orchestrator"))
-        raise typer.Exit
+    del version, debug  # the first is seen to before; main() takes the second out of the arguments

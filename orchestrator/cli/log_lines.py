@@ -14,7 +14,7 @@ from orchestrator.cli.consoles import output
 from orchestrator.cli.groups import group_of
 from orchestrator.cli.records import KnownRun, Records
 from orchestrator.cli.traces import without_runtime
-from orchestrator.cli.wording import as_line
+from orchestrator.cli.wording import as_line, first_line
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, stamp
 from orchestrator.runs.states import NodeState
@@ -143,7 +143,7 @@ class Paragraphs:
         attempts = [attempt for attempt in node.attempts if attempt.number == each.attempt] if node else []
         number = f" attempt {each.attempt}" if node and len(node.attempts) > 1 else ""
         worker = f"  {attempts[0].worker}" if attempts else ""
-        error = (attempts[0].error or "").partition("\n")[0] if attempts else ""
+        error = first_line(attempts[0].error) if attempts else ""
         return Text.assemble(
             (f"{each.node}{number}", "bold"), (worker, "bright_black"), (f"  {error}" if error else "", "red")
         )

@@ -9,7 +9,7 @@ import typer
 from orchestrator.cli.options import AsJson, RunName
 
 NodeName = Annotated[
-    str | None, typer.Argument(metavar="[NODE]", help="One node, one item `fit[3]`, or all items of `fit`.")
+    str | None, typer.Argument(metavar="NODE", help="One node, one item `fit[3]`, or all items of `fit`.")
 ]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run is over.")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -37,6 +37,16 @@ def slots_wished(words: Iterable[str] | None) -> dict[str, int]:
             raise WrongUse(f"--slots {queue}={count}: the number of slots is a whole number above 0")
         found[queue] = int(count)
     return found
+
+
+def check_slots(wished: Mapping[str, int], queues: Sequence[str]) -> None:
+    """Raise UnknownQueue unless each is for one of the queues."""
+    from orchestrator.coordinator.checks import unknown_queue
+    from orchestrator.coordinator.errors import UnknownQueue
+
+    for queue in wished:
+        if queue not in queues:
+            raise UnknownQueue(f"--slots names {unknown_queue(queue, queues)}")
 
 
 def _pairs(words: Iterable[str], *, option: str, example: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from orchestrator.authoring.graph import Graph
 from orchestrator.cli.groups import Group, group_of, grouped
-from orchestrator.cli.wording import between, clock, words
+from orchestrator.cli.wording import between, clock, first_line, words
 from orchestrator.runs.reader import Event
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState
@@ -75,12 +75,12 @@ def _detail(event: Event, record: NodeRecord | None, group: Group) -> str | None
             return f"{worker}  attempt {number}" if number > 1 else worker
         case NodeState.RETRYING:
             failure = next((each.error for each in reversed(attempts) if each.error), "")
-            return f"in {event.detail} after: {_first_line(failure or '')}"
+            return f"in {event.detail} after: {first_line(failure)}"
         case NodeState.SUCCEEDED:
             took = between(record.started, record.ended)
             return "reused" if record.reused else f"{took}  {attempts[-1].worker if attempts else ''}"
         case NodeState.FAILED:
-            return f"{between(record.started, record.ended)}  {_first_line(event.detail)}"
+            return f"{between(record.started, record.ended)}  {first_line(event.detail)}"
         case NodeState.WAITING:
             return None
     return event.detail
@@ -88,7 +88,3 @@ def _detail(event: Event, record: NodeRecord | None, group: Group) -> str | None
 
 def _moment(event: Event) -> datetime:
     return datetime.fromtimestamp(int(event.position.partition("-")[0]) / 1000, UTC)
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]

@@ -16,7 +16,7 @@ from rich.text import Text
 from orchestrator.authoring.graph import Graph
 from orchestrator.cli.groups import Group, grouped
 from orchestrator.cli.outline import OutlineLine, outline
-from orchestrator.cli.wording import ICONS, STYLES, between, shortened, words
+from orchestrator.cli.wording import ICONS, STYLES, between, first_line, shortened, words
 from orchestrator.runs.reader import Event
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import NodeState
@@ -37,7 +37,6 @@ class LiveProgress:
         self._console = console
         self._lines = outline(graph)
         self._record: RunRecord | None = None
-        self._said: list[str] = []
         self._ahead = ahead
         self._spinner = Spinner("dots", style=STYLES["running"])
         self._live = Live(
@@ -54,9 +53,12 @@ class LiveProgress:
         self._live.__exit__(kind, error, traceback)
 
     def update(self, record: RunRecord, events: Sequence[Event]) -> None:
-        """Show the run as it stands."""
-        del events
+        """Show the run as it stands; what has failed is told above the tree at once."""
         self._record = record
+        for event in events:
+            if event.node and event.state == NodeState.FAILED:
+                told = f"{ICONS[event.state]} {event.node}: {first_line(event.detail)}"
+                self._console.print(Text(told, STYLES[event.state]))
 
     def say(self, text: str) -> None:
         """Show a line above the tree; it stays."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import AsJson, Parameters, PipelineName, Slots, parameters_of, slots_wished
+from orchestrator.cli.options import (
+    AsJson,
+    Parameters,
+    PipelineName,
+    Slots,
+    check_slots,
+    parameters_of,
+    slots_wished,
+)
 
 if TYPE_CHECKING:
     from orchestrator.cli.follow import View
@@ -16,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.runs.keys import RunId
     from orchestrator.runs.record import RunRecord
     from orchestrator.runs.transitions import RunStore
+    from orchestrator.stack import EmbeddedStack
 
 Detach = Annotated[
     bool, typer.Option("--detach", help="Submit only; needs `orchestrator up` or a REDIS_URL.")
@@ -41,12 +50,14 @@ def run(
     """
     from orchestrator.cli.finding import find_pipeline
     from orchestrator.cli.surroundings import join_stack
-    from orchestrator.cli.telling import note
+    from orchestrator.cli.telling import doing, note
     from orchestrator.coordinator.submission import prepare
     from orchestrator.settings import settings
 
     given, wished = parameters_of(parameters), slots_wished(slots)
-    prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues)
+    check_slots(wished, settings().queues)
+    with doing(f"checking {pipeline}"):
+        prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues)
     stack = join_stack()
     if settings().redis_url is None:
         _run_privately(prepared, wished, detach=detach, as_json=as_json)
@@ -64,7 +75,6 @@ def _run_privately(prepared: Prepared, wished: Mapping[str, int], *, detach: boo
     """Run it on a stack of its own, which is gone afterwards."""
     from orchestrator.cli.errors import NoStack
     from orchestrator.cli.surroundings import take_part
-    from orchestrator.cli.waiting import still_starting
     from orchestrator.settings import settings
     from orchestrator.stack import EmbeddedStack
 
@@ -74,7 +84,7 @@ def _run_privately(prepared: Prepared, wished: Mapping[str, int], *, detach: boo
     home, queues = settings().home, settings().queues
     with EmbeddedStack.start(home, wished, queues) as stack:
         take_part(stack.environment())
-        _run_here(prepared, as_json=as_json, check_stack=stack.check, advice=still_starting)
+        _run_here(prepared, as_json=as_json, private=stack)
 
 
 def _run_here(
@@ -82,32 +92,34 @@ def _run_here(
     *,
     pages: str | None = None,
     as_json: bool,
-    check_stack: Callable[[], None] | None = None,
-    advice: Callable[[str], str] | None = None,
+    private: EmbeddedStack | None = None,
 ) -> None:
     """Run it on the Redis of the settings, and exit with 1 unless it succeeds."""
     from orchestrator.cli.consoles import errors, output
     from orchestrator.cli.follow import Follower
     from orchestrator.cli.summary import print_summary
     from orchestrator.cli.tracking_links import ways_to_open
-    from orchestrator.cli.waiting import QueueWatch, start_one
+    from orchestrator.cli.waiting import START, QueueWatch, start_one, still_starting
     from orchestrator.cli.wording import as_line, between, words
     from orchestrator.runs.reader import RunReader
     from orchestrator.runs.states import RunState
     from orchestrator.settings import settings
 
     runs = _open_runs()
-    watch = QueueWatch(runs.client, advice=advice or start_one)
+    if private is None:
+        watch = QueueWatch(runs.client, advice=start_one)
+    else:
+        watch = QueueWatch(runs.client, advice=still_starting, patience=START)
     with _view(prepared, runs, as_json=as_json) as view:
         run = _submit(prepared, runs)
         view.say(f"submitted {run}")
         follower = Follower(run, prepared.graph, RunReader(runs.client), view, watch)
-        if check_stack is not None:
-            follower.check_stack = check_stack
+        if private is not None:
+            follower.check_stack = private.check
         try:
             record = follower.follow()
         except KeyboardInterrupt:
-            _tell_interrupted(run, private=check_stack is not None)
+            _tell_interrupted(run, private=private is not None)
             raise typer.Exit(INTERRUPTED) from None
     if as_json:
         errors().print(f"{record.id} {words(record.state.value)} in {between(record.started, record.ended)}")

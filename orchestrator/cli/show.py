@@ -9,6 +9,7 @@ from orchestrator.cli.options import AsJson, RunName
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from orchestrator.cli.records import KnownRun
     from orchestrator.runs.record import AttemptRecord, NodeRecord
@@ -66,11 +67,11 @@ def _print(console: Console, known: KnownRun) -> None:
         console.print(Text(f"\n  MLflow  {record.mlflow_run_id}", "bright_black"))
 
 
-def _attempts(known: KnownRun) -> Iterator[Text]:  # type: ignore[name-defined]  # noqa: F821
+def _attempts(known: KnownRun) -> Iterator[Text]:
     """The attempts of nodes that needed more than one."""
     from rich.text import Text
 
-    from orchestrator.cli.wording import between, clock, shortened
+    from orchestrator.cli.wording import between, clock, first_line, shortened
 
     several = [node for node in known.record.nodes if len(node.attempts) > 1]
     if several:
@@ -78,7 +79,9 @@ def _attempts(known: KnownRun) -> Iterator[Text]:  # type: ignore[name-defined] 
     for node in several[:LISTED]:
         for attempt in node.attempts:
             took = between(attempt.started, attempt.ended)
-            outcome = shortened(attempt.error or ("succeeded" if attempt.ended else "running"), 200)
+            outcome = shortened(
+                first_line(attempt.error) or ("succeeded" if attempt.ended else "running"), 200
+            )
             yield Text.assemble(
                 f"  {node.name} #{attempt.number}  ",
                 (f"{clock(attempt.started)}  {took}  {attempt.worker}  ", "bright_black"),

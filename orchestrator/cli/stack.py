@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.cli.options import AsJson, Slots, slots_wished
+from orchestrator.cli.options import AsJson, Slots, check_slots, slots_wished
 
 
 def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
@@ -15,6 +15,7 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
     from orchestrator.stack import read_state, start_in_background
 
     wished = slots_wished(slots)
+    check_slots(wished, settings().queues)
     home = settings().home
     before = read_state(home)
     if before and any(before.slots.get(queue) != count for queue, count in wished.items()):

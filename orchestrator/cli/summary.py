@@ -15,7 +15,7 @@ from orchestrator.cli.groups import Group, grouped
 from orchestrator.cli.progress import ROOMY
 from orchestrator.cli.wording import ICONS, STYLES, between, day_and_time, duration, plain, shortened, words
 from orchestrator.runs.record import NodeRecord, RunRecord
-from orchestrator.runs.states import NodeState
+from orchestrator.runs.states import NodeState, RunState
 
 #: Failed items of one map that are named one by one; characters of an output.
 NAMED, SHOWN = 3, 400
@@ -70,7 +70,6 @@ def nodes_table(record: RunRecord, *, wide: bool, folded: bool = True) -> Table:
     table.add_column("node", no_wrap=True, overflow="ellipsis")
     table.add_column("state", no_wrap=True)
     table.add_column("time", overflow="fold")
-    table.add_column("tries", justify="right")
     table.add_column("queue", no_wrap=True, style=_GREY)
     if wide:
         table.add_column("worker", no_wrap=True, overflow="ellipsis", style=_GREY)
@@ -93,8 +92,7 @@ def _cells(group: Group, *, wide: bool) -> list[Text]:
     cells = [
         name,
         Text(told, STYLES[state]),
-        Text(_time(group)),
-        Text(str(group.attempts) if group.attempts > 1 else "", "yellow"),
+        Text.assemble(_time(group), (f"  {group.attempts} tries" if group.attempts > 1 else "", "yellow")),
         Text(group.queue),
     ]
     if wide:
@@ -108,8 +106,8 @@ def _time(group: Group) -> str:
     total = between(group.started, group.ended)
     if not group.mapped or len(durations) < 2:
         return total
-    parts = (durations[0], median(durations), durations[-1])
-    return f"{total}  ({' / '.join(map(duration, parts))})"
+    middle = f"median {duration(median(durations))}"
+    return f"{total}  ({duration(durations[0])} – {duration(durations[-1])}, {middle})"
 
 
 def _results(record: RunRecord, graph: Graph) -> Iterator[tuple[str, Text]]:
@@ -130,8 +128,8 @@ def _failures(record: RunRecord) -> Iterator[tuple[str, Text]]:
             yield node.name, _failure(record, node)
         if len(failed) > NAMED:
             yield group.name, Text(f"and {len(failed) - NAMED} more of its items", _GREY)
-    if record.error and not any(node.state is NodeState.FAILED for node in record.nodes):
-        yield record.pipeline, Text(record.error, "red")
+    if record.state is RunState.FAILED and not any(node.state is NodeState.FAILED for node in record.nodes):
+        yield record.pipeline, Text(record.error or "it failed", "red")
 
 
 def _failure(record: RunRecord, node: NodeRecord) -> Text:

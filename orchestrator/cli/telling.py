@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from orchestrator.errors import OrchestratorError
 
@@ -23,6 +25,19 @@ def tell_error(error: Exception, *, debug: bool = False) -> int:
     if hint:
         print(f"hint: {hint}", file=sys.stderr)
     return status
+
+
+@contextmanager
+def doing(text: str) -> Iterator[None]:
+    """Say on a terminal what takes a moment; it vanishes afterwards."""
+    terminal = sys.stderr.isatty()
+    if terminal:
+        print(f"\033[2m{text} …\033[0m", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:

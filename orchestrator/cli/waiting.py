@@ -1,4 +1,4 @@
-"""Notices what a run waits for in vain: a queue that no worker reads."""
+"""Notices what a run waits for in vain: a queue that no worker reads, or workers that do not take it up."""
 
 from __future__ import annotations
 
@@ -13,19 +13,29 @@ from orchestrator.runs.states import NodeState
 if TYPE_CHECKING:
     from redis import Redis
 
-#: Seconds that a node is queued before somebody asks for its worker, and between two complaints.
-PATIENCE, AGAIN = 4.0, 30.0
+#: Seconds that a node is queued before we ask for its worker, between two looks, between two complaints.
+PATIENCE, LOOK, AGAIN = 4.0, 1.0, 30.0
+#: The patience with workers that are just being started, and with those that are there.
+START, STALL = 15.0, 20.0
+
+_ACTIVE = (NodeState.RUNNING, NodeState.RETRYING)
 
 
 class QueueWatch:
     """Watches the queues that a run's nodes are queued in."""
 
     def __init__(
-        self, client: Redis, *, advice: Callable[[str], str], clock: Callable[[], float] = time.monotonic
+        self,
+        client: Redis,
+        *,
+        advice: Callable[[str], str],
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`advice` makes the notice for a queue without a worker."""
+        """`advice` makes the notice for a queue without a worker, after `patience` seconds."""
         self._client = client
         self._advice = advice
+        self._patience = patience
         self._clock = clock
         self._since: Mapping[str, float] = {}
         self._looked = 0.0
@@ -36,15 +46,21 @@ class QueueWatch:
         now = self._clock()
         queued = {node.queue for node in record.nodes if node.state is NodeState.QUEUED}
         self._since = {queue: self._since.get(queue, now) for queue in queued}
-        late = [queue for queue, since in self._since.items() if now - since >= PATIENCE]
-        if not late or now - self._looked < PATIENCE / 4:
+        waited = {queue: now - since for queue, since in self._since.items()}
+        if max(waited.values(), default=0.0) < self._patience or now - self._looked < LOOK:
             return []
         self._looked = now
         served = served_queues(self._client)
-        silent = [queue for queue in sorted(late) if queue not in served]
-        due = [queue for queue in silent if now - self._told.get(queue, -AGAIN) >= AGAIN]
+        idle = not any(node.state in _ACTIVE for node in record.nodes)
+        found = {}
+        for queue in sorted(queue for queue, seconds in waited.items() if seconds >= self._patience):
+            if queue not in served:
+                found[queue] = self._advice(queue)
+            elif idle and waited[queue] >= STALL:
+                found[queue] = not_taken_up(queue)
+        due = [queue for queue in found if now - self._told.get(queue, -AGAIN) >= AGAIN]
         self._told.update(dict.fromkeys(due, now))
-        return [self._advice(queue) for queue in due]
+        return [found[queue] for queue in due]
 
 
 def start_one(queue: str) -> str:
@@ -55,3 +71,11 @@ def start_one(queue: str) -> str:
 def still_starting(queue: str) -> str:
     """The same, where the workers belong to a stack that is starting."""
     return f"waiting: the worker of the queue '{queue}' is still starting"
+
+
+def not_taken_up(queue: str) -> str:
+    """What may be wrong where there are workers."""
+    return (
+        f"waiting: the workers of the queue '{queue}' have not taken this run up: they are busy with others, "
+        "or do not have its pipeline's code (ORCHESTRATOR_PIPELINES); their logs tell"
+    )

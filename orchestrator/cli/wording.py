@@ -83,7 +83,7 @@ def plain(value: JSON) -> str:
         case str():
             return " ".join(value.split())
         case dict():
-            return ", ".join(f"{name} {_inner(each)}" for name, each in value.items())
+            return ", ".join(f"{name} {_inner(each)}" for name, each in value.items() if each is not None)
         case list():
             return ", ".join(map(_inner, value))
     return str(value)
@@ -95,6 +95,11 @@ def _inner(value: JSON) -> str:
     if isinstance(value, list):
         return "[" + plain(value) + "]"
     return "-" if value is None else plain(value)
+
+
+def first_line(text: str | None) -> str:
+    """The first line of an error; empty if there is none."""
+    return (text or "").partition("\n")[0]
 
 
 def shortened(text: str, width: int) -> str:
