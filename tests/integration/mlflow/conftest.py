@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -95,7 +96,7 @@ def copy_store(empty: Path, file: Path) -> None:
 
 def attempt_of(node: str = "fit", *, queue: str = "training", attempt: int = 1, **others) -> AttemptInfo:
     """An attempt of a node of the run `run-1`."""
-    given = {
+    given: dict[str, Any] = {
         "run_id": "run-1",
         "pipeline": "digits",
         "parameters": {"depth": 3},
@@ -110,7 +111,7 @@ def attempt_of(node: str = "fit", *, queue: str = "training", attempt: int = 1, 
 
 def run_of(state: str = "succeeded", **others) -> RunInfo:
     """How the run `run-1` ended."""
-    given = {
+    given: dict[str, Any] = {
         "run_id": "run-1",
         "pipeline": "digits",
         "parameters": {"depth": 3},

@@ -86,7 +86,7 @@ def test_a_model_of_mixed_columns_is_kept(log, client):
             "income": [1.0, None, 3.0, 4.0] * 20,
             "town": pd.Categorical(["a", "b", "a", None] * 20),
             "name": ["x", "y", None, "z"] * 20,
-            "joined": pd.to_datetime(["2024-01-01", "2024-02-01", None, "2024-03-01"] * 20),
+            "joined": pd.to_datetime(["2024-01-01", "2024-02-01", "NaT", "2024-03-01"] * 20),
         }
     )
     prepare = make_column_transformer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -120,7 +121,7 @@ def test_a_challenger_is_judged_against_the_champion(register_in, score, rule, p
 
 def test_an_error_is_better_when_it_is_smaller(register_in):
     promote(register_in(score=12.5))
-    rule = {"name": NAME, "metric": "accuracy", "minimum": 20, "greater_is_better": False}
+    rule: dict[str, Any] = {"name": NAME, "metric": "accuracy", "minimum": 20, "greater_is_better": False}
     assert compare_with_champion(score=11.0, **rule).passed
     assert not compare_with_champion(score=13.0, **rule).passed
     assert compare_with_champion(score=21.0, **rule).reason == "accuracy 21 is above the allowed 20"
@@ -137,7 +138,9 @@ def test_promoting_moves_the_alias_and_remembers_the_former(register_in, client)
     first = promote(register_in("run-1"))
     second = promote(register_in("run-2"))
     assert (first.previous, second.previous) == (None, 1)
-    assert champion(NAME).version == 2
+    now = champion(NAME)
+    assert now is not None
+    assert now.version == 2
     found = client.get_model_version(NAME, "2")
     assert found.tags["orchestrator.previous_champion"] == "1"
     assert found.aliases == ["champion"]

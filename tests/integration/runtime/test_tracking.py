@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from mlflow import MlflowClient
 
@@ -13,7 +15,7 @@ from .conftest import Runner
 pytestmark = pytest.mark.stack
 
 
-def mlflow_runs(record: RunRecord) -> tuple[MlflowClient, list]:  # type: ignore[type-arg]
+def mlflow_runs(record: RunRecord) -> tuple[MlflowClient, list[Any]]:
     client = MlflowClient(settings().tracking_uri)
     experiment = client.get_experiment_by_name(record.pipeline)
     found = client.search_runs([experiment.experiment_id], f"tags.`orchestrator.run` = '{record.id}'")
