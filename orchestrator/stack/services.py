@@ -65,6 +65,7 @@ def start_flower(*, home: Path, port: int, log: Path, environment: Mapping[str, 
         f"--db={home / 'flower.db'}",
         "--state_save_interval=60000",
         "--max_tasks=10000",
+        "--tasks_columns=name,kwargs,state,received,runtime,worker,uuid",  # kwargs name the run and the node
     ]
     process = Process.start("flower", command, log=log, environment=environment)
     return Service(process, f"http://{LOOPBACK}:{port}", port, "/healthcheck")
