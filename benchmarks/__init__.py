@@ -1,0 +1,1 @@
+"""The numbers that this project promises, each measured against its baseline: `python -m benchmarks`."""

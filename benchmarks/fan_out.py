@@ -1,0 +1,36 @@
+"""fan-out: 1 → 2,000 → 1 stages that do nothing, against a raw Celery chord of 2,000 tasks."""
+
+from __future__ import annotations
+
+from benchmarks import raw, stages
+from benchmarks.contenders import run_ours, run_raw
+from benchmarks.interleaving import duel
+from benchmarks.rig import Rig
+from benchmarks.row import Row
+
+TARGET = 5.0
+SLOTS = 2
+
+
+def measure(rig: Rig, *, quick: bool) -> Row:
+    """The ratio of the rates, in items per second from the call to the end."""
+    width = 200 if quick else 2000
+    rounds, warm_up = (1, 1) if quick else (5, 1)
+    with rig.worker(slots=SLOTS):
+        found = duel(
+            lambda: run_ours(rig, stages.fan, {"width": width}),
+            lambda: run_raw(rig, lambda: raw.fan(width)),
+            rounds=rounds,
+            warm_up=warm_up,
+        )
+    gain = 1 / found.ratio
+    return Row(
+        name="fan-out",
+        what=f"1 → {width:,} → 1 empty items, from the call to the end; raw: chord of {width:,} empty tasks",
+        ours=f"{width / found.our_median:,.0f} items/s ({found.our_median:.2f} s)",
+        baseline=f"{width / found.baseline_median:,.0f} items/s ({found.baseline_median:.2f} s)",
+        ratio=f"{gain:.2f}×",
+        target=f"≥ {TARGET:g}×",
+        reached=gain >= TARGET,
+        detail=f"{rounds} rounds, {SLOTS} slots; times of single rounds as ratios {found.spread}",
+    )

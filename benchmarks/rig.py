@@ -1,0 +1,107 @@
+"""What the measurements run on: a private Redis, a worker, and everything else in a temporary folder."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.runs.connection import connect
+from orchestrator.runs.presence import served_queues
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.transitions import RunStore
+from orchestrator.settings import settings
+from orchestrator.stack.private_redis import (
+    SOCKET,
+    private_folder,
+    remove_folder,
+    start_redis,
+    wait_for_redis,
+)
+from orchestrator.stack.process import Process, wait_until
+from orchestrator.stack.urls import socket_url
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+ROOT = Path(__file__).resolve().parents[1]
+QUEUE = "data"
+_READY_SECONDS, _END_SECONDS = 120.0, 15.0
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A Redis that only the benchmarks use, and the ways to it."""
+
+    folder: Path
+    redis: Redis
+    store: ArtifactStore
+    runs: RunStore
+    reader: RunReader
+
+    @contextmanager
+    def worker(self, *, slots: int) -> Iterator[None]:
+        """One worker process with so many children, which runs our stages and the baseline's tasks."""
+        command = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", QUEUE, "-c", str(slots)]
+        options = ["-n", "bench@localhost", "--without-gossip", "--without-mingle"]
+        log = self.folder / "worker.log"
+        worker = Process.start("worker", [*command, *options], log=log, environment=os.environ)
+        try:
+            wait_until(
+                lambda: worker.exit_status is not None or QUEUE in served_queues(self.redis), _READY_SECONDS
+            )
+            if QUEUE not in served_queues(self.redis):
+                raise worker.failure("did not get ready")
+            yield
+        finally:
+            self.redis.delete(*self.redis.keys("orc:worker:*"), "none")
+            worker.signal(signal.SIGTERM)
+            worker.end(_END_SECONDS)
+
+
+@contextmanager
+def rig() -> Iterator[Rig]:
+    """Start the Redis, and have this process and its children use it and nothing of the user's."""
+    folder = private_folder()
+    environment = _environment(folder)
+    redis = start_redis(folder, data=None, log=folder / "redis.log", environment=environment)
+    before = dict(os.environ)
+    try:
+        wait_for_redis(redis, folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        settings.cache_clear()
+        with chdir(folder):  # away from the user's .env
+            client = connect(environment["REDIS_URL"])
+            runs = RunStore(client, lease_seconds=settings().lease_seconds)
+            yield Rig(folder, client, ArtifactStore(settings().store_url), runs, RunReader(client))
+            gc.collect()  # results unsubscribe when they are collected, while there is a Redis
+            client.close()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        settings.cache_clear()
+        redis.signal(signal.SIGTERM)
+        redis.end(_END_SECONDS)
+        remove_folder(folder)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    own = ("ORCHESTRATOR_", "MLFLOW_", "CELERY_", "REDIS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return {
+        **kept,
+        "REDIS_URL": socket_url(folder / SOCKET),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "ORCHESTRATOR_HOME": str(folder / "home"),
+        "ORCHESTRATOR_PIPELINES": "benchmarks.stages,benchmarks.raw,benchmarks.preloaded",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "ignore",
+    }

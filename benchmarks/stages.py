@@ -1,0 +1,57 @@
+"""Our side of each comparison: stages that do nothing, or sleep, and the pipelines made of them."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.graphs import random_graph
+from orchestrator import pipeline, stage
+
+
+@stage
+def step(value: int) -> int:
+    """Nothing, with something to pass on."""
+    return value
+
+
+@stage
+def numbers(count: int) -> list[int]:
+    """A list to fan out over."""
+    return list(range(count))
+
+
+@stage
+def count(values: list[int]) -> int:
+    """The end of a fan-out."""
+    return len(values)
+
+
+@stage
+def sleep(seconds: float, needs: list[bool]) -> bool:
+    """Something that takes exactly so long."""
+    del needs
+    time.sleep(seconds)
+    return True
+
+
+@pipeline
+def line(length: int) -> None:
+    """Stages that do nothing, one behind the other."""
+    value = step(0)
+    for _ in range(length - 1):
+        value = step(value)
+
+
+@pipeline
+def fan(width: int) -> None:
+    """1 → width → 1 stages that do nothing."""
+    count(step.map(value=numbers(width)))
+
+
+@pipeline
+def maze(seed: int) -> None:
+    """A random graph of sleeping stages."""
+    graph = random_graph(seed)
+    done: list[bool] = []
+    for seconds, needs in zip(graph.seconds, graph.needs, strict=True):
+        done.append(sleep(seconds, [done[need] for need in needs]))
