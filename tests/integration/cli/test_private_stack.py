@@ -1,0 +1,40 @@
+"""Runs on a private stack: nothing is left of it but what the home keeps, and that can still be shown."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from .conftest import Shell
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_run_and_what_is_known_of_it_when_its_stack_is_gone(alone: Shell) -> None:
+    done = alone("run", "unpaid", "--json", "--slots", "training=1")
+    assert done.status == 1, done.err
+    record = done.last_json
+    assert json.loads(alone("show", "latest", "--json").out) == record
+    assert "Traceback" in alone("show", record["id"]).out
+    assert "no money for 5" in alone("logs", record["id"], "pay").out
+    assert json.loads(alone("runs", "--json").out) == [record]
+    assert record["mlflow_run_id"] in alone("show", "latest").out
+
+
+def test_leaving_ends_the_run_which_is_shown_as_unfinished(alone: Shell, tmp_path: Path) -> None:
+    with alone.start("run", "patient", "-p", f"gate={tmp_path / 'gate'}", "--slots", "training=1") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "linger" in line and "running" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "stops with its private stack" in err
+    assert "? unfinished" in alone("runs").out
+    shown = alone("show", "latest")
+    assert "not finished" in shown.out
+    assert json.loads(alone("show", "latest", "--json").out)["error"].startswith("not finished")

@@ -1,0 +1,153 @@
+"""How runs are drawn and written: the tree, the table, the words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+
+from orchestrator.authoring.graph import JSON, Constant, Graph, Node, NodeName, Output, StageName
+from orchestrator.authoring.policies import Policy
+from orchestrator.cli.groups import grouped
+from orchestrator.cli.outline import outline
+from orchestrator.cli.progress import LiveProgress
+from orchestrator.cli.summary import print_summary
+from orchestrator.cli.traces import without_runtime
+from orchestrator.cli.wording import as_line, duration, plain
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
+from orchestrator.runs.states import NodeState, RunState
+
+START = datetime(2026, 11, 24, 3, 15, tzinfo=UTC)
+
+
+def node(name: str, *needs: str, items: int = 0) -> Node:
+    inputs = {f"from_{need}": Output(NodeName(need)) for need in needs}
+    varying = {"each": Constant(list(range(items)))} if items else {}
+    stage = StageName(f"shop.{name}")
+    return Node(name=NodeName(name), stage=stage, policy=Policy(), inputs=inputs, varying=varying)
+
+
+def done(name: str, state: NodeState, seconds: float = 1.0, error: str | None = None) -> NodeRecord:
+    ended = START + timedelta(seconds=seconds)
+    attempt = AttemptRecord(number=1, worker="data@host", started=START, ended=ended, error=error)
+    return NodeRecord(
+        name=name, stage="shop.x", queue="data", state=state, started=START, ended=ended, attempts=(attempt,)
+    )
+
+
+def waiting(name: str) -> NodeRecord:
+    return NodeRecord(name=name, stage="shop.x", queue="data", state=NodeState.WAITING)
+
+
+def run_of(nodes: Sequence[NodeRecord], state: RunState = RunState.RUNNING) -> RunRecord:
+    return RunRecord(
+        id=RunId("shop-1"), pipeline="shop", state=state, started=START, ended=START, nodes=tuple(nodes)
+    )
+
+
+def drawn(graph: Graph, record: RunRecord, *, width: int = 80, height: int = 40) -> list[str]:
+    console = Console(width=width, height=height, force_terminal=True, color_system=None, record=True)
+    live = LiveProgress(console, graph)
+    live.update(record, [])
+    with console.capture() as captured:
+        console.print(live._draw())
+    return captured.get().splitlines()
+
+
+DIAMOND = Graph(
+    "shop", (node("load"), node("left", "load"), node("right", "load"), node("join", "left", "right"))
+)
+
+
+def test_what_runs_side_by_side_branches_off() -> None:
+    assert [line.lead + line.node for line in outline(DIAMOND)] == ["load", "├─ left", "└─ right", "join"]
+
+
+def test_a_map_is_one_line_with_counts_and_no_line_is_wider_than_the_screen() -> None:
+    graph = Graph("shop", (node("fit", items=4), node("best", "fit")))
+    states = [NodeState.SUCCEEDED, NodeState.RUNNING, NodeState.RUNNING, NodeState.FAILED]
+    items = [done(f"fit[{at}]", state) for at, state in enumerate(states)]
+    lines = drawn(graph, run_of([*items, waiting("best")]), width=60)
+    assert any("fit" in line and "1/4 done, 2 running, 1 failed" in line for line in lines)
+    assert not any("fit[" in line for line in lines)
+    assert max(map(len, lines)) <= 60
+
+
+def test_a_graph_taller_than_the_screen_folds_what_is_quiet() -> None:
+    names = [f"n{at}" for at in range(50)]
+    graph = Graph("shop", tuple(node(name, *names[at - 1 : at]) for at, name in enumerate(names)))
+    states = [NodeState.SUCCEEDED] * 20 + [NodeState.RUNNING]
+    records = [*map(done, names, states), *map(waiting, names[21:])]
+    lines = drawn(graph, run_of(records), height=20)
+    assert len(lines) < 20
+    assert lines[2].split()[1:] == ["20", "succeeded"]
+    assert any("n20" in line for line in lines)
+    assert "29 waiting" in lines[-1]
+
+
+def test_the_summary_folds_maps_and_says_where_to_look() -> None:
+    graph = Graph("shop", (node("fit", items=3), node("best", "fit")))
+    items = [done("fit[0]", NodeState.SUCCEEDED, 1), done("fit[1]", NodeState.SUCCEEDED, 3)]
+    failed = done("fit[2]", NodeState.FAILED, 2, error="ValueError: no\nmore")
+    record = run_of([*items, failed, waiting("best")], RunState.FAILED)
+    console = Console(width=80, color_system=None)
+    with console.capture() as captured:
+        print_summary(console, record, graph, mlflow=["run 1"])
+    text = captured.get()
+    assert "✗ fit ×3" in text
+    assert "(1.0 s – 3.0 s, median 2.0 s)" in text
+    assert "orchestrator logs shop-1 'fit[2]'" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_groups_know_their_items() -> None:
+    groups = grouped(
+        [done("fit[0]", NodeState.SUCCEEDED), waiting("fit[1]"), done("best", NodeState.RUNNING)]
+    )
+    assert list(groups) == ["fit", "best"]
+    assert groups["fit"].state is NodeState.RUNNING
+    assert groups["fit"].progress == "1/2 done"
+    assert not groups["best"].mapped
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0351, "35 ms"),
+        (0.1, "0.1 s"),
+        (1.24, "1.2 s"),
+        (59.99, "1 min 00 s"),
+        (125, "2 min 05 s"),
+        (12_000, "3 h 20 min"),
+    ],
+)
+def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_values_are_written_without_their_braces_and_nothings() -> None:
+    verdict: JSON = {"passed": True, "score": 0.98661, "champion": None, "by": {"f1": 0.5}}
+    assert plain(verdict) == "passed yes, score 0.9866, by {f1 0.5}"
+
+
+def test_json_is_strict_about_numbers() -> None:
+    assert json.loads(as_line({"a": [float("nan"), 1.5]})) == {"a": [None, 1.5]}
+
+
+def test_a_traceback_loses_the_frames_of_the_runtime_only() -> None:
+    trace = (
+        "Traceback (most recent call last):\n"
+        '  File "/x/workers/runtime/execute.py", line 9, in failed\n'
+        "    return attempt.run()\n"
+        "           ^^^^^^^^^^^^^\n"
+        '  File "/home/me/shop.py", line 3, in pay\n'
+        "    raise ValueError\n"
+        "ValueError"
+    )
+    assert without_runtime(trace).splitlines()[1:] == trace.splitlines()[4:]
+    own = trace.replace("/home/me/shop.py", "/x/workers/runtime/inputs.py")
+    assert without_runtime(own) == own
