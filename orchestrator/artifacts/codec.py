@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
+from functools import lru_cache
 from typing import Final, cast
 
+from orchestrator.artifacts.digest import Digest
 from orchestrator.artifacts.errors import NoSuchPart, StoreError, WrongValue
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import INLINE_LIMIT, Json, Tree, canonical, codec_name, digest_in, untagged
@@ -104,6 +107,23 @@ def load_json(tree: Tree, store: ArtifactStore) -> Json:
     if "value" in tree:
         return tree["value"]
     return cast("Json", json.loads(store.get(digest_in(tree))))
+
+
+def json_part(tree: Tree, key: str | int, store: ArtifactStore) -> Tree | None:
+    """The tree of one part of a container that was stored as one JSON value; None if there is none."""
+    value = load_json(tree, store) if "value" in tree else _kept_json(digest_in(tree), store)
+    match value, key:
+        case list(items), int(index) if 0 <= index < len(items):
+            return {"codec": "json", "value": deepcopy(items[index])}
+        case dict(fields), str(name) if name in fields:
+            return {"codec": "json", "value": deepcopy(fields[name])}
+    return None
+
+
+@lru_cache(maxsize=4)
+def _kept_json(digest: Digest, store: ArtifactStore) -> Json:
+    """A large JSON value, kept for whoever goes through its parts one by one."""
+    return cast("Json", json.loads(store.get(digest)))
 
 
 def json_parts(tree: Tree, kind: str, store: ArtifactStore) -> Json:

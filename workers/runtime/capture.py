@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -109,19 +110,26 @@ class _LogHandler(logging.Handler):
 @contextmanager
 def captured(log: AttemptLog) -> Iterator[None]:
     """Inside the block, prints and log records go to the attempt's log (and to the worker's own)."""
-    import sys
-
     out, err = _LineWriter(log, "stdout", sys.stdout), _LineWriter(log, "stderr", sys.stderr)
     handler = _LogHandler(log)
     root = logging.getLogger()
-    level = root.level
+    if root.level > logging.INFO or not root.level:
+        _let_records_through(root)
     root.addHandler(handler)
-    root.setLevel(min(level, logging.INFO) if level else logging.INFO)
     try:
         with redirect_stdout(out), redirect_stderr(err):
             yield
     finally:
         root.removeHandler(handler)
-        root.setLevel(level)
         out.finish()
         err.finish()
+
+
+def _let_records_through(root: logging.Logger) -> None:
+    """Let INFO records reach the logs of attempts, while the handlers there are stay at their level.
+
+    Once in a process: each change of a level makes every logger forget what it knows.
+    """
+    for handler in root.handlers:
+        handler.setLevel(max(handler.level, root.level))
+    root.setLevel(logging.INFO)

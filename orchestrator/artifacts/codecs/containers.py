@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, TypeVar, cast
 
-from orchestrator.artifacts.codec import Codec, json_parts, json_tree
+from orchestrator.artifacts.codec import Codec, json_part, json_parts, json_tree
 from orchestrator.artifacts.errors import NoSuchPart, WrongValue
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Json, Tree, canonical
@@ -56,12 +56,15 @@ class Container(Codec):
         return self.plain and super().accepts(tree, store)
 
     def part(self, tree: Tree, key: str | int, store: ArtifactStore) -> tuple[Codec, Tree]:
-        parts = json_parts(tree, self.kind, store)
-        match self.codec_of(key), parts:
-            case (Codec() as codec, int(index)), list(items) if 0 <= index < len(items):
-                return codec, cast("Tree", items[index])
-            case (Codec() as codec, str(name)), dict(fields) if name in fields:
-                return codec, cast("Tree", fields[name])
+        found = self.codec_of(key)
+        if found is not None:
+            codec, place = found
+            if tree["codec"] == "json":
+                part = json_part(tree, place, store)
+            else:
+                part = _part_of(json_parts(tree, self.kind, store), place)
+            if part is not None:
+                return codec, part
         raise NoSuchPart(f"there is no part {key!r} in the stored {self.label}")
 
     def to_json(self, value: object) -> Json:
@@ -69,6 +72,15 @@ class Container(Codec):
 
     def from_json(self, value: Json) -> object:
         return self.make(value, lambda codec: codec.from_json)
+
+
+def _part_of(parts: Json, place: str | int) -> Tree | None:
+    match parts, place:
+        case list(items), int(index) if 0 <= index < len(items):
+            return cast("Tree", items[index])
+        case dict(fields), str(name) if name in fields:
+            return cast("Tree", fields[name])
+    return None
 
 
 class ListCodec(Container):
