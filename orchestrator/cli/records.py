@@ -152,5 +152,5 @@ class Records:
 
 
 def _submitted(run: RunId) -> list[str]:
-    """The date and time in a run's id."""
-    return run.split("-")[-3:]
+    """The date and time in a run's id; runs of the same second stay in the order in which Redis has them."""
+    return run.split("-")[-3:-1]
