@@ -8,7 +8,8 @@ from orchestrator.app import app
 from orchestrator.coordinator.catalogue import load_catalogue
 from orchestrator.settings import settings
 from workers.runtime.heartbeat import Heartbeat
-from workers.runtime.stage_task import register_own_tasks, register_tasks
+from workers.runtime.own_tasks import register_own_tasks
+from workers.runtime.stage_task import register_tasks
 
 __all__ = ["app"]
 

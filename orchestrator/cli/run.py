@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -81,8 +82,9 @@ def _run_privately(prepared: Prepared, wished: Mapping[str, int], *, detach: boo
     if detach:
         hint = "start one that stays with `orchestrator up`, or set REDIS_URL"
         raise NoStack("--detach: the private stack of a run ends with the command", hint=hint)
-    home, queues = settings().home, settings().queues
-    with EmbeddedStack.start(home, wished, queues) as stack:
+    modules = {node.stage.rpartition(".")[0] for node in prepared.graph}
+    os.environ["ORCHESTRATOR_PIPELINES"] = ",".join(sorted(modules))  # the workers need no others
+    with EmbeddedStack.start(settings().home, wished, prepared.graph.queues) as stack:
         take_part(stack.environment())
         _run_here(prepared, as_json=as_json, private=stack)
 

@@ -143,7 +143,11 @@ class Canvas:
         """The message of one node, or of one item of a map."""
         name = name or node.name
         policy = node.policy
-        options: dict[str, object] = {"queue": policy.queue, "task_id": self._id(id_of or name)}
+        options: dict[str, object] = {
+            "queue": policy.queue,
+            "task_id": self._id(id_of or name),
+            "ignore_result": True,  # else whoever sends it subscribes to a result that nobody writes
+        }
         if policy.priority is not None:
             options["priority"] = policy.priority
         if policy.time_limit is not None:

@@ -22,7 +22,13 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Beats three times per lease, from before the pool starts until the worker stops."""
+    """Beats three times per lease, from when the pool has forked until the worker stops.
+
+    Its thread must hold no lock when a child is forked, or the child waits for that lock forever. So the
+    first beat, which imports what there is to import, is made by the main thread.
+    """
+
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: WorkController, **options: object) -> None:
         super().__init__(worker, **options)
@@ -31,8 +37,9 @@ class Heartbeat(bootsteps.StartStopStep):
         self._thread: threading.Thread | None = None
 
     def start(self, worker: WorkController) -> None:
-        """Start to beat, once the pool has forked."""
+        """Beat for the first time, and keep on."""
         queues = list(worker.app.amqp.queues.consume_from)
+        try_to_beat(queues)
         self._thread = threading.Thread(target=self._beat, args=(queues,), name="heartbeat", daemon=True)
         self._thread.start()
 
@@ -43,13 +50,16 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def _beat(self, queues: list[str]) -> None:
         interval = workshop().settings.lease_seconds / 3
-        while True:
-            try:
-                beat(queues)
-            except RedisError as error:
-                log.warning("heartbeat missed: %s", error)
-            if self._stop.wait(interval):
-                break
+        while not self._stop.wait(interval):
+            try_to_beat(queues)
+
+
+def try_to_beat(queues: list[str]) -> None:
+    """Beat, or log that it was not possible: the next beat may be."""
+    try:
+        beat(queues)
+    except RedisError as error:
+        log.warning("heartbeat missed: %s", error)
 
 
 def beat(queues: list[str]) -> None:

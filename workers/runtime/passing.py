@@ -8,14 +8,20 @@ from celery.app.task import Context
 from celery.canvas import Signature
 
 from orchestrator.app import app
+from orchestrator.runs.presence import served_queues
 from orchestrator.runs.transitions import Ready
 from workers.runtime.job import Job
 from workers.runtime.workshop import Workshop
 
 #: The task that writes an ended run down.
 CONCLUDE = "orchestrator.conclude"
+#: Queues whose workers load MLflow before their first message.
+LOADED = ("training", "deployment")
 #: The task that fails a node whose process was killed at its time limit.
 OVERDUE = "orchestrator.overdue"
+
+#: The task that fails a node for whose stage a worker has no code.
+UNKNOWN = "orchestrator.unknown"
 
 
 def send_onward(job: Job, node: str, request: Context) -> None:
@@ -57,8 +63,10 @@ def send_ready(job: Job, ready: tuple[Ready, ...], workshop: Workshop) -> None:
         workshop.runs.unpark(job.run, [each.node for each in ready])
 
 
-def send_conclusion(job: Job, queue: str) -> None:
-    """The run has ended: have that written down."""
+def send_conclusion(job: Job, workshop: Workshop) -> None:
+    """The run has ended: have that written down, where possible by a worker that has MLflow loaded."""
+    served = served_queues(workshop.runs.client) & job.graph.queues
+    queue = max(served or job.graph.queues, key=lambda name: (name in LOADED, name))
     app.signature(CONCLUDE, kwargs={"run": job.run}, queue=queue, immutable=True).apply_async()
 
 
@@ -66,6 +74,12 @@ def send_overdue(run: str, delivery: str, queue: str) -> None:
     """A worker killed the process of a delivery at its time limit: have what it ran failed."""
     kwargs = {"run": run, "delivery": delivery}
     app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
+
+
+def send_unknown(run: str, node: str, stage: str, queue: str) -> None:
+    """A worker has no code for a stage: have its node failed."""
+    kwargs = {"run": run, "node": node, "stage": stage}
+    app.signature(UNKNOWN, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 
 def halt(request: Context) -> None:

@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 import redis
 
+from orchestrator import pipeline, stage
 from orchestrator.app import app
 from orchestrator.archive.final import read_final
 from orchestrator.archive.logs import read_log
 from orchestrator.archive.manifest import Manifest
+from orchestrator.coordinator.submission import prepare, submit
+from orchestrator.settings import settings
 
+from ..conftest import wait_until
 from .conftest import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
@@ -212,6 +216,23 @@ def test_a_message_delivered_twice_runs_its_node_once(runner: Runner, client: re
         len(node.attempts) == 1
         for node in runner.reader.read(record.id, runner.prepare("diamond").graph).nodes
     )
+
+
+def test_a_stage_that_no_worker_knows_fails_its_node(runner: Runner) -> None:
+    @stage
+    def only_here() -> int:
+        return 1
+
+    @pipeline
+    def elsewhere() -> None:
+        only_here()
+
+    prepared = prepare(elsewhere, {}, queues=settings().queues)
+    run = submit(prepared, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.state(run).over, "the run fails")
+    error = runner.reader.summary(run).error or ""
+    assert "no worker of its queue knows the stage" in error
+    assert "only_here" in error
 
 
 def test_no_message_and_no_result_is_anything_but_json(runner: Runner) -> None:
