@@ -32,6 +32,11 @@ class Task:
         return None if self.index is None else self.node.name
 
 
+def join_of(name: NodeName) -> NodeName:
+    """The name under which what follows a map is parked; the map itself may be parked under its own."""
+    return NodeName(f"{name}/join")
+
+
 @dataclass(frozen=True)
 class Job:
     """A run's specification and all that follows from it."""
@@ -71,9 +76,9 @@ class Job:
         return self.plan.waits.get(task.node.name, ())
 
     def wakes(self, task: Task) -> tuple[NodeName, ...]:
-        """The nodes that may be parked until this one is done; under a map's own name, what follows it."""
+        """The nodes that may be parked until this one is done, and what follows it if it is a map."""
         woken = self.plan.wakes.get(task.node.name, ())
-        return (task.node.name, *woken) if task.node.mapped else woken
+        return (join_of(task.node.name), *woken) if task.node.mapped else woken
 
     def needed_by(self, task: Task) -> tuple[NodeName, ...]:
         """Everything that cannot run without this node."""

@@ -10,7 +10,7 @@ from celery.canvas import Signature
 from orchestrator.app import app
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.transitions import Ready
-from workers.runtime.job import Job
+from workers.runtime.job import Job, join_of
 from workers.runtime.workshop import Workshop
 
 #: The task that writes an ended run down.
@@ -39,7 +39,7 @@ def send_items(job: Job, node: str, count: int, request: Context, workshop: Work
     name = job.task(node).node.name
     if more or request.chord:
         join = _in_place_of(request, job.canvas.join(name))
-        if not workshop.runs.park(job.run, name, json.dumps(join), [name]):
+        if not workshop.runs.park(job.run, join_of(name), json.dumps(join), [name]):
             join.apply_async()
     job.canvas.shares(name, count).apply_async()
     halt(request)

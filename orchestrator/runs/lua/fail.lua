@@ -22,7 +22,7 @@ if group ~= '' then
   if not tolerated and whole.state == 'running' then
     whole.state = 'failed'
     whole.ended = NOW
-    redis.call('HDEL', PARKED, group)
+    redis.call('HDEL', PARKED, group .. '/join')
   end
   save_node(group, whole)
   settle_items(group, 1)
