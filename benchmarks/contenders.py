@@ -46,7 +46,7 @@ def run_raw(rig: Rig, apply: Callable[[], AsyncResult]) -> float:
     seconds = time.perf_counter() - begun
     if result.state != "SUCCESS":
         raise Unfinished(f"the baseline's {result.id} ended as {result.state}: {result.result}")
-    result.forget()
+    result.backend.forget(result.id)
     return seconds
 
 

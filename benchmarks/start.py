@@ -55,6 +55,6 @@ def _time(arguments: Sequence[str], home: Path) -> float:
 
 def _without_services(home: Path) -> dict[str, str]:
     """The environment of somebody who has configured nothing."""
-    own = ("ORCHESTRATOR_", "MLFLOW_", "REDIS_")
+    own = ("ORCHESTRATOR_", "MLFLOW_", "REDIS_", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return {**kept, "ORCHESTRATOR_HOME": str(home)}
