@@ -30,10 +30,14 @@ class Duel:
         return self.our_median / self.baseline_median
 
     @property
-    def spread(self) -> str:
-        """The smallest and the largest ratio of two neighbouring runs."""
-        ratios = [mine / other for mine, other in zip(self.ours, self.baseline, strict=True)]
-        return f"{min(ratios):.2f} to {max(ratios):.2f}"
+    def gain(self) -> float:
+        """How many times as fast as the baseline we are."""
+        return 1 / self.ratio
+
+    @property
+    def ratios(self) -> Sequence[float]:
+        """The ratios of the two runs of each round, smallest first."""
+        return sorted(mine / other for mine, other in zip(self.ours, self.baseline, strict=True))
 
 
 def duel(ours: Measurement, baseline: Measurement, *, rounds: int, warm_up: int) -> Duel:
