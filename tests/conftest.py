@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import hypothesis
+
+# Who starts the tests in the background may leave SIGINT ignored, which our programs would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Time is pytest-timeout's concern: a deadline for one example only fails on a busy machine.
 hypothesis.settings.register_profile("here", deadline=None, print_blob=True)

@@ -18,6 +18,9 @@ Tree: TypeAlias = "dict[str, Json]"
 #: JSON up to this size (bytes) stays in the tree; larger JSON becomes a blob.
 INLINE_LIMIT: Final = 64 * 1024
 
+#: Outputs of up to so many characters of JSON are shown as a node's value.
+SHOWN: Final = 1024
+
 
 class Missing(Enum):
     """The type of `MISSING`, which says that a tree has no plain JSON value."""
@@ -59,6 +62,13 @@ def inline(tree: Tree) -> Json | Missing:
             named = {name: inline(cast("Tree", field)) for name, field in fields.items()}
             return MISSING if MISSING in named.values() else cast("Json", named)
     return MISSING
+
+
+def shown_value(tree: Tree) -> str:
+    """An output as JSON text, where it is small enough to be shown; else an empty text."""
+    plain = inline(tree)
+    text = "" if plain is MISSING else json.dumps(plain)
+    return text if len(text) <= SHOWN else ""
 
 
 def codec_name(tree: Tree) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import NewType, TypeAlias, cast
@@ -77,6 +77,7 @@ class Node:
     varying: Mapping[str, Input] = field(default_factory=dict)  #: inputs that a map takes one item each from
     after: tuple[NodeName, ...] = ()  #: order without data
     conditions: tuple[Output, ...] = ()  #: it runs only if all of them are true
+    met: frozenset[NodeName] = frozenset()  #: needs that an earlier round of the run has met
 
     @property
     def mapped(self) -> bool:
@@ -87,7 +88,8 @@ class Node:
     def needs(self) -> frozenset[NodeName]:
         """The nodes that must have succeeded before this one may start."""
         given = [*self.inputs.values(), *self.varying.values(), *self.conditions]
-        return frozenset(output.node for value in given for output in outputs_in(value)) | set(self.after)
+        named = {output.node for value in given for output in outputs_in(value)}
+        return frozenset(named | set(self.after)) - self.met
 
     @cached_property
     def known_length(self) -> int | None:
@@ -143,6 +145,11 @@ class Graph:
                 seen[current] = None
                 stack.extend(self.successors[current])
         return tuple(seen)
+
+    def without(self, done: frozenset[NodeName]) -> Graph:
+        """What is left of the graph once some of its nodes are done."""
+        left = (replace(node, met=node.needs & done) for node in self if node.name not in done)
+        return Graph(self.pipeline, tuple(left)) if done else self
 
     @property
     def queues(self) -> frozenset[str]:

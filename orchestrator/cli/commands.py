@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.cancel import cancel
 from orchestrator.cli.catalogue import compile_pipeline, pipelines
+from orchestrator.cli.coordinator import coordinator
 from orchestrator.cli.logs import logs
+from orchestrator.cli.resume import resume
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import runs
 from orchestrator.cli.sections import SectionedHelp
@@ -33,9 +36,12 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "runs": runs,
     "show": show,
     "logs": logs,
+    "cancel": cancel,
+    "resume": resume,
     "up": up,
     "down": down,
     "worker": worker,
+    "coordinator": coordinator,
 }
 for name, function in COMMANDS.items():
     app.command(name)(function)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 Detach = Annotated[
     bool, typer.Option("--detach", help="Submit only; needs `orchestrator up` or a REDIS_URL.")
 ]
+
+#: Sends a run and returns its id.
+Begin: TypeAlias = "Callable[[Prepared, RunStore], RunId]"
 
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
@@ -61,23 +64,26 @@ def run(
         prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues)
     stack = join_stack()
     if settings().redis_url is None:
-        _run_privately(prepared, wished, detach=detach, as_json=as_json)
+        start_privately(prepared, _submit, wished, detach=detach, as_json=as_json)
         return
     if wished:
         note("--slots is for the stack that `run` or `up` starts; this run goes to workers that are there")
     pages = stack.mlflow_url if stack else None
     if detach:
-        _detach(prepared, as_json=as_json)
+        _detach(prepared, _submit, as_json=as_json)
     else:
-        _run_here(prepared, pages=pages, as_json=as_json)
+        start_here(prepared, _submit, pages=pages, as_json=as_json)
 
 
-def _run_privately(prepared: Prepared, wished: Mapping[str, int], *, detach: bool, as_json: bool) -> None:
+def start_privately(
+    prepared: Prepared, begin: Begin, wished: Mapping[str, int], *, detach: bool = False, as_json: bool
+) -> None:
     """Run it on a stack of its own, which is gone afterwards."""
     from orchestrator.cli.errors import NoStack
     from orchestrator.cli.surroundings import take_part
     from orchestrator.settings import settings
     from orchestrator.stack import EmbeddedStack
+    from orchestrator.supervisor.service import supervised
 
     if detach:
         hint = "start one that stays with `orchestrator up`, or set REDIS_URL"
@@ -86,11 +92,13 @@ def _run_privately(prepared: Prepared, wished: Mapping[str, int], *, detach: boo
     os.environ["ORCHESTRATOR_PIPELINES"] = ",".join(sorted(modules))  # the workers need no others
     with EmbeddedStack.start(settings().home, wished, prepared.graph.queues) as stack:
         take_part(stack.environment())
-        _run_here(prepared, as_json=as_json, private=stack)
+        with supervised(settings(), stack.redis_url):
+            start_here(prepared, begin, as_json=as_json, private=stack)
 
 
-def _run_here(
+def start_here(
     prepared: Prepared,
+    begin: Begin,
     *,
     pages: str | None = None,
     as_json: bool,
@@ -113,7 +121,7 @@ def _run_here(
     else:
         watch = QueueWatch(runs.client, advice=still_starting, patience=START)
     with _view(prepared, runs, as_json=as_json) as view:
-        run = _submit(prepared, runs)
+        run = begin(prepared, runs)
         view.say(f"submitted {run}")
         follower = Follower(run, prepared.graph, RunReader(runs.client), view, watch)
         if private is not None:
@@ -133,12 +141,12 @@ def _run_here(
         raise typer.Exit(1)
 
 
-def _detach(prepared: Prepared, *, as_json: bool) -> None:
+def _detach(prepared: Prepared, begin: Begin, *, as_json: bool) -> None:
     from orchestrator.cli.wording import as_line
     from orchestrator.runs.reader import RunReader
 
     runs = _open_runs()
-    run = _submit(prepared, runs)
+    run = begin(prepared, runs)
     if as_json:
         record: RunRecord = RunReader(runs.client).read(run, prepared.graph)
         print(as_line(dict(record.to_json())))

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Pipelines": ("pipelines", "compile", "run"),
-    "Runs": ("runs", "show", "logs"),
+    "Runs": ("runs", "show", "logs", "cancel", "resume"),
     "The local stack": ("up", "down"),
-    "Services": ("worker",),
+    "Services": ("worker", "coordinator"),
 }
 
 

@@ -119,10 +119,9 @@ class Canvas:
 
     def _join(self, node: Node) -> Signature:
         more = self._has_more(self.plan.link(node.name))
-        kwargs = {"run": self.run, "node": node.name, **({"more": True} if more else {})}
         return Signature(
             JOIN,
-            kwargs=kwargs,
+            kwargs=self._kwargs(node.name, more=more),
             options={"queue": node.policy.queue, "task_id": self._id(f"join {node.name}")},
             app=self.app,
             immutable=True,
@@ -153,8 +152,16 @@ class Canvas:
         if policy.time_limit is not None:
             options["soft_time_limit"] = policy.time_limit
             options["time_limit"] = policy.time_limit + GRACE
-        kwargs = {"run": self.run, "node": name, **({"more": True} if more else {})}
+        kwargs = self._kwargs(name, more=more)
         return Signature(node.stage, kwargs=kwargs, options=options, app=self.app, immutable=True)
+
+    def _kwargs(self, name: str, *, more: bool) -> dict[str, object]:
+        kwargs: dict[str, object] = {"run": self.run, "node": name}
+        if more:
+            kwargs["more"] = True
+        if self.round:
+            kwargs["round"] = self.round
+        return kwargs
 
     def _id(self, name: str) -> str:
         return str(uuid5(_NAMESPACE, f"{self.run} {self.round} {name}"))

@@ -9,6 +9,14 @@ class UnknownRun(OrchestratorError):
     """There is no run of that id."""
 
 
+class RunIsOver(OrchestratorError):
+    """A run that has ended cannot be stopped."""
+
+
+class NothingLeft(OrchestratorError):
+    """A run that has succeeded cannot be resumed."""
+
+
 class RedisUnreachable(OrchestratorError):
     """Redis does not answer."""
 

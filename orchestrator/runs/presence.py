@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +19,7 @@ class WorkerPresence:
 
     name: str  #: Celery's node name, such as `training@host`
     queues: tuple[str, ...]
+    holds: frozenset[str] = frozenset()  #: ids of the messages that it has fetched
 
 
 def present_workers(client: Redis) -> tuple[WorkerPresence, ...]:
@@ -29,7 +30,7 @@ def present_workers(client: Redis) -> tuple[WorkerPresence, ...]:
         return ()
     said = cast("list[str | None]", client.mget(keys))
     return tuple(
-        WorkerPresence(key.removeprefix(prefix), tuple(json.loads(text)["queues"]))
+        _presence(key.removeprefix(prefix), json.loads(text))
         for key, text in zip(keys, said, strict=True)
         if text is not None
     )
@@ -38,3 +39,7 @@ def present_workers(client: Redis) -> tuple[WorkerPresence, ...]:
 def served_queues(client: Redis) -> frozenset[str]:
     """The queues that at least one worker reads."""
     return frozenset(queue for worker in present_workers(client) for queue in worker.queues)
+
+
+def _presence(name: str, said: Mapping[str, list[str]]) -> WorkerPresence:
+    return WorkerPresence(name, tuple(said["queues"]), frozenset(said.get("holds", ())))

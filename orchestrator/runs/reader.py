@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orchestrator.authoring.graph import JSON, Graph, Node
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import ALL_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 
@@ -43,6 +43,36 @@ class RunReader:
         """The latest runs, newest first."""
         return [RunId(str(name)) for name in self.client.zrevrange(ALL_RUNS, 0, limit - 1)]
 
+    def open_runs(self) -> list[RunId]:
+        """The runs that have not ended."""
+        return [RunId(str(name)) for name in cast("set[str]", self.client.smembers(OPEN_RUNS))]
+
+    def round(self, run: RunId) -> int:
+        """How often the run was carried on."""
+        return int(self.client.hget(RunKeys(run).meta, "round") or 0)
+
+    def silence(self, run: RunId) -> float:
+        """Seconds since the last event of a run."""
+        last = cast("Entries", self.client.xrevrange(RunKeys(run).events, count=1))
+        seconds, microseconds = self.client.time()
+        return seconds + microseconds / 1e6 - (int(last[0][0].partition("-")[0]) / 1000 if last else 0.0)
+
+    def expired_leases(self, run: RunId) -> list[str]:
+        """Deliveries whose worker has not been heard of for too long."""
+        seconds, _ = self.client.time()
+        return cast(
+            "list[str]", self.client.zrange(RunKeys(run).leases, "-inf", seconds * 1000, byscore=True)
+        )
+
+    def is_leased(self, run: RunId, message: str) -> bool:
+        """Whether somebody's lease on a message has not ended yet."""
+        leases = cast("list[str]", self.client.zrange(RunKeys(run).leases, 0, -1))
+        return any(delivery.endswith(f"#{message}") for delivery in leases)
+
+    def has_leases(self, run: RunId) -> bool:
+        """Whether somebody is at work on the run, or was until lately."""
+        return bool(self.client.exists(RunKeys(run).leases))
+
     def knows(self, run: RunId) -> bool:
         """Whether Redis has this run."""
         return bool(self.client.exists(RunKeys(run).meta))
@@ -67,8 +97,8 @@ class RunReader:
         meta = self._meta(run)
         raw = self._raw(run)
         done = {name for name, record in raw.items() if record["state"] == NodeState.SUCCEEDED}
-        over = RunState(meta["state"]).over
-        nodes = tuple(record for node in graph for record in _records(node, raw, done, over))
+        state = RunState(meta["state"])
+        nodes = tuple(record for node in graph for record in _records(node, raw, done, state))
         return _run(run, meta, nodes)
 
     def raw_states(self, run: RunId) -> Mapping[str, NodeState]:
@@ -144,11 +174,15 @@ def _run(run: RunId, meta: Mapping[str, str], nodes: tuple[NodeRecord, ...]) -> 
 
 
 def _records(
-    node: Node, raw: Mapping[str, Mapping[str, JSON]], done: set[str], over: bool
+    node: Node, raw: Mapping[str, Mapping[str, JSON]], done: set[str], run: RunState
 ) -> Iterator[NodeRecord]:
     own = raw.get(node.name, {})
     items = own.get("items")
-    unseen = NodeState.QUEUED if not over and node.needs <= done else NodeState.WAITING
+    unseen = NodeState.WAITING
+    if run is RunState.CANCELLED:
+        unseen = NodeState.CANCELLED
+    elif not run.over and node.needs <= done:
+        unseen = NodeState.QUEUED
     if items is None:
         yield _record(node, node.name, own, unseen)
         return

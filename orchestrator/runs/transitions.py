@@ -38,11 +38,20 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How often a node was tried."""
+
+    number: int  #: of the attempt; of items for an expanded map
+    tries: int = 1  #: those that its retry policy counts, this one included
+    lost: int = 0  #: attempts whose worker died
+
+
+@dataclass(frozen=True)
 class Claim:
     """The answer to a claim, with what goes with it."""
 
     verdict: Verdict
-    number: int = 0  #: of the attempt; of items for an expanded map
+    standing: Standing
     ready: tuple[Ready, ...] = ()
 
 
@@ -57,9 +66,9 @@ class Holder:
 
 @dataclass(frozen=True)
 class Taken:
-    """Items of a map that are now the caller's to run, by index, with the number of each one's attempt."""
+    """Items of a map that are now the caller's to run, by index."""
 
-    items: Mapping[int, int]
+    items: Mapping[int, Standing]
     ready: tuple[Ready, ...] = ()  #: where the whole map is done: what follows it, if that was not sent yet
 
 
@@ -71,6 +80,18 @@ class DoneItem:
     began: float  #: seconds ago
     ended: float  #: seconds ago
     value: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reopening:
+    """What is done of a run, and what is left."""
+
+    pipeline: str
+    parameters: Mapping[str, JSON]
+    submitted: float  #: seconds since 1970
+    open: int  #: nodes that are left; written-out maps count as their items
+    done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
+    maps: Mapping[NodeName, tuple[int, int]]  #: written-out maps: items, and those that are left
 
 
 @dataclass(frozen=True)
@@ -136,7 +157,9 @@ class RunStore:
             *waits,
             *wakes,
         )
-        return Claim(Verdict(verdict), int(number), _ready(rest))
+        if verdict == Verdict.CLAIMED:
+            return Claim(Verdict.CLAIMED, Standing(int(number), *map(int, rest)))
+        return Claim(Verdict(verdict), Standing(int(number)), _ready(rest))
 
     def commit(
         self,
@@ -232,7 +255,8 @@ class RunStore:
         if verdict == "done":
             return Taken({}, _ready(rest))
         numbers = list(map(int, rest))
-        return Taken(dict(zip(numbers[::2], numbers[1::2], strict=True)))
+        rows = zip(*(numbers[column::4] for column in range(4)), strict=True)
+        return Taken({index: Standing(*standing) for index, *standing in rows})
 
     def give_back(self, run: RunId, node: NodeName, token: str, items: Iterable[int]) -> int:
         """Leave items that were taken and not begun to others; returns how many those are."""
@@ -270,6 +294,32 @@ class RunStore:
         """Say that a delivery is still being worked on; False if its lease is gone."""
         verdict, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)
         return verdict == "renewed"
+
+    def cancel(self, run: RunId) -> tuple[str, ...] | None:
+        """Stop a run: nothing of it starts or commits any more.
+
+        Returns the deliveries that are at work, or None if the run was over.
+        """
+        verdict, *deliveries = self._apply("cancel", RunKeys(run), run)
+        return tuple(deliveries) if verdict == "cancelled" else None
+
+    def reopen(self, run: RunId, reopening: Reopening) -> int:
+        """Let a run go on in a new round; returns the round's number."""
+        done = [part for pair in reopening.done.items() for part in pair]
+        maps = [part for name, (items, left) in reopening.maps.items() for part in (name, items, left)]
+        _, number = self._apply(
+            "reopen",
+            RunKeys(run),
+            run,
+            reopening.pipeline,
+            json.dumps(reopening.parameters),
+            reopening.open,
+            len(reopening.done),
+            *done,
+            *maps,
+        )
+        self.client.zadd(ALL_RUNS, {run: reopening.submitted}, nx=True)
+        return int(number)
 
     def remember(self, run: RunId, key: str, value: str) -> str:
         """Keep the id of something made outside, unless one is kept already; returns the one that is kept."""

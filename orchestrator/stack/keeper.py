@@ -51,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 def keep(home: Path, slots: dict[str, int]) -> None:
     """Start the stack, say so, and stay until it ends or is told to."""
     from orchestrator.settings import settings
+    from orchestrator.supervisor.service import supervised
 
     lock = take_lock(home, _LOCK_SECONDS)
     if lock is None:
@@ -75,9 +76,10 @@ def keep(home: Path, slots: dict[str, int]) -> None:
             log.info("stack is up", extra={"action": "stack_up"})
             tell("state", state.as_json())
             stop_telling()
-            while True:
-                stack.check()
-                time.sleep(_LOOK_SECONDS)
+            with supervised(settings(), stack.redis_url):
+                while True:
+                    stack.check()
+                    time.sleep(_LOOK_SECONDS)
         finally:
             (home / FILE).unlink(missing_ok=True)
 

@@ -46,11 +46,15 @@ class Service:
             self.process.wait()
 
 
-def start(command: list[str], log: Path, environment: dict[str, str]) -> Service:
-    """Start a process whose output goes to a file."""
+def start(command: list[str], log: Path, environment: dict[str, str], *, group: bool = False) -> Service:
+    """Start a process whose output goes to a file; with `group`, it leads a process group."""
     with log.open("ab") as file:
         process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **environment}
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=group,
         )
     return Service(process, log)
 
@@ -92,11 +96,13 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
     connection.close()
 
 
-def start_worker(environment: dict[str, str], log: Path, *, name: str, slots: int, queues: str) -> Service:
+def start_worker(
+    environment: dict[str, str], log: Path, *, name: str, slots: int, queues: str, group: bool = False
+) -> Service:
     """Start a plain Celery worker, as a user would."""
     command = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", queues, "-c", str(slots)]
     options = ["-n", f"{name}@test", "-l", "INFO", "--without-gossip", "--without-mingle"]
-    return start([*command, *options], log, environment)
+    return start([*command, *options], log, environment, group=group)
 
 
 def is_ready(service: Service) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import traceback
 from dataclasses import dataclass
@@ -10,15 +9,15 @@ from dataclasses import dataclass
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import ValidationError
 
-from orchestrator.artifacts import MISSING, encode, inline
+from orchestrator.artifacts import encode
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import Attempt, attempting
 from orchestrator.authoring.errors import OrchestratorError
 from orchestrator.authoring.registry import stages
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.transitions import Holder
-from workers.runtime.errors import StageTimeout
+from orchestrator.runs.transitions import Holder, Standing
+from workers.runtime.errors import DeadlyStage, StageTimeout
 from workers.runtime.identity import identity
 from workers.runtime.inputs import load_inputs, small_inputs
 from workers.runtime.job import Job, Task
@@ -26,8 +25,8 @@ from workers.runtime.outcome import Again, Failed, Stopped
 from workers.runtime.workshop import Workshop
 from workers.tracking import AttemptInfo
 
-#: Outputs of up to this many bytes of JSON are shown as a node's `value`.
-SHOWN = 1024
+#: Workers that may die of a node before it is taken for the cause.
+DEATHS = 3
 #: What an attempt ends with when another worker has taken its node over.
 SUPERSEDED = Stopped("its lease was lost")
 
@@ -54,12 +53,19 @@ class ClaimedNode:
     job: Job
     task: Task
     token: str
-    number: int  #: of the attempt
+    standing: Standing
     redelivered: bool
     workshop: Workshop
 
+    @property
+    def number(self) -> int:
+        """The attempt's number, from 1."""
+        return self.standing.number
+
     def output(self) -> Tree:
         """Call the stage's function, and store what it returns."""
+        if self.standing.lost >= DEATHS:
+            raise DeadlyStage(f"{self.task.name} was running when {self.standing.lost} workers died")
         stage = stages[self.task.node.stage]
         arguments = load_inputs(self.task, self.job, self.workshop)
         with (
@@ -97,9 +103,14 @@ class ClaimedNode:
     def _wait_after(self, error: Exception) -> float | None:
         """Seconds until the next attempt, if the policy grants one after this error."""
         policy = self.task.node.policy.retry
-        if policy is None or self.number > policy.times or not policy.covers(error) or is_bad_input(error):
+        if (
+            policy is None
+            or self.standing.tries > policy.times
+            or not policy.covers(error)
+            or is_bad_input(error)
+        ):
             return None
-        return policy.wait(self.number, random.random())  # noqa: S311 - jitter
+        return policy.wait(self.standing.tries, random.random())  # noqa: S311 - jitter
 
     def _info(self) -> AttemptInfo:
         specification = self.job.specification
@@ -115,13 +126,6 @@ class ClaimedNode:
             redelivered=self.redelivered,
             inputs=small_inputs(self.task),
         )
-
-
-def shown_value(tree: Tree) -> str:
-    """An output as JSON, where it is small enough to be shown; else an empty text."""
-    plain = inline(tree)
-    text = "" if plain is MISSING else json.dumps(plain)
-    return text if len(text) <= SHOWN else ""
 
 
 def is_bad_input(error: Exception) -> bool:

@@ -15,3 +15,9 @@ class UnknownStage(OrchestratorError):
     """A run needs a stage that this worker's code does not have."""
 
     exit_status = 1
+
+
+class DeadlyStage(OrchestratorError):
+    """Workers die of a stage, again and again."""
+
+    exit_status = 1

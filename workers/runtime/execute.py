@@ -7,9 +7,10 @@ from time import monotonic
 from uuid import uuid4
 
 from orchestrator.archive.manifest import Manifest
+from orchestrator.artifacts.tree import shown_value
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.runs.transitions import Claim, Verdict
-from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery, shown_value
+from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.inputs import conditions_hold, count_items
 from workers.runtime.outcome import Committed, Early, Expanded, Outcome, Stopped
@@ -24,8 +25,8 @@ def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
     claim = workshop.runs.claim(job.run, task.name, holder, waits=job.waits(task), wakes=job.wakes(task))
     if claim.verdict is not Verdict.CLAIMED:
         return _declined(claim)
-    claimed = ClaimedNode(job, task, holder.token, claim.number, delivery.redelivered, workshop)
-    log = AttemptLog(workshop, job.run, task.name, claim.number)
+    claimed = ClaimedNode(job, task, holder.token, claim.standing, delivery.redelivered, workshop)
+    log = AttemptLog(workshop, job.run, task.name, claim.standing.number)
     try:
         with captured(log):
             return _run(claimed, since=monotonic())
@@ -41,7 +42,7 @@ def _declined(claim: Claim) -> Outcome:
         case Verdict.DONE:
             return Committed(claim.ready)
         case Verdict.EXPANDED:
-            return Expanded(claim.number)
+            return Expanded(claim.standing.number)
         case Verdict.EARLY:
             return Early()
     return Stopped(claim.verdict.value)
@@ -88,5 +89,5 @@ def _expand(claimed: ClaimedNode) -> Outcome:
     items = count_items(task, job, claimed.workshop)
     if items == 0:
         raise EmptyMap(f"{task.name}: a map needs at least one item, and it was given an empty list")
-    claimed.workshop.runs.expand(job.run, task.name, claimed.token, items=items)
-    return Expanded(items)
+    settled = claimed.workshop.runs.expand(job.run, task.name, claimed.token, items=items)
+    return Expanded(items, settled.ended_run) if settled.accepted else SUPERSEDED

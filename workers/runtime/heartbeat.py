@@ -11,7 +11,7 @@ import threading
 
 from celery import bootsteps
 from celery.worker import WorkController
-from celery.worker.state import active_requests
+from celery.worker.state import active_requests, requests, scheduled_requests
 from redis.exceptions import RedisError
 
 from orchestrator.runs.keys import WORKER, RunId
@@ -63,11 +63,12 @@ def try_to_beat(queues: list[str]) -> None:
 
 
 def beat(queues: list[str]) -> None:
-    """Renew every lease of this worker, and say that it is there."""
+    """Renew every lease of this worker, and say that it is there and which messages it holds."""
     shop = workshop()
     me = identity()
     for request in list(active_requests):
         if "node" in request.kwargs:
             shop.runs.renew(RunId(request.kwargs["run"]), me.delivery(request.id))
-    lifetime = max(3, int(shop.settings.lease_seconds * 1.5))
-    shop.runs.client.set(WORKER.format(name=me.name), json.dumps({"queues": queues}), ex=lifetime)
+    said = {"queues": queues, "holds": [*requests, *(request.id for request in list(scheduled_requests))]}
+    lifetime = int(shop.settings.lease_seconds * 1000)
+    shop.runs.client.set(WORKER.format(name=me.name), json.dumps(said), px=lifetime)

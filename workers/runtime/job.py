@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from celery import Celery
 
+from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.authoring.graph import Graph, Node, NodeName
 from orchestrator.compiler.arrange import arrange
@@ -43,6 +44,7 @@ class Job:
 
     specification: Specification
     app: Celery
+    round: Round = field(default_factory=Round)
 
     @property
     def run(self) -> RunId:
@@ -57,12 +59,12 @@ class Job:
     @cached_property
     def plan(self) -> Plan:
         """How the graph is laid out; worked out once for all its nodes."""
-        return arrange(self.graph)
+        return arrange(self.graph.without(self.round.done))
 
     @cached_property
     def canvas(self) -> Canvas:
         """The signatures of what follows each node."""
-        return Canvas(self.app, self.plan, self.run)
+        return Canvas(self.app, self.plan, self.run, self.round.number)
 
     def task(self, name: str) -> Task:
         """What a message's `node` stands for."""

@@ -21,6 +21,7 @@ class Expanded:
     """A map has become items, which are to be sent."""
 
     items: int
+    ended_run: bool = False
 
 
 @dataclass(frozen=True)

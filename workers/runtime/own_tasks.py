@@ -31,10 +31,10 @@ def register_own_tasks(app: Celery) -> None:
     """Register what stands behind maps and at the end of runs."""
 
     @app.task(name=JOIN, bind=True)
-    def join(self: Task, run: str, node: str, more: bool = False) -> None:
+    def join(self: Task, run: str, node: str, more: bool = False, round: int = 0) -> None:
         """All items of a map are done: go on behind it."""
         if more:
-            send_onward(workshop().job(RunId(run)), node, self.request)
+            send_onward(workshop().job(RunId(run), round), node, self.request)
 
     @app.task(name=UNKNOWN)
     def fail_unknown(run: str, node: str, stage: str) -> None:

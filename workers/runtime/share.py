@@ -15,11 +15,11 @@ from time import monotonic
 from uuid import uuid4
 
 from orchestrator.archive.manifest import write_items
-from orchestrator.artifacts.tree import Tree
+from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.transitions import DoneItem, Ready, Settled
-from workers.runtime.attempt import ClaimedNode, Delivery, shown_value
+from orchestrator.runs.transitions import DoneItem, Ready, Settled, Standing
+from workers.runtime.attempt import ClaimedNode, Delivery
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.job import Job, Task
 from workers.runtime.outcome import Again, Failed, Shared
@@ -48,7 +48,7 @@ class _Share:
     workshop: Workshop
     job: Job
     give_away: Callable[[], None]
-    pending: deque[tuple[int, int]] = field(default_factory=deque)  #: taken and not begun: index, attempt
+    pending: deque[tuple[int, Standing]] = field(default_factory=deque)  #: taken and not begun
     done: dict[int, tuple[float, float, Tree]] = field(default_factory=dict)  #: not yet recorded
     retries: list[tuple[int, float]] = field(default_factory=list)
     ready: list[Ready] = field(default_factory=list)
@@ -114,15 +114,15 @@ class _Share:
         self._record()
         self.pace = (monotonic() - began) / count
 
-    def _next(self) -> tuple[int, int] | None:
+    def _next(self) -> tuple[int, Standing] | None:
         with self.lock:
             self.began = monotonic()
             return self.pending.popleft() if self.pending else None
 
-    def _run_item(self, index: int, number: int) -> None:
+    def _run_item(self, index: int, standing: Standing) -> None:
         task = Task(NodeName(f"{self.map}[{index}]"), self.task.node, index)
-        claimed = ClaimedNode(self.job, task, self.token, number, self.delivery.redelivered, self.workshop)
-        log = AttemptLog(self.workshop, self.run, task.name, number)
+        claimed = ClaimedNode(self.job, task, self.token, standing, self.delivery.redelivered, self.workshop)
+        log = AttemptLog(self.workshop, self.run, task.name, standing.number)
         began = self.began
         try:
             with captured(log):

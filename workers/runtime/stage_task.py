@@ -48,11 +48,11 @@ class StageTask(Task):
     Request = "workers.runtime.request:StageRequest"
     max_retries = None
 
-    def run(self, run: str, node: str, more: bool = False, share: int | None = None) -> str:
+    def run(self, run: str, node: str, more: bool = False, share: int | None = None, round: int = 0) -> str:
         """Execute one delivery and do what its outcome asks for; returns a word for Flower."""
         shop = workshop()
         try:
-            job = shop.job(RunId(run))
+            job = shop.job(RunId(run), round)
             word = self._deliver(job, node, more, share, shop)
         except UnknownRun as error:
             log.warning("message dropped: %s", error)
@@ -80,8 +80,10 @@ class StageTask(Task):
                 if more:
                     send_onward(job, node, self.request)
                 return "committed"
-            case Expanded(items):
+            case Expanded(items, ended_run):
                 send_items(job, node, items, self.request, shop, more=more)
+                if ended_run:
+                    send_conclusion(job, shop)
                 return f"{items} items"
             case Early():
                 return self._park(job, node, more, shop)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.app import app
 from orchestrator.archive.manifest import Manifest, read_items
+from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import NodeName
@@ -34,7 +35,7 @@ class Workshop:
     settings: Settings
     runs: RunStore
     _store: ArtifactStore | None = None
-    _jobs: dict[RunId, Job] = field(default_factory=dict)
+    _jobs: dict[tuple[RunId, int], Job] = field(default_factory=dict)
     _outputs: dict[tuple[RunId, str], Tree] = field(default_factory=dict)
     _tracking: MlflowTracking | None = None
 
@@ -59,12 +60,14 @@ class Workshop:
             )
         return self._tracking
 
-    def job(self, run: RunId) -> Job:
-        """A run's graph and plan; raises UnknownRun."""
-        if run not in self._jobs:
+    def job(self, run: RunId, round: int = 0) -> Job:
+        """A run's graph, and the plan of one of its rounds; raises UnknownRun."""
+        key = (run, round)
+        if key not in self._jobs:
             _make_room(self._jobs, JOBS)
-            self._jobs[run] = Job(Specification.read(self.store, run), app)
-        return self._jobs[run]
+            specification = Specification.read(self.store, run)
+            self._jobs[key] = Job(specification, app, Round.read(self.store, run, round))
+        return self._jobs[key]
 
     def output(self, run: RunId, task: Task) -> Tree:
         """What a node, or an item of a map, that is done gave; raises LookupError if it is not done."""

@@ -1,7 +1,7 @@
 -- A worker asks for a node. Atomic, because two workers may hold a message for it.
 -- ARGV: node, token, holder (the delivery that asks), worker (its name), lease in ms,
 --       number of waits, the waits, then nodes that this one may wake
--- Reply: {verdict, number of the attempt, …}
+-- Reply: {verdict, number of the attempt, …}; for claimed also its tries and how many attempts were lost
 --   claimed: it is this worker's; done: committed before, followed by ready messages (name, message, …)
 --   expanded: a map that became items before; the number is how many
 --   early: an awaited node is missing; held: another live worker has it; over: it is not to run; gone: no such run
@@ -22,7 +22,7 @@ for index = 7, 6 + waits do
 end
 if record.state == 'running' then
   if is_held(record) then return {'held', 0} end
-  close_attempt(record, 'its worker was lost')
+  lose_attempt(record, 'its worker was lost')
 end
 local number = open_attempt(record, token, holder, worker)
 save_node(node, record)
@@ -33,4 +33,4 @@ if run_state == 'pending' then
   emit('', 'running')
 end
 emit(node, 'running', number)
-return {'claimed', number}
+return {'claimed', standing(record)}

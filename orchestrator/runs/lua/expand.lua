@@ -1,6 +1,6 @@
--- A map turns into its items. Its own attempt ends here; it succeeds with its last item.
+-- A map turns into its items, of which an earlier round may have done some, or all. Its own attempt ends here; it succeeds with its last item.
 -- ARGV: node, token, number of items
--- Reply: {expanded | lost, ''}
+-- Reply: {expanded | lost, state of the run}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then return {'lost', ''} end
@@ -9,10 +9,15 @@ record.attempts = nil
 record.token = nil
 redis.call('ZREM', LEASES, record.holder)
 record.holder = nil
+local done = 0
+for index = 0, items - 1 do
+  if load_node(node .. '[' .. index .. ']').state == 'succeeded' then done = done + 1 end
+end
 record.items = items
-record.left = items
+record.left = items - done
 record.next = 0
+if record.left == 0 then record.state = 'succeeded' record.ended = NOW end
 save_node(node, record)
-redis.call('HINCRBY', META, 'open', items - 1)
 emit(node, 'expanded', items)
-return {'expanded', ''}
+redis.call('HINCRBY', META, 'open', items - done)
+return {'expanded', settle(1)}

@@ -52,6 +52,24 @@ local function open_attempt(record, token, holder, worker)
   return number
 end
 
+-- What a claim is told: the attempt's number, how many tries the policy counts, how many attempts were lost.
+-- Tries of an earlier round and attempts whose worker died are not held against a node.
+local function standing(record)
+  local lost, base = 0, record.base or 0
+  for number, attempt in ipairs(record.attempts) do
+    if number > base and attempt.lost then lost = lost + 1 end
+  end
+  return #record.attempts, #record.attempts - base - lost, lost
+end
+
+local function lose_attempt(record, failure)
+  record.attempts[#record.attempts].lost = true
+  record.attempts[#record.attempts].ended = NOW
+  record.attempts[#record.attempts].error = failure
+  record.token = nil
+  record.holder = nil
+end
+
 local function close_attempt(record, failure, ended)
   local attempt = record.attempts[#record.attempts]
   attempt.ended = ended or NOW

@@ -1,15 +1,22 @@
--- A worker lost the process that worked on a delivery: the attempts are over, the nodes up for the next claim.
+-- The process that worked on a delivery is lost: its attempts are over, the nodes up for the next claim.
 -- ARGV: holder, error
 -- Reply: {released, how many}
 local holder, count = ARGV[1], 0
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
   local record = load_node(name)
   if record.state == 'running' and record.holder == holder then
-    close_attempt(record, ARGV[2])
+    lose_attempt(record, ARGV[2])
     record.state = 'queued'
     save_node(name, record)
     emit(name, 'queued', ARGV[2])
     count = count + 1
+    local group, index = string.match(name, '^(.*)%[(%d+)%]$')
+    local map = group and load_node(group)
+    if map and map.next then
+      map.back = map.back or {}
+      table.insert(map.back, tonumber(index))
+      save_node(group, map)
+    end
   end
 end
 redis.call('ZREM', LEASES, holder)

@@ -2,7 +2,7 @@
 -- it gets fewer, so that no worker is left with many while others have none.
 -- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, how many it would like,
 --       then nodes that the map may wake
--- Reply: {taken | done | none, index, attempt, index, attempt, …}; for done, the ready messages of what follows
+-- Reply: {taken | done | none, then index, attempt, tries and lost attempts of each}; for done, the ready messages
 local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run_state = redis.call('HGET', META, 'state')
 if not run_state or OVER[run_state] then return {'none'} end
@@ -21,13 +21,13 @@ local function take(index)
   if OVER[record.state] or record.state == 'retrying' then return end
   if record.state == 'running' then
     if is_held(record) then return end
-    close_attempt(record, 'its worker was lost')
+    lose_attempt(record, 'its worker was lost')
   end
   local number = open_attempt(record, token, holder, worker)
   save_node(name, record)
   emit(name, 'running', number)
   table.insert(reply, index)
-  table.insert(reply, number)
+  for _, each in ipairs({standing(record)}) do table.insert(reply, each) end
 end
 
 local back = map.back or {}

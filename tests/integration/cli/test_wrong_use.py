@@ -24,7 +24,7 @@ def told(shell: Shell, *words: str) -> str:
 @pytest.fixture(autouse=True)
 def _nothing_is_started(alone: Shell) -> Iterator[None]:
     yield
-    left = {path.name for path in alone.home.iterdir()} - {"own.py"}
+    left = {path.name for path in alone.home.iterdir()} - {"own.py", "__pycache__"}
     assert left <= {"artifacts"}
     assert not list(alone.home.glob("artifacts/runs/*"))
 

@@ -280,3 +280,72 @@ def random_dag(seed: int, nodes: int = 20, share: float = 0.2) -> None:
             made.append(add(number.map(value=before)))
         else:
             made.append(nap(chance.random() * 0.02, before))
+
+
+@stage
+def linger(seconds: float, marker: str) -> str:
+    """Run until the marker is there, or for so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not Path(marker).exists():
+        time.sleep(0.02)
+    return context.run
+
+
+@stage
+def fails_until(marker: str) -> int:
+    if not Path(marker).exists():
+        raise RuntimeError("not mended yet")
+    return 7
+
+
+@stage(retry=Retry(times=9, backoff=0.1))
+def kills_workers() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@stage
+def note(value: int, path: str) -> int:
+    """Leave a line behind, so that it can be told how often it ran."""
+    with Path(path).open("a") as file:
+        file.write(f"{value}\n")
+    return value
+
+
+@pipeline
+def lingering(marker: str, seconds: float = 60.0) -> None:
+    number.after(linger(seconds, marker))(3)
+
+
+@pipeline
+def mendable(marker: str, path: str) -> None:
+    first = note(1, path)
+    items = note.partial(path=path).map(value=numbers(70))
+    add([note(first, path), fails_until(marker), add(items)])
+
+
+@pipeline
+def deadly() -> None:
+    kills_workers()
+
+
+@stage(tolerate=0.5)
+def picky(value: int) -> int:
+    if value % 3 == 0:
+        raise RuntimeError("a multiple of three")
+    return value
+
+
+@pipeline
+def tolerant(count: int = 100) -> None:
+    add(picky.map(value=numbers(count)))
+
+
+@pipeline
+def uneven() -> None:
+    add(slow_one.map(value=numbers(200)))
+
+
+@stage
+def slow_one(value: int) -> int:
+    time.sleep(2.0 if value == 5 else 0.002)
+    return value

@@ -1,0 +1,51 @@
+"""`resume` carries a run on from what it has committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.options import AsJson, RunName, Slots, check_slots, slots_wished
+
+if TYPE_CHECKING:
+    from orchestrator.coordinator.submission import Prepared
+    from orchestrator.runs.keys import RunId
+    from orchestrator.runs.transitions import RunStore
+
+
+def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> None:
+    """Carry a run on that failed, was cancelled or lost its Redis; what is committed is not run again."""
+    from orchestrator.archive.specification import Specification
+    from orchestrator.artifacts import ArtifactStore
+    from orchestrator.cli.finding import find_pipeline
+    from orchestrator.cli.records import Records
+    from orchestrator.cli.run import start_here, start_privately
+    from orchestrator.cli.surroundings import join_stack
+    from orchestrator.coordinator.rounds import send_round
+    from orchestrator.coordinator.submission import Prepared
+    from orchestrator.runs.errors import NothingLeft
+    from orchestrator.runs.states import RunState
+    from orchestrator.settings import settings
+
+    wished = slots_wished(slots)
+    check_slots(wished, settings().queues)
+    stack = join_stack()
+    records = Records.open()
+    known = records.get(records.resolve(run))
+    if known.record.state is RunState.SUCCEEDED:
+        raise NothingLeft(f"run '{known.record.id}' has succeeded: there is nothing left to do")
+    if known.record.state is RunState.RUNNING and not known.unfinished:
+        hint = f"follow it with: orchestrator logs {known.record.id} --follow"
+        raise NothingLeft(f"run '{known.record.id}' is going on", hint=hint)
+    find_pipeline(known.record.pipeline)
+    store = ArtifactStore(settings().store_url)
+    specification = Specification.read(store, known.record.id)
+    prepared = Prepared(specification.graph, specification.parameters)
+
+    def begin(_: Prepared, runs: RunStore) -> RunId:
+        send_round(specification.run, store=store, runs=runs)
+        return specification.run
+
+    if settings().redis_url is None:
+        start_privately(prepared, begin, wished, as_json=as_json)
+    else:
+        start_here(prepared, begin, pages=stack.mlflow_url if stack else None, as_json=as_json)

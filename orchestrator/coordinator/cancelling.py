@@ -1,0 +1,35 @@
+"""Stops a run: nothing of it starts any more, and what is running is terminated."""
+
+from __future__ import annotations
+
+from orchestrator.archive.final import write_final
+from orchestrator.archive.specification import Specification
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.runs.errors import RunIsOver
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.transitions import RunStore
+
+#: The task that writes an ended run down.
+CONCLUDE = "orchestrator.conclude"
+
+
+def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
+    """Stop a run; returns how many deliveries were at work. Raises UnknownRun or RunIsOver.
+
+    No attempt of it can commit from here on; the processes at work are told to end at once.
+    """
+    from orchestrator.app import app
+
+    specification = Specification.read(store, run)
+    at_work = runs.cancel(run)
+    if at_work is None:
+        raise RunIsOver(f"run '{run}' is over", hint=f"see: orchestrator show {run}")
+    messages = [delivery.rpartition("#")[2] for delivery in at_work]
+    if messages:
+        app.control.revoke(messages, terminate=True, signal="SIGKILL")
+    reader = RunReader(runs.client)
+    write_final(store, reader.read(run, specification.graph), reader.tracebacks(run))
+    queue = min(specification.graph.queues)
+    app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
+    return len(messages)

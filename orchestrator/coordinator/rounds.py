@@ -1,0 +1,98 @@
+"""Carries a run on: what is done stays done, the rest is sent as a new round of the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.archive.manifest import Manifest, read_items
+from orchestrator.archive.rounds import Round
+from orchestrator.archive.specification import Specification
+from orchestrator.artifacts.tree import shown_value
+from orchestrator.authoring.graph import Graph, Node, NodeName
+from orchestrator.compiler.arrange import arrange
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.transitions import Reopening, RunStore
+
+if TYPE_CHECKING:
+    from orchestrator.artifacts import ArtifactStore
+    from orchestrator.artifacts.tree import Tree
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the artifact store has of a run."""
+
+    outputs: Mapping[NodeName, Tree]  #: of nodes and of items of maps
+    lengths: Mapping[NodeName, int]  #: of maps, as far as they are known
+
+    def is_done(self, node: Node) -> bool:
+        """Whether nothing of a node is left to do."""
+        if not node.mapped:
+            return node.name in self.outputs
+        length = self.lengths.get(node.name)
+        return length is not None and self.items_done(node) == length
+
+    def items_done(self, node: Node) -> int:
+        """How many items of a map are done."""
+        length = self.lengths.get(node.name) or 0
+        return sum(f"{node.name}[{index}]" in self.outputs for index in range(length))
+
+
+def progress_of(run: RunId, graph: Graph, store: ArtifactStore) -> Progress:
+    """Look at what is done of a run."""
+    outputs: dict[NodeName, Tree] = {}
+    lengths: dict[NodeName, int] = {}
+    for node in graph:
+        if not node.mapped:
+            manifest = Manifest.read(store, run, node.name)
+            if manifest is not None:
+                outputs[node.name] = manifest.output
+            continue
+        items = read_items(store, run, node.name)
+        if node.known_length is not None:
+            lengths[node.name] = node.known_length
+        for index in range(node.known_length or 0):
+            manifest = None if index in items else Manifest.read(store, run, f"{node.name}[{index}]")
+            if manifest is not None:
+                items[index] = manifest.output
+        outputs |= {NodeName(f"{node.name}[{index}]"): output for index, output in items.items()}
+    return Progress(outputs, lengths)
+
+
+def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
+    """Send what is left of a run, whatever Redis knows of it; raises UnknownRun.
+
+    Returns the round's number, or 0 if nothing is left to do.
+    """
+    from orchestrator.app import app
+    from orchestrator.compiler.canvas import Canvas
+
+    specification = Specification.read(store, run)
+    graph = specification.graph
+    progress = progress_of(run, graph, store)
+    done = frozenset(node.name for node in graph if progress.is_done(node))
+    left = graph.without(done)
+    if not len(left):
+        return 0
+    plan = arrange(left)
+    maps = {
+        node.name: (node.known_length or 0, (node.known_length or 0) - progress.items_done(node))
+        for node in left
+        if plan.written_out(node)
+    }
+    number = runs.reopen(
+        run,
+        Reopening(
+            pipeline=graph.pipeline,
+            parameters=specification.parameters,
+            submitted=specification.submitted.timestamp(),
+            open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
+            done={name: shown_value(output) for name, output in progress.outputs.items()},
+            maps=maps,
+        ),
+    )
+    Round(number, done).write(store, run)
+    Canvas(app, plan, run, number).start().apply_async()
+    return number

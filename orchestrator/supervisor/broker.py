@@ -1,0 +1,87 @@
+"""Messages that workers have fetched and not acknowledged, as kombu keeps them in Redis."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+from uuid import uuid4
+
+from orchestrator.runs.keys import RunId
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+#: kombu's names: a hash of messages by delivery tag, and when each of them was fetched.
+UNACKED, FETCHED = "unacked", "unacked_index"
+
+#: Put a message back where its queue is served next, unless it is gone from those that were fetched.
+#: KEYS: unacked, index, queue. ARGV: delivery tag, the message. Reply: 1 if this call did it.
+HAND_BACK = """
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('RPUSH', KEYS[3], ARGV[2])
+return 1
+"""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A message of a run that some worker has fetched."""
+
+    tag: str
+    message: Mapping[str, object]
+    queue: str
+    since: float  #: seconds since 1970, by the worker's clock
+    id: str
+    run: RunId
+
+
+def fetched_messages(client: Redis) -> Iterator[Fetched]:
+    """All messages of runs that were fetched and not yet acknowledged."""
+    entries = cast("Mapping[str, str]", client.hgetall(UNACKED))
+    if not entries:
+        return
+    times = dict(cast("list[tuple[str, float]]", client.zrange(FETCHED, 0, -1, withscores=True)))
+    for tag, text in entries.items():
+        message, _, queue = json.loads(text)
+        run = run_of(message)
+        if run is not None:
+            yield Fetched(tag, message, queue, times.get(tag, 0.0), message["headers"]["id"], run)
+
+
+def hand_back(client: Redis, fetched: Fetched) -> bool:
+    """Put a message back into its queue, to be served next; False if it is not there any more.
+
+    It gets a new delivery tag: the worker that had it may only be paused, and must not acknowledge the next
+    worker's delivery when it wakes up.
+    """
+    message = json.loads(json.dumps(fetched.message))
+    message["headers"]["redelivered"] = True
+    message["properties"]["delivery_info"]["redelivered"] = True
+    message["properties"]["delivery_tag"] = str(uuid4())
+    keys = [UNACKED, FETCHED, fetched.queue]
+    return bool(client.eval(HAND_BACK, len(keys), *keys, fetched.tag, json.dumps(message)))
+
+
+def waiting_runs(client: Redis, queues: list[str]) -> set[RunId]:
+    """The runs that have a message in one of the queues, at any priority."""
+    found: set[RunId] = set()
+    for queue in queues:
+        for key in [queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9))]:
+            for text in cast("list[str]", client.lrange(key, 0, -1)):
+                run = run_of(json.loads(text))
+                if run is not None:
+                    found.add(run)
+    return found
+
+
+def run_of(message: Mapping[str, object]) -> RunId | None:
+    """The run that a message belongs to; None for messages of others."""
+    try:
+        _, kwargs, _ = json.loads(base64.b64decode(str(message["body"])))
+        return RunId(kwargs["run"])
+    except (KeyError, TypeError, ValueError):
+        return None

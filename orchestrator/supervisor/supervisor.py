@@ -1,0 +1,111 @@
+"""Looks after all runs: what a dead worker held goes back to its queue, what has stalled is sent again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.coordinator.rounds import send_round
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.presence import present_workers
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.transitions import RunStore
+from orchestrator.supervisor.broker import Fetched, fetched_messages, hand_back, waiting_runs
+from orchestrator.supervisor.leadership import leads, step_down
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+PACE = 1.0
+#: Leases that a run may be silent for, with no message anywhere, before it is sent again.
+SILENCE = 3
+
+
+@dataclass
+class Supervisor:
+    """Repairs runs while it leads."""
+
+    runs: RunStore
+    reader: RunReader
+    store: Callable[[], ArtifactStore]
+    queues: tuple[str, ...]
+    lease_seconds: float
+    name: str = field(default_factory=lambda: token_hex(8))
+
+    def run(self, stop: threading.Event) -> None:
+        """Look after runs until `stop` is set."""
+        while not stop.wait(PACE):
+            try:
+                self.look()
+            except RedisError as error:
+                log.warning("Redis does not answer: %s", error, extra={"action": "redis_away"})
+            except Exception:
+                log.exception("a look failed; the next one may not", extra={"action": "look_failed"})
+        try:
+            step_down(self.runs.client, self.name)
+        except RedisError:
+            log.info("could not step down; the lead ends by itself")
+
+    def look(self) -> None:
+        """One look, if this supervisor leads."""
+        if not leads(self.runs.client, self.name, lifetime=3 * PACE):
+            return
+        open_runs = self.reader.open_runs()
+        if not open_runs:
+            return
+        self._end_lost_leases(open_runs)
+        fetched = list(fetched_messages(self.runs.client))
+        self._hand_back(fetched)
+        self._wake_stalled(open_runs, {message.run for message in fetched})
+
+    def _end_lost_leases(self, open_runs: Iterable[RunId]) -> None:
+        """Deliveries that nobody has renewed: their attempts are over."""
+        for run in open_runs:
+            for delivery in self.reader.expired_leases(run):
+                ended = self.runs.release(run, delivery, error="its worker was lost")
+                if ended:
+                    extra = {"action": "lease_lost", "run": run}
+                    log.warning("run %s: %s was lost with %d nodes", run, delivery, ended, extra=extra)
+
+    def _hand_back(self, fetched: list[Fetched]) -> None:
+        """Messages that no live worker says it holds go back to their queues."""
+        old = [each for each in fetched if time.time() - each.since > self.lease_seconds / 2]
+        if not old:
+            return
+        held = {id for worker in present_workers(self.runs.client) for id in worker.holds}
+        for message in old:
+            leased = message.id in held or self.reader.is_leased(message.run, message.id)
+            if not leased and hand_back(self.runs.client, message):
+                extra = {"action": "handed_back", "run": message.run}
+                log.warning(
+                    "run %s: message %s is back in %s", message.run, message.id, message.queue, extra=extra
+                )
+
+    def _wake_stalled(self, open_runs: Iterable[RunId], in_flight: set[RunId]) -> None:
+        """Runs of which nothing was heard and no message is left: their open nodes are sent again."""
+        silence = SILENCE * self.lease_seconds
+        quiet = [
+            run
+            for run in open_runs
+            if run not in in_flight and self.reader.silence(run) > silence and not self.reader.has_leases(run)
+        ]
+        if not quiet:
+            return
+        waiting = waiting_runs(self.runs.client, list(self.queues))
+        for run in quiet:
+            if run not in waiting:
+                log.warning(
+                    "run %s has stalled; sending it again", run, extra={"action": "resent", "run": run}
+                )
+                send_round(run, store=self.store(), runs=self.runs)

@@ -1,0 +1,149 @@
+"""Dead workers, cancelled and resumed runs, a Redis that forgot everything."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from orchestrator.coordinator.cancelling import cancel
+from orchestrator.coordinator.rounds import send_round
+from orchestrator.runs.errors import RunIsOver
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.record import RunRecord
+from orchestrator.settings import settings
+from orchestrator.supervisor.service import supervised
+
+from ..conftest import Service, is_ready, start_worker, wait_until
+from .conftest import Runner, nodes_of, states_of
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def second(environment: dict[str, str], tmp_path: Path, runner: Runner) -> Iterator[Service]:
+    """Another worker, whose whole process group the test may kill."""
+    log = tmp_path / "second.log"
+    service = start_worker(environment, log, name="second", slots=1, queues="data", group=True)
+    wait_until(lambda: is_ready(service), "the second worker is ready")
+    yield service
+    kill_group(service, signal.SIGCONT)
+    kill_group(service, signal.SIGKILL)
+    service.process.wait()
+
+
+def kill_group(service: Service, number: signal.Signals) -> None:
+    """Send a signal to a worker and all its children, as when a machine loses power."""
+    if service.process.poll() is None:
+        os.killpg(service.process.pid, number)
+
+
+def record_of(runner: Runner, run: RunId, pipeline: str, **parameters: object) -> RunRecord:
+    return runner.reader.read(run, runner.prepare(pipeline, **parameters).graph)
+
+
+def runs_on(runner: Runner, run: RunId, node: str) -> str | None:
+    """The worker that runs a node just now."""
+    found = nodes_of(record_of(runner, run, "lingering", marker="")).get(node)
+    return found.attempts[-1].worker if found and found.state == "running" else None
+
+
+def submit_until_on(runner: Runner, worker: str, marker: Path) -> RunId:
+    """Submit runs that linger until one of them is on that worker; the others are let go."""
+    for number in range(20):
+        own = marker.with_name(f"{marker.name}-{number}")
+        run = runner.submit("lingering", marker=str(own))
+        wait_until(lambda run=run: runs_on(runner, run, "linger"), "the run lingers")  # type: ignore[misc]
+        if runs_on(runner, run, "linger") == worker:
+            return run
+        own.touch()
+    raise AssertionError(f"{worker} never took a stage")
+
+
+@pytest.mark.slow
+def test_a_killed_workers_stage_moves_to_another(runner: Runner, second: Service, tmp_path: Path) -> None:
+    run = submit_until_on(runner, "second@test", tmp_path / "go")
+    with supervised(settings(), str(settings().redis_url)):
+        kill_group(second, signal.SIGKILL)
+        wait_until(lambda: runs_on(runner, run, "linger") == "all@test", "the stage runs elsewhere", 15)
+        for marker in range(20):
+            (tmp_path / f"go-{marker}").touch()
+        wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
+    attempts = nodes_of(record_of(runner, run, "lingering", marker=""))["linger"].attempts
+    assert [attempt.worker for attempt in attempts] == ["second@test", "all@test"]
+    assert attempts[0].error == "its worker was lost"
+    assert runner.reader.state(run) == "succeeded"
+
+
+@pytest.mark.slow
+def test_a_paused_worker_cannot_commit_after_its_lease_moved(
+    runner: Runner, second: Service, tmp_path: Path
+) -> None:
+    run = submit_until_on(runner, "second@test", tmp_path / "go")
+    with supervised(settings(), str(settings().redis_url)):
+        kill_group(second, signal.SIGSTOP)
+        wait_until(lambda: runs_on(runner, run, "linger") == "all@test", "the stage runs elsewhere", 15)
+        for marker in range(20):
+            (tmp_path / f"go-{marker}").touch()
+        wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
+        kill_group(second, signal.SIGCONT)
+        wait_until(lambda: "its lease was lost" in second.log.read_text(), "the paused worker has noticed")
+    record = record_of(runner, run, "lingering", marker="")
+    assert record.state == "succeeded"
+    assert len(nodes_of(record)["linger"].attempts) == 2
+    assert len(nodes_of(record)["number"].attempts) == 1
+
+
+def test_a_stage_that_kills_its_workers_is_failed(runner: Runner) -> None:
+    record = runner.run("deadly")
+    assert record.state == "failed"
+    assert "was running when 3 workers died" in (record.error or "")
+
+
+def test_a_cancelled_run_stops_at_once_and_can_be_resumed(runner: Runner, tmp_path: Path) -> None:
+    marker = tmp_path / "go"
+    run = runner.submit("lingering", marker=str(marker))
+    wait_until(lambda: runs_on(runner, run, "linger"), "the run lingers")
+    assert cancel(run, store=runner.store, runs=runner.runs) == 1
+    assert runner.reader.state(run) == "cancelled"
+    assert set(states_of(record_of(runner, run, "lingering", marker="")).values()) == {"cancelled"}
+    with pytest.raises(RunIsOver, match="is over"):
+        cancel(run, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(run), "the cancelled run is concluded")
+    marker.touch()
+    send_round(run, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.state(run) == "succeeded", "the resumed run succeeds")
+
+
+def test_a_failed_run_is_resumed_and_recomputes_nothing(runner: Runner, tmp_path: Path) -> None:
+    marker, lines = tmp_path / "mended", tmp_path / "lines"
+    record = runner.run("mendable", marker=str(marker), path=str(lines))
+    assert record.state == "failed"
+    marker.touch()
+    send_round(record.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
+    again = record_of(runner, record.id, "mendable", marker="", path="")
+    assert again.state == "succeeded"
+    assert nodes_of(again)["note"].reused
+    assert not nodes_of(again)["fails_until"].reused
+    counts = Counter(lines.read_text().split())
+    assert counts.pop("1") == 3
+    assert set(counts.values()) == {1}
+
+
+def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis, tmp_path: Path) -> None:
+    marker, lines = tmp_path / "mended", tmp_path / "lines"
+    record = runner.run("mendable", marker=str(marker), path=str(lines))
+    for key in client.scan_iter("orc:*"):
+        if record.id in str(key):
+            client.delete(key)
+    marker.touch()
+    send_round(record.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(record.id), "the run is concluded")
+    assert record_of(runner, record.id, "mendable", marker="", path="").state == "succeeded"
+    assert Counter(lines.read_text().split())["5"] == 1
