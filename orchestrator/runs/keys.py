@@ -63,8 +63,12 @@ class RunKeys:
         """Stream: what the running attempt of a node printed and logged."""
         return self._key(f"log:{node}")
 
+    def of_transition(self) -> list[str]:
+        """What every transition is given; prelude.lua makes the other keys of the run from the first."""
+        return [self._key(""), OPEN_RUNS]
+
     def all(self) -> list[str]:
-        """The keys that every transition is given, in the order that prelude.lua names them."""
+        """The keys that live as long as the run is remembered."""
         return [
             self.meta,
             self.nodes,
@@ -73,5 +77,4 @@ class RunKeys:
             self.parked,
             self.tracebacks,
             self.memory,
-            OPEN_RUNS,
         ]

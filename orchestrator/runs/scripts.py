@@ -32,5 +32,5 @@ class Transitions:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = self._client.register_script(source(name))
-        reply = script(keys=keys.all(), args=arguments)
+        reply = script(keys=keys.of_transition(), args=arguments)
         return [str(part) for part in reply] if isinstance(reply, list) else [str(reply)]

@@ -340,7 +340,7 @@ class RunStore:
             if mlflow_run_id:
                 pipe.hset(keys.meta, "mlflow_run_id", mlflow_run_id)
             pipe.hset(keys.meta, "concluded", 1)
-            for key in keys.all()[:-1]:
+            for key in keys.all():
                 pipe.expire(key, retention)
             pipe.execute()
 

@@ -1,9 +1,13 @@
 -- Prepended to every transition: the keys, the clock, and how a node's record is read and written.
 --
+-- KEYS: the beginning that all keys of the run share, and the set of open runs. The others are made from the
+-- first one: naming all of them would double the size of each call.
+--
 -- Times are microseconds since 1970 by Redis's own clock, the one clock that all machines share; they are
 -- kept as strings because cjson rounds numbers to 14 digits.
-local META, NODES, LEASES, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local PARKED, TRACEBACKS, MEMORY, OPEN_RUNS = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local BASE, OPEN_RUNS = KEYS[1], KEYS[2]
+local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
+local PARKED, TRACEBACKS, MEMORY = BASE .. 'parked', BASE .. 'tracebacks', BASE .. 'memory'
 
 local clock = redis.call('TIME')
 local NOW = string.format('%d%06d', clock[1], clock[2])

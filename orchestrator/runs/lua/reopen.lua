@@ -36,7 +36,7 @@ redis.call('HSETNX', META, 'submitted', NOW)
 redis.call('HSETNX', META, 'started', NOW)
 redis.call('HDEL', META, 'error', 'ended', 'concluded')
 redis.call('HSET', META, 'state', 'running', 'open', ARGV[4])
-for index = 1, 7 do redis.call('PERSIST', KEYS[index]) end
+for _, key in ipairs({META, NODES, LEASES, EVENTS, PARKED, TRACEBACKS, MEMORY}) do redis.call('PERSIST', key) end
 redis.call('SADD', OPEN_RUNS, ARGV[1])
 emit('', 'running', 'resumed')
 return {'reopened', redis.call('HINCRBY', META, 'round', 1)}
