@@ -28,10 +28,10 @@ class Manifest:
         """The fingerprint of the output."""
         return digest_of(self.output)
 
-    def write(self, store: ArtifactStore, run: RunId) -> bool:
+    def write(self, store: ArtifactStore, run: RunId, name: str = "") -> bool:
         """Commit: the first writer wins. False if the node was committed before."""
         text = {"node": self.node, "attempt": self.attempt, "output": self.output}
-        return store.create(_key(run, self.node), json.dumps(text, separators=(",", ":")).encode())
+        return store.create(_key(run, name or self.node), json.dumps(text, separators=(",", ":")).encode())
 
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId, node: str) -> Manifest | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
@@ -25,16 +25,27 @@ class Specification:
     graph: Graph
     parameters: Mapping[str, JSON]
     submitted: datetime
+    code: Mapping[str, str] = field(default_factory=dict)  #: of each stage, when the run was submitted
+    cache: bool = True  #: whether results of earlier runs may be taken
 
     def write(self, store: ArtifactStore) -> bool:
         """Keep it; False if there is a run of this id."""
+        return store.create(_key(self.run), self._text())
+
+    def rewrite(self, store: ArtifactStore) -> None:
+        """Keep it in the place of what was kept: the same run, carried on with other code."""
+        store.write(_key(self.run), self._text())
+
+    def _text(self) -> bytes:
         text = {
             "run": self.run,
             "submitted": stamp(self.submitted),
             "parameters": dict(self.parameters),
+            "code": dict(self.code),
+            "cache": self.cache,
             "graph": self.graph.to_json(),
         }
-        return store.create(_key(self.run), json.dumps(text, separators=(",", ":")).encode())
+        return json.dumps(text, separators=(",", ":")).encode()
 
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId) -> Specification:
@@ -48,6 +59,8 @@ class Specification:
             graph=Graph.from_json(plain["graph"]),
             parameters=plain["parameters"],
             submitted=cast("datetime", moment(plain["submitted"])),
+            code=plain["code"],
+            cache=plain["cache"],
         )
 
 

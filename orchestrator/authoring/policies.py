@@ -63,6 +63,7 @@ class Policy:
     retry: RetryRule | None = None  #: None: one try only
     time_limit: float | None = None  #: seconds for one attempt
     cache: bool = False  #: take an earlier run's result when code, parameters and inputs are the same
+    version: str = ""  #: stands for the code, where given: the same version counts as the same code
     priority: int | None = None  #: 0 (first) to 9 (last) within its queue
     tolerate: float = 0.0  #: the share of a map's items that may fail; their results are left out
 
@@ -81,6 +82,7 @@ class Policy:
         retry: Retry | None = None,
         time_limit: float | None = None,
         cache: bool | None = None,
+        version: str | None = None,
         priority: int | None = None,
         tolerate: float | None = None,
     ) -> Policy:
@@ -90,6 +92,7 @@ class Policy:
             retry=self.retry if retry is None else retry.rule(),
             time_limit=self.time_limit if time_limit is None else time_limit,
             cache=self.cache if cache is None else cache,
+            version=self.version if version is None else version,
             priority=self.priority if priority is None else priority,
             tolerate=self.tolerate if tolerate is None else tolerate,
         )
@@ -108,6 +111,8 @@ class Policy:
             plain["time_limit"] = self.time_limit
         if self.cache:
             plain["cache"] = True
+        if self.version:
+            plain["version"] = self.version
         if self.priority is not None:
             plain["priority"] = self.priority
         if self.tolerate:

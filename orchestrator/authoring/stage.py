@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from orchestrator.authoring.disguise import dress
@@ -55,6 +56,7 @@ class Stage(Generic[P, R]):
         retry: Retry | None = None,
         time_limit: float | None = None,
         cache: bool | None = None,
+        version: str | None = None,
         priority: int | None = None,
         tolerate: float | None = None,
     ) -> Stage[P, R]:
@@ -64,6 +66,7 @@ class Stage(Generic[P, R]):
             retry=retry,
             time_limit=time_limit,
             cache=cache,
+            version=version,
             priority=priority,
             tolerate=tolerate,
         )
@@ -84,6 +87,15 @@ class Stage(Generic[P, R]):
     def map(self, **varying: object) -> list[R]:
         """Run the stage once for each element of the given lists, which are gone through side by side."""
         return self.partial().map(**varying)
+
+    @cached_property
+    def code(self) -> str:
+        """A digest of the function's source, by which a change of it is noticed."""
+        try:
+            source = inspect.getsource(self.function)
+        except (OSError, TypeError):
+            source = self.function.__code__.co_code.hex()
+        return sha256(source.encode()).hexdigest()[:16]
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -154,6 +166,7 @@ def stage(
     retry: Retry | None = None,
     time_limit: float | None = None,
     cache: bool = False,
+    version: str = "",
     priority: int | None = None,
     tolerate: float = 0.0,
 ) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
@@ -163,8 +176,9 @@ def stage(function: Callable[P, R] | None = None, /, **policy: Any) -> object:
     Its parameters and its result are annotated: tables, arrays, estimators, records and plain values travel
     between workers by their annotation. `queue` says which workers run it, `retry` after which errors it
     is tried again, `time_limit` how many seconds one attempt may take, `cache` that an earlier run's
-    result may be taken, `priority` (0 first, 9 last) its place in the queue, and `tolerate` which share of
-    a map's items may fail (their results are then left out of the list).
+    result may be taken when code, parameters and inputs are the same (a `version` stands for the code where
+    it is given), `priority` (0 first, 9 last) its place in the queue, and `tolerate` which share of a map's
+    items may fail (their results are then left out of the list).
     """
 
     def decorate(function: Callable[P, R]) -> Stage[P, R]:

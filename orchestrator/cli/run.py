@@ -31,6 +31,10 @@ Detach = Annotated[
     bool, typer.Option("--detach", help="Submit only; needs `orchestrator up` or a REDIS_URL.")
 ]
 
+Cache = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Whether results of earlier runs may be taken.")
+]
+
 #: Sends a run and returns its id.
 Begin: TypeAlias = "Callable[[Prepared, RunStore], RunId]"
 
@@ -45,6 +49,7 @@ def run(
     detach: Detach = False,
     as_json: AsJson = False,
     slots: Slots = None,
+    cache: Cache = True,
 ) -> None:
     """Run a pipeline, and show its progress.
 
@@ -61,7 +66,7 @@ def run(
     given, wished = parameters_of(parameters), slots_wished(slots)
     check_slots(wished, settings().queues)
     with doing(f"checking {pipeline}"):
-        prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues)
+        prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues, cache=cache)
     stack = join_stack()
     if settings().redis_url is None:
         start_privately(prepared, _submit, wished, detach=detach, as_json=as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.manifest import Manifest, read_items
@@ -12,6 +12,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
 from orchestrator.authoring.graph import Graph, Node, NodeName
 from orchestrator.compiler.arrange import arrange
+from orchestrator.coordinator.submission import code_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import Reopening, RunStore
 
@@ -40,25 +41,38 @@ class Progress:
         return sum(f"{node.name}[{index}]" in self.outputs for index in range(length))
 
 
-def progress_of(run: RunId, graph: Graph, store: ArtifactStore) -> Progress:
-    """Look at what is done of a run."""
+def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -> Progress:
+    """Look at what is done of a run, by what its latest round would read."""
     outputs: dict[NodeName, Tree] = {}
     lengths: dict[NodeName, int] = {}
     for node in graph:
         if not node.mapped:
-            manifest = Manifest.read(store, run, node.name)
+            manifest = Manifest.read(store, run, latest.stored_as(node.name))
             if manifest is not None:
                 outputs[node.name] = manifest.output
             continue
-        items = read_items(store, run, node.name)
+        stored = latest.stored_as(node.name)
+        items = read_items(store, run, stored)
         if node.known_length is not None:
             lengths[node.name] = node.known_length
         for index in range(node.known_length or 0):
-            manifest = None if index in items else Manifest.read(store, run, f"{node.name}[{index}]")
+            manifest = None if index in items else Manifest.read(store, run, f"{stored}[{index}]")
             if manifest is not None:
                 items[index] = manifest.output
         outputs |= {NodeName(f"{node.name}[{index}]"): output for index, output in items.items()}
     return Progress(outputs, lengths)
+
+
+def changed_nodes(specification: Specification) -> frozenset[NodeName]:
+    """The nodes whose stage's code is not what it was when the run was sent, and all that need them."""
+    now = code_of(specification.graph)
+    changed = {
+        node.name
+        for node in specification.graph
+        if node.stage in now and now[node.stage] != specification.code.get(node.stage, now[node.stage])
+    }
+    after = (name for each in changed for name in specification.graph.descendants(each))
+    return frozenset(changed | set(after))
 
 
 def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
@@ -71,7 +85,11 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
 
     specification = Specification.read(store, run)
     graph = specification.graph
-    progress = progress_of(run, graph, store)
+    latest = Round.latest(store, run)
+    number = latest.number + 1
+    changed = changed_nodes(specification)
+    latest = replace(latest, redone={**latest.redone, **dict.fromkeys(changed, number)})
+    progress = progress_of(run, graph, store, latest)
     done = frozenset(node.name for node in graph if progress.is_done(node))
     left = graph.without(done)
     if not len(left):
@@ -82,7 +100,10 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
         for node in left
         if plan.written_out(node)
     }
-    number = runs.reopen(
+    Round(number, done, latest.redone).write(store, run)
+    if changed:
+        replace(specification, code=code_of(graph)).rewrite(store)
+    runs.reopen(
         run,
         Reopening(
             pipeline=graph.pipeline,
@@ -93,6 +114,5 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
             maps=maps,
         ),
     )
-    Round(number, done).write(store, run)
     Canvas(app, plan, run, number).start().apply_async()
     return number

@@ -12,6 +12,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.authoring.registry import stages
 from orchestrator.compiler.arrange import arrange
 from orchestrator.coordinator.checks import check_graph
 from orchestrator.runs.keys import RunId
@@ -27,16 +28,19 @@ class Prepared:
 
     graph: Graph
     parameters: Mapping[str, JSON]
+    cache: bool = True  #: whether results of earlier runs may be taken
 
 
-def prepare(pipeline: Pipeline[Any], given: Mapping[str, object], *, queues: Sequence[str]) -> Prepared:
+def prepare(
+    pipeline: Pipeline[Any], given: Mapping[str, object], *, queues: Sequence[str], cache: bool = True
+) -> Prepared:
     """Parse the parameters, write the pipeline down, check it; raises with all mistakes, touches nothing."""
     from pydantic_core import to_jsonable_python
 
     parameters = pipeline.parse(given)
     graph = pipeline.graph(**parameters)
     check_graph(graph, queues=queues)
-    return Prepared(graph, to_jsonable_python(parameters))
+    return Prepared(graph, to_jsonable_python(parameters), cache)
 
 
 def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId:
@@ -47,7 +51,14 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
     now = datetime.now(UTC)
     graph = prepared.graph
     run = new_run_id(graph.pipeline, now)
-    Specification(run=run, graph=graph, parameters=prepared.parameters, submitted=now).write(store)
+    Specification(
+        run=run,
+        graph=graph,
+        parameters=prepared.parameters,
+        submitted=now,
+        code=code_of(graph),
+        cache=prepared.cache,
+    ).write(store)
     plan = arrange(graph)
     maps = {node.name: node.known_length or 0 for node in graph if plan.written_out(node)}
     runs.submit(
@@ -60,6 +71,11 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
     )
     Canvas(app, plan, run).start().apply_async()
     return run
+
+
+def code_of(graph: Graph) -> dict[str, str]:
+    """A digest of each stage's code as it is now."""
+    return {name: stages[name].code for name in {node.stage for node in graph} if name in stages}
 
 
 def new_run_id(pipeline: str, now: datetime) -> RunId:

@@ -47,10 +47,6 @@ class RunReader:
         """The runs that have not ended."""
         return [RunId(str(name)) for name in cast("set[str]", self.client.smembers(OPEN_RUNS))]
 
-    def round(self, run: RunId) -> int:
-        """How often the run was carried on."""
-        return int(self.client.hget(RunKeys(run).meta, "round") or 0)
-
     def silence(self, run: RunId) -> float:
         """Seconds since the last event of a run."""
         last = cast("Entries", self.client.xrevrange(RunKeys(run).events, count=1))

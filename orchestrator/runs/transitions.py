@@ -303,11 +303,11 @@ class RunStore:
         verdict, *deliveries = self._apply("cancel", RunKeys(run), run)
         return tuple(deliveries) if verdict == "cancelled" else None
 
-    def reopen(self, run: RunId, reopening: Reopening) -> int:
-        """Let a run go on in a new round; returns the round's number."""
+    def reopen(self, run: RunId, reopening: Reopening) -> None:
+        """Let a run go on in a new round."""
         done = [part for pair in reopening.done.items() for part in pair]
         maps = [part for name, (items, left) in reopening.maps.items() for part in (name, items, left)]
-        _, number = self._apply(
+        self._apply(
             "reopen",
             RunKeys(run),
             run,
@@ -319,7 +319,6 @@ class RunStore:
             *maps,
         )
         self.client.zadd(ALL_RUNS, {run: reopening.submitted}, nx=True)
-        return int(number)
 
     def remember(self, run: RunId, key: str, value: str) -> str:
         """Keep the id of something made outside, unless one is kept already; returns the one that is kept."""

@@ -7,10 +7,11 @@ from time import monotonic
 from uuid import uuid4
 
 from orchestrator.archive.manifest import Manifest
-from orchestrator.artifacts.tree import shown_value
+from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.runs.transitions import Claim, Verdict
 from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery
+from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.inputs import conditions_hold, count_items
 from workers.runtime.outcome import Committed, Early, Expanded, Outcome, Stopped
@@ -53,10 +54,14 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
         return _skip(claimed)
     if claimed.task.node.mapped and claimed.task.index is None:
         return _expand(claimed)
+    earlier = find_earlier(claimed)
+    if earlier is not None:
+        return _commit(claimed, earlier, reused=True)
     output = claimed.output()
     if monotonic() - since > claimed.workshop.settings.lease_seconds / 2 and not _still_held(claimed):
         return SUPERSEDED
-    return _commit(claimed, Manifest(node=claimed.task.name, attempt=claimed.number, output=output))
+    keep_for_later(claimed, output)
+    return _commit(claimed, output)
 
 
 def _still_held(claimed: ClaimedNode) -> bool:
@@ -64,14 +69,16 @@ def _still_held(claimed: ClaimedNode) -> bool:
     return claimed.workshop.runs.holds(claimed.job.run, claimed.task.name, claimed.token)
 
 
-def _commit(claimed: ClaimedNode, manifest: Manifest) -> Outcome:
+def _commit(claimed: ClaimedNode, output: Tree, *, reused: bool = False) -> Outcome:
     job, task = claimed.job, claimed.task
-    manifest.write(claimed.workshop.store, job.run)
+    manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
+    manifest.write(claimed.workshop.store, job.run, job.stored_as(task))
     settled = claimed.workshop.runs.commit(
         job.run,
         task.name,
         claimed.token,
-        value=shown_value(manifest.output),
+        value=shown_value(output),
+        reused=reused,
         group=task.group,
         wakes=job.wakes(task),
     )

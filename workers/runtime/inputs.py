@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from orchestrator.artifacts import decode
+from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import element_of, hints_of
 from orchestrator.authoring.graph import JSON, Constant, Gather, Input, NodeName, Output
 from orchestrator.authoring.parameters import parse_value
@@ -55,6 +56,11 @@ def count_items(task: Task, job: Job, workshop: Workshop) -> int:
     return next(iter(lengths.values()))
 
 
+def input_trees(value: Output, job: Job, workshop: Workshop) -> list[Tree]:
+    """The stored form of what an input refers to: of each item, if it is a map."""
+    return _Loader(job, workshop).trees(value)
+
+
 class _Loader:
     def __init__(self, job: Job, workshop: Workshop) -> None:
         self._job = job
@@ -81,6 +87,11 @@ class _Loader:
             return self._decode(self._items(output)[index], output)
         return self._decode(self._job.task(output.node), Output(output.node, (*output.path, index)))
 
+    def trees(self, value: Output) -> list[Tree]:
+        mapped = self._job.graph[value.node].mapped
+        tasks = self._items(value) if mapped else [self._job.task(value.node)]
+        return [self._workshop.output(self._job, task) for task in tasks]
+
     def length(self, value: Input) -> int:
         match value:
             case Constant(list() as items):
@@ -102,11 +113,11 @@ class _Loader:
 
     def _is_there(self, item: Task) -> bool:
         with contextlib.suppress(LookupError):
-            return bool(self._workshop.output(self._job.run, item))
+            return bool(self._workshop.output(self._job, item))
         return False
 
     def _decode(self, task: Task, output: Output) -> object:
-        tree = self._workshop.output(self._job.run, task)
+        tree = self._workshop.output(self._job, task)
         return decode(tree, _returns(self._job, output), self._workshop.store, output.path)
 
 

@@ -73,6 +73,11 @@ class Job:
             return Task(NodeName(name), self.graph[name])
         return Task(NodeName(name), self.graph[item["group"]], int(item["index"]))
 
+    def stored_as(self, task: Task) -> str:
+        """The name under which a task's output is stored."""
+        stored = self.round.stored_as(task.node.name)
+        return stored if task.index is None else f"{stored}[{task.index}]"
+
     def waits(self, task: Task) -> tuple[NodeName, ...]:
         """The needs that the canvas does not vouch for."""
         return self.plan.waits.get(task.node.name, ())

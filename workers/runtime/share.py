@@ -20,6 +20,7 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import DoneItem, Ready, Settled, Standing
 from workers.runtime.attempt import ClaimedNode, Delivery
+from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.job import Job, Task
 from workers.runtime.outcome import Again, Failed, Shared
@@ -126,7 +127,10 @@ class _Share:
         began = self.began
         try:
             with captured(log):
-                output = claimed.output()
+                output = find_earlier(claimed)
+                if output is None:
+                    output = claimed.output()
+                    keep_for_later(claimed, output)
             with self.lock:
                 self.done[index] = (began, monotonic(), output)
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
@@ -149,10 +153,9 @@ class _Share:
             done, self.done = self.done, {}
             if not done:
                 return
-            token = f"{self.token[:12]}-{min(done)}"
-            write_items(
-                self.workshop.store, self.run, self.map, token, {i: each[2] for i, each in done.items()}
-            )
+            stored = self.job.round.stored_as(self.map)
+            outputs = {index: output for index, (_, _, output) in done.items()}
+            write_items(self.workshop.store, self.run, stored, self.token[:12], outputs)
             now = monotonic()
             items = [
                 DoneItem(index=index, began=now - began, ended=now - ended, value=shown_value(output))

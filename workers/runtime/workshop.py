@@ -12,7 +12,6 @@ from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.connection import connect
 from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.keys import RunId
@@ -69,26 +68,28 @@ class Workshop:
             self._jobs[key] = Job(specification, app, Round.read(self.store, run, round))
         return self._jobs[key]
 
-    def output(self, run: RunId, task: Task) -> Tree:
+    def output(self, job: Job, task: Task) -> Tree:
         """What a node, or an item of a map, that is done gave; raises LookupError if it is not done."""
-        key = (run, task.name)
+        key = (job.run, job.stored_as(task))
         if key not in self._outputs:
-            self._read_outputs(run, task)
+            self._read_outputs(job, task)
         if key not in self._outputs:
-            raise LookupError(f"run {run}: {task.name} has no manifest, though what needs it was started")
+            raise LookupError(f"run {job.run}: {task.name} is not done, though what needs it was started")
         return self._outputs[key]
 
-    def _read_outputs(self, run: RunId, task: Task) -> None:
-        manifest = Manifest.read(self.store, run, task.name)
+    def _read_outputs(self, job: Job, task: Task) -> None:
+        stored = job.stored_as(task)
+        manifest = Manifest.read(self.store, job.run, stored)
         if manifest is not None:
-            found = {task.name: manifest.output}
+            found = {stored: manifest.output}
         elif task.index is not None:
-            items = read_items(self.store, run, task.node.name)
-            found = {NodeName(f"{task.node.name}[{index}]"): output for index, output in items.items()}
+            folder = job.round.stored_as(task.node.name)
+            items = read_items(self.store, job.run, folder)
+            found = {f"{folder}[{index}]": output for index, output in items.items()}
         else:
             return
         _make_room(self._outputs, OUTPUTS - len(found))
-        self._outputs.update({(run, name): output for name, output in found.items()})
+        self._outputs.update({(job.run, name): output for name, output in found.items()})
 
 
 def workshop() -> Workshop:

@@ -349,3 +349,15 @@ def uneven() -> None:
 def slow_one(value: int) -> int:
     time.sleep(2.0 if value == 5 else 0.002)
     return value
+
+
+@stage(cache=True)
+def cached_note(value: int, path: str) -> int:
+    with Path(path).open("a") as file:
+        file.write(f"{value}\n")
+    return value * 2
+
+
+@pipeline
+def cached(path: str, value: int = 1) -> None:
+    add([cached_note(value, path), add(cached_note.partial(path=path).map(value=[7, 8]))])

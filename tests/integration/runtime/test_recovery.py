@@ -6,11 +6,13 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
+from orchestrator.archive.specification import Specification
 from orchestrator.coordinator.cancelling import cancel
 from orchestrator.coordinator.rounds import send_round
 from orchestrator.runs.errors import RunIsOver
@@ -147,3 +149,19 @@ def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis
     wait_until(lambda: runner.reader.concluded(record.id), "the run is concluded")
     assert record_of(runner, record.id, "mendable", marker="", path="").state == "succeeded"
     assert Counter(lines.read_text().split())["5"] == 1
+
+
+def test_a_changed_stage_runs_again_and_so_does_what_needs_it(runner: Runner, tmp_path: Path) -> None:
+    marker, lines = tmp_path / "mended", tmp_path / "lines"
+    record = runner.run("mendable", marker=str(marker), path=str(lines))
+    specification = Specification.read(runner.store, record.id)
+    replace(specification, code={**specification.code, "stages.numbers": "other"}).rewrite(runner.store)
+    marker.touch()
+    send_round(record.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
+    nodes = nodes_of(record_of(runner, record.id, "mendable", marker="", path=""))
+    assert nodes["note"].reused
+    assert not nodes["numbers"].reused
+    counts = Counter(lines.read_text().split())
+    assert counts["5"] == 2
+    assert nodes["add"].value == sum(range(70)) + 8
