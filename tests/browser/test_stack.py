@@ -74,11 +74,12 @@ def test_flower_shows_the_queues(page: Page, stack: StackState, run: dict[str, s
 
 
 def test_mlflow_shows_the_run_and_its_nested_runs(page: Page, stack: StackState, run: dict[str, str]) -> None:
-    page.goto(f"{stack.mlflow_url}/#/experiments")
-    page.get_by_text("digits", exact=True).first.click(timeout=PATIENCE)
-    page.get_by_text("Training runs").first.click(timeout=PATIENCE)
-    parent = page.get_by_text(run["id"]).first
-    expect(parent).to_be_visible(timeout=PATIENCE)
+    query = f"{stack.mlflow_url}/api/2.0/mlflow/experiments/get-by-name?experiment_name=digits"
+    experiment = page.request.get(query).json()["experiment"]["experiment_id"]
+    page.goto(f"{stack.mlflow_url}/#/experiments/{experiment}/runs")
+    expect(page.get_by_text(run["id"]).first).to_be_visible(timeout=PATIENCE)
+    page.goto(f"{stack.mlflow_url}/#/experiments/{experiment}/runs/{run['mlflow_run_id']}")
+    expect(page.get_by_text("minimum_accuracy").first).to_be_visible(timeout=PATIENCE)
 
 
 def test_mlflow_shows_the_promoted_model(page: Page, stack: StackState, run: dict[str, str]) -> None:

@@ -164,4 +164,4 @@ def test_a_changed_stage_runs_again_and_so_does_what_needs_it(runner: Runner, tm
     assert not nodes["numbers"].reused
     counts = Counter(lines.read_text().split())
     assert counts["5"] == 2
-    assert nodes["add"].value == sum(range(70)) + 8
+    assert nodes["add-2"].value == sum(range(70)) + 8

@@ -31,7 +31,11 @@ def sleep(started):
 
 
 class Processes:
-    """The processes of this machine."""
+    """The processes of this machine, but for those that other tests keep running."""
+
+    def __init__(self) -> None:
+        self._others: set[int] = set()
+        self._others = self.of(os.getpid())
 
     def of(self, pid: int) -> set[int]:
         """What a process has started, and what those have."""
@@ -44,7 +48,7 @@ class Processes:
             for child in children.get(todo.pop(), []):
                 found.add(child)
                 todo.append(child)
-        return found
+        return found - self._others
 
     def alive(self, pids: set[int]) -> set[int]:
         """Those that still run; what waits for its parent to take note of its end does not."""
