@@ -194,19 +194,6 @@ def test_a_done_node_has_a_manifest(runner: Runner) -> None:
     assert manifest.attempt == 1
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_any_graph_runs_each_node_once_and_after_its_needs(runner: Runner, seed: int) -> None:
-    graph = runner.prepare("random_dag", seed=seed).graph
-    record = runner.run("random_dag", seed=seed)
-    nodes = nodes_of(record)
-    assert set(states_of(record).values()) == {"succeeded"}
-    assert all(len(node.attempts) == 1 for node in record.nodes)
-    for node in graph:
-        for need in node.needs:
-            if node.name in nodes and need in nodes:
-                assert nodes[need].ended <= nodes[node.name].started  # type: ignore[operator]
-
-
 def test_a_message_delivered_twice_runs_its_node_once(runner: Runner, client: redis.Redis) -> None:
     record = runner.run("diamond")
     kwargs = {"run": record.id, "node": "number-2"}
