@@ -133,8 +133,11 @@ class Canvas:
         return signature
 
     def _chord(self, header: list[Signature], body: Signature, name: NodeName) -> Signature:
-        together = group(header, app=self.app, task_id=self._id(f"chord {name}"))
-        return chord(together, body, app=self.app)
+        """A chord that has the same ids each time it is sent: its parts may come from different sendings."""
+        signature = chord(header, body, app=self.app, task_id=body.options["task_id"])
+        # chord() takes a group apart, and with it the group's id
+        signature.kwargs["header"] = group(header, app=self.app, task_id=self._id(f"chord {name}"))
+        return signature
 
     def _task(
         self, node: Node, name: str | None = None, *, more: bool = False, id_of: str | None = None

@@ -95,7 +95,8 @@ class _Share:
             self.map,
             self.delivery.holder(self.token),
             wanted=wanted,
-            wakes=self.job.wakes(self.task),
+            # whoever recorded the last item sent what follows, unless it died of it
+            wakes=self.job.wakes(self.task) if self.delivery.redelivered else (),
         )
         self.ready.extend(taken.ready)
         self.pending.extend(taken.items.items())

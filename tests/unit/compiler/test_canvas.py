@@ -39,6 +39,11 @@ def diamond() -> None:
 
 
 @pipeline
+def side_by_side() -> None:
+    add([number(1), number(2)])
+
+
+@pipeline
 def long(count: int) -> None:
     value = number(0)
     for _ in range(count - 1):
@@ -99,6 +104,15 @@ def test_the_same_message_has_the_same_id_each_time() -> None:
     ]
     other_round = canvas(long.graph(3), round=1).start()
     assert first.tasks[0].options["task_id"] != other_round.tasks[0].options["task_id"]
+
+
+def test_a_chord_that_is_sent_twice_counts_as_one() -> None:
+    def ids() -> tuple[str, str, list[str]]:
+        signature = canvas(side_by_side.graph()).start()
+        signature.freeze()
+        return signature.tasks.id, signature.body.id, [task.id for task in signature.tasks.tasks]
+
+    assert ids() == ids()
 
 
 def test_a_long_chain_is_cut_and_goes_on_from_the_last_node() -> None:
