@@ -1,0 +1,121 @@
+"""What has to hold once a run has ended, whatever hit it: each breach in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.archive.manifest import Manifest, read_items
+from orchestrator.authoring.graph import JSON
+from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.runs.record import RunRecord
+from orchestrator.settings import settings
+
+from .rig import QUEUES, Rig, holds
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+#: Faults that cost at most the attempts that they interrupt; others cost none.
+COSTLY = ("kill_child", "kill_worker", "pause_worker", "restart_redis", "redis_away")
+
+
+def breaches(rig: Rig, run: RunId, expected: Mapping[str, JSON], faults: list[str]) -> list[str]:
+    """All that does not hold of a run that has ended."""
+    record = rig.reader.read(run, rig.prepared.graph)
+    return [
+        *_states(record, expected),
+        *_commits(rig, run, record),
+        *_manifests(rig, run, record),
+        *_executions(run, record, sum(fault in COSTLY for fault in faults)),
+        *_mlflow(record),
+        *_leftovers(rig, run),
+    ]
+
+
+def _states(record: RunRecord, expected: Mapping[str, JSON]) -> Iterator[str]:
+    if record.state != "succeeded":
+        yield f"the run {record.state}: {record.error}"
+    for node in record.nodes:
+        if node.state != "succeeded":
+            yield f"{node.name} is {node.state}: {node.error}"
+        elif node.name in expected and node.value != expected[node.name]:
+            yield f"{node.name} gave {node.value} instead of {expected[node.name]}"
+
+
+def _commits(rig: Rig, run: RunId, record: RunRecord) -> Iterator[str]:
+    events = rig.reader.events(run)
+    committed = Counter(event.node for event in events if event.state == "succeeded")
+    for node in record.nodes:
+        if committed[node.name] > 1:
+            yield f"{node.name} was committed {committed[node.name]} times"
+    if committed[""] != 1:
+        yield f"the run ended {committed['']} times"
+
+
+def _manifests(rig: Rig, run: RunId, record: RunRecord) -> Iterator[str]:
+    for node in record.nodes:
+        group, _, index = node.name.partition("[")
+        alone = Manifest.read(rig.store, run, node.name) is not None
+        together = bool(index) and int(index[:-1]) in read_items(rig.store, run, group)
+        if alone + together != 1:
+            yield f"{node.name} has {alone + together} manifests"
+
+
+def _executions(run: RunId, record: RunRecord, costly: int) -> Iterator[str]:
+    for node in record.nodes:
+        lines = settings().home / "executions" / run / node.name
+        times = len(lines.read_text().splitlines()) if lines.exists() else 0
+        if not times:
+            yield f"{node.name} never ran"
+        elif times > 1 + costly:
+            yield f"{node.name} ran {times} times, with {costly} faults that may cost an attempt"
+
+
+def _mlflow(record: RunRecord) -> Iterator[str]:
+    client = _mlflow_client()
+    experiment = client.get_experiment_by_name(record.pipeline)
+    found = client.search_runs([experiment.experiment_id], f"tags.`orchestrator.run` = '{record.id}'")
+    parents = [each for each in found if "mlflow.parentRunId" not in each.data.tags]
+    if [each.info.run_id for each in parents] != [record.mlflow_run_id]:
+        yield f"MLflow holds {len(parents)} runs for the run, whose own is {record.mlflow_run_id}"
+    nested = Counter(each.data.tags.get("orchestrator.node") for each in found if each not in parents)
+    training = [node.name for node in record.nodes if node.queue == "training"]
+    if nested != Counter(training):
+        yield f"MLflow holds the nested runs {dict(nested)}, for {training}"
+    models: list[Any] = client.search_logged_models([experiment.experiment_id], max_results=1000)
+    of_runs = {each.info.run_id: 0 for each in found}
+    for model in models:
+        if model.source_run_id in of_runs:
+            of_runs[model.source_run_id] += 1
+    for each in found:
+        node, models_of = each.data.tags.get("orchestrator.node"), of_runs[each.info.run_id]
+        if each.info.status != "FINISHED":
+            yield f"MLflow has {node or 'the run'} as {each.info.status}"
+        if models_of != (1 if node else 0):
+            yield f"MLflow holds {models_of} models of {node or 'the run'}"
+
+
+def _mlflow_client() -> MlflowClient:
+    from mlflow import MlflowClient
+
+    return MlflowClient(settings().tracking_uri)
+
+
+def _leftovers(rig: Rig, run: RunId) -> Iterator[str]:
+    keys = RunKeys(run)
+    if not holds(lambda: not _broker_keys(rig), 15):
+        yield f"messages are left: {_broker_keys(rig)}"
+    for what, key in (("leases", keys.leases), ("parked messages", keys.parked)):
+        if rig.client.exists(key):
+            yield f"{what} are left"
+
+
+def _broker_keys(rig: Rig) -> list[str]:
+    queues = [f"{queue}{suffix}" for queue in QUEUES.split(",") for suffix in ("", *PRIORITIES)]
+    return [key for key in ("unacked", "unacked_index", *queues) if rig.client.exists(key)]
+
+
+#: How kombu names the lists of a queue's priorities.
+PRIORITIES = ("\x06\x163", "\x06\x166", "\x06\x169")

@@ -1,0 +1,202 @@
+"""What the faults are done to: a Redis with its append-only file, two workers, a coordinator."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from redis.exceptions import RedisError
+
+from orchestrator.app import app
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.compiler.arrange import arrange
+from orchestrator.compiler.canvas import Canvas
+from orchestrator.coordinator.catalogue import load_catalogue
+from orchestrator.coordinator.submission import prepare, submit
+from orchestrator.runs.connection import connect
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.transitions import RunStore
+from orchestrator.settings import settings
+from orchestrator.stack.redis_program import find_redis
+
+from ..integration.conftest import Service, is_ready, start, start_worker
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+T = TypeVar("T")
+
+HERE = Path(__file__).parent
+QUEUES = "data,training"
+WORKERS, SLOTS = 2, 2
+#: Seconds after which a silent worker is taken for dead.
+LEASE = 2.0
+
+
+def holds(condition: Callable[[], object], seconds: float) -> bool:
+    """Whether the condition comes true in that time; a Redis that is away counts as not yet."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return True
+        except RedisError:
+            pass
+        time.sleep(0.02)
+    return False
+
+
+class Rig:
+    """The services, each of which can be hit by itself. All of it lives in one folder."""
+
+    def __init__(self, folder: Path, socket: Path) -> None:
+        self.folder = folder
+        self._socket = socket
+        self._logs = folder / "logs"
+        self._starts = 0
+        self._surround()
+        self._redis = self._start_redis()
+        self.workers = [self._start_worker(number) for number in range(WORKERS)]
+        self._coordinator = self._start_coordinator()
+        self.client: Redis = connect(str(settings().redis_url))
+        self.reader = RunReader(self.client)
+        self.runs = RunStore(self.client, lease_seconds=LEASE)
+        self.store = ArtifactStore(settings().store_url)
+        self.pipeline: Pipeline[...] = load_catalogue(["twelve"]).find("twelve")
+        self.prepared = prepare(self.pipeline, {}, queues=settings().queues)
+
+    def submit(self) -> RunId:
+        """Start a run of the twelve nodes, with connections of its own, as each command has."""
+        return _apart(lambda: submit(self.prepared, store=self.store, runs=self.runs))
+
+    def submit_again(self, run: RunId) -> None:
+        """Send the first messages of a run once more."""
+        canvas = Canvas(app, arrange(self.prepared.graph), run)
+        _apart(lambda: canvas.start().apply_async(retry=False))
+
+    def is_whole(self) -> bool:
+        """Whether every worker takes messages, with all its children."""
+        return all(is_ready(worker) for worker in self.workers) and all(
+            len(self.children(number)) >= SLOTS for number in range(WORKERS)
+        )
+
+    def children(self, worker: int) -> list[int]:
+        """The processes of a worker's pool."""
+        parent = str(self.workers[worker].process.pid)
+        found = subprocess.run(["pgrep", "-P", parent], capture_output=True, text=True, check=False)
+        return [int(line) for line in found.stdout.split()]
+
+    def signal_worker(self, worker: Service, number: signal.Signals) -> None:
+        """Send a signal to a worker and all its children, as when a machine loses power or sleeps."""
+        if worker.process.poll() is None:
+            os.killpg(worker.process.pid, number)
+
+    def replace_worker(self, number: int) -> None:
+        """Start a worker in the place of one that was killed."""
+        self.workers[number].process.wait(10)
+        self.workers[number] = self._start_worker(number)
+
+    def kill_redis(self) -> None:
+        """End Redis without a word."""
+        self._redis.process.kill()
+        self._redis.process.wait()
+
+    def restart_redis(self) -> None:
+        """Start Redis again with what its append-only file has."""
+        self._redis = self._start_redis()
+
+    def kill_coordinator(self) -> None:
+        """End the coordinator without a word, and start another one."""
+        self._coordinator.process.kill()
+        self._coordinator.process.wait()
+        self._coordinator = self._start_coordinator()
+
+    def stop(self) -> list[str]:
+        """Stop everything as a user would; says what did not end."""
+        left = [name for name, service in self._services() if not _ends(service)]
+        self._redis.stop()
+        return [f"{name} did not end, or left a process behind" for name in left]
+
+    def _services(self) -> Iterator[tuple[str, Service]]:
+        yield "the coordinator", self._coordinator
+        for number, worker in enumerate(self.workers):
+            yield f"worker {number}", worker
+
+    def _surround(self) -> None:
+        """Let this process and those that it starts know where everything is."""
+        (self.folder / "tmp").mkdir(parents=True)
+        self._logs.mkdir()
+        for path in (str(HERE.parents[1]), str(HERE)):
+            if path not in sys.path:
+                sys.path.insert(0, path)
+        variables = {
+            "REDIS_URL": f"redis+socket://{self._socket}",
+            "ORCHESTRATOR_HOME": str(self.folder / "home"),
+            "ORCHESTRATOR_PIPELINES": "twelve",
+            "ORCHESTRATOR_LEASE_SECONDS": str(LEASE),
+            "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",
+            "TMPDIR": str(self.folder / "tmp"),
+        }
+        for absent in ("MLFLOW_TRACKING_URI", "ORCHESTRATOR_STORE"):
+            os.environ.pop(absent, None)
+        os.environ.update(variables)
+        settings.cache_clear()
+
+    def _start_redis(self) -> Service:
+        self._socket.unlink(missing_ok=True)
+        options = {"port": "0", "unixsocket": str(self._socket), "dir": str(self.folder), "save": ""}
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        service = start([str(find_redis()), *arguments, "--appendonly", "yes"], self._logs / "redis.log", {})
+        client = connect(str(settings().redis_url))
+        if not holds(client.ping, 20):
+            raise RuntimeError(f"Redis did not start: see {service.log}")
+        client.close()
+        return service
+
+    def _start_worker(self, number: int) -> Service:
+        self._starts += 1
+        log = self._logs / f"worker-{number}-start-{self._starts}.log"
+        return start_worker({}, log, name=f"w{number}", slots=SLOTS, queues=QUEUES, group=True)
+
+    def _start_coordinator(self) -> Service:
+        command = [sys.executable, "-m", "orchestrator", "coordinator"]
+        return start(command, self._logs / "coordinator.log", {}, group=True)
+
+
+def _apart(call: Callable[[], T]) -> T:
+    """Call in a thread of its own: Celery keeps the connection to its result backend by thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+def _ends(service: Service) -> bool:
+    """Stop a service; whether it ended by itself, with all its processes."""
+    group = service.process.pid
+    service.process.send_signal(signal.SIGTERM)
+    try:
+        service.process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(group, signal.SIGKILL)
+        service.process.wait()
+        return False
+    if holds(lambda: not _exists(group), 2):
+        return True
+    os.killpg(group, signal.SIGKILL)
+    return False
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
