@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Queue
 
+from orchestrator.chords import backend_url
 from orchestrator.settings import settings
 
 DAY = 86_400
@@ -15,7 +16,7 @@ def configuration() -> dict[str, object]:
     chosen = settings()
     return {
         "broker_url": chosen.redis_url,
-        "result_backend": chosen.redis_url,
+        "result_backend": backend_url(chosen.redis_url),
         # JSON and nothing else, in both directions
         "task_serializer": "json",
         "result_serializer": "json",
