@@ -38,13 +38,15 @@ def suite(
     rig = _whole_rig(folder, first)
     expected = rig.pipeline.run_locally()
     values = {name: value for name, value in expected.items() if isinstance(value, int)}
-    for number in range(first, first + runs):
-        outcome = try_run(rig, number, schedule(seed, number, kinds), values)
-        yield outcome
-        if outcome.breaches:
-            left += rig.stop()
-            rig = _whole_rig(folder, number + 1)
-    left += rig.stop()
+    try:
+        for number in range(first, first + runs):
+            outcome = try_run(rig, number, schedule(seed, number, kinds), values)
+            yield outcome
+            if outcome.breaches:
+                left += rig.stop()
+                rig = _whole_rig(folder, number + 1)
+    finally:
+        left += rig.stop()
 
 
 def table(outcomes: Sequence[Outcome], kinds: Sequence[str]) -> Iterator[str]:

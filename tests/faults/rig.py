@@ -28,7 +28,7 @@ from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import settings
 from orchestrator.stack.redis_program import find_redis
 
-from ..integration.conftest import Service, is_ready, start, start_worker
+from ..integration.conftest import Service, start, start_worker
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -85,9 +85,17 @@ class Rig:
 
     def is_whole(self) -> bool:
         """Whether every worker takes messages, with all its children."""
-        return all(is_ready(worker) for worker in self.workers) and all(
-            len(self.children(number)) >= SLOTS for number in range(WORKERS)
-        )
+        return not any(self.missing())
+
+    def missing(self) -> Iterator[str]:
+        """What is not as it should be with the workers."""
+        for number, worker in enumerate(self.workers):
+            if worker.process.poll() is not None:
+                yield f"worker {number} has ended by itself: see {worker.log}"
+            elif "ready." not in worker.log.read_text(errors="replace"):
+                yield f"worker {number} is not ready: see {worker.log}"
+            elif len(self.children(number)) < SLOTS:
+                yield f"worker {number} has {len(self.children(number))} processes: see {worker.log}"
 
     def children(self, worker: int) -> list[int]:
         """The processes of a worker's pool."""
@@ -181,6 +189,8 @@ def _apart(call: Callable[[], T]) -> T:
 def _ends(service: Service) -> bool:
     """Stop a service; whether it ended by itself, with all its processes."""
     group = service.process.pid
+    if service.process.poll() is not None:
+        return not _exists(group)
     service.process.send_signal(signal.SIGTERM)
     try:
         service.process.wait(20)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .faults import EXCLUSIVE
 
 #: Seconds after the submission in which faults begin; an undisturbed run takes about as long.
-SPAN = 2.5
+SPAN = 1.6
 
 
 @dataclass(frozen=True)

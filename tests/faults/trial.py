@@ -54,7 +54,7 @@ def try_run(rig: Rig, number: int, faults: tuple[Planned, ...], expected: Mappin
     if not ended and not holds(lambda: rig.reader.concluded(run), 1):
         found.append(f"the run had not ended after {PATIENCE:.0f} s")
     if not holds(rig.is_whole, 40):
-        found.append("a worker did not come back with all its processes")
+        found += rig.missing()
     found += breaches(rig, run, expected, [each.fault for each in faults])
     if found:
         _keep_state(rig, run, rig.folder / f"{run}.json")
