@@ -72,7 +72,7 @@ def _still_held(claimed: ClaimedNode) -> bool:
 def _commit(claimed: ClaimedNode, output: Tree, *, reused: bool = False) -> Outcome:
     job, task = claimed.job, claimed.task
     manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
-    manifest.write(claimed.workshop.store, job.run, job.stored_as(task))
+    first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task))
     settled = claimed.workshop.runs.commit(
         job.run,
         task.name,
@@ -82,7 +82,11 @@ def _commit(claimed: ClaimedNode, output: Tree, *, reused: bool = False) -> Outc
         group=task.group,
         wakes=job.wakes(task),
     )
-    return Committed(settled.ready, settled.ended_run) if settled.accepted else SUPERSEDED
+    if not settled.accepted:
+        return SUPERSEDED
+    if first:
+        claimed.workshop.remember_output(job, task, output)
+    return Committed(settled.ready, settled.ended_run)
 
 
 def _skip(claimed: ClaimedNode) -> Outcome:

@@ -77,6 +77,11 @@ class Workshop:
             raise LookupError(f"run {job.run}: {task.name} is not done, though what needs it was started")
         return self._outputs[key]
 
+    def remember_output(self, job: Job, task: Task, output: Tree) -> None:
+        """Keep what was just committed: the next node often comes to the same process."""
+        _make_room(self._outputs, OUTPUTS)
+        self._outputs[job.run, job.stored_as(task)] = output
+
     def _read_outputs(self, job: Job, task: Task) -> None:
         stored = job.stored_as(task)
         manifest = Manifest.read(self.store, job.run, stored)
