@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.coordinator.rounds import send_round
+from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.presence import present_workers
 from orchestrator.runs.reader import RunReader
@@ -105,7 +106,13 @@ class Supervisor:
         waiting = waiting_runs(self.runs.client, list(self.queues))
         for run in quiet:
             if run not in waiting:
-                log.warning(
-                    "run %s has stalled; sending it again", run, extra={"action": "resent", "run": run}
-                )
-                send_round(run, store=self.store(), runs=self.runs)
+                self._send_again(run)
+
+    def _send_again(self, run: RunId) -> None:
+        """Send what is left of a run; one that cannot be sent must not keep us from the others."""
+        extra = {"action": "resent", "run": run}
+        log.warning("run %s has stalled; sending it again", run, extra=extra)
+        try:
+            send_round(run, store=self.store(), runs=self.runs)
+        except OrchestratorError as error:
+            log.error("run %s cannot be sent again: %s", run, error, extra=extra)  # noqa: TRY400
