@@ -361,3 +361,24 @@ def cached_note(value: int, path: str) -> int:
 @pipeline
 def cached(path: str, value: int = 1) -> None:
     add([cached_note(value, path), add(cached_note.partial(path=path).map(value=[7, 8]))])
+
+
+@pipeline
+def ladder(rungs: int) -> None:
+    value = number(0)
+    for _ in range(rungs):
+        value = add([number(value), number(value)])
+
+
+@pipeline
+def butterfly(width: int) -> None:
+    row = [number(1) for _ in range(width)]
+    for level in range(width - 1):
+        row = [add([row[at], row[at ^ (1 << level % 5)]]) for at in range(width)]
+
+
+@pipeline
+def long_tail(items: int, tail: int) -> None:
+    value = add(number.map(value=list(range(items))))
+    for _ in range(tail):
+        value = number(value)
