@@ -290,6 +290,10 @@ class RunStore:
         _, count = self._apply("release", RunKeys(run), delivery, error)
         return int(count)
 
+    def let_go(self, run: RunId, delivery: str) -> None:
+        """A delivery is no longer worked on, and holds nothing."""
+        self.client.zrem(RunKeys(run).leases, delivery)
+
     def renew(self, run: RunId, delivery: str) -> bool:
         """Say that a delivery is still being worked on; False if its lease is gone."""
         verdict, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)

@@ -76,6 +76,9 @@ def _executions(run: RunId, record: RunRecord, costly: int) -> Iterator[str]:
 def _mlflow(record: RunRecord) -> Iterator[str]:
     client = _mlflow_client()
     experiment = client.get_experiment_by_name(record.pipeline)
+    if experiment is None:
+        yield "MLflow has no experiment for the run"
+        return
     found = client.search_runs([experiment.experiment_id], f"tags.`orchestrator.run` = '{record.id}'")
     parents = [each for each in found if "mlflow.parentRunId" not in each.data.tags]
     if [each.info.run_id for each in parents] != [record.mlflow_run_id]:

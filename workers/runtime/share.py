@@ -77,12 +77,10 @@ class _Share:
         until = monotonic() + self.turn
         while True:
             self._take()
-            if not self.pending:
-                self.exhausted = True
-                return
             self._run_taken()
-            if monotonic() > until:
-                return
+            if self.exhausted or monotonic() > until:
+                break
+        self.workshop.runs.let_go(self.run, self.delivery.holder(self.token).delivery)
 
     def outcome(self) -> Shared:
         """What is to be sent now."""
@@ -100,9 +98,12 @@ class _Share:
         )
         self.ready.extend(taken.ready)
         self.pending.extend(taken.items.items())
+        self.exhausted = not taken.items
 
     def _run_taken(self) -> None:
         began, count = monotonic(), len(self.pending)
+        if not count:
+            return
         over = threading.Event()
         if count > 1:
             threading.Thread(target=self._watch, args=(over,), name="share-watch", daemon=True).start()

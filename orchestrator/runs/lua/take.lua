@@ -45,9 +45,6 @@ while taken < wanted and map.next < map.items do
 end
 map.back = #back > 0 and back or nil
 save_node(group, map)
-if #reply == 1 then
-  redis.call('ZREM', LEASES, holder)
-  return {'none'}
-end
+if #reply == 1 then return {'none'} end
 redis.call('ZADD', LEASES, NOW_MS + tonumber(ARGV[5]), holder)
 return reply

@@ -382,3 +382,13 @@ def long_tail(items: int, tail: int) -> None:
     value = add(number.map(value=list(range(items))))
     for _ in range(tail):
         value = number(value)
+
+
+@stage(time_limit=30)
+def limited(value: int) -> int:
+    return value
+
+
+@pipeline
+def limited_map(count: int = 6) -> None:
+    add(limited.map(value=numbers(count)))

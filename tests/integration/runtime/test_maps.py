@@ -40,3 +40,8 @@ def test_each_item_has_its_own_times_and_attempts(runner: Runner) -> None:
     assert len(items) == 100
     assert all(len(item.attempts) == 1 for item in items)
     assert all(item.started and item.ended and item.started <= item.ended for item in items)
+
+
+def test_items_with_a_time_limit_run_one_to_a_message(runner: Runner) -> None:
+    record = runner.run("limited_map")
+    assert nodes_of(record)["add"].value == sum(range(6))
