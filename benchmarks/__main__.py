@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in given.rows if name not in ROWS]:
         parser.error(f"there is no row '{unknown[0]}'; there are {', '.join(ROWS)}")
     names = given.rows or list(ROWS)
+    load = os.getloadavg()[0]
     with rig() as ours:
         rows = [_take(name, ours, quick=given.quick) for name in names]
-        machine = describe(ours.redis)
+        machine = describe(ours.redis, load=load)
     print(report.table(rows))
     if not given.quick and set(names) == set(ROWS):
         report.write(rows, machine, datetime.now(UTC).date())

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from redis import Redis
 
 
-def describe(redis: Redis) -> Mapping[str, str]:
-    """The machine, and the versions that matter."""
+def describe(redis: Redis, *, load: float) -> Mapping[str, str]:
+    """The machine, how busy it was (`load`, before anything was measured), and the versions that matter."""
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "memory": f"{_memory() / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
+        "load before (1 min)": f"{load:.2f}",
         "Python": platform.python_version(),
         "Celery": version("celery"),
         "Redis": str(redis.info("server")["redis_version"]),
