@@ -33,7 +33,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, list[str]
     command = [sys.executable, "-m", "tests.faults", "--runs", str(RUNS), "--seed", str(SEED)]
     options = ["--faults", ",".join(KINDS), "--json", str(lines)]
     done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=110)
-    print(done.stdout)
+    print(done.stdout, done.stderr)
     found = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
     by_run = {outcome["number"]: outcome["breaches"] for outcome in found}
     if len(by_run) == RUNS and not any(by_run.values()):
