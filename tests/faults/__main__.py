@@ -78,6 +78,10 @@ def _whole_rig(folder: Path, number: int) -> Rig:
     rig = Rig(folder / f"from-run-{number}", folder / "redis.sock")
     if not holds(rig.is_whole, 60):
         raise SystemExit(f"the workers did not start: see {rig.folder}")
+    # Undisturbed: MLflow makes its SQLite file at its first use, and does not survive a SIGKILL while it does
+    run = rig.submit()
+    if not holds(lambda: rig.reader.concluded(run), 60):
+        raise SystemExit(f"a run without faults did not end: see {rig.folder}")
     return rig
 
 
