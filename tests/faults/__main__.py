@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,15 +39,23 @@ def suite(
     rig = _whole_rig(folder, first)
     expected = rig.pipeline.run_locally()
     values = {name: value for name, value in expected.items() if isinstance(value, int)}
+    broken = False
     try:
         for number in range(first, first + runs):
             outcome = try_run(rig, number, schedule(seed, number, kinds), values)
             yield outcome
             if outcome.breaches:
+                broken = True
+                print(f"     kept: {rig.folder}")
                 left += rig.stop()
                 rig = _whole_rig(folder, number + 1)
+    except BaseException:
+        broken = True
+        raise
     finally:
         left += rig.stop()
+        if not broken and not left:
+            shutil.rmtree(folder)
 
 
 def table(outcomes: Sequence[Outcome], kinds: Sequence[str]) -> Iterator[str]:
