@@ -96,9 +96,9 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
         return 0
     plan = arrange(left)
     maps = {
-        node.name: (node.known_length or 0, (node.known_length or 0) - progress.items_done(node))
-        for node in left
-        if plan.written_out(node)
+        node.name: (node.known_length, node.known_length - progress.items_done(node))
+        for node in graph
+        if node.known_length is not None and (node.name in done or plan.written_out(left[node.name]))
     }
     Round(number, done, latest.redone).write(store, run)
     if changed:

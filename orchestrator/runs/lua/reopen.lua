@@ -1,7 +1,7 @@
 -- A run goes on in a new round: what is done stays, everything else is up again.
 -- ARGV: run id, pipeline, parameters (JSON), number of open nodes (maps count as their open items, or as one),
 --       number of done nodes and items, their names and values in turn,
---       then maps that the canvas writes out: name, items, items that are left
+--       then maps that are done or that the canvas writes out: name, items, items that are left
 -- Reply: {reopened, ''}
 local done, count = {}, tonumber(ARGV[5])
 for at = 6, 5 + 2 * count, 2 do
@@ -26,7 +26,9 @@ for _, name in ipairs(redis.call('HKEYS', NODES)) do
   end
 end
 for at = 6 + 2 * count, #ARGV, 3 do
-  save_node(ARGV[at], {state = 'running', items = tonumber(ARGV[at + 1]), left = tonumber(ARGV[at + 2])})
+  local left = tonumber(ARGV[at + 2])
+  local state = left > 0 and 'running' or 'succeeded'
+  save_node(ARGV[at], {state = state, items = tonumber(ARGV[at + 1]), left = left})
 end
 redis.call('DEL', PARKED, LEASES)
 redis.call('HSETNX', META, 'id', ARGV[1])
