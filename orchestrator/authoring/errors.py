@@ -9,9 +9,12 @@ class OrchestratorError(Exception):
     """An error whose message is meant for a person: what is wrong, where, and what to do next.
 
     The command line prints it as `ClassName: message`, then the hint, and exits with `exit_status`.
+    A stage that raises one is not tried again, since its input would bring it about again, unless the error
+    is `transient`: a service is away, and waiting may mend it.
     """
 
     exit_status = 2
+    transient = False
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

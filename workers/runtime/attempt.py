@@ -14,6 +14,7 @@ from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import Attempt, attempting
 from orchestrator.authoring.errors import OrchestratorError
+from orchestrator.authoring.policies import RetryRule
 from orchestrator.authoring.registry import stages
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import Holder, Standing
@@ -27,6 +28,8 @@ from workers.tracking import AttemptInfo
 
 #: Workers that may die of a node before it is taken for the cause.
 DEATHS = 3
+#: How long a stage waits for a service that is away, whatever its own policy says: about four minutes.
+PATIENCE = RetryRule(on=(), times=8, backoff=2.0, cap=60.0)
 #: What an attempt ends with when another worker has taken its node over.
 SUPERSEDED = Stopped("its lease was lost")
 
@@ -102,15 +105,13 @@ class ClaimedNode:
 
     def _wait_after(self, error: Exception) -> float | None:
         """Seconds until the next attempt, if the policy grants one after this error."""
-        policy = self.task.node.policy.retry
-        if (
-            policy is None
-            or self.standing.tries > policy.times
-            or not policy.covers(error)
-            or is_bad_input(error)
-        ):
-            return None
-        return policy.wait(self.standing.tries, random.random())  # noqa: S311 - jitter
+        policy, tries = self.task.node.policy.retry, self.standing.tries
+        jitter = random.random()  # noqa: S311 - nobody needs to be kept from guessing it
+        if policy and tries <= policy.times and policy.covers(error) and not is_bad_input(error):
+            return policy.wait(tries, jitter)
+        if is_service_away(error) and tries <= PATIENCE.times:
+            return PATIENCE.wait(tries, jitter)
+        return None
 
     def _info(self) -> AttemptInfo:
         specification = self.job.specification
@@ -130,4 +131,11 @@ class ClaimedNode:
 
 def is_bad_input(error: Exception) -> bool:
     """Whether the same input would bring the error about again."""
-    return isinstance(error, OrchestratorError | ValidationError) and not isinstance(error, StageTimeout)
+    return isinstance(error, ValidationError) or (
+        isinstance(error, OrchestratorError) and not error.transient
+    )
+
+
+def is_service_away(error: Exception) -> bool:
+    """Whether the error is none of the stage's: a service that it needs does not answer."""
+    return isinstance(error, OrchestratorError) and error.transient and not isinstance(error, StageTimeout)

@@ -9,6 +9,7 @@ class StageTimeout(OrchestratorError):
     """A stage took longer than its time limit."""
 
     exit_status = 1
+    transient = True  # the machine may have been busy: the stage's own policy says whether it is tried again
 
 
 class UnknownStage(OrchestratorError):

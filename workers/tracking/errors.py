@@ -17,6 +17,7 @@ class TrackingUnavailable(OrchestratorError):
     """MLflow does not answer, or does not let us in."""
 
     exit_status = 1
+    transient = True
 
 
 class ModelNotLoggable(OrchestratorError):
