@@ -182,6 +182,9 @@ def _records(
     if items is None:
         yield _record(node, node.name, own, unseen)
         return
+    whole = NodeState(str(own["state"]))
+    if whole in (NodeState.UPSTREAM_FAILED, NodeState.SKIPPED):
+        unseen = whole
     for index in range(int(cast("int", items))):
         name = f"{node.name}[{index}]"
         yield _record(node, name, raw.get(name, {}), unseen)

@@ -82,7 +82,8 @@ local function close_attempt(record, failure, ended)
   record.holder = nil
 end
 
--- Put a node and all that needs it to rest without running; returns how many were not at rest before.
+-- Put a node and all that needs it to rest without running; returns how many were not at rest before. A map
+-- that the canvas writes out counts as its items.
 local function rest(names, first, state)
   local count = 0
   for index = first, #names do
@@ -92,7 +93,7 @@ local function rest(names, first, state)
       save_node(names[index], record)
       redis.call('HDEL', PARKED, names[index])
       emit(names[index], state)
-      count = count + 1
+      count = count + (record.left or 1)
     end
   end
   return count

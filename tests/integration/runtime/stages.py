@@ -224,6 +224,11 @@ def broken() -> None:
 
 
 @pipeline
+def broken_before_a_map() -> None:
+    add(number.after(fail(1)).map(value=[1, 2, 3]))
+
+
+@pipeline
 def broken_map() -> None:
     add(fail_if.partial(bad=2).map(value=[1, 2, 3, 4]))
 

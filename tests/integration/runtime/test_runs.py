@@ -117,6 +117,15 @@ def test_the_other_items_of_a_map_finish_when_one_fails(runner: Runner) -> None:
     assert [states[f"fail_if[{index}]"] for index in (0, 2, 3)] == ["succeeded"] * 3
 
 
+def test_a_failure_before_a_written_out_map_ends_all_its_items(runner: Runner) -> None:
+    record = runner.run("broken_before_a_map")
+    states = states_of(record)
+    assert record.state == "failed"
+    assert states.pop("fail") == "failed"
+    assert set(states.values()) == {"upstream_failed"}
+    assert set(states) == {"number[0]", "number[1]", "number[2]", "add"}
+
+
 def test_a_stage_is_tried_again_after_the_errors_its_policy_names(runner: Runner) -> None:
     record = runner.run("retried", failures=2)
     attempts = nodes_of(record)["flaky"].attempts
