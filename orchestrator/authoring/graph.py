@@ -41,7 +41,12 @@ class Gather:
     items: tuple[Input, ...]
 
 
-Input: TypeAlias = Constant | Output | Gather
+@dataclass(frozen=True)
+class FailureOfRun:
+    """What an `on_failure` stage is told; made when the run has failed."""
+
+
+Input: TypeAlias = Constant | Output | Gather | FailureOfRun
 
 
 def outputs_in(value: Input) -> Iterator[Output]:
@@ -52,7 +57,7 @@ def outputs_in(value: Input) -> Iterator[Output]:
         case Gather(items):
             for item in items:
                 yield from outputs_in(item)
-        case Constant():
+        case Constant() | FailureOfRun():
             return
 
 
@@ -104,6 +109,8 @@ class Graph:
 
     pipeline: str
     nodes: tuple[Node, ...]
+    handlers: tuple[Node, ...] = ()  #: run side by side once the run has failed; not among the nodes
+    fail_fast: bool = False  #: the first failure stops all other branches
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -117,9 +124,14 @@ class Graph:
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
 
+    @property
+    def everything(self) -> tuple[Node, ...]:
+        """The nodes, and those that run only when the run has failed."""
+        return (*self.nodes, *self.handlers)
+
     @cached_property
     def _by_name(self) -> Mapping[str, Node]:
-        return {node.name: node for node in self.nodes}
+        return {node.name: node for node in self.everything}
 
     @cached_property
     def order(self) -> tuple[NodeName, ...]:
@@ -129,7 +141,7 @@ class Graph:
     @cached_property
     def successors(self) -> Mapping[NodeName, tuple[NodeName, ...]]:
         """For each node, the nodes that need it, in the order written."""
-        found: dict[NodeName, list[NodeName]] = {node.name: [] for node in self}
+        found: dict[NodeName, list[NodeName]] = {node.name: [] for node in self.everything}
         for node in self:
             for need in sorted(node.needs):
                 found[need].append(node.name)
@@ -149,22 +161,33 @@ class Graph:
     def without(self, done: frozenset[NodeName]) -> Graph:
         """What is left of the graph once some of its nodes are done."""
         left = (replace(node, met=node.needs & done) for node in self if node.name not in done)
-        return Graph(self.pipeline, tuple(left)) if done else self
+        return replace(self, nodes=tuple(left)) if done else self
 
     @property
     def queues(self) -> frozenset[str]:
         """The queues that a run of this graph needs workers on."""
-        return frozenset(node.policy.queue for node in self)
+        return frozenset(node.policy.queue for node in self.everything)
 
     def to_json(self) -> dict[str, JSON]:
         """The graph as plain JSON; `from_json` is its inverse."""
-        return {"pipeline": self.pipeline, "nodes": [_node_to_json(node) for node in self]}
+        plain: dict[str, JSON] = {"pipeline": self.pipeline, "nodes": [_node_to_json(node) for node in self]}
+        if self.handlers:
+            plain["on_failure"] = [_node_to_json(node) for node in self.handlers]
+        if self.fail_fast:
+            plain["fail_fast"] = True
+        return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, JSON]) -> Graph:
         """A graph from what `to_json` gave."""
         nodes = cast("list[dict[str, JSON]]", plain["nodes"])
-        return cls(str(plain["pipeline"]), tuple(_node_from_json(node) for node in nodes))
+        handlers = cast("list[dict[str, JSON]]", plain.get("on_failure", []))
+        return cls(
+            str(plain["pipeline"]),
+            tuple(_node_from_json(node) for node in nodes),
+            tuple(_node_from_json(node) for node in handlers),
+            fail_fast=bool(plain.get("fail_fast", False)),
+        )
 
 
 def find_cycle(nodes: Iterable[Node]) -> tuple[NodeName, ...] | None:
@@ -184,6 +207,8 @@ def _input_to_json(value: Input) -> JSON:
             return {"output": [node, *path]}
         case Gather(items):
             return {"gather": [_input_to_json(item) for item in items]}
+        case FailureOfRun():
+            return {"failure": None}
 
 
 def _input_from_json(plain: JSON) -> Input:
@@ -197,6 +222,8 @@ def _input_from_json(plain: JSON) -> Input:
             return Output(NodeName(str(node)), tuple(path))
         case "gather":
             return Gather(tuple(_input_from_json(item) for item in cast("list[JSON]", value)))
+        case "failure":
+            return FailureOfRun()
     raise ValueError(f"unknown kind of input: {kind}")
 
 

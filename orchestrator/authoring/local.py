@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
@@ -9,7 +10,8 @@ from typing import cast
 from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import attempting, current_attempt
 from orchestrator.authoring.errors import EmptyMap
-from orchestrator.authoring.graph import Constant, Gather, Graph, Input, Node, Output
+from orchestrator.authoring.failure import FailedNode, Failure
+from orchestrator.authoring.graph import Constant, FailureOfRun, Gather, Graph, Input, Node, Output
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
 
@@ -21,8 +23,25 @@ def run_graph(graph: Graph) -> dict[str, object]:
         node = graph[name]
         reached = all(need in values for need in node.needs)
         if reached and all(_value(condition, values) for condition in node.conditions):
-            values[name] = _run_items(node, values) if node.mapped else _run(node, name, values, {})
+            try:
+                values[name] = _run_items(node, values) if node.mapped else _run(node, name, values, {})
+            except Exception as error:
+                _tell_handlers(graph, node, error)
+                raise
     return values
+
+
+def _tell_handlers(graph: Graph, node: Node, error: Exception) -> None:
+    """Run what is to run when the pipeline fails."""
+    told = f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    failed = FailedNode(name=node.name, stage=node.stage, error=told, traceback=trace, attempts=1)
+    failure = Failure(
+        run=current_attempt().run, pipeline=graph.pipeline, error=f"{node.name}: {told}", nodes=(failed,)
+    )
+    for handler in graph.handlers:
+        with attempting(replace(current_attempt(), node=handler.name)):
+            stages[handler.stage].function(**dict.fromkeys(handler.inputs, failure))
 
 
 def _run_items(node: Node, values: Mapping[str, object]) -> list[object]:
@@ -67,3 +86,5 @@ def _value(value: Input, values: Mapping[str, object]) -> object:
                 named = isinstance(key, str) and not isinstance(found, dict)
                 found = getattr(found, str(key)) if named else found[key]  # type: ignore[index]
             return found
+        case FailureOfRun():
+            raise LookupError("only the stages of on_failure are told of a failure")

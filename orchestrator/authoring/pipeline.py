@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, ParamSpec, cast
+from typing import Any, Generic, ParamSpec, cast, overload
 
 from orchestrator.authoring.disguise import dress
 from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.parameters import parse_parameters
 from orchestrator.authoring.registry import pipelines
-from orchestrator.authoring.trace import Trace, active_trace
+from orchestrator.authoring.stage import Stage
+from orchestrator.authoring.trace import Trace, Use, active_trace
 
 P = ParamSpec("P")
 
@@ -23,12 +24,17 @@ class Pipeline(Generic[P]):
     function: Callable[P, object]
     name: str
     module: str
+    on_failure: tuple[Stage[..., Any], ...] = ()
+    fail_fast: bool = False
 
     def __post_init__(self) -> None:
         dress(self, self.function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> object:
-        """Inside another pipeline, add this one's nodes to it; elsewhere run it in this process."""
+        """Inside another pipeline, add this one's nodes to it; elsewhere run it in this process.
+
+        What happens after a failure is then the other pipeline's to say.
+        """
         if active_trace() is not None:
             return self.function(*args, **kwargs)
         return self.run_locally(*args, **kwargs)
@@ -54,13 +60,17 @@ class Pipeline(Generic[P]):
             trace.mistake(str(error))
         except AttributeError as error:
             trace.mistake(f"{error} (only .after and .only_if can be called on a stage's output)")
-        return trace.graph()
+        for each in self.on_failure:
+            trace.handle_failure(
+                Use(stage=each.name, function=each.function, policy=each.policy, arguments={})
+            )
+        return trace.graph(fail_fast=self.fail_fast)
 
     def run_locally(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, object]:
         """Run the pipeline in this process, without broker, store or tracking: for tests and debuggers.
 
         Returns each node's output by its name, a map's as a list; what was skipped is left out. An error in a
-        stage is raised as it is.
+        stage is raised as it is, once the `on_failure` stages were told of it.
         """
         from orchestrator.authoring.local import run_graph
 
@@ -69,8 +79,29 @@ class Pipeline(Generic[P]):
         return run_graph(cast("Callable[..., Graph]", self.graph)(**parameters))
 
 
-def pipeline(function: Callable[P, object], /) -> Pipeline[P]:
-    """Make a function a pipeline: its parameters are those of a run, the stages it calls become nodes."""
-    made = Pipeline(function, function.__name__, function.__module__)
-    pipelines[f"{made.module}.{made.name}"] = made
-    return made
+@overload
+def pipeline(function: Callable[P, object], /) -> Pipeline[P]: ...
+@overload
+def pipeline(
+    *, on_failure: Stage[..., Any] | Sequence[Stage[..., Any]] = (), fail_fast: bool = False
+) -> Callable[[Callable[P, object]], Pipeline[P]]: ...
+def pipeline(
+    function: Callable[P, object] | None = None,
+    /,
+    *,
+    on_failure: Stage[..., Any] | Sequence[Stage[..., Any]] = (),
+    fail_fast: bool = False,
+) -> object:
+    """Make a function a pipeline: its parameters are those of a run, the stages it calls become nodes.
+
+    When a node fails, the branches that do not need it are finished first; with `fail_fast` they are stopped
+    at once. Then the `on_failure` stages run, side by side; each takes one argument, a `Failure`.
+    """
+    handlers = (on_failure,) if isinstance(on_failure, Stage) else tuple(on_failure)
+
+    def decorate(function: Callable[P, object]) -> Pipeline[P]:
+        made = Pipeline(function, function.__name__, function.__module__, handlers, fail_fast)
+        pipelines[f"{made.module}.{made.name}"] = made
+        return made
+
+    return decorate if function is None else decorate(function)

@@ -11,9 +11,11 @@ from typing import Any
 
 from orchestrator.authoring.annotations import assignable, element_of, hints_of, shown
 from orchestrator.authoring.errors import InvalidPipeline
+from orchestrator.authoring.failure import Failure
 from orchestrator.authoring.graph import (
     JSON,
     Constant,
+    FailureOfRun,
     Gather,
     Graph,
     Input,
@@ -53,6 +55,7 @@ class Trace:
     def __init__(self, pipeline: str) -> None:
         self.pipeline = pipeline
         self._nodes: dict[NodeName, Node] = {}
+        self._handlers: dict[NodeName, Node] = {}
         self._mistakes: list[str] = []
 
     @contextmanager
@@ -64,7 +67,7 @@ class Trace:
         finally:
             _active.reset(token)
 
-    def graph(self) -> Graph:
+    def graph(self, *, fail_fast: bool = False) -> Graph:
         """What was recorded; raises InvalidPipeline with every mistake."""
         if cycle := find_cycle(self._nodes.values()):
             self.mistake(f"a cycle: {' → '.join(cycle)}; remove one of these .after(…)")
@@ -72,7 +75,8 @@ class Trace:
             self.mistake("it calls no stage")
         if self._mistakes:
             raise InvalidPipeline(self.pipeline, self._mistakes)
-        return Graph(self.pipeline, tuple(self._nodes.values()))
+        nodes, handlers = tuple(self._nodes.values()), tuple(self._handlers.values())
+        return Graph(self.pipeline, nodes, handlers, fail_fast=fail_fast)
 
     def mistake(self, text: str) -> None:
         """Note what is wrong, and go on: all mistakes are told at once."""
@@ -103,6 +107,18 @@ class Trace:
             self.condition(name, condition)
         return Reference(self, name, list[result] if use.varying else result)  # type: ignore[valid-type]
 
+    def handle_failure(self, use: Use) -> None:
+        """Add a node that runs once the run has failed; it is told how."""
+        name = self._fresh_name(use.stage)
+        hints = self._hints(use)
+        parameters = inspect.signature(use.function).parameters.values()
+        required = [each.name for each in parameters if each.default is inspect.Parameter.empty]
+        if len(required) != 1 or not assignable(Failure, hints.get(required[0], Any)):
+            self.mistake(f"on_failure={name}: it has to take one argument, the Failure")
+            return
+        inputs = {required[0]: FailureOfRun()}
+        self._handlers[name] = Node(name=name, stage=use.stage, policy=use.policy, inputs=inputs)
+
     def order(self, name: NodeName, others: Sequence[object]) -> None:
         """Put a node behind others."""
         references = [other for other in others if isinstance(other, Reference)]
@@ -123,7 +139,7 @@ class Trace:
     def _fresh_name(self, stage: StageName) -> NodeName:
         base = stage.rpartition(".")[2]
         name, use = base, 1
-        while name in self._nodes:
+        while name in self._nodes or name in self._handlers:
             use += 1
             name = f"{base}-{use}"
         return NodeName(name)

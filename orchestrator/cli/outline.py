@@ -22,7 +22,8 @@ class OutlineLine:
 def outline(graph: Graph) -> tuple[OutlineLine, ...]:
     """The lines in the order in which the nodes run, as far as a list can say so."""
     plan = arrange(graph)
-    return tuple(_side_by_side(plan, plan.roots) if len(plan.roots) > 1 else _chain(plan, plan.roots[0]))
+    lines = _side_by_side(plan, plan.roots) if len(plan.roots) > 1 else _chain(plan, plan.roots[0])
+    return (*lines, *(OutlineLine("on failure: ", node.name) for node in graph.handlers))
 
 
 def _chain(plan: Plan, chain: Chain) -> list[OutlineLine]:

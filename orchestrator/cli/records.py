@@ -135,7 +135,7 @@ class Records:
         run = specification.run
         folder = f"runs/{run}/nodes/"
         done = {key.removeprefix(folder).removesuffix(".json") for key in self.store.keys(folder)}
-        for node in specification.graph:
+        for node in specification.graph.everything:
             items = sorted(
                 (name for name in done if group_of(name) == node.name), key=lambda name: (len(name), name)
             )

@@ -46,6 +46,10 @@ class Canvas:
         """What the submission sends."""
         return _together([self._sequence(root) for root in self.plan.roots])
 
+    def handlers(self) -> Signature:
+        """What runs once the run has failed."""
+        return _together([self._task(node) for node in self.plan.graph.handlers])
+
     def onward(self, name: NodeName) -> Signature | None:
         """What follows a node in its sequence; it takes over the node's place in a chord, if it has one."""
         sequence, position = self.plan.places[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.authoring.graph import JSON, Constant, Gather, Graph, Input, Node, Output
+from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Graph, Input, Node, Output
 from orchestrator.compiler.plan import Link, Plan, Sequence
 
 
@@ -13,6 +13,7 @@ def tree(plan: Plan) -> str:
     lines = [f"{plan.graph.pipeline}: {len(plan.graph)} nodes on {', '.join(sorted(plan.graph.queues))}"]
     for root in plan.roots:
         lines.extend(_branch(_sequence_lines(plan, root), last=root is plan.roots[-1]))
+    lines += [f"on failure: {node.name}  ({node.policy.queue})" for node in plan.graph.handlers]
     return "\n".join(lines)
 
 
@@ -24,12 +25,14 @@ def as_json(plan: Plan) -> dict[str, JSON]:
 
 def mermaid(graph: Graph) -> str:
     """The graph as a Mermaid flowchart; queues are the colours, dashed edges carry order or a condition."""
-    ids = {node.name: f"n{place}" for place, node in enumerate(graph)}
+    ids = {node.name: f"n{place}" for place, node in enumerate(graph.everything)}
     lines = ["flowchart TD"]
     for node in graph:
         label = f"{node.name} ×{node.known_length or '?'}" if node.mapped else node.name
         shape = f'[["{label}"]]' if node.mapped else f'["{label}"]'
         lines.append(f"  {ids[node.name]}{shape}:::{node.policy.queue}")
+    for node in graph.handlers:
+        lines.append(f'  {ids[node.name]}(["on failure: {node.name}"]):::{node.policy.queue}')
     for node in graph:
         data = {output.node for value in _given(node) for output in _outputs(value)}
         tests = {condition.node for condition in node.conditions}
@@ -52,7 +55,7 @@ def _outputs(value: Input) -> Iterator[Output]:
         case Gather(items):
             for item in items:
                 yield from _outputs(item)
-        case Constant():
+        case Constant() | FailureOfRun():
             return
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orchestrator.archive.final import write_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
@@ -25,11 +27,18 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
     at_work = runs.cancel(run)
     if at_work is None:
         raise RunIsOver(f"run '{run}' is over", hint=f"see: orchestrator show {run}")
-    messages = [delivery.rpartition("#")[2] for delivery in at_work]
-    if messages:
-        app.control.revoke(messages, terminate=True, signal="SIGKILL")
+    terminate(at_work)
     reader = RunReader(runs.client)
     write_final(store, reader.read(run, specification.graph), reader.tracebacks(run))
     queue = min(specification.graph.queues)
     app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
-    return len(messages)
+    return len(at_work)
+
+
+def terminate(deliveries: Sequence[str]) -> None:
+    """End the processes that are at work on these deliveries, wherever they are."""
+    from orchestrator.app import app
+
+    messages = [delivery.rpartition("#")[2] for delivery in deliveries]
+    if messages:
+        app.control.revoke(messages, terminate=True, signal="SIGKILL")

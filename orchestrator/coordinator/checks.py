@@ -15,10 +15,10 @@ from orchestrator.authoring.registry import stages
 def check_graph(graph: Graph, *, queues: Sequence[str]) -> None:
     """Raise InvalidPipeline with everything that would stop this graph later."""
     mistakes: list[str] = []
-    for node in graph:
+    for node in graph.everything:
         if node.policy.queue not in queues:
             mistakes.append(f"{node.name} asks for {unknown_queue(node.policy.queue, queues)}")
-    for name in dict.fromkeys(node.stage for node in graph):
+    for name in dict.fromkeys(node.stage for node in graph.everything):
         stage = stages[name]
         short = stage.function.__name__
         hints = hints_of(stage.function)

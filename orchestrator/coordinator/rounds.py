@@ -108,6 +108,8 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
         Reopening(
             pipeline=graph.pipeline,
             parameters=specification.parameters,
+            fail_fast=graph.fail_fast,
+            handlers=[node.name for node in graph.handlers],
             submitted=specification.submitted.timestamp(),
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
@@ -116,3 +118,13 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
     )
     Canvas(app, plan, run, number).start().apply_async()
     return number
+
+
+def send_handlers(run: RunId, *, store: ArtifactStore) -> None:
+    """Send what is to run when a run has failed, in its latest round; as often as you like."""
+    from orchestrator.app import app
+    from orchestrator.compiler.canvas import Canvas
+
+    graph = Specification.read(store, run).graph
+    latest = Round.latest(store, run)
+    Canvas(app, arrange(graph.without(latest.done)), run, latest.number).handlers().apply_async()

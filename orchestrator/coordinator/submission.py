@@ -68,6 +68,8 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
         nodes=len(graph),
         maps=maps,
         submitted=now.timestamp(),
+        handlers=[node.name for node in graph.handlers],
+        fail_fast=graph.fail_fast,
     )
     Canvas(app, plan, run).start().apply_async()
     return run
@@ -75,7 +77,7 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
 
 def code_of(graph: Graph) -> dict[str, str]:
     """A digest of each stage's code as it is now."""
-    return {name: stages[name].code for name in {node.stage for node in graph} if name in stages}
+    return {name: stages[name].code for name in {node.stage for node in graph.everything} if name in stages}
 
 
 def new_run_id(pipeline: str, now: datetime) -> RunId:

@@ -80,6 +80,10 @@ class RunReader:
             raise UnknownRun(f"Redis knows no run '{run}'")
         return RunState(str(state))
 
+    def is_handling_failure(self, run: RunId) -> bool:
+        """Whether the run has failed, and what is to run then is due."""
+        return bool(self.client.hexists(RunKeys(run).meta, "handling"))
+
     def concluded(self, run: RunId) -> bool:
         """Whether all about an ended run has been written down."""
         return self.client.hget(RunKeys(run).meta, "concluded") is not None
@@ -94,7 +98,11 @@ class RunReader:
         raw = self._raw(run)
         done = {name for name, record in raw.items() if record["state"] == NodeState.SUCCEEDED}
         state = RunState(meta["state"])
-        nodes = tuple(record for node in graph for record in _records(node, raw, done, state))
+        nodes = tuple(
+            record
+            for node in graph.everything
+            for record in _records(node, raw, _unseen(node, graph, done, state))
+        )
         return _run(run, meta, nodes)
 
     def raw_states(self, run: RunId) -> Mapping[str, NodeState]:
@@ -169,21 +177,23 @@ def _run(run: RunId, meta: Mapping[str, str], nodes: tuple[NodeRecord, ...]) -> 
     )
 
 
-def _records(
-    node: Node, raw: Mapping[str, Mapping[str, JSON]], done: set[str], run: RunState
-) -> Iterator[NodeRecord]:
+def _unseen(node: Node, graph: Graph, done: set[str], run: RunState) -> NodeState:
+    """The state of a node that no transition has touched."""
+    if run is RunState.SUCCEEDED:
+        return NodeState.SKIPPED
+    if run.over:
+        return NodeState.CANCELLED
+    return NodeState.QUEUED if node.needs <= done and node not in graph.handlers else NodeState.WAITING
+
+
+def _records(node: Node, raw: Mapping[str, Mapping[str, JSON]], unseen: NodeState) -> Iterator[NodeRecord]:
     own = raw.get(node.name, {})
     items = own.get("items")
-    unseen = NodeState.WAITING
-    if run is RunState.CANCELLED:
-        unseen = NodeState.CANCELLED
-    elif not run.over and node.needs <= done:
-        unseen = NodeState.QUEUED
     if items is None:
         yield _record(node, node.name, own, unseen)
         return
     whole = NodeState(str(own["state"]))
-    if whole in (NodeState.UPSTREAM_FAILED, NodeState.SKIPPED):
+    if whole in (NodeState.UPSTREAM_FAILED, NodeState.SKIPPED, NodeState.CANCELLED):
         unseen = whole
     for index in range(int(cast("int", items))):
         name = f"{node.name}[{index}]"

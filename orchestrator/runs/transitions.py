@@ -29,6 +29,14 @@ class Verdict(StrEnum):
     GONE = "gone"  # Redis knows no such run
 
 
+class Ending(StrEnum):
+    """What a transition leaves to be done by whoever made it, as it was the last of the run."""
+
+    NONE = ""  # nodes are open
+    HANDLERS = "handling"  # the run has failed, and what is to run then is due
+    OVER = "over"  # the run has ended, and is to be written down
+
+
 @dataclass(frozen=True)
 class Ready:
     """A parked message whose node has all it waits for."""
@@ -88,6 +96,8 @@ class Reopening:
 
     pipeline: str
     parameters: Mapping[str, JSON]
+    fail_fast: bool = False
+    handlers: Sequence[NodeName] = ()  #: nodes that run once the run has failed
     submitted: float  #: seconds since 1970
     open: int  #: nodes that are left; written-out maps count as their items
     done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
@@ -99,13 +109,9 @@ class Settled:
     """The answer to a transition that ends an attempt."""
 
     accepted: bool  #: False: the lease has moved, nothing was changed
-    run: RunState | None = None
+    ending: Ending = Ending.NONE
     ready: tuple[Ready, ...] = ()
-
-    @property
-    def ended_run(self) -> bool:
-        """Whether this was the last open node of the run."""
-        return self.run is not None and self.run.over
+    stopped: tuple[str, ...] = ()  #: deliveries at work on a run that fails fast
 
 
 class RunStore:
@@ -125,13 +131,25 @@ class RunStore:
         nodes: int,
         maps: Mapping[NodeName, int],
         submitted: float,
+        handlers: Sequence[NodeName] = (),
+        fail_fast: bool = False,
     ) -> bool:
         """Make a run known, before its first message is sent; False if the id is taken.
 
         `nodes` counts each map as one; `maps` gives the number of items where the canvas writes them out.
+        With `fail_fast` the first failure ends the whole run; the `handlers` are nodes that run after it.
         """
-        sizes = [part for pair in maps.items() for part in pair]
-        (made,) = self._apply("submit", RunKeys(run), run, nodes, pipeline, json.dumps(parameters), *sizes)
+        (made,) = self._apply(
+            "submit",
+            RunKeys(run),
+            run,
+            nodes,
+            pipeline,
+            json.dumps(parameters),
+            int(fail_fast),
+            json.dumps(handlers),
+            *(part for pair in maps.items() for part in pair),
+        )
         self.client.zadd(ALL_RUNS, {run: submitted})
         return made == "1"
 
@@ -189,9 +207,9 @@ class RunStore:
         needed_by: Sequence[NodeName] = (),
     ) -> Settled:
         """The node's last attempt failed; what needs it will not run, unless so many items may fail."""
-        return self._settle(
+        verdict, state, count, *rest = self._apply(
             "fail",
-            run,
+            RunKeys(run),
             node,
             token,
             error,
@@ -202,6 +220,8 @@ class RunStore:
             *wakes,
             *needed_by,
         )
+        stopped = int(count)
+        return _settled(verdict, state, rest[stopped:], stopped=tuple(rest[:stopped]))
 
     def retry(
         self, run: RunId, node: NodeName, token: str, *, error: str, traceback: str, wait: float
@@ -318,6 +338,8 @@ class RunStore:
             reopening.pipeline,
             json.dumps(reopening.parameters),
             reopening.open,
+            int(reopening.fail_fast),
+            json.dumps(reopening.handlers),
             len(reopening.done),
             *done,
             *maps,
@@ -349,9 +371,20 @@ class RunStore:
 
     def _settle(self, name: str, run: RunId, *arguments: str | int | float) -> Settled:
         verdict, state, *rest = self._apply(name, RunKeys(run), *arguments)
-        if verdict == "lost":
-            return Settled(accepted=False)
-        return Settled(accepted=True, run=RunState(state) if state else None, ready=_ready(rest))
+        return _settled(verdict, state, rest)
+
+
+def _settled(verdict: str, state: str, ready: Sequence[str], *, stopped: tuple[str, ...] = ()) -> Settled:
+    if verdict == "lost":
+        return Settled(accepted=False)
+    return Settled(True, _ending(state), _ready(ready), stopped)
+
+
+def _ending(state: str) -> Ending:
+    """What a run's state, as a transition replies it, asks for."""
+    if state == Ending.HANDLERS:
+        return Ending.HANDLERS
+    return Ending.OVER if state and RunState(state).over else Ending.NONE
 
 
 def _ready(flat: Sequence[str]) -> tuple[Ready, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.coordinator.rounds import send_round
+from orchestrator.coordinator.rounds import send_handlers, send_round
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.presence import present_workers
@@ -113,6 +113,9 @@ class Supervisor:
         extra = {"action": "resent", "run": run}
         log.warning("run %s has stalled; sending it again", run, extra=extra)
         try:
-            send_round(run, store=self.store(), runs=self.runs)
+            if self.reader.is_handling_failure(run):
+                send_handlers(run, store=self.store())
+            else:
+                send_round(run, store=self.store(), runs=self.runs)
         except OrchestratorError as error:
             log.error("run %s cannot be sent again: %s", run, error, extra=extra)  # noqa: TRY400

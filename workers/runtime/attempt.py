@@ -101,7 +101,9 @@ class ClaimedNode:
             wakes=self.job.wakes(self.task),
             needed_by=self.job.needed_by(self.task),
         )
-        return Failed(error, settled.ready, settled.ended_run) if settled.accepted else SUPERSEDED
+        if not settled.accepted:
+            return SUPERSEDED
+        return Failed(error, settled.ready, settled.ending, settled.stopped)
 
     def _wait_after(self, error: Exception) -> float | None:
         """Seconds until the next attempt, if the policy grants one after this error."""

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from orchestrator.artifacts import digest_of
 from orchestrator.artifacts.tree import Tree
-from orchestrator.authoring.graph import JSON, Constant, Gather, Input, Output
+from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Output
 from orchestrator.authoring.registry import stages
 from workers.runtime.attempt import ClaimedNode
 from workers.runtime.inputs import input_trees
@@ -64,3 +64,5 @@ def _digest(value: Input, claimed: ClaimedNode) -> JSON:
         case Output(_, path):
             trees = input_trees(value, claimed.job, claimed.workshop)
             return [*path, *(digest_of(tree) for tree in trees)]
+        case FailureOfRun():
+            return claimed.job.run

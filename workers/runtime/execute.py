@@ -86,13 +86,13 @@ def _commit(claimed: ClaimedNode, output: Tree, *, reused: bool = False) -> Outc
         return SUPERSEDED
     if first:
         claimed.workshop.remember_output(job, task, output)
-    return Committed(settled.ready, settled.ended_run)
+    return Committed(settled.ready, settled.ending)
 
 
 def _skip(claimed: ClaimedNode) -> Outcome:
     job, task = claimed.job, claimed.task
     settled = claimed.workshop.runs.skip(job.run, task.name, claimed.token, needed_by=job.needed_by(task))
-    return Stopped("skipped", settled.ended_run)
+    return Stopped("skipped", settled.ending)
 
 
 def _expand(claimed: ClaimedNode) -> Outcome:
@@ -101,4 +101,4 @@ def _expand(claimed: ClaimedNode) -> Outcome:
     if items == 0:
         raise EmptyMap(f"{task.name}: a map needs at least one item, and it was given an empty list")
     settled = claimed.workshop.runs.expand(job.run, task.name, claimed.token, items=items)
-    return Expanded(items, settled.ended_run) if settled.accepted else SUPERSEDED
+    return Expanded(items, settled.ending) if settled.accepted else SUPERSEDED

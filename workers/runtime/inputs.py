@@ -9,9 +9,10 @@ from typing import cast
 from orchestrator.artifacts import decode
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import element_of, hints_of
-from orchestrator.authoring.graph import JSON, Constant, Gather, Input, NodeName, Output
+from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, NodeName, Output
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
+from workers.runtime.failure import failure_of
 from workers.runtime.job import Job, Task
 from workers.runtime.workshop import Workshop
 
@@ -77,6 +78,8 @@ class _Loader:
                 if source.mapped and not path:
                     return [self._decode(item, value) for item in self._items(value)]
                 return self._decode(self._job.task(node), value)
+            case FailureOfRun():
+                return failure_of(self._job, self._workshop)
 
     def element(self, value: Input, index: int, hint: object) -> object:
         element = _element(value, index)

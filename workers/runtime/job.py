@@ -76,6 +76,8 @@ class Job:
     def stored_as(self, task: Task) -> str:
         """The name under which a task's output is stored."""
         stored = self.round.stored_as(task.node.name)
+        if self.round.number and task.node in self.graph.handlers:
+            stored = f"{stored}@{self.round.number}"  # each round that fails is told of
         return stored if task.index is None else f"{stored}[{task.index}]"
 
     def waits(self, task: Task) -> tuple[NodeName, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from orchestrator.runs.transitions import Ready
+from orchestrator.runs.transitions import Ending, Ready
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Committed:
     """The node is done: the canvas goes on."""
 
     ready: tuple[Ready, ...] = ()  #: parked messages that wait for nothing any more
-    ended_run: bool = False
+    ending: Ending = Ending.NONE
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Expanded:
     """A map has become items, which are to be sent."""
 
     items: int
-    ended_run: bool = False
+    ending: Ending = Ending.NONE
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Stopped:
     """The canvas ends here: skipped, held by another worker, or not to run any more."""
 
     why: str
-    ended_run: bool = False
+    ending: Ending = Ending.NONE
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Failed:
 
     error: Exception
     ready: tuple[Ready, ...] = ()
-    ended_run: bool = False
+    ending: Ending = Ending.NONE
+    stopped: tuple[str, ...] = ()  #: deliveries at work on a run that fails fast
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ class Shared:
     """A turn of working on a map's items is over."""
 
     ready: tuple[Ready, ...]
-    ended_run: bool
+    ending: Ending
     retries: tuple[tuple[int, float], ...]  #: items that are due again, and in how many seconds
     again: bool  #: there may be more items
+    stopped: tuple[str, ...] = ()
 
 
 Outcome: TypeAlias = Committed | Expanded | Early | Stopped | Again | Failed

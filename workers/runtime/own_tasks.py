@@ -9,6 +9,7 @@ from celery.signals import task_unknown
 from kombu import Message
 
 from orchestrator.compiler.canvas import JOIN
+from orchestrator.coordinator.cancelling import terminate
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import Verdict
@@ -19,7 +20,7 @@ from workers.runtime.passing import (
     CONCLUDE,
     OVERDUE,
     UNKNOWN,
-    send_conclusion,
+    send_ending,
     send_onward,
     send_ready,
     send_unknown,
@@ -71,9 +72,9 @@ def fail_held(run: RunId, delivery: str, shop: Workshop) -> None:
             wakes=job.wakes(task),
             needed_by=job.needed_by(task),
         )
+        terminate(settled.stopped)
         send_ready(job, settled.ready, shop)
-        if settled.ended_run:
-            send_conclusion(job, shop)
+        send_ending(job, settled.ending, shop)
 
 
 def fail_unclaimed(run: RunId, node: str, why: str, shop: Workshop) -> None:
@@ -93,8 +94,8 @@ def fail_unclaimed(run: RunId, node: str, why: str, shop: Workshop) -> None:
         group=task.group,
         needed_by=job.needed_by(task),
     )
-    if settled.ended_run:
-        send_conclusion(job, shop)
+    terminate(settled.stopped)
+    send_ending(job, settled.ending, shop)
 
 
 @task_unknown.connect

@@ -9,7 +9,7 @@ from celery.canvas import Signature
 
 from orchestrator.app import app
 from orchestrator.runs.presence import served_queues
-from orchestrator.runs.transitions import Ready
+from orchestrator.runs.transitions import Ending, Ready
 from workers.runtime.job import Job, join_of
 from workers.runtime.workshop import Workshop
 
@@ -63,7 +63,16 @@ def send_ready(job: Job, ready: tuple[Ready, ...], workshop: Workshop) -> None:
         workshop.runs.unpark(job.run, [each.node for each in ready])
 
 
-def send_conclusion(job: Job, workshop: Workshop) -> None:
+def send_ending(job: Job, ending: Ending, workshop: Workshop) -> None:
+    """Send what the end of a run asks for, if this was its end."""
+    match ending:
+        case Ending.HANDLERS:
+            job.canvas.handlers().apply_async()
+        case Ending.OVER:
+            _send_conclusion(job, workshop)
+
+
+def _send_conclusion(job: Job, workshop: Workshop) -> None:
     """The run has ended: have that written down, where possible by a worker that has MLflow loaded."""
     served = served_queues(workshop.runs.client) & job.graph.queues
     queue = max(served or job.graph.queues, key=lambda name: (name in LOADED, name))

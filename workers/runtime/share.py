@@ -18,7 +18,7 @@ from orchestrator.archive.manifest import write_items
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.transitions import DoneItem, Ready, Settled, Standing
+from orchestrator.runs.transitions import DoneItem, Ending, Ready, Settled, Standing
 from workers.runtime.attempt import ClaimedNode, Delivery
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
@@ -53,7 +53,8 @@ class _Share:
     done: dict[int, tuple[float, float, Tree]] = field(default_factory=dict)  #: not yet recorded
     retries: list[tuple[int, float]] = field(default_factory=list)
     ready: list[Ready] = field(default_factory=list)
-    ended_run: bool = False
+    ending: Ending = Ending.NONE
+    stopped: list[str] = field(default_factory=list)
     exhausted: bool = False
     pace: float | None = None  #: seconds that an item takes
     began: float = 0.0  #: when the running item began
@@ -84,7 +85,13 @@ class _Share:
 
     def outcome(self) -> Shared:
         """What is to be sent now."""
-        return Shared(tuple(self.ready), self.ended_run, tuple(self.retries), again=not self.exhausted)
+        return Shared(
+            tuple(self.ready),
+            self.ending,
+            tuple(self.retries),
+            again=not self.exhausted,
+            stopped=tuple(self.stopped),
+        )
 
     def _take(self) -> None:
         wanted = 1 if self.pace is None else max(1, min(MOST, round(STRIDE / max(self.pace, 1e-6))))
@@ -145,9 +152,10 @@ class _Share:
         match claimed.failed(error):
             case Again(_, wait):
                 self.retries.append((index, wait))
-            case Failed(_, ready, ended_run):
+            case Failed(_, ready, ending, stopped):
                 self.ready.extend(ready)
-                self.ended_run |= ended_run
+                self.stopped.extend(stopped)
+                self.ending = ending or self.ending
 
     def _record(self) -> None:
         """Store and record the outputs there are; what has lost its lease is passed over."""
@@ -170,7 +178,7 @@ class _Share:
 
     def _note(self, settled: Settled) -> None:
         self.ready.extend(settled.ready)
-        self.ended_run |= settled.ended_run
+        self.ending = settled.ending or self.ending
 
     def _watch(self, over: threading.Event) -> None:
         """While one item takes long: record those that are done, and leave those not begun to others."""

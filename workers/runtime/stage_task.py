@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.authoring.registry import stages
+from orchestrator.coordinator.cancelling import terminate
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from workers.runtime.attempt import Delivery
@@ -24,7 +25,7 @@ from workers.runtime.job import Job
 from workers.runtime.outcome import Again, Committed, Early, Expanded, Failed, Stopped
 from workers.runtime.passing import (
     halt,
-    send_conclusion,
+    send_ending,
     send_item,
     send_items,
     send_onward,
@@ -73,32 +74,29 @@ class StageTask(Task):
             return self._work_share(delivery, job, share, shop)
         outcome = execute(delivery, shop)
         match outcome:
-            case Committed(ready, ended_run):
+            case Committed(ready, ending):
                 send_ready(job, ready, shop)
-                if ended_run:
-                    send_conclusion(job, shop)
+                send_ending(job, ending, shop)
                 if more:
                     send_onward(job, node, self.request)
                 return "committed"
-            case Expanded(items, ended_run):
+            case Expanded(items, ending):
                 send_items(job, node, items, self.request, shop, more=more)
-                if ended_run:
-                    send_conclusion(job, shop)
+                send_ending(job, ending, shop)
                 return f"{items} items"
             case Early():
                 return self._park(job, node, more, shop)
-            case Stopped(why, ended_run):
+            case Stopped(why, ending):
                 halt(self.request)
-                if ended_run:
-                    send_conclusion(job, shop)
+                send_ending(job, ending, shop)
                 return why
             case Again(error, wait):
                 raise self.retry(exc=error, countdown=wait)
-            case Failed(error, ready, ended_run):
+            case Failed(error, ready, ending, stopped):
                 halt(self.request)
+                terminate(stopped)
                 send_ready(job, ready, shop)
-                if ended_run:
-                    send_conclusion(job, shop)
+                send_ending(job, ending, shop)
                 return error
             case _:
                 assert_never(outcome)
@@ -108,8 +106,8 @@ class StageTask(Task):
         send_ready(job, shared.ready, shop)
         for index, wait in shared.retries:
             send_item(job, delivery.node, index, wait)
-        if shared.ended_run:
-            send_conclusion(job, shop)
+        terminate(shared.stopped)
+        send_ending(job, shared.ending, shop)
         if shared.again:
             send_share(job, delivery.node, number)
         return "more" if shared.again else "none left"

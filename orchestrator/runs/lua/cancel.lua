@@ -4,21 +4,8 @@
 local state = redis.call('HGET', META, 'state')
 if not state or OVER[state] then return {'over'} end
 local reply = {'cancelled'}
-for _, name in ipairs(redis.call('HKEYS', NODES)) do
-  local record = load_node(name)
-  if not OVER[record.state] then
-    if record.state == 'running' and record.holder then
-      table.insert(reply, record.holder)
-      close_attempt(record, 'cancelled')
-    end
-    record.state = 'cancelled'
-    record.ended = NOW
-    save_node(name, record)
-    emit(name, 'cancelled')
-  end
-end
-redis.call('DEL', PARKED, LEASES)
-redis.call('HSET', META, 'state', 'cancelled', 'ended', NOW, 'open', 0)
+for _, delivery in ipairs(stop_all()) do table.insert(reply, delivery) end
+redis.call('HSET', META, 'state', 'cancelled', 'ended', NOW)
 redis.call('SREM', OPEN_RUNS, ARGV[1])
 emit('', 'cancelled')
 return reply

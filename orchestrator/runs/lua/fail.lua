@@ -1,11 +1,13 @@
--- A node's last attempt failed: it ends, and so does all that needs it.
+-- A node's last attempt failed: it ends, and so does all that needs it; the others too, if the run fails fast.
 -- An item of a map may fail without that, as long as no larger share of the items does than is tolerated.
 -- ARGV: node, token, error, traceback, map it is an item of (or empty), tolerated share,
 --       number of nodes that it may wake, those nodes, then nodes that need it
--- Reply: {failed | lost, state of the run, ready messages (name, message, …)}
+-- Reply: {failed | lost, state of the run, how many deliveries are to be stopped, those, then ready messages
+--         (name, message, …)}
 local node, token, group = ARGV[1], ARGV[2], ARGV[5]
 local record = load_node(node)
-if not speaks_for(record, token) then return {'lost', ''} end
+if not speaks_for(record, token) then return {'lost', '', 0} end
+local own = record.holder
 local number = #record.attempts
 close_attempt(record, ARGV[3])
 record.state = 'failed'
@@ -27,12 +29,19 @@ if group ~= '' then
   save_node(group, whole)
   settle_items(group, 1)
 end
-local rested = 0
+local settled, at_work = 1, {}
 if not tolerated then
   redis.call('HSETNX', META, 'error', node .. ': ' .. ARGV[3])
-  rested = rest(ARGV, 8 + wakes, 'upstream_failed')
+  settled = settled + rest(ARGV, 8 + wakes, 'upstream_failed')
+  if redis.call('HGET', META, 'fail_fast') == '1' and redis.call('HEXISTS', META, 'handling') == 0 then
+    at_work, settled = stop_all(), 0
+  end
 end
-local reply = {'failed', settle(1 + rested)}
+local reply = {'failed', settle(settled), 0}
+for _, delivery in ipairs(at_work) do
+  if delivery ~= own then table.insert(reply, delivery) end
+end
+reply[3] = #reply - 3
 if group ~= '' then
   for _, each in ipairs(ready_messages(ARGV, 8, 7 + wakes)) do table.insert(reply, each) end
 end

@@ -99,12 +99,66 @@ local function rest(names, first, state)
   return count
 end
 
--- Take nodes off the count of open ones; the last of them ends the run. Returns the run's state.
+-- The nodes that run once the run has failed, as a set of their names.
+local function handlers()
+  local names = cjson.decode(redis.call('HGET', META, 'handlers') or '[]')
+  local set = {}
+  for _, name in ipairs(names) do set[name] = true end
+  return set, names
+end
+
+-- Nothing of the run starts or commits any more, but for what is to run after a failure: open nodes are cancelled.
+-- Returns the deliveries that were at work, each once.
+local function stop_all()
+  local spared, seen, at_work = handlers(), {}, {}
+  for _, name in ipairs(redis.call('HKEYS', NODES)) do
+    local record = load_node(name)
+    if not OVER[record.state] and not (spared[name] and record.state == 'waiting') then
+      if record.state == 'running' and record.holder then
+        if not seen[record.holder] then table.insert(at_work, record.holder) end
+        seen[record.holder] = true
+        close_attempt(record, 'cancelled')
+      end
+      record.state = 'cancelled'
+      record.ended = NOW
+      save_node(name, record)
+      emit(name, 'cancelled')
+    end
+  end
+  redis.call('DEL', PARKED, LEASES)
+  redis.call('HSET', META, 'open', 0)
+  return at_work
+end
+
+-- The run has failed: what is to run then is due, once in a round. Returns whether there is any.
+local function release_handlers()
+  local _, names = handlers()
+  if #names == 0 or redis.call('HSETNX', META, 'handling', NOW) == 0 then return false end
+  for _, name in ipairs(names) do
+    local record = load_node(name)
+    record.state = 'queued'
+    save_node(name, record)
+    emit(name, 'queued')
+  end
+  redis.call('HSET', META, 'open', #names)
+  return true
+end
+
+-- Once what runs after a failure is due, nothing else of the run starts.
+local function is_too_late(name)
+  return redis.call('HEXISTS', META, 'handling') == 1 and not handlers()[name]
+end
+
+-- Take nodes off the count of open ones; the last of them ends the run. Returns the run's state, or `handling`
+-- where what is to run after a failure has become due.
 local function settle(count)
-  local open = redis.call('HINCRBY', META, 'open', -count)
+  local open = redis.call('HINCRBY', META, 'open', string.format('%d', -count))
   if open > 0 then return 'running' end
   local state = 'succeeded'
-  if redis.call('HEXISTS', META, 'error') == 1 then state = 'failed' end
+  if redis.call('HEXISTS', META, 'error') == 1 then
+    if release_handlers() then return 'handling' end
+    state = 'failed'
+  end
   redis.call('HSET', META, 'state', state, 'ended', NOW)
   redis.call('SREM', OPEN_RUNS, redis.call('HGET', META, 'id'))
   emit('', state)

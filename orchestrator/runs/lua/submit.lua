@@ -1,15 +1,17 @@
 -- Make a run known. Atomic, so that a run is never seen half-made.
--- ARGV: run id, number of nodes, pipeline, parameters (JSON), then maps and how many items each has, in turn
+-- ARGV: run id, number of nodes, pipeline, parameters (JSON), whether the first failure stops the run (0/1), nodes
+--       that run after a failure (JSON list), then maps and how many items each has, in turn
 -- Reply: 1 if it is new, 0 if there is a run of this id.
 if redis.call('EXISTS', META) == 1 then return 0 end
 local open = tonumber(ARGV[2])
-for index = 5, #ARGV, 2 do
+for index = 7, #ARGV, 2 do
   local items = tonumber(ARGV[index + 1])
   open = open + items - 1
   save_node(ARGV[index], {state = 'running', items = items, left = items})
 end
 redis.call('HSET', META, 'id', ARGV[1], 'pipeline', ARGV[3], 'parameters', ARGV[4])
 redis.call('HSET', META, 'open', open, 'state', 'pending', 'submitted', NOW)
+redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
 redis.call('SADD', OPEN_RUNS, ARGV[1])
 emit('', 'pending')
 return 1

@@ -12,7 +12,7 @@ if map.state == 'succeeded' then
   for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
   return reply
 end
-if not map.items then return {'none'} end
+if not map.items or map.state == 'cancelled' or is_too_late(group) then return {'none'} end
 
 local reply = {'taken'}
 local function take(index)

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import BaseModel
 from sklearn.linear_model import LinearRegression
 
-from orchestrator import Retry, context, pipeline, stage
+from orchestrator import Failure, Retry, context, pipeline, stage
 
 
 class Parts(NamedTuple):
@@ -223,6 +223,16 @@ def broken() -> None:
     number(number(start))
 
 
+@stage
+def tell(failure: Failure) -> list[str]:
+    return [failure.run, failure.error, *(f"{node.name}: {node.traceback}" for node in failure.nodes)]
+
+
+@stage
+def tell_in_vain(failure: Failure) -> None:
+    raise RuntimeError("nobody listens")
+
+
 @pipeline
 def broken_before_a_map() -> None:
     add(number.after(fail(1)).map(value=[1, 2, 3]))
@@ -326,6 +336,18 @@ def mendable(marker: str, path: str) -> None:
     first = note(1, path)
     items = note.partial(path=path).map(value=numbers(70))
     add([note(first, path), fails_until(marker), add(items)])
+
+
+@pipeline(on_failure=[tell, tell_in_vain])
+def told(marker: str) -> None:
+    number(1)
+    add([number(2), fails_until(marker)])
+
+
+@pipeline(on_failure=tell, fail_fast=True)
+def hasty(marker: str) -> None:
+    number.after(linger.partial(marker=marker).map(seconds=[60.0, 60.0]))(1)
+    add([number.after(fail.after(number(2))(3))(4)])
 
 
 @pipeline

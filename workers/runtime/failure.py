@@ -1,0 +1,27 @@
+"""Tells an `on_failure` stage how its run failed."""
+
+from __future__ import annotations
+
+from orchestrator.authoring.failure import FailedNode, Failure
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.states import NodeState
+from workers.runtime.job import Job
+from workers.runtime.workshop import Workshop
+
+
+def failure_of(job: Job, workshop: Workshop) -> Failure:
+    """The run's first error, and every node that has failed."""
+    reader = RunReader(workshop.runs.client)
+    record, tracebacks = reader.read(job.run, job.graph), reader.tracebacks(job.run)
+    failed = tuple(
+        FailedNode(
+            name=node.name,
+            stage=node.stage,
+            error=node.error or "",
+            traceback=tracebacks.get(f"{node.name}#{len(node.attempts)}", ""),
+            attempts=len(node.attempts),
+        )
+        for node in record.nodes
+        if node.state is NodeState.FAILED
+    )
+    return Failure(run=job.run, pipeline=job.graph.pipeline, error=record.error or "", nodes=failed)
