@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.runs.keys import RunId
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 def write_final(store: ArtifactStore, record: RunRecord, tracebacks: Mapping[str, str]) -> None:
     """Keep the record of an ended run, with the tracebacks of failed attempts by `node#number`."""
-    text = {**record.to_json(), "submitted": stamp(record.submitted), "tracebacks": dict(tracebacks)}
+    text = {
+        **record.to_json(),
+        "submitted": stamp(record.submitted),
+        "why": {node.name: node.why for node in record.nodes if node.why},
+        "tracebacks": dict(tracebacks),
+    }
     store.write(_key(record.id), json.dumps(text, separators=(",", ":")).encode())
 
 
@@ -25,7 +31,9 @@ def read_final(store: ArtifactStore, run: RunId) -> tuple[RunRecord, Mapping[str
     if data is None:
         return None
     plain = json.loads(data)
-    return RunRecord.from_json(plain), plain["tracebacks"]
+    record, why = RunRecord.from_json(plain), plain.get("why", {})
+    nodes = tuple(replace(node, why=why.get(node.name, "")) for node in record.nodes)
+    return replace(record, nodes=nodes), plain["tracebacks"]
 
 
 def ended_runs(store: ArtifactStore) -> list[RunId]:

@@ -55,7 +55,7 @@ def _print(console: Console, known: KnownRun) -> None:
         Padding(nodes_table(record, wide=console.width >= ROOMY, folded=folded), (0, 0, 0, 2), expand=False)
     )
     print_results(console, record, known.graph)
-    for line in _attempts(known):
+    for line in (*_reuse(known), *_attempts(known)):
         console.print(line)
     for place, (node, attempt, trace) in enumerate(_traces(known)):
         if place == TRACEBACKS:
@@ -65,6 +65,21 @@ def _print(console: Console, known: KnownRun) -> None:
         console.print(Padding(Text(trace.rstrip()), (0, 0, 0, 2), expand=False), soft_wrap=True)
     if record.mlflow_run_id:
         console.print(Text(f"\n  MLflow  {record.mlflow_run_id}", "bright_black"))
+
+
+def _reuse(known: KnownRun) -> Iterator[Text]:
+    """Why nodes were taken from earlier, or were not though they might have been; alike items at once."""
+    from collections import Counter
+
+    from rich.text import Text
+
+    from orchestrator.cli.groups import group_of
+
+    told = Counter((group_of(node.name), node.why) for node in known.record.nodes if node.why)
+    if told:
+        yield Text("\n  Reuse", "bright_black")
+    for (name, why), count in list(told.items())[:LISTED]:
+        yield Text.assemble(f"  {name}", (f" ×{count}" if count > 1 else "", "bright_black"), f"  {why}")
 
 
 def _attempts(known: KnownRun) -> Iterator[Text]:

@@ -63,16 +63,20 @@ def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -
     return Progress(outputs, lengths)
 
 
-def changed_nodes(specification: Specification) -> frozenset[NodeName]:
-    """The nodes whose stage's code is not what it was when the run was sent, and all that need them."""
+def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
+    """The nodes whose stage's code is not what it was when the run was sent, and all that need them: why."""
     now = code_of(specification.graph)
     changed = {
-        node.name
+        node.name: "its code has changed since the run was sent"
         for node in specification.graph
         if node.stage in now and now[node.stage] != specification.code.get(node.stage, now[node.stage])
     }
-    after = (name for each in changed for name in specification.graph.descendants(each))
-    return frozenset(changed | set(after))
+    after = {
+        name: f"it needs {each}, whose code has changed"
+        for each in changed
+        for name in specification.graph.descendants(each)
+    }
+    return {**after, **changed}
 
 
 def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
@@ -113,6 +117,7 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
             submitted=specification.submitted.timestamp(),
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
+            again={node.name: f"run: {changed.get(node.name, 'it had not succeeded')}" for node in left},
             maps=maps,
         ),
     )

@@ -192,15 +192,15 @@ def _records(node: Node, raw: Mapping[str, Mapping[str, JSON]], unseen: NodeStat
     if items is None:
         yield _record(node, node.name, own, unseen)
         return
-    whole = NodeState(str(own["state"]))
+    whole, why = NodeState(str(own["state"])), str(own.get("why", ""))
     if whole in (NodeState.UPSTREAM_FAILED, NodeState.SKIPPED, NodeState.CANCELLED):
         unseen = whole
     for index in range(int(cast("int", items))):
         name = f"{node.name}[{index}]"
-        yield _record(node, name, raw.get(name, {}), unseen)
+        yield _record(node, name, raw.get(name, {}), unseen, why)
 
 
-def _record(node: Node, name: str, raw: Mapping[str, JSON], unseen: NodeState) -> NodeRecord:
+def _record(node: Node, name: str, raw: Mapping[str, JSON], unseen: NodeState, why: str = "") -> NodeRecord:
     state = NodeState(str(raw["state"])) if raw else unseen
     if state is NodeState.WAITING:
         state = unseen
@@ -215,6 +215,7 @@ def _record(node: Node, name: str, raw: Mapping[str, JSON], unseen: NodeState) -
         started=_time(raw.get("started")),
         ended=_time(raw.get("ended")),
         value=json.loads(str(value)) if value is not None else None,
+        why=str(raw.get("why", why)),
         attempts=tuple(_attempt(attempt) for attempt in attempts),
     )
 

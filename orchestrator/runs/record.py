@@ -56,6 +56,7 @@ class NodeRecord:
     started: datetime | None = None
     ended: datetime | None = None
     value: JSON = None  #: the output, where it is a small JSON value
+    why: str = ""  #: it was reused, or was not though it might have been
     attempts: tuple[AttemptRecord, ...] = ()
 
     @property

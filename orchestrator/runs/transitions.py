@@ -88,6 +88,8 @@ class DoneItem:
     began: float  #: seconds ago
     ended: float  #: seconds ago
     value: str = ""
+    reused: bool = False
+    why: str = ""  #: it was reused or not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,7 @@ class Reopening:
     submitted: float  #: seconds since 1970
     open: int  #: nodes that are left; written-out maps count as their items
     done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
+    again: Mapping[NodeName, str]  #: nodes that are left, and why they run (again)
     maps: Mapping[NodeName, tuple[int, int]]  #: written-out maps: items, and those that are left
 
 
@@ -187,11 +190,12 @@ class RunStore:
         *,
         value: str = "",
         reused: bool = False,
+        why: str = "",
         group: NodeName | None = None,
         wakes: Sequence[NodeName] = (),
     ) -> Settled:
-        """The node's manifest exists: it has succeeded."""
-        return self._settle("commit", run, node, token, value, int(reused), group or "", *wakes)
+        """The node's manifest exists: it has succeeded; `why` says to people why it was reused or not."""
+        return self._settle("commit", run, node, token, value, int(reused), why, group or "", *wakes)
 
     def fail(
         self,
@@ -296,7 +300,14 @@ class RunStore:
         flat = [
             part
             for item in done
-            for part in (item.index, round(item.began * 1e6), round(item.ended * 1e6), item.value)
+            for part in (
+                item.index,
+                round(item.began * 1e6),
+                round(item.ended * 1e6),
+                item.value,
+                int(item.reused),
+                item.why,
+            )
         ]
         return self._settle("commit_items", run, node, token, len(wakes), *wakes, *flat)
 
@@ -330,6 +341,7 @@ class RunStore:
     def reopen(self, run: RunId, reopening: Reopening) -> None:
         """Let a run go on in a new round."""
         done = [part for pair in reopening.done.items() for part in pair]
+        again = [part for pair in reopening.again.items() for part in pair]
         maps = [part for name, (items, left) in reopening.maps.items() for part in (name, items, left)]
         self._apply(
             "reopen",
@@ -341,7 +353,9 @@ class RunStore:
             int(reopening.fail_fast),
             json.dumps(reopening.handlers),
             len(reopening.done),
+            len(reopening.again),
             *done,
+            *again,
             *maps,
         )
         self.client.zadd(ALL_RUNS, {run: reopening.submitted}, nx=True)

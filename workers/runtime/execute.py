@@ -55,13 +55,13 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
     if claimed.task.node.mapped and claimed.task.index is None:
         return _expand(claimed)
     earlier = find_earlier(claimed)
-    if earlier is not None:
-        return _commit(claimed, earlier, reused=True)
+    if earlier.output is not None:
+        return _commit(claimed, earlier.output, earlier.why, reused=True)
     output = claimed.output()
     if monotonic() - since > claimed.workshop.settings.lease_seconds / 2 and not _still_held(claimed):
         return SUPERSEDED
     keep_for_later(claimed, output)
-    return _commit(claimed, output)
+    return _commit(claimed, output, earlier.why)
 
 
 def _still_held(claimed: ClaimedNode) -> bool:
@@ -69,7 +69,7 @@ def _still_held(claimed: ClaimedNode) -> bool:
     return claimed.workshop.runs.holds(claimed.job.run, claimed.task.name, claimed.token)
 
 
-def _commit(claimed: ClaimedNode, output: Tree, *, reused: bool = False) -> Outcome:
+def _commit(claimed: ClaimedNode, output: Tree, why: str, *, reused: bool = False) -> Outcome:
     job, task = claimed.job, claimed.task
     manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
     first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task))
@@ -79,6 +79,7 @@ def _commit(claimed: ClaimedNode, output: Tree, *, reused: bool = False) -> Outc
         claimed.token,
         value=shown_value(output),
         reused=reused,
+        why=why,
         group=task.group,
         wakes=job.wakes(task),
     )

@@ -35,7 +35,7 @@ def small_inputs(task: Task) -> dict[str, JSON]:
     found = {name: value.value for name, value in task.node.inputs.items() if isinstance(value, Constant)}
     if task.index is not None:
         for name, value in task.node.varying.items():
-            element = _element(value, task.index)
+            element = item_of(value, task.index)
             if isinstance(element, Constant):
                 found[name] = element.value
     return found
@@ -82,7 +82,7 @@ class _Loader:
                 return failure_of(self._job, self._workshop)
 
     def element(self, value: Input, index: int, hint: object) -> object:
-        element = _element(value, index)
+        element = item_of(value, index)
         if element is not None:
             return self.load(element, hint)
         output = cast("Output", value)
@@ -129,7 +129,8 @@ def _returns(job: Job, output: Output) -> object:
     return hints["return"]
 
 
-def _element(value: Input, index: int) -> Input | None:
+def item_of(value: Input, index: int) -> Input | None:
+    """What one item of a map takes of a list that is written into the run; None for other inputs."""
     match value:
         case Constant(list() as items):
             return Constant(items[index])

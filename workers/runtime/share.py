@@ -43,6 +43,17 @@ def work_share(delivery: Delivery, workshop: Workshop, give_away: Callable[[], N
     return share.outcome()
 
 
+@dataclass(frozen=True)
+class _Done:
+    """An item's output, before it is recorded."""
+
+    began: float
+    ended: float
+    output: Tree
+    reused: bool
+    why: str
+
+
 @dataclass
 class _Share:
     delivery: Delivery
@@ -50,7 +61,7 @@ class _Share:
     job: Job
     give_away: Callable[[], None]
     pending: deque[tuple[int, Standing]] = field(default_factory=deque)  #: taken and not begun
-    done: dict[int, tuple[float, float, Tree]] = field(default_factory=dict)  #: not yet recorded
+    done: dict[int, _Done] = field(default_factory=dict)  #: not yet recorded
     retries: list[tuple[int, float]] = field(default_factory=list)
     ready: list[Ready] = field(default_factory=list)
     ending: Ending = Ending.NONE
@@ -136,12 +147,14 @@ class _Share:
         began = self.began
         try:
             with captured(log):
-                output = find_earlier(claimed)
+                earlier = find_earlier(claimed)
+                output = earlier.output
                 if output is None:
                     output = claimed.output()
                     keep_for_later(claimed, output)
             with self.lock:
-                self.done[index] = (began, monotonic(), output)
+                reused = earlier.output is not None
+                self.done[index] = _Done(began, monotonic(), output, reused, earlier.why)
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
             log.add("error", "".join(traceback.format_exception(error)).rstrip())
             self._settle_failure(index, claimed, error)
@@ -164,12 +177,19 @@ class _Share:
             if not done:
                 return
             stored = self.job.round.stored_as(self.map)
-            outputs = {index: output for index, (_, _, output) in done.items()}
+            outputs = {index: each.output for index, each in done.items()}
             write_items(self.workshop.store, self.run, stored, self.token[:12], outputs)
             now = monotonic()
             items = [
-                DoneItem(index=index, began=now - began, ended=now - ended, value=shown_value(output))
-                for index, (began, ended, output) in done.items()
+                DoneItem(
+                    index=index,
+                    began=now - each.began,
+                    ended=now - each.ended,
+                    value=shown_value(each.output),
+                    reused=each.reused,
+                    why=each.why,
+                )
+                for index, each in done.items()
             ]
             settled = self.workshop.runs.commit_items(
                 self.run, self.map, self.token, items, wakes=self.job.wakes(self.task)

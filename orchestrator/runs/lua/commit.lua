@@ -1,5 +1,6 @@
 -- An attempt's outputs are written and its manifest exists. Refused when the lease has moved.
--- ARGV: node, token, value (JSON, or empty), reused (0/1), map it is an item of (or empty), nodes it may wake
+-- ARGV: node, token, value (JSON, or empty), reused (0/1), why (or empty), map it is an item of (or empty), nodes it
+--       may wake
 -- Reply: {committed | lost, state of the run, ready messages (name, message, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
@@ -10,11 +11,12 @@ record.state = 'succeeded'
 record.ended = NOW
 if ARGV[3] ~= '' then record.value = ARGV[3] end
 if ARGV[4] == '1' then record.reused = true end
+if ARGV[5] ~= '' then record.why = ARGV[5] end
 save_node(node, record)
 emit(node, 'succeeded')
-settle_items(ARGV[5], 1)
+settle_items(ARGV[6], 1)
 local reply = {'committed', settle(1)}
 if redis.call('EXISTS', PARKED) == 1 then
-  for _, each in ipairs(ready_messages(ARGV, 6)) do table.insert(reply, each) end
+  for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
 end
 return reply

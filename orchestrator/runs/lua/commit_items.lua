@@ -1,10 +1,10 @@
 -- Outputs of several items of a map are written. Those whose lease has moved are passed over.
 -- ARGV: map, token, number of nodes that the map may wake, those nodes, then for each item: index,
---       microseconds since its start and since its end, value (or empty)
+--       microseconds since its start and since its end, value (or empty), reused (0/1), why (or empty)
 -- Reply: {committed, state of the run, ready messages (name, message, …)}
 local group, token = ARGV[1], ARGV[2]
 local wakes, count = tonumber(ARGV[3]), 0
-for at = 4 + wakes, #ARGV, 4 do
+for at = 4 + wakes, #ARGV, 6 do
   local name = group .. '[' .. ARGV[at] .. ']'
   local record = load_node(name)
   if speaks_for(record, token) then
@@ -14,6 +14,8 @@ for at = 4 + wakes, #ARGV, 4 do
     close_attempt(record, '', record.ended)
     record.state = 'succeeded'
     if ARGV[at + 3] ~= '' then record.value = ARGV[at + 3] end
+    if ARGV[at + 4] == '1' then record.reused = true end
+    if ARGV[at + 5] ~= '' then record.why = ARGV[at + 5] end
     save_node(name, record)
     emit(name, 'succeeded')
     count = count + 1

@@ -1,11 +1,12 @@
 -- A run goes on in a new round: what is done stays, everything else is up again.
 -- ARGV: run id, pipeline, parameters (JSON), number of open nodes (maps count as their open items, or as one),
 --       whether the first failure stops the run (0/1), nodes that run after a failure (JSON list),
---       number of done nodes and items, their names and values in turn,
+--       number of done nodes and items, number of nodes that are left with a reason, the names and values of the
+--       former in turn, the names and reasons of the latter in turn,
 --       then maps that are done or that the canvas writes out: name, items, items that are left
 -- Reply: {reopened, ''}
-local done, count = {}, tonumber(ARGV[7])
-for at = 8, 7 + 2 * count, 2 do
+local done, count, reasons = {}, tonumber(ARGV[7]), tonumber(ARGV[8])
+for at = 9, 8 + 2 * count, 2 do
   done[ARGV[at]] = true
   local record = load_node(ARGV[at])
   if record.state ~= 'succeeded' then
@@ -13,6 +14,7 @@ for at = 8, 7 + 2 * count, 2 do
     if ARGV[at + 1] ~= '' then record.value = ARGV[at + 1] end
   end
   record.reused = true
+  record.why = 'committed before the run was carried on'
   save_node(ARGV[at], record)
 end
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
@@ -26,10 +28,16 @@ for _, name in ipairs(redis.call('HKEYS', NODES)) do
     end
   end
 end
-for at = 8 + 2 * count, #ARGV, 3 do
-  local left = tonumber(ARGV[at + 2])
+local first = 9 + 2 * count
+for at = first, first + 2 * reasons - 1, 2 do
+  local record = load_node(ARGV[at])
+  record.why = ARGV[at + 1]
+  save_node(ARGV[at], record)
+end
+for at = first + 2 * reasons, #ARGV, 3 do
+  local record, left = load_node(ARGV[at]), tonumber(ARGV[at + 2])
   local state = left > 0 and 'running' or 'succeeded'
-  save_node(ARGV[at], {state = state, items = tonumber(ARGV[at + 1]), left = left})
+  save_node(ARGV[at], {state = state, items = tonumber(ARGV[at + 1]), left = left, why = record.why})
 end
 redis.call('DEL', PARKED, LEASES)
 redis.call('HSETNX', META, 'id', ARGV[1])

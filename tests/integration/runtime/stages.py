@@ -391,6 +391,16 @@ def cached(path: str, value: int = 1) -> None:
 
 
 @pipeline
+def cached_map(path: str, values: list[int]) -> None:
+    add(cached_note.partial(path=path).map(value=values))
+
+
+@pipeline
+def versioned(path: str, version: str, value: int = 1) -> None:
+    cached_note.options(version=version)(value, path)
+
+
+@pipeline
 def ladder(rungs: int) -> None:
     value = number(0)
     for _ in range(rungs):

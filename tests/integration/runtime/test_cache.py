@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.archive.final import read_final
 from orchestrator.archive.logs import read_log
 from orchestrator.coordinator.submission import prepare, submit
 from orchestrator.settings import settings
@@ -31,8 +32,38 @@ def test_the_same_inputs_are_not_computed_twice(runner: Runner, tmp_path: Path) 
 
 def test_another_parameter_is_computed(runner: Runner, tmp_path: Path) -> None:
     lines = tmp_path / "lines"
-    runner.run("cached", path=str(lines))
-    assert not nodes_of(runner.run("cached", path=str(lines), value=5))["cached_note"].reused
+    first = runner.run("cached", path=str(lines))
+    node = nodes_of(runner.run("cached", path=str(lines), value=5))["cached_note"]
+    assert not node.reused
+    assert node.why == f"computed: since run {first.id}, value differs"
+
+
+def test_an_item_of_a_map_is_reused_whatever_the_others_are(runner: Runner, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    runner.run("cached_map", path=str(lines), values=[1, 2])
+    nodes = nodes_of(runner.run("cached_map", path=str(lines), values=[3, 2]))
+    assert [nodes[f"cached_note[{index}]"].reused for index in (0, 1)] == [False, True]
+    assert sorted(lines.read_text().split()) == ["1", "2", "3"]
+
+
+def test_an_item_of_a_long_map_is_reused(runner: Runner, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    runner.run("cached_map", path=str(lines), values=list(range(70)))
+    again = runner.run("cached_map", path=str(lines), values=list(range(70)))
+    items = [node for node in again.nodes if node.stage.endswith("cached_note")]
+    assert all(node.reused for node in items)
+    assert all("same code, parameters and inputs" in node.why for node in items)
+    assert len(lines.read_text().split()) == 70
+
+
+def test_what_kept_a_result_from_being_reused_is_told(runner: Runner, tmp_path: Path) -> None:
+    lines = str(tmp_path / "lines")
+    first = runner.run("versioned", path=lines, version="1")
+    node = nodes_of(first)["cached_note"]
+    assert node.why == "computed: no earlier run has a result of this node"
+    assert nodes_of(runner.run("versioned", path=lines, version="1"))["cached_note"].reused
+    second = nodes_of(runner.run("versioned", path=lines, version="2", value=9))["cached_note"]
+    assert second.why == f"computed: since run {first.id}, its code has changed and value differs"
 
 
 def test_a_run_may_refuse_earlier_results(runner: Runner, tmp_path: Path) -> None:
@@ -43,3 +74,12 @@ def test_a_run_may_refuse_earlier_results(runner: Runner, tmp_path: Path) -> Non
     run = submit(prepared, store=runner.store, runs=runner.runs)
     wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
     assert lines.read_text().split().count("1") == 2
+    refused = nodes_of(runner.reader.read(run, prepared.graph))["cached_note"]
+    assert refused.why == "computed: the run was sent with --no-cache"
+
+
+def test_why_is_kept_when_redis_has_forgotten_the_run(runner: Runner, tmp_path: Path) -> None:
+    record = runner.run("cached", path=str(tmp_path / "lines"))
+    final = read_final(runner.store, record.id)
+    assert final is not None
+    assert nodes_of(final[0])["cached_note"].why == nodes_of(record)["cached_note"].why != ""

@@ -56,14 +56,17 @@ def runs_on(runner: Runner, run: RunId, node: str) -> str | None:
 
 
 def submit_until_on(runner: Runner, worker: str, marker: Path) -> RunId:
-    """Submit runs that linger until one of them is on that worker; the others are let go."""
+    """Submit runs that linger until one of them is on that worker; the others are let go then."""
+    others: list[Path] = []
     for number in range(20):
         own = marker.with_name(f"{marker.name}-{number}")
         run = runner.submit("lingering", marker=str(own))
         wait_until(lambda run=run: runs_on(runner, run, "linger"), "the run lingers")  # type: ignore[misc]
         if runs_on(runner, run, "linger") == worker:
+            for other in others:
+                other.touch()
             return run
-        own.touch()
+        others.append(own)
     raise AssertionError(f"{worker} never took a stage")
 
 
@@ -132,7 +135,9 @@ def test_a_failed_run_is_resumed_and_recomputes_nothing(runner: Runner, tmp_path
     again = record_of(runner, record.id, "mendable", marker="", path="")
     assert again.state == "succeeded"
     assert nodes_of(again)["note"].reused
+    assert nodes_of(again)["note"].why == "committed before the run was carried on"
     assert not nodes_of(again)["fails_until"].reused
+    assert nodes_of(again)["fails_until"].why == "run: it had not succeeded"
     counts = Counter(lines.read_text().split())
     assert counts.pop("1") == 3
     assert set(counts.values()) == {1}
@@ -162,6 +167,8 @@ def test_a_changed_stage_runs_again_and_so_does_what_needs_it(runner: Runner, tm
     nodes = nodes_of(record_of(runner, record.id, "mendable", marker="", path=""))
     assert nodes["note"].reused
     assert not nodes["numbers"].reused
+    assert nodes["numbers"].why == "run: its code has changed since the run was sent"
+    assert nodes["note-2[3]"].why == "run: it needs numbers, whose code has changed"
     counts = Counter(lines.read_text().split())
     assert counts["5"] == 2
     assert nodes["add-2"].value == sum(range(70)) + 8
