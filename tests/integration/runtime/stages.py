@@ -350,6 +350,33 @@ def hasty(marker: str) -> None:
     add([number.after(fail.after(number(2))(3))(4)])
 
 
+@stage
+def tick(value: int, path: str) -> int:
+    """Write a line again and again, for a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with Path(path).open("a") as file:
+            file.write(f"{value}\n")
+        time.sleep(0.02)
+    return value
+
+
+@stage(retry=Retry(times=3, backoff=120))
+def tries_later() -> int:
+    raise OSError("not now")
+
+
+@pipeline
+def of_all_kinds(path: str) -> None:
+    """On three slots: items of a long map run, others wait for a slot; one node retries, one is parked."""
+    tries_later()
+    slow = tick(-1, path)
+    quick = number(1)
+    add([slow, quick])
+    add([slow, quick])
+    add(tick.partial(path=path).map(value=numbers(100)))
+
+
 @pipeline
 def deadly() -> None:
     kills_workers()

@@ -1,0 +1,75 @@
+"""Cancelling a run, whatever its nodes are at."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import redis
+
+from orchestrator.authoring.graph import NodeName
+from orchestrator.coordinator.rounds import send_round
+from orchestrator.runs.keys import RunId, RunKeys
+
+from ..conftest import Service, wait_until
+from .conftest import Runner, nodes_of, states_of
+
+pytestmark = pytest.mark.stack
+
+
+def cancel_elsewhere(run: RunId) -> float:
+    """Cancel a run as from another machine, and return how many seconds the command took."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", "orchestrator", "cancel", run], check=True, capture_output=True)
+    return time.monotonic() - began
+
+
+def submit_of_all_kinds(runner: Runner, lines: Path) -> RunId:
+    """A run with nodes that run, are queued, parked or due for a retry, and with items of a long map."""
+    run = runner.submit("of_all_kinds", path=str(lines))
+
+    def is_under_way() -> bool:
+        states = Counter(runner.reader.raw_states(run).values())
+        parked = runner.runs.client.hexists(RunKeys(run).parked, NodeName("add-2"))
+        return states["retrying"] == 1 and states["running"] >= 4 and bool(parked)
+
+    wait_until(is_under_way, "the run has nodes of all kinds", 30)
+    return run
+
+
+def test_everything_of_a_run_stops_within_three_seconds(
+    runner: Runner, worker: Service, tmp_path: Path, client: redis.Redis
+) -> None:
+    lines = tmp_path / "lines"
+    run = submit_of_all_kinds(runner, lines)
+    took = cancel_elsewhere(run)
+    written = lines.read_text()
+    record = runner.reader.read(run, runner.prepare("of_all_kinds", path="").graph)
+    states = states_of(record)
+    assert record.state == "cancelled"
+    assert states.pop("number") == "succeeded"
+    assert states.pop("numbers") == "succeeded"
+    assert set(states.values()) == {"cancelled"}
+    assert took < 3
+    assert nodes_of(record)["tick"].attempts[-1].error == "cancelled"
+    assert runner.run("diamond").state == "succeeded"  # behind all that was queued; the slots are free
+    assert lines.read_text() == written, "a stage went on after the cancel"
+    assert not client.exists(RunKeys(run).leases, RunKeys(run).parked)
+
+
+def test_a_cancelled_run_of_all_kinds_can_be_resumed_and_cancelled_again(
+    runner: Runner, tmp_path: Path
+) -> None:
+    run = submit_of_all_kinds(runner, tmp_path / "lines")
+    cancel_elsewhere(run)
+    send_round(run, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.raw_states(run).get(NodeName("tick")) == "running", "it goes on", 20)
+    record = runner.reader.read(run, runner.prepare("of_all_kinds", path="").graph)
+    assert nodes_of(record)["number"].reused
+    cancel_elsewhere(run)
+    assert runner.reader.state(run) == "cancelled"
+    assert runner.run("diamond").state == "succeeded"
