@@ -79,10 +79,13 @@ def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
     return {**after, **changed}
 
 
-def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
+def send_round(
+    run: RunId, *, store: ArtifactStore, runs: RunStore, ended_otherwise: frozenset[NodeName] = frozenset()
+) -> int:
     """Send what is left of a run, whatever Redis knows of it; raises UnknownRun.
 
-    Returns the round's number, or 0 if nothing is left to do.
+    The nodes in `ended_otherwise` have ended without success, and stay so. Returns the round's number, or 0
+    if nothing is left to do.
     """
     from orchestrator.app import app
     from orchestrator.compiler.canvas import Canvas
@@ -95,7 +98,8 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
     latest = replace(latest, redone={**latest.redone, **dict.fromkeys(changed, number)})
     progress = progress_of(run, graph, store, latest)
     done = frozenset(node.name for node in graph if progress.is_done(node))
-    left = graph.without(done)
+    kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
+    left = graph.without(done | kept)
     if not len(left):
         return 0
     plan = arrange(left)
@@ -104,7 +108,7 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
         for node in graph
         if node.known_length is not None and (node.name in done or plan.written_out(left[node.name]))
     }
-    Round(number, done, latest.redone).write(store, run)
+    Round(number, done | kept, latest.redone).write(store, run)
     if changed:
         replace(specification, code=code_of(graph)).rewrite(store)
     runs.reopen(
@@ -118,11 +122,17 @@ def send_round(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
             again={node.name: f"run: {changed.get(node.name, 'it had not succeeded')}" for node in left},
+            kept=[name for name in ended_otherwise if _node_of(name) in kept],
             maps=maps,
         ),
     )
     Canvas(app, plan, run, number).start().apply_async()
     return number
+
+
+def _node_of(name: NodeName) -> NodeName:
+    """The node that an item belongs to; other names stand for themselves."""
+    return NodeName(name.partition("[")[0])
 
 
 def send_handlers(run: RunId, *, store: ArtifactStore) -> None:

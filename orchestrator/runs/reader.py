@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from orchestrator.authoring.graph import JSON, Graph, Node
+from orchestrator.authoring.graph import JSON, Graph, Node, NodeName
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import ALL_RUNS, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
@@ -108,6 +108,13 @@ class RunReader:
     def raw_states(self, run: RunId) -> Mapping[str, NodeState]:
         """The states of the nodes that have one yet."""
         return {name: NodeState(str(record["state"])) for name, record in self._raw(run).items()}
+
+    def ended_otherwise(self, run: RunId) -> frozenset[NodeName]:
+        """The nodes and items that have ended without success."""
+        states = self.raw_states(run).items()
+        return frozenset(
+            NodeName(name) for name, state in states if state.over and state is not NodeState.SUCCEEDED
+        )
 
     def held_by(self, run: RunId, delivery: str) -> list[str]:
         """The nodes that a delivery is at work on."""

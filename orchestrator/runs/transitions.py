@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -104,6 +104,7 @@ class Reopening:
     open: int  #: nodes that are left; written-out maps count as their items
     done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
     again: Mapping[NodeName, str]  #: nodes that are left, and why they run (again)
+    kept: Collection[NodeName] = ()  #: nodes and items that have ended without success, and stay so
     maps: Mapping[NodeName, tuple[int, int]]  #: written-out maps: items, and those that are left
 
 
@@ -354,8 +355,10 @@ class RunStore:
             json.dumps(reopening.handlers),
             len(reopening.done),
             len(reopening.again),
+            len(reopening.kept),
             *done,
             *again,
+            *reopening.kept,
             *maps,
         )
         self.client.zadd(ALL_RUNS, {run: reopening.submitted}, nx=True)

@@ -116,6 +116,7 @@ class Supervisor:
             if self.reader.is_handling_failure(run):
                 send_handlers(run, store=self.store())
             else:
-                send_round(run, store=self.store(), runs=self.runs)
+                ended = self.reader.ended_otherwise(run)
+                send_round(run, store=self.store(), runs=self.runs, ended_otherwise=ended)
         except OrchestratorError as error:
             log.error("run %s cannot be sent again: %s", run, error, extra=extra)  # noqa: TRY400

@@ -1,13 +1,17 @@
 -- A run goes on in a new round: what is done stays, everything else is up again.
 -- ARGV: run id, pipeline, parameters (JSON), number of open nodes (maps count as their open items, or as one),
 --       whether the first failure stops the run (0/1), nodes that run after a failure (JSON list),
---       number of done nodes and items, number of nodes that are left with a reason, the names and values of the
---       former in turn, the names and reasons of the latter in turn,
+--       number of done nodes and items, number of nodes that are left with a reason, number of nodes that have ended
+--       otherwise and stay so; names and values of the first in turn, names and reasons of the second in turn,
+--       names of the third,
 --       then maps that are done or that the canvas writes out: name, items, items that are left
 -- Reply: {reopened, ''}
-local done, count, reasons = {}, tonumber(ARGV[7]), tonumber(ARGV[8])
-for at = 9, 8 + 2 * count, 2 do
-  done[ARGV[at]] = true
+local settled, count, reasons, kept = {}, tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local first_reason = 10 + 2 * count
+local first_kept = first_reason + 2 * reasons
+for at = first_kept, first_kept + kept - 1 do settled[ARGV[at]] = true end
+for at = 10, first_reason - 1, 2 do
+  settled[ARGV[at]] = true
   local record = load_node(ARGV[at])
   if record.state ~= 'succeeded' then
     record = {state = 'succeeded', attempts = record.attempts, started = record.started, ended = record.ended}
@@ -18,7 +22,7 @@ for at = 9, 8 + 2 * count, 2 do
   save_node(ARGV[at], record)
 end
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
-  if not done[name] then
+  if not settled[name] then
     local attempts = load_node(name).attempts
     if attempts then
       if not attempts[#attempts].ended then attempts[#attempts].ended = NOW attempts[#attempts].lost = true end
@@ -28,13 +32,12 @@ for _, name in ipairs(redis.call('HKEYS', NODES)) do
     end
   end
 end
-local first = 9 + 2 * count
-for at = first, first + 2 * reasons - 1, 2 do
+for at = first_reason, first_kept - 1, 2 do
   local record = load_node(ARGV[at])
   record.why = ARGV[at + 1]
   save_node(ARGV[at], record)
 end
-for at = first + 2 * reasons, #ARGV, 3 do
+for at = first_kept + kept, #ARGV, 3 do
   local record, left = load_node(ARGV[at]), tonumber(ARGV[at + 2])
   local state = left > 0 and 'running' or 'succeeded'
   save_node(ARGV[at], {state = state, items = tonumber(ARGV[at + 1]), left = left, why = record.why})
@@ -45,7 +48,8 @@ redis.call('HSETNX', META, 'pipeline', ARGV[2])
 redis.call('HSETNX', META, 'parameters', ARGV[3])
 redis.call('HSETNX', META, 'submitted', NOW)
 redis.call('HSETNX', META, 'started', NOW)
-redis.call('HDEL', META, 'error', 'ended', 'concluded', 'handling')
+redis.call('HDEL', META, 'ended', 'concluded', 'handling')
+if kept == 0 then redis.call('HDEL', META, 'error') end
 redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
 redis.call('HSET', META, 'state', 'running', 'open', ARGV[4])
 for _, key in ipairs({META, NODES, LEASES, EVENTS, PARKED, TRACEBACKS, MEMORY}) do redis.call('PERSIST', key) end

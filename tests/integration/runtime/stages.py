@@ -234,6 +234,12 @@ def tell_in_vain(failure: Failure) -> None:
 
 
 @pipeline
+def half_failed() -> None:
+    add([fail(1)])
+    number.after(number(1))(2)
+
+
+@pipeline
 def broken_before_a_map() -> None:
     add(number.after(fail(1)).map(value=[1, 2, 3]))
 

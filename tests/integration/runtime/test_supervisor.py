@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 import redis
 
 from orchestrator.archive.specification import Specification
+from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.submission import code_of, new_run_id
+from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.transitions import Holder, RunStore, Verdict
 from orchestrator.settings import settings
 from orchestrator.supervisor.leadership import leads, step_down
 from orchestrator.supervisor.supervisor import Supervisor
 
 from ..conftest import wait_until
-from .conftest import Runner
+from .conftest import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
 
@@ -35,15 +40,9 @@ def test_one_leads_and_another_takes_over(client: redis.Redis) -> None:
     step_down(client, "first")
 
 
-def test_a_run_whose_messages_are_lost_is_sent_again(runner: Runner, client: redis.Redis) -> None:
-    prepared = runner.prepare("diamond")
-    now = datetime.now(UTC)
-    run = new_run_id("diamond", now)
-    specification = Specification(
-        run=run, graph=prepared.graph, parameters={}, submitted=now, code=code_of(prepared.graph)
-    )
-    specification.write(runner.store)
-    runner.runs.submit(run, pipeline="diamond", parameters={}, nodes=5, maps={}, submitted=now.timestamp())
+@contextmanager
+def supervised_hastily(runner: Runner, client: redis.Redis) -> Iterator[None]:
+    """A supervisor that takes a run for stalled after a second of silence."""
     hasty = Supervisor(
         RunStore(client), RunReader(client), lambda: runner.store, settings().queues, lease_seconds=0.3
     )
@@ -51,7 +50,49 @@ def test_a_run_whose_messages_are_lost_is_sent_again(runner: Runner, client: red
     thread = threading.Thread(target=hasty.run, args=(stop,))
     thread.start()
     try:
-        wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
+        yield
     finally:
         stop.set()
         thread.join()
+
+
+def submit_without_a_message(runner: Runner, pipeline: str, **parameters: object) -> RunId:
+    """A run as if its first messages had been lost."""
+    prepared = runner.prepare(pipeline, **parameters)
+    now = datetime.now(UTC)
+    run = new_run_id(pipeline, now)
+    Specification(
+        run=run, graph=prepared.graph, parameters={}, submitted=now, code=code_of(prepared.graph)
+    ).write(runner.store)
+    nodes = len(prepared.graph)
+    runner.runs.submit(run, pipeline=pipeline, parameters={}, nodes=nodes, maps={}, submitted=now.timestamp())
+    return run
+
+
+def test_a_run_whose_messages_are_lost_is_sent_again(runner: Runner, client: redis.Redis) -> None:
+    run = submit_without_a_message(runner, "diamond")
+    with supervised_hastily(runner, client):
+        wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
+
+
+def test_what_has_failed_stays_failed_when_the_rest_is_sent_again(
+    runner: Runner, client: redis.Redis
+) -> None:
+    run = submit_without_a_message(runner, "half_failed")
+    token = uuid4().hex
+    holder = Holder(token=token, delivery="worker#message", worker="worker")
+    failed, needing = NodeName("fail"), [NodeName("add")]
+    assert runner.runs.claim(run, failed, holder).verdict is Verdict.CLAIMED
+    runner.runs.fail(run, failed, token, error="ValueError: bad", traceback="", needed_by=needing)
+    with supervised_hastily(runner, client):
+        wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
+    record = runner.reader.read(run, runner.prepare("half_failed").graph)
+    assert record.state == "failed"
+    assert record.error == "fail: ValueError: bad"
+    assert states_of(record) == {
+        "fail": "failed",
+        "add": "upstream_failed",
+        "number": "succeeded",
+        "number-2": "succeeded",
+    }
+    assert [attempt.worker for attempt in nodes_of(record)["fail"].attempts] == ["worker"]
