@@ -14,6 +14,7 @@ import redis
 from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.rounds import send_round
 from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.runs.states import NodeState
 
 from ..conftest import Service, wait_until
 from .conftest import Runner, nodes_of, states_of
@@ -35,7 +36,7 @@ def submit_of_all_kinds(runner: Runner, lines: Path) -> RunId:
     def is_under_way() -> bool:
         states = Counter(runner.reader.raw_states(run).values())
         parked = runner.runs.client.hexists(RunKeys(run).parked, NodeName("add-2"))
-        return states["retrying"] == 1 and states["running"] >= 4 and bool(parked)
+        return states[NodeState.RETRYING] == 1 and states[NodeState.RUNNING] >= 4 and bool(parked)
 
     wait_until(is_under_way, "the run has nodes of all kinds", 30)
     return run
