@@ -68,6 +68,7 @@ def environment(redis_url: str, home: Path) -> dict[str, str]:
         "ORCHESTRATOR_HOME": str(home),
         "ORCHESTRATOR_PIPELINES": MODULE,
         "ORCHESTRATOR_LEASE_SECONDS": "5",
+        "ORCHESTRATOR_QUEUES": "data,training,deployment,spare",  # the last is for workers of a test's own
         "PYTHONPATH": f"{HERE}:{HERE.parents[2]}",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import signal
@@ -354,6 +355,30 @@ def told(marker: str) -> None:
 def hasty(marker: str) -> None:
     number.after(linger.partial(marker=marker).map(seconds=[60.0, 60.0]))(1)
     add([number.after(fail.after(number(2))(3))(4)])
+
+
+@stage
+def hold_the_interpreter(seconds: int) -> int:
+    """Let no other thread of this process run, as a long call into C that keeps the GIL does."""
+    ctypes.PyDLL(None).sleep(seconds)
+    return context.attempt
+
+
+@pipeline
+def holding(seconds: int) -> None:
+    hold_the_interpreter(seconds)
+
+
+@stage(queue="spare", retry=Retry(times=1, backoff=6.0))
+def tries_twice() -> int:
+    if context.attempt == 1:
+        raise OSError("not now")
+    return context.attempt
+
+
+@pipeline
+def spare() -> None:
+    tries_twice()
 
 
 @stage

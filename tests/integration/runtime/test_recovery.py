@@ -104,6 +104,43 @@ def test_a_paused_worker_cannot_commit_after_its_lease_moved(
     assert len(nodes_of(record)["number"].attempts) == 1
 
 
+@pytest.mark.slow
+def test_a_stage_that_holds_the_interpreter_for_longer_than_its_lease_is_not_taken_for_dead(
+    runner: Runner,
+) -> None:
+    with supervised(settings(), str(settings().redis_url)):
+        record = runner.run("holding", seconds=int(2 * settings().lease_seconds))
+    assert record.state == "succeeded"
+    assert len(nodes_of(record)["hold_the_interpreter"].attempts) == 1
+
+
+@pytest.mark.slow
+def test_a_retry_that_a_dead_worker_kept_in_mind_is_made_by_another(
+    runner: Runner, environment: dict[str, str], tmp_path: Path
+) -> None:
+    def start_spare(name: str) -> Service:
+        worker = start_worker(
+            environment, tmp_path / f"{name}.log", name=name, slots=1, queues="spare", group=True
+        )
+        wait_until(lambda: is_ready(worker), f"{name} is ready")
+        return worker
+
+    first = start_spare("first")
+    run = runner.submit("spare")
+    wait_until(lambda: runner.reader.raw_states(run).get("tries_twice") == "retrying", "it waits for a retry")
+    kill_group(first, signal.SIGKILL)
+    first.process.wait()
+    second = start_spare("second")
+    try:
+        with supervised(settings(), str(settings().redis_url)):
+            wait_until(lambda: runner.reader.state(run).over, "the retry is made", 40)
+    finally:
+        second.stop()
+    node = nodes_of(record_of(runner, run, "spare"))["tries_twice"]
+    assert [attempt.worker for attempt in node.attempts] == ["first@test", "second@test"]
+    assert node.value == 2
+
+
 def test_a_stage_that_kills_its_workers_is_failed(runner: Runner) -> None:
     record = runner.run("deadly")
     assert record.state == "failed"
