@@ -65,7 +65,7 @@ bench: setup ## take the numbers of benchmarks/
 lock: ## make the lock files again from pyproject.toml (needs the network)
 	@[ -x $(BIN)/python ] || $(MAKE) --no-print-directory setup
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@$(COMPILE) pyproject.toml --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --extra server --output-file requirements.lock
 	@$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["embedded"], sep="\n")' \
 		| $(COMPILE) --no-annotate --constraints requirements.lock --output-file requirements-embedded.lock -

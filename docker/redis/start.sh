@@ -1,0 +1,23 @@
+#!/bin/sh
+# Starts Redis with a user for each role. The configuration comes over standard input, so that no password is
+# written to a disk or shown in a list of processes.
+#
+# No role may flush, shut down, replicate, or read and change the configuration: `@admin` and `@dangerous` are
+# taken from all of them, and INFO given back, which Celery's clients and Flower ask for.
+set -eu
+
+exec docker-entrypoint.sh redis-server - <<CONFIGURATION
+dir /data
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+tcp-keepalive 60
+protected-mode no
+bind * -::*
+user default off
+user health on nopass -@all +ping
+user worker on >$REDIS_WORKER_PASSWORD ~* &* +@all -@admin -@dangerous +info
+user coordinator on >$REDIS_COORDINATOR_PASSWORD ~* &* +@all -@admin -@dangerous +info
+user flower on >$REDIS_FLOWER_PASSWORD %R~* ~_kombu.* ~*pidbox* ~celeryev* ~unacked* &* +@all -@admin -@dangerous +info
+CONFIGURATION
