@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from orchestrator.archive.reading import as_written
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord, stamp
 
@@ -24,8 +25,9 @@ def read_final(store: ArtifactStore, run: RunId) -> tuple[RunRecord, Mapping[str
     data = store.read(_key(run))
     if data is None:
         return None
-    plain = json.loads(data)
-    return RunRecord.from_json(plain), plain["tracebacks"]
+    with as_written(store, _key(run), hint="What is done of the run can still be told from its manifests."):
+        plain = json.loads(data)
+        return RunRecord.from_json(plain), plain["tracebacks"]
 
 
 def ended_runs(store: ArtifactStore) -> list[RunId]:

@@ -15,7 +15,7 @@ from orchestrator.artifacts.errors import (
     WrongKey,
     WrongValue,
 )
-from orchestrator.artifacts.exchange import decode, encode, unsupported
+from orchestrator.artifacts.exchange import decode, encode, holds_all, unsupported
 from orchestrator.artifacts.registry import UserCodec, register_codec
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import MISSING, Json, Missing, Tree, digest_of, gather, inline
@@ -42,6 +42,7 @@ __all__ = [
     "digest_of",
     "encode",
     "gather",
+    "holds_all",
     "inline",
     "register_codec",
     "unsupported",

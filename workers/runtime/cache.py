@@ -6,7 +6,7 @@ import json
 import logging
 from hashlib import sha256
 
-from orchestrator.artifacts import digest_of
+from orchestrator.artifacts import StoreError, digest_of, holds_all
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.graph import JSON, Constant, Gather, Input, Output
 from orchestrator.authoring.registry import stages
@@ -24,17 +24,33 @@ def find_earlier(claimed: ClaimedNode) -> Tree | None:
     if data is None:
         log.info("no earlier run has a result for this code, these parameters and these inputs")
         return None
-    found = json.loads(data)
+    try:
+        found = json.loads(data)
+        tree: Tree = found["output"]
+        sound = digest_of(tree) == found["digest"] and holds_all(tree, claimed.workshop.store)
+    except (ValueError, LookupError, TypeError):
+        sound = False
+    if not sound:
+        log.warning("an earlier run had the result, but it was lost or altered since")
+        return None
     log.info("taken from %s of run %s: same code, parameters and inputs", found["node"], found["run"])
-    tree: Tree = found["output"]
     return tree
 
 
 def keep_for_later(claimed: ClaimedNode, output: Tree) -> None:
-    """Let later runs find the result."""
-    if claimed.task.node.policy.cache:
-        text = {"run": claimed.job.run, "node": claimed.task.name, "output": output}
+    """Let later runs find the result. If that is not possible, they compute it."""
+    if not claimed.task.node.policy.cache:
+        return
+    text = {
+        "run": claimed.job.run,
+        "node": claimed.task.name,
+        "digest": digest_of(output),
+        "output": output,
+    }
+    try:
         claimed.workshop.store.write(_key(claimed), json.dumps(text, separators=(",", ":")).encode())
+    except StoreError as error:
+        log.warning("the result was not kept for later runs: %s", error)
 
 
 def _is_cached(claimed: ClaimedNode) -> bool:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import uuid4
 
 from orchestrator.archive.manifest import write_items
+from orchestrator.artifacts.errors import StoreError
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import DoneItem, Ready, Settled, Standing
-from workers.runtime.attempt import ClaimedNode, Delivery
+from workers.runtime.attempt import ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.job import Job, Task
@@ -43,6 +44,14 @@ def work_share(delivery: Delivery, workshop: Workshop, give_away: Callable[[], N
     return share.outcome()
 
 
+@dataclass(frozen=True)
+class _Done:
+    claimed: ClaimedNode
+    began: float
+    ended: float
+    output: Tree
+
+
 @dataclass
 class _Share:
     delivery: Delivery
@@ -50,7 +59,7 @@ class _Share:
     job: Job
     give_away: Callable[[], None]
     pending: deque[tuple[int, Standing]] = field(default_factory=deque)  #: taken and not begun
-    done: dict[int, tuple[float, float, Tree]] = field(default_factory=dict)  #: not yet recorded
+    done: dict[int, _Done] = field(default_factory=dict)  #: not yet recorded
     retries: list[tuple[int, float]] = field(default_factory=list)
     ready: list[Ready] = field(default_factory=list)
     ended_run: bool = False
@@ -134,7 +143,7 @@ class _Share:
                     output = claimed.output()
                     keep_for_later(claimed, output)
             with self.lock:
-                self.done[index] = (began, monotonic(), output)
+                self.done[index] = _Done(claimed, began, monotonic(), output)
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
             log.add("error", "".join(traceback.format_exception(error)).rstrip())
             self._settle_failure(index, claimed, error)
@@ -150,23 +159,43 @@ class _Share:
                 self.ended_run |= ended_run
 
     def _record(self) -> None:
-        """Store and record the outputs there are; what has lost its lease is passed over."""
+        """Store and record the outputs there are; what has lost its lease is passed over.
+
+        Where they cannot be stored, all of these items have failed.
+        """
         with self.lock:
             done, self.done = self.done, {}
             if not done:
                 return
-            stored = self.job.round.stored_as(self.map)
-            outputs = {index: output for index, (_, _, output) in done.items()}
-            write_items(self.workshop.store, self.run, stored, self.token[:12], outputs)
+            try:
+                self._store(done)
+            except StoreError as error:
+                for index, item in done.items():
+                    self._settle_failure(index, item.claimed, error)
+                return
             now = monotonic()
             items = [
-                DoneItem(index=index, began=now - began, ended=now - ended, value=shown_value(output))
-                for index, (began, ended, output) in done.items()
+                DoneItem(
+                    index=index,
+                    began=now - item.began,
+                    ended=now - item.ended,
+                    value=shown_value(item.output),
+                )
+                for index, item in done.items()
             ]
             settled = self.workshop.runs.commit_items(
                 self.run, self.map, self.token, items, wakes=self.job.wakes(self.task)
             )
             self._note(settled)
+
+    def _store(self, done: Mapping[int, _Done]) -> None:
+        """Write outputs, many to a file."""
+        folders: dict[str, dict[int, Tree]] = {}
+        for index, item in done.items():
+            folders.setdefault(self.job.folder_of(item.claimed.task), {})[index] = item.output
+        flush = is_dear(sum(item.ended - item.began for item in done.values()))
+        for folder, outputs in folders.items():
+            write_items(self.workshop.store, self.run, folder, self.token[:12], outputs, flush=flush)
 
     def _note(self, settled: Settled) -> None:
         self.ready.extend(settled.ready)

@@ -1,5 +1,5 @@
 -- A run is to stop: nothing of it starts any more, and what runs cannot commit.
--- ARGV: run id
+-- ARGV: run id, why it failed (empty: it did not, somebody wanted it to stop)
 -- Reply: {cancelled | over, deliveries that are at work, …}
 local state = redis.call('HGET', META, 'state')
 if not state or OVER[state] then return {'over'} end
@@ -18,7 +18,9 @@ for _, name in ipairs(redis.call('HKEYS', NODES)) do
   end
 end
 redis.call('DEL', PARKED, LEASES)
-redis.call('HSET', META, 'state', 'cancelled', 'ended', NOW, 'open', 0)
+local ends_as = ARGV[2] == '' and 'cancelled' or 'failed'
+if ends_as == 'failed' then redis.call('HSETNX', META, 'error', ARGV[2]) end
+redis.call('HSET', META, 'state', ends_as, 'ended', NOW, 'open', 0)
 redis.call('SREM', OPEN_RUNS, ARGV[1])
-emit('', 'cancelled')
+emit('', ends_as)
 return reply
