@@ -23,6 +23,12 @@ def table(path: str) -> pd.DataFrame:
     return pd.DataFrame({"x": range(20_000)})
 
 
+@stage(cache=True)
+def kept_table(path: str) -> pd.DataFrame:
+    leave(path)
+    return pd.DataFrame({"x": range(20_000)})
+
+
 @stage
 def listing(path: str) -> list[int]:
     leave(path)
@@ -140,6 +146,11 @@ def relay_folder(gate: str, path: str) -> None:
 @pipeline
 def heavy(gate: str, size: int = 1_000_000) -> None:
     length(block.after(until(gate))(size))
+
+
+@pipeline
+def kept(path: str) -> None:
+    count_rows(path, kept_table(path))
 
 
 @pipeline

@@ -53,6 +53,18 @@ def test_a_damaged_output_fails_what_reads_it_and_a_resumed_run_makes_it_anew(
     assert executions(lines) == {maker: 2, reader: 1, "total": 1}
 
 
+def test_a_result_of_an_earlier_run_that_was_damaged_is_computed_again(shell: Shell, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    first = shell.run("kept", path=lines)
+    (blob,) = first.blobs(first.output("kept_table"))
+    alter(blob)
+    second = shell.run("kept", path=lines)
+    assert second.record.state == "succeeded"
+    assert not second.node("kept_table").reused
+    assert shell.run("kept", path=lines).node("kept_table").reused
+    assert executions(lines)["kept_table"] == 2
+
+
 @pytest.mark.slow
 def test_a_resumed_run_does_again_what_was_lost_and_what_was_made_from_it_and_no_more(
     shell: Shell, tmp_path: Path
