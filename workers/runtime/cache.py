@@ -20,7 +20,14 @@ def find_earlier(claimed: ClaimedNode) -> Tree | None:
     """What an earlier run gave for the same node, if its policy and its run allow to take it."""
     if not _is_cached(claimed):
         return None
-    data = claimed.workshop.store.read(_key(claimed))
+    key = _key(claimed)
+    try:
+        data = claimed.workshop.store.read(key)
+    except StoreError as error:
+        if error.transient:
+            raise
+        log.warning("results of earlier runs cannot be read: %s", error)
+        return None
     if data is None:
         log.info("no earlier run has a result for this code, these parameters and these inputs")
         return None

@@ -65,6 +65,22 @@ def test_a_result_of_an_earlier_run_that_was_damaged_is_computed_again(shell: Sh
     assert executions(lines)["kept_table"] == 2
 
 
+def test_a_stage_succeeds_though_its_log_and_its_cached_result_cannot_be_kept(
+    shell: Shell, tmp_path: Path
+) -> None:
+    run = shell.submit("heavy", gate=tmp_path / "gate")
+    run.wait_for("until", "running")
+    run.file("logs").write_text("in the way")
+    (tmp_path / "gate").touch()
+    run.wait_for_end()
+    assert run.record.state == "succeeded", run.record.error
+    Path(run.store.url, "cache").write_text("in the way")
+    assert shell.run("kept", path=tmp_path / "lines").record.state == "succeeded"
+    told = (tmp_path / "worker.log").read_text()
+    assert f"the log of length#1 of run {run.id} was not kept: cannot write" in told
+    assert "the result was not kept for later runs: cannot write 'cache/" in told
+
+
 @pytest.mark.slow
 def test_a_resumed_run_does_again_what_was_lost_and_what_was_made_from_it_and_no_more(
     shell: Shell, tmp_path: Path
