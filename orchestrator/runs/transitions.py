@@ -336,8 +336,13 @@ class RunStore:
 
         Returns the deliveries that are at work, or None if the run was over.
         """
-        verdict, *deliveries = self._apply("cancel", RunKeys(run), run)
+        verdict, *deliveries = self._apply("cancel", RunKeys(run), run, "")
         return tuple(deliveries) if verdict == "cancelled" else None
+
+    def give_up(self, run: RunId, *, error: str) -> bool:
+        """Fail a run of which nobody can read any more what it consists of; False if it was over."""
+        verdict, *_ = self._apply("cancel", RunKeys(run), run, error)
+        return verdict == "cancelled"
 
     def reopen(self, run: RunId, reopening: Reopening) -> None:
         """Let a run go on in a new round."""

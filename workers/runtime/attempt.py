@@ -30,6 +30,8 @@ from workers.tracking import AttemptInfo
 DEATHS = 3
 #: How long a stage waits for a service that is away, whatever its own policy says: about four minutes.
 PATIENCE = RetryRule(on=(), times=8, backoff=2.0, cap=60.0)
+#: Seconds of work after which the proof of it is worth the time that flushing it to the disk takes.
+DEAR = 1.0
 #: What an attempt ends with when another worker has taken its node over.
 SUPERSEDED = Stopped("its lease was lost")
 
@@ -83,7 +85,7 @@ class ClaimedNode:
         if isinstance(error, SoftTimeLimitExceeded):
             limit = self.task.node.policy.time_limit
             error = StageTimeout(f"{self.task.name} took longer than its time limit of {limit:g} s")
-        told = f"{type(error).__name__}: {error}"
+        told = in_one_line(error)
         trace = "".join(traceback.format_exception(error))
         wait = self._wait_after(error)
         runs, run, name = self.workshop.runs, self.job.run, self.task.name
@@ -129,6 +131,18 @@ class ClaimedNode:
             redelivered=self.redelivered,
             inputs=small_inputs(self.task),
         )
+
+
+def in_one_line(error: Exception) -> str:
+    """An error as the run's record has it, with what to do about it."""
+    told = f"{type(error).__name__}: {error}"
+    hint = error.hint if isinstance(error, OrchestratorError) else None
+    return f"{told.removesuffix('.')}. {hint}" if hint else told
+
+
+def is_dear(seconds: float) -> bool:
+    """Whether so much work is not to be done again because a machine lost its power just then."""
+    return seconds >= DEAR
 
 
 def is_bad_input(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from orchestrator.archive.manifest import Manifest
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.runs.transitions import Claim, Verdict
-from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery
+from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.inputs import conditions_hold, count_items
@@ -61,7 +61,7 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
     if monotonic() - since > claimed.workshop.settings.lease_seconds / 2 and not _still_held(claimed):
         return SUPERSEDED
     keep_for_later(claimed, output)
-    return _commit(claimed, output, earlier.why)
+    return _commit(claimed, output, earlier.why, flush=is_dear(monotonic() - since))
 
 
 def _still_held(claimed: ClaimedNode) -> bool:
@@ -69,10 +69,12 @@ def _still_held(claimed: ClaimedNode) -> bool:
     return claimed.workshop.runs.holds(claimed.job.run, claimed.task.name, claimed.token)
 
 
-def _commit(claimed: ClaimedNode, output: Tree, why: str, *, reused: bool = False) -> Outcome:
+def _commit(
+    claimed: ClaimedNode, output: Tree, why: str, *, reused: bool = False, flush: bool = False
+) -> Outcome:
     job, task = claimed.job, claimed.task
     manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
-    first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task))
+    first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task), flush=flush)
     settled = claimed.workshop.runs.commit(
         job.run,
         task.name,

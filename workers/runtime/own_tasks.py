@@ -8,6 +8,7 @@ from celery import Celery, Task
 from celery.signals import task_unknown
 from kombu import Message
 
+from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.compiler.canvas import JOIN
 from orchestrator.coordinator.cancelling import terminate
 from orchestrator.runs.keys import RunId
@@ -20,36 +21,47 @@ from workers.runtime.passing import (
     CONCLUDE,
     OVERDUE,
     UNKNOWN,
+    halt,
     send_ending,
     send_onward,
     send_ready,
     send_unknown,
 )
+from workers.runtime.unreadable import give_up
 from workers.runtime.workshop import Workshop, workshop
 
 
 def register_own_tasks(app: Celery) -> None:
     """Register what stands behind maps and at the end of runs."""
 
-    @app.task(name=JOIN, bind=True)
+    patiently = {"retry_backoff": 1, "retry_backoff_max": 60, "max_retries": None}
+
+    @app.task(name=JOIN, bind=True, autoretry_for=(StoreUnavailable,), **patiently)
     def join(self: Task, run: str, node: str, more: bool = False, round: int = 0) -> None:
         """All items of a map are done: go on behind it."""
-        if more:
-            send_onward(workshop().job(RunId(run), round), node, self.request)
+        if not more:
+            return
+        try:
+            job = workshop().job(RunId(run), round)
+        except StoreError as error:
+            if error.transient:
+                raise
+            halt(self.request)
+            give_up(RunId(run), error, self.request.delivery_info["routing_key"], workshop())
+            return
+        send_onward(job, node, self.request)
 
-    @app.task(name=UNKNOWN)
+    @app.task(name=UNKNOWN, autoretry_for=(StoreUnavailable,), **patiently)
     def fail_unknown(run: str, node: str, stage: str) -> None:
         """This worker has no code for a stage: its node fails, since nobody else may have it either."""
         fail_unclaimed(RunId(run), node, f"no worker of its queue knows the stage {stage}", workshop())
 
-    @app.task(name=OVERDUE)
+    @app.task(name=OVERDUE, autoretry_for=(StoreUnavailable,), **patiently)
     def fail_overdue(run: str, delivery: str) -> None:
         """A delivery's process was killed at its time limit: what it ran has failed."""
         fail_held(RunId(run), delivery, workshop())
 
-    @app.task(
-        name=CONCLUDE, autoretry_for=(Exception,), retry_backoff=1, retry_backoff_max=60, max_retries=None
-    )
+    @app.task(name=CONCLUDE, autoretry_for=(Exception,), **patiently)
     def conclude_run(run: str) -> None:
         """Write down how a run ended, in MLflow and in the artifact store."""
         conclude(RunId(run), workshop())

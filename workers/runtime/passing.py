@@ -8,6 +8,7 @@ from celery.app.task import Context
 from celery.canvas import Signature
 
 from orchestrator.app import app
+from orchestrator.runs.keys import RunId
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.transitions import Ending, Ready
 from workers.runtime.job import Job, join_of
@@ -76,7 +77,12 @@ def _send_conclusion(job: Job, workshop: Workshop) -> None:
     """The run has ended: have that written down, where possible by a worker that has MLflow loaded."""
     served = served_queues(workshop.runs.client) & job.graph.queues
     queue = max(served or job.graph.queues, key=lambda name: (name in LOADED, name))
-    app.signature(CONCLUDE, kwargs={"run": job.run}, queue=queue, immutable=True).apply_async()
+    send_conclusion_to(job.run, queue)
+
+
+def send_conclusion_to(run: RunId, queue: str) -> None:
+    """The run has ended: have that written down by a worker of this queue."""
+    app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
 
 
 def send_overdue(run: str, delivery: str, queue: str) -> None:

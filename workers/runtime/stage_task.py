@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from time import sleep
-from typing import assert_never
+from typing import NoReturn, assert_never
 
 from celery import Celery, Task
 from celery.exceptions import Reject, TimeLimitExceeded
@@ -12,7 +12,7 @@ from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from orchestrator.artifacts.errors import StoreError
+from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.graph import NodeName
 from orchestrator.authoring.registry import stages
 from orchestrator.coordinator.cancelling import terminate
@@ -34,9 +34,13 @@ from workers.runtime.passing import (
     send_share,
 )
 from workers.runtime.share import work_share
+from workers.runtime.unreadable import give_up
 from workers.runtime.workshop import Workshop, workshop
 
 log = get_task_logger(__name__)
+
+#: How often a message is tried again whose run cannot be read, though the store answers: another worker may.
+UNREADABLE = 3
 
 #: Seconds before a message is handed back that could not be worked on, because a service is away.
 PAUSE = 2.0
@@ -59,13 +63,29 @@ class StageTask(Task):
             log.warning("message dropped: %s", error)
             halt(self.request)
             return "unknown run"
-        except (RedisError, StoreError, OperationalError) as error:
-            log.warning("%s of run %s is handed back: %s", node, run, error)
-            sleep(PAUSE)
-            raise Reject(error, requeue=True) from error
+        except StoreUnavailable as error:
+            self._hand_back(run, node, error)
+        except StoreError as error:
+            return self._cannot_read(RunId(run), error, shop)
+        except (RedisError, OperationalError) as error:
+            self._hand_back(run, node, error)
         if isinstance(word, Exception):
             raise word  # for Celery's log and Flower: the failure itself is recorded
         return word
+
+    def _hand_back(self, run: str, node: str, error: Exception) -> NoReturn:
+        """A service is away: somebody takes the message when it is back."""
+        log.warning("%s of run %s is handed back: %s", node, run, error)
+        sleep(PAUSE)
+        raise Reject(error, requeue=True) from error
+
+    def _cannot_read(self, run: RunId, error: StoreError, shop: Workshop) -> str:
+        """What the run consists of cannot be read here: let others try, but not for ever."""
+        if self.request.retries < UNREADABLE:
+            raise self.retry(exc=error, countdown=PAUSE * 2**self.request.retries)
+        halt(self.request)
+        give_up(run, error, self.request.delivery_info["routing_key"], shop)
+        return "given up"
 
     def _deliver(self, job: Job, node: str, more: bool, share: int | None, shop: Workshop) -> str | Exception:
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))

@@ -226,7 +226,8 @@ def broken() -> None:
 
 @stage
 def tell(failure: Failure) -> list[str]:
-    return [failure.run, failure.error, *(f"{node.name}: {node.traceback}" for node in failure.nodes)]
+    ends = (f"{node.name}: {node.traceback[:9]} … {node.traceback[-200:]}" for node in failure.nodes)
+    return [failure.run, failure.error, *ends]  # short enough to be shown as the node's value
 
 
 @stage

@@ -177,7 +177,7 @@ def test_an_altered_blob_is_refused_and_named(store: ArtifactStore) -> None:
     for read in (store.get, store.local_path):
         with pytest.raises(AlteredArtifact, match=digest) as caught:
             read(digest)
-        assert f"Delete 'blobs/sha256/{digest[7:9]}/{digest[7:]}'" in str(caught.value.hint)
+        assert "orchestrator resume" in str(caught.value.hint)
 
 
 def test_an_alteration_that_keeps_size_and_time_is_noticed(store: ArtifactStore) -> None:
@@ -268,26 +268,6 @@ def test_a_store_without_write_permission_is_one_clear_error(store: ArtifactStor
     ] == [True] * 2
     assert "cannot write sha256:" in said
     assert "cannot create 'key'" in said
-
-
-FULL_DISK = """
-import resource, signal, sys
-from orchestrator.artifacts import ArtifactStore, StoreError
-store = ArtifactStore(sys.argv[1])
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-try:
-    store.put(b"x" * 100_000)
-except StoreError as error:
-    print(error, error.hint, list(store.keys()))
-"""
-
-
-def test_a_disk_that_takes_no_more_is_one_clear_error_and_leaves_no_blob(store: ArtifactStore) -> None:
-    said = subprocess.check_output([sys.executable, "-c", FULL_DISK, store.url], text=True)
-    assert "cannot write sha256:" in said
-    assert "free some space" in said
-    assert not [path for path in Path(store.url).rglob("*") if path.is_file() and "#" not in path.name]
 
 
 @pytest.mark.parametrize(
