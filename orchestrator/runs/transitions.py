@@ -213,9 +213,11 @@ class RunStore:
         """The node's condition came out false; what needs it is skipped too."""
         return self._settle("skip", run, node, token, *needed_by)
 
-    def expand(self, run: RunId, node: NodeName, token: str, *, items: int) -> Settled:
+    def expand(
+        self, run: RunId, node: NodeName, token: str, *, items: int, wakes: Sequence[NodeName] = ()
+    ) -> Settled:
         """A map's length is known: it becomes its items."""
-        return self._settle("expand", run, node, token, items)
+        return self._settle("expand", run, node, token, items, *wakes)
 
     def items(self, run: RunId, node: NodeName) -> int:
         """How many items a map became."""

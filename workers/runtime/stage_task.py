@@ -80,7 +80,8 @@ class StageTask(Task):
                 if more:
                     send_onward(job, node, self.request)
                 return "committed"
-            case Expanded(items, ended_run):
+            case Expanded(items, ready, ended_run):
+                send_ready(job, ready, shop)
                 send_items(job, node, items, self.request, shop, more=more)
                 if ended_run:
                     send_conclusion(job, shop)
