@@ -3,12 +3,13 @@
 -- Reply: {cancelled | over, deliveries that are at work, …}
 local state = redis.call('HGET', META, 'state')
 if not state or OVER[state] then return {'over'} end
-local reply = {'cancelled'}
+local reply, named = {'cancelled'}, {}
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
   local record = load_node(name)
   if not OVER[record.state] then
     if record.state == 'running' and record.holder then
-      table.insert(reply, record.holder)
+      if not named[record.holder] then table.insert(reply, record.holder) end
+      named[record.holder] = true
       close_attempt(record, 'cancelled')
     end
     record.state = 'cancelled'

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from orchestrator.runs.transitions import Verdict
+from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.states import NodeState, RunState
+from orchestrator.runs.transitions import DoneItem, Verdict
 
 from .conftest import Desk
+
+
+def test_a_written_out_map_rests_with_its_items(desk: Desk) -> None:
+    desk.submit(3, m=3)
+    settled = desk.fail("a", desk.begin("a"), needed_by="mz")
+    assert settled.run is RunState.FAILED
+    assert {desk.state(name) for name in ("m", "m[0]", "m[1]", "m[2]", "z")} == {NodeState.UPSTREAM_FAILED}
 
 
 def test_a_resumed_map_hands_out_the_items_behind_those_that_are_done(desk: Desk) -> None:
@@ -28,3 +37,47 @@ def test_a_map_that_was_done_before_wakes_what_waits_for_it(desk: Desk) -> None:
 def test_nobody_helps_himself_to_a_map_that_the_canvas_writes_out(desk: Desk) -> None:
     desk.submit(2, m=3)
     assert not desk.take("m", desk.holder("share")).items
+
+
+def test_an_item_that_is_tried_again_leaves_the_others_their_lease(desk: Desk) -> None:
+    desk.submit(2)
+    desk.expand("m", 3)
+    share = desk.holder("share")
+    desk.take("m", share)
+    desk.take("m", share)
+    desk.runs.retry(desk.run, NodeName("m[0]"), share.token, error="OSError", traceback="…", wait=1.0)
+    assert desk.leases() == [share.delivery]
+
+
+def test_a_failed_node_leaves_no_lease(desk: Desk) -> None:
+    desk.submit(2)
+    desk.fail("a", desk.begin("a"))
+    assert desk.leases() == []
+
+
+def test_an_ended_run_leaves_no_lease_and_no_message(desk: Desk) -> None:
+    desk.submit(2)
+    desk.expand("m", 1)
+    desk.park("m/join", "m")
+    share = desk.holder("share")
+    desk.take("m", share)
+    done = [DoneItem(index=0, began=0.2, ended=0.1)]
+    wakes = [NodeName("m/join")]
+    assert desk.runs.commit_items(desk.run, NodeName("m"), share.token, done, wakes=wakes).ready
+    assert desk.commit("z").run is RunState.SUCCEEDED
+    assert desk.leases() == desk.parked() == []
+
+
+def test_the_failure_of_a_map_is_told(desk: Desk) -> None:
+    desk.submit(2, m=2)
+    desk.fail("m[0]", desk.begin("m[0]"), group="m", needed_by="z")
+    assert desk.told("m") == ["failed"]
+
+
+def test_a_cancelled_delivery_is_named_once(desk: Desk) -> None:
+    desk.submit(2)
+    desk.expand("m", 3)
+    share = desk.holder("share")
+    desk.take("m", share)
+    desk.take("m", share)
+    assert desk.runs.cancel(desk.run) == (share.delivery,)
