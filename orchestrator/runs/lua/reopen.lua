@@ -4,10 +4,17 @@
 --       then maps that are done or that the canvas writes out: name, items, items that are left
 -- Reply: {reopened, ''}
 local done, count = {}, tonumber(ARGV[5])
+
+local function end_attempt(attempts)
+  local last = attempts and attempts[#attempts]
+  if last and not last.ended then last.ended = NOW last.lost = true end
+end
+
 for at = 6, 5 + 2 * count, 2 do
   done[ARGV[at]] = true
   local record = load_node(ARGV[at])
   if record.state ~= 'succeeded' then
+    end_attempt(record.attempts)
     record = {state = 'succeeded', attempts = record.attempts, started = record.started, ended = record.ended}
     if ARGV[at + 1] ~= '' then record.value = ARGV[at + 1] end
   end
@@ -18,7 +25,7 @@ for _, name in ipairs(redis.call('HKEYS', NODES)) do
   if not done[name] then
     local attempts = load_node(name).attempts
     if attempts then
-      if not attempts[#attempts].ended then attempts[#attempts].ended = NOW attempts[#attempts].lost = true end
+      end_attempt(attempts)
       save_node(name, {state = 'waiting', attempts = attempts, base = #attempts})
     else
       redis.call('HDEL', NODES, name)
