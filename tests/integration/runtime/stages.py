@@ -229,6 +229,12 @@ def broken_map() -> None:
 
 
 @pipeline
+def unreached_map() -> None:
+    bad = fail(number(1))
+    add(number.after(bad).map(value=[1, 2, 3]))
+
+
+@pipeline
 def retried(failures: int = 2, kind: str = "OSError") -> None:
     number(flaky(failures, kind))
 
@@ -321,6 +327,18 @@ def mendable(marker: str, path: str) -> None:
     first = note(1, path)
     items = note.partial(path=path).map(value=numbers(70))
     add([note(first, path), fails_until(marker), add(items)])
+
+
+@stage
+def stops_at(value: int, last: int, marker: str, path: str) -> int:
+    if value == last and not Path(marker).exists():
+        raise RuntimeError("not mended yet")
+    return note(value, path)
+
+
+@pipeline
+def mendable_map(marker: str, path: str) -> None:
+    add(stops_at.partial(last=90, marker=marker, path=path).map(value=numbers(100)))
 
 
 @pipeline

@@ -117,6 +117,12 @@ def test_the_other_items_of_a_map_finish_when_one_fails(runner: Runner) -> None:
     assert [states[f"fail_if[{index}]"] for index in (0, 2, 3)] == ["succeeded"] * 3
 
 
+def test_a_map_behind_a_failed_node_does_not_keep_the_run_open(runner: Runner) -> None:
+    record = runner.run("unreached_map")
+    assert record.state == "failed"
+    assert states_of(record)["number-2[1]"] == "upstream_failed"
+
+
 def test_a_stage_is_tried_again_after_the_errors_its_policy_names(runner: Runner) -> None:
     record = runner.run("retried", failures=2)
     attempts = nodes_of(record)["flaky"].attempts
