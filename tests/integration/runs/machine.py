@@ -65,10 +65,10 @@ class RunMachine(RuleBasedStateMachine):
         self.play.take(data.draw(st.sampled_from(self.play.open_maps())), worker, wanted)
 
     @precondition(lambda self: self.play.model.is_open)
-    @rule(most=st.integers(1, 4))
-    def work(self, most: int) -> None:
+    @rule(most=st.integers(1, 4), backwards=st.booleans())
+    def work(self, most: int, backwards: bool) -> None:
         """Some messages come to a worker that nothing disturbs."""
-        self.play.work(most)
+        self.play.work(most, backwards=backwards)
 
     @precondition(lambda self: self.play.early)
     @rule(data=st.data())
@@ -102,18 +102,18 @@ class RunMachine(RuleBasedStateMachine):
         hand = self._hand(data, self._sharing())
         self.play.give_back(hand, _some(data, list(hand.taken or ())))
 
-    @precondition(lambda self: self.play.hands)
+    @precondition(lambda self: self._hands())
     @rule(data=st.data(), by_parent=st.booleans())
     def fail(self, data: st.DataObject, by_parent: bool) -> None:
         """An attempt failed for good. A worker's parent that killed it knows it by its delivery."""
-        hand = self._hand(data, self.play.hands)
+        hand = self._hand(data, self._hands())
         token = hand.holder.delivery if by_parent else hand.token
         self.play.fail(hand, data.draw(st.sampled_from(hand.tasks)), token)
 
-    @precondition(lambda self: self.play.hands)
+    @precondition(lambda self: self._hands())
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
-        hand = self._hand(data, self.play.hands)
+        hand = self._hand(data, self._hands())
         self.play.retry(hand, data.draw(st.sampled_from(hand.tasks)))
 
     @precondition(lambda self: self._conditional())
@@ -130,21 +130,21 @@ class RunMachine(RuleBasedStateMachine):
 
     # Time passes, workers are lost
 
-    @precondition(lambda self: self.play.hands)
+    @precondition(lambda self: self._hands())
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
-        self.play.renew(self._hand(data, self.play.hands).holder.delivery)
+        self.play.renew(self._hand(data, self._hands()).holder.delivery)
 
     @precondition(lambda self: self.play.model.leases)
     @rule(data=st.data())
     def end_a_lease(self, data: st.DataObject) -> None:
         self.play.expire(data.draw(st.sampled_from(sorted(self.play.model.leases))))
 
-    @precondition(lambda self: self.play.hands)
+    @precondition(lambda self: self._hands())
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         """By the supervisor after the lease has ended, or by the worker's parent before."""
-        self.play.release(self._hand(data, self.play.hands).holder.delivery)
+        self.play.release(self._hand(data, self._hands()).holder.delivery)
 
     @precondition(lambda self: self._sharing())
     @rule(data=st.data())
@@ -153,6 +153,12 @@ class RunMachine(RuleBasedStateMachine):
         delivery = self._hand(data, self._sharing()).holder.delivery
         if not any(self.play.model.held(name, delivery) for name in self.play.model.tasks):
             self.play.let_go(delivery)
+
+    @precondition(lambda self: self.play.idle > 3 and self.play.model.run is RunState.SUCCEEDED)
+    @rule(shape=shapes())
+    def submit_another(self, shape: Shape) -> None:
+        self.play.forget()
+        self.submit(shape)
 
     # What befalls the run as a whole; not too often, or it never comes far
 
@@ -167,24 +173,32 @@ class RunMachine(RuleBasedStateMachine):
         """A run goes on that has ended, or that Redis has forgotten; a stage's code may have changed."""
         self.play.reopen(data.draw(st.sets(st.sampled_from(self.play.facts.graph.order), max_size=1)))
 
-    @precondition(lambda self: self.play.model.is_open and self.play.calm > 10)
+    @precondition(lambda self: self.play.model.is_open and self.play.calm > 12)
     @rule()
     def send_again(self) -> None:
         """The supervisor takes the run for stalled, rightly or not."""
         self.play.reopen(set())
 
-    @precondition(lambda self: self.play.calm > 12)
+    @precondition(lambda self: self.play.model.is_open and self.play.calm > 15)
     @rule()
     def wipe(self) -> None:
         self.play.forget()
 
     # What there is to choose from
 
+    def _hands(self) -> Sequence[Hand]:
+        """All of them, now and then; else, to come on, those that hold what they believe to hold."""
+        late = self.play.calm % 4 == 0 and self.play.idle < 5
+        return self.play.hands if late else [hand for hand in self.play.hands if self._holds(hand)]
+
+    def _holds(self, hand: Hand) -> bool:
+        return any(self.play.model.held(name, hand.token) for name in hand.tasks)
+
     def _single(self) -> list[Hand]:
-        return [hand for hand in self.play.hands if hand.taken is None]
+        return [hand for hand in self._hands() if hand.taken is None]
 
     def _sharing(self) -> list[Hand]:
-        return [hand for hand in self.play.hands if hand.taken]
+        return [hand for hand in self._hands() if hand.taken]
 
     def _conditional(self) -> list[Hand]:
         nodes = (hand for hand in self._single() if not hand.facts.group(hand.task))
@@ -192,9 +206,7 @@ class RunMachine(RuleBasedStateMachine):
 
     def _hand(self, data: st.DataObject, hands: Sequence[Hand]) -> Hand:
         """One that holds what it believes to hold, or any other."""
-        model = self.play.model
-        held = [hand for hand in hands if any(model.held(name, hand.token) for name in hand.tasks)]
-        return _either(data, held, hands)
+        return _either(data, list(filter(self._holds, hands)), hands)
 
 
 def _either(data: st.DataObject, likely: Sequence[T], possible: Sequence[T]) -> T:

@@ -221,8 +221,10 @@ class Model:
         return True
 
     def unpark(self, names: Iterable[str]) -> None:
+        """They were sent: forget those that have all they wait for; others are a later round's."""
         for name in names:
-            self.parked.pop(name, None)
+            if name in self.parked and self.succeeded(self.parked[name]):
+                del self.parked[name]
 
     def give_back(self, name: str, token: str, indexes: Iterable[int]) -> int:
         count = 0

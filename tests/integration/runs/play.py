@@ -65,6 +65,7 @@ class Play:
         self.sent: list[list[NodeName]] = []  #: parked messages that a worker has sent again
         self.stored: set[NodeName] = set()  #: what has a manifest
         self.calm = 0  #: checks since the run as a whole was disturbed
+        self.idle = 0  #: checks since the run was over
 
     @property
     def facts(self) -> Facts:
@@ -74,6 +75,7 @@ class Play:
         """Fail unless Redis is where the model is."""
         self.agreement.check(new_round=self.calm == 0)
         self.calm += 1
+        self.idle = 0 if self.model.is_open else self.idle + 1
 
     def submit(self) -> None:
         for first in (True, False):
@@ -91,9 +93,9 @@ class Play:
     # Messages
 
     def messages(self) -> Iterator[NodeName]:
-        """The nodes and items whose message may be somewhere."""
+        """The nodes and items whose message may be somewhere; those that are sooner early come first."""
         tasks, facts = self.model.tasks, self.facts
-        for node in facts.graph:
+        for node in reversed(facts.graph.nodes):
             if node.name in facts.maps:
                 if self.model.succeeded(node.needs):
                     yield from facts.items(node.name)
@@ -252,10 +254,14 @@ class Play:
         self.model.wipe()
         self.agreement.position, self.calm = "0", 0
 
-    def work(self, most: int) -> None:
-        """Claim and commit what there is to do, undisturbed."""
-        for name in self.open_messages()[:most]:
+    def work(self, most: int, *, backwards: bool = False) -> None:
+        """Claim and commit what there is to do, or leave it parked, undisturbed."""
+        for name in self.open_messages()[:: -1 if backwards else 1][:most]:
+            before = len(self.early)
             hand = self.claim(name, "cat")
+            if len(self.early) > before:
+                self.early.pop()
+                self.park(name, self.facts.waits(name))
             self.check()
             if hand:
                 self.finish(hand)

@@ -127,7 +127,8 @@ def shape(*parts: Part) -> Shape:
 
 
 CHAIN = shape(Part("a"), Part("b", "a"), Part("c", "b"))
-N = shape(Part("a"), Part("b"), Part("c", "a"), Part("d", "ab"))
+CROSSED = shape(Part("a"), Part("b"), Part("c", "ab"), Part("d", "ab"), Part("e", "ab"))
+RING = shape(Part("a"), Part("b"), Part("c"), Part("d", "ab"), Part("e", "bc"), Part("f", "ca"))
 WRITTEN_OUT = shape(Part("a"), Part("m", "a", length=3, tolerate=0.4), Part("z", "m"))
 UNKNOWN = shape(Part("a"), Part("m", "a", length=3, unknown=True, tolerate=0.4), Part("z", "m"))
 LONG = shape(Part("a"), Part("m", "a", length=18, unknown=True), Part("z", "m"))
@@ -162,5 +163,5 @@ def _any_shape(draw: st.DrawFn) -> Shape:
 
 def shapes() -> st.SearchStrategy[Shape]:
     """The named shapes, and any others."""
-    named = st.sampled_from([CHAIN, N, WRITTEN_OUT, UNKNOWN, CONDITION, AWAITED_MAPS, LONG])
+    named = st.sampled_from([CROSSED, RING, AWAITED_MAPS, UNKNOWN, WRITTEN_OUT, CONDITION, LONG, CHAIN])
     return named | _any_shape()
