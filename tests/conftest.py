@@ -15,6 +15,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Time is pytest-timeout's concern: a deadline for one example only fails on a busy machine.
 hypothesis.settings.register_profile("here", deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "long", deadline=None, print_blob=True, max_examples=3000, stateful_step_count=80
+)
 hypothesis.settings.load_profile("here")
 
 

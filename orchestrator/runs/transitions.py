@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -103,7 +103,9 @@ class Reopening:
     submitted: float  #: seconds since 1970
     open: int  #: nodes that are left; written-out maps count as their items
     done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
-    again: Mapping[NodeName, str]  #: nodes that are left, and why they run (again)
+    again: Mapping[NodeName, str] = field(
+        default_factory=dict
+    )  #: nodes that are left, and why they run (again)
     kept: Collection[NodeName] = ()  #: nodes and items that have ended without success, and stay so
     maps: Mapping[NodeName, tuple[int, int]]  #: written-out maps: items, and those that are left
 
@@ -238,9 +240,11 @@ class RunStore:
         """The node's condition came out false; what needs it is skipped too."""
         return self._settle("skip", run, node, token, *needed_by)
 
-    def expand(self, run: RunId, node: NodeName, token: str, *, items: int) -> Settled:
+    def expand(
+        self, run: RunId, node: NodeName, token: str, *, items: int, wakes: Sequence[NodeName] = ()
+    ) -> Settled:
         """A map's length is known: it becomes its items."""
-        return self._settle("expand", run, node, token, items)
+        return self._settle("expand", run, node, token, items, *wakes)
 
     def items(self, run: RunId, node: NodeName) -> int:
         """How many items a map became."""

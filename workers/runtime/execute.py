@@ -103,5 +103,7 @@ def _expand(claimed: ClaimedNode) -> Outcome:
     items = count_items(task, job, claimed.workshop)
     if items == 0:
         raise EmptyMap(f"{task.name}: a map needs at least one item, and it was given an empty list")
-    settled = claimed.workshop.runs.expand(job.run, task.name, claimed.token, items=items)
-    return Expanded(items, settled.ending) if settled.accepted else SUPERSEDED
+    settled = claimed.workshop.runs.expand(
+        job.run, task.name, claimed.token, items=items, wakes=job.wakes(task)
+    )
+    return Expanded(items, settled.ready, settled.ending) if settled.accepted else SUPERSEDED

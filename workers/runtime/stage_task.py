@@ -100,7 +100,8 @@ class StageTask(Task):
                 if more:
                     send_onward(job, node, self.request)
                 return "committed"
-            case Expanded(items, ending):
+            case Expanded(items, ready, ending):
+                send_ready(job, ready, shop)
                 send_items(job, node, items, self.request, shop, more=more)
                 send_ending(job, ending, shop)
                 return f"{items} items"

@@ -21,7 +21,7 @@ for at = 4 + wakes, #ARGV, 6 do
     count = count + 1
   end
 end
-settle_items(group, count)
+if count > 0 then settle_items(group, count) end
 local reply = {'committed', count > 0 and settle(count) or ''}
 for _, each in ipairs(ready_messages(ARGV, 4, 3 + wakes)) do table.insert(reply, each) end
 return reply

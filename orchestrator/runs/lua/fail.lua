@@ -9,6 +9,7 @@ local record = load_node(node)
 if not speaks_for(record, token) then return {'lost', '', 0} end
 local own = record.holder
 local number = #record.attempts
+if group == '' then redis.call('ZREM', LEASES, record.holder) end -- else it may be at work on other items
 close_attempt(record, ARGV[3])
 record.state = 'failed'
 record.ended = NOW
@@ -24,6 +25,7 @@ if group ~= '' then
   if not tolerated and whole.state == 'running' then
     whole.state = 'failed'
     whole.ended = NOW
+    emit(group, 'failed', node .. ' failed')
     redis.call('HDEL', PARKED, group .. '/join')
   end
   save_node(group, whole)

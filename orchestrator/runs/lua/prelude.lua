@@ -82,20 +82,25 @@ local function close_attempt(record, failure, ended)
   record.holder = nil
 end
 
--- Put a node and all that needs it to rest without running; returns how many were not at rest before. A map
--- that the canvas writes out counts as its items.
+-- Put a node to rest without running; returns how many open ones it counted for. A map that the canvas writes
+-- out counts as its items, which rest with it.
+local function rest_one(name, state)
+  local record = load_node(name)
+  if OVER[record.state] then return 0 end
+  record.state = state
+  save_node(name, record)
+  redis.call('HDEL', PARKED, name)
+  emit(name, state)
+  if not record.items then return 1 end
+  local count = 0
+  for index = 0, record.items - 1 do count = count + rest_one(name .. '[' .. index .. ']', state) end
+  return count
+end
+
+-- The same for nodes that need one which does not succeed.
 local function rest(names, first, state)
   local count = 0
-  for index = first, #names do
-    local record = load_node(names[index])
-    if not OVER[record.state] then
-      record.state = state
-      save_node(names[index], record)
-      redis.call('HDEL', PARKED, names[index])
-      emit(names[index], state)
-      count = count + (record.left or 1)
-    end
-  end
+  for index = first, #names do count = count + rest_one(names[index], state) end
   return count
 end
 
@@ -149,8 +154,8 @@ local function is_too_late(name)
   return redis.call('HEXISTS', META, 'handling') == 1 and not handlers()[name]
 end
 
--- Take nodes off the count of open ones; the last of them ends the run. Returns the run's state, or `handling`
--- where what is to run after a failure has become due.
+-- Take nodes off the count of open ones; the last of them ends the run, and nobody works on it or waits in it any
+-- more. Returns the run's state, or `handling` where what is to run after a failure has become due.
 local function settle(count)
   local open = redis.call('HINCRBY', META, 'open', string.format('%d', -count))
   if open > 0 then return 'running' end
@@ -160,6 +165,7 @@ local function settle(count)
     state = 'failed'
   end
   redis.call('HSET', META, 'state', state, 'ended', NOW)
+  redis.call('DEL', LEASES, PARKED)
   redis.call('SREM', OPEN_RUNS, redis.call('HGET', META, 'id'))
   emit('', state)
   return state

@@ -12,15 +12,16 @@ if map.state == 'succeeded' then
   for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
   return reply
 end
-if not map.items or map.state == 'cancelled' or is_too_late(group) then return {'none'} end
+-- no items yet, or each has a message of its own
+if not map.next or map.state == 'cancelled' or is_too_late(group) then return {'none'} end
 
 local reply = {'taken'}
 local function take(index)
   local name = group .. '[' .. index .. ']'
   local record = load_node(name)
-  if OVER[record.state] or record.state == 'retrying' then return end
+  if OVER[record.state] or record.state == 'retrying' then return 0 end
   if record.state == 'running' then
-    if is_held(record) then return end
+    if is_held(record) then return 0 end
     lose_attempt(record, 'its worker was lost')
   end
   local number = open_attempt(record, token, holder, worker)
@@ -28,6 +29,7 @@ local function take(index)
   emit(name, 'running', number)
   table.insert(reply, index)
   for _, each in ipairs({standing(record)}) do table.insert(reply, each) end
+  return 1
 end
 
 local back = map.back or {}
@@ -35,13 +37,11 @@ local fair = math.ceil((map.items - map.next + #back) / 16)
 local wanted = math.max(1, math.min(tonumber(ARGV[6]), fair))
 local taken = 0
 while taken < wanted and #back > 0 do
-  take(table.remove(back))
-  taken = taken + 1
+  taken = taken + take(table.remove(back))
 end
 while taken < wanted and map.next < map.items do
-  take(map.next)
+  taken = taken + take(map.next)
   map.next = map.next + 1
-  taken = taken + 1
 end
 map.back = #back > 0 and back or nil
 save_node(group, map)

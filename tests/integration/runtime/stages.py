@@ -409,6 +409,18 @@ def of_all_kinds(path: str) -> None:
     add(tick.partial(path=path).map(value=numbers(100)))
 
 
+@stage
+def stops_at(value: int, last: int, marker: str, path: str) -> int:
+    if value == last and not Path(marker).exists():
+        raise RuntimeError("not mended yet")
+    return note(value, path)
+
+
+@pipeline
+def mendable_map(marker: str, path: str) -> None:
+    add(stops_at.partial(last=90, marker=marker, path=path).map(value=numbers(100)))
+
+
 @pipeline
 def deadly() -> None:
     kills_workers()

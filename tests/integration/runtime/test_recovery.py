@@ -180,6 +180,19 @@ def test_a_failed_run_is_resumed_and_recomputes_nothing(runner: Runner, tmp_path
     assert set(counts.values()) == {1}
 
 
+def test_a_long_map_is_resumed_behind_the_items_that_are_done(runner: Runner, tmp_path: Path) -> None:
+    marker, lines = tmp_path / "mended", tmp_path / "lines"
+    record = runner.run("mendable_map", marker=str(marker), path=str(lines))
+    assert record.state == "failed"
+    marker.touch()
+    send_round(record.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
+    again = record_of(runner, record.id, "mendable_map", marker="", path="")
+    assert again.state == "succeeded"
+    assert nodes_of(again)["add"].value == sum(range(100))
+    assert set(Counter(lines.read_text().split()).values()) == {1}
+
+
 def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis, tmp_path: Path) -> None:
     marker, lines = tmp_path / "mended", tmp_path / "lines"
     record = runner.run("mendable", marker=str(marker), path=str(lines))
