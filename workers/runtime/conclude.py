@@ -19,6 +19,7 @@ def conclude(run: RunId, workshop: Workshop) -> None:
     record = reader.read(run, job.graph)
     tracebacks = reader.tracebacks(run)
     write_final(workshop.store, record, tracebacks)  # before MLflow, which may be away for long
+    workshop.tracking.deliver(run)
     mlflow_run_id = workshop.tracking.conclude(
         RunInfo(
             run_id=run,

@@ -17,6 +17,7 @@ from uuid import uuid4
 from orchestrator.archive.manifest import write_items
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import DoneItem, Ready, Settled, Standing
 from workers.runtime.attempt import ClaimedNode, Delivery
@@ -135,6 +136,8 @@ class _Share:
                     keep_for_later(claimed, output)
             with self.lock:
                 self.done[index] = (began, monotonic(), output)
+        except LeaseLost as error:
+            log.add("warning", str(error))  # the item is another worker's now
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
             log.add("error", "".join(traceback.format_exception(error)).rstrip())
             self._settle_failure(index, claimed, error)

@@ -56,6 +56,7 @@ class Workshop:
                 self.settings.artifact_root,
                 recall=lambda key: self.runs.recall(_run_of(key), key),
                 remember=lambda key, value: self.runs.remember(_run_of(key), key, value),
+                store=self.store,
             )
         return self._tracking
 
