@@ -9,6 +9,7 @@ from celery.signals import task_unknown
 from kombu import Message
 
 from orchestrator.compiler.canvas import JOIN
+from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import Verdict
@@ -51,7 +52,11 @@ def register_own_tasks(app: Celery) -> None:
     )
     def conclude_run(run: str) -> None:
         """Write down how a run ended, in MLflow and in the artifact store."""
-        conclude(RunId(run), workshop())
+        try:
+            conclude(RunId(run), workshop())
+        except OrchestratorError as error:
+            workshop().runs.hinder(RunId(run), str(error))
+            raise
 
 
 def fail_held(run: RunId, delivery: str, shop: Workshop) -> None:
