@@ -18,6 +18,7 @@ from workers.runtime.conclude import conclude
 from workers.runtime.errors import StageTimeout, UnknownStage
 from workers.runtime.passing import (
     CONCLUDE,
+    DELIVER,
     OVERDUE,
     UNKNOWN,
     send_conclusion,
@@ -26,6 +27,7 @@ from workers.runtime.passing import (
     send_unknown,
 )
 from workers.runtime.workshop import Workshop, workshop
+from workers.tracking import TrackingUnavailable
 
 
 def register_own_tasks(app: Celery) -> None:
@@ -57,6 +59,11 @@ def register_own_tasks(app: Celery) -> None:
         except OrchestratorError as error:
             workshop().runs.hinder(RunId(run), str(error))
             raise
+
+    @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), retry_backoff=1, retry_backoff_max=60)
+    def deliver(run: str) -> None:
+        """Deliver what could not be logged; what is not delivered by now is when the run is concluded."""
+        workshop().tracking.deliver(run)
 
 
 def fail_held(run: RunId, delivery: str, shop: Workshop) -> None:

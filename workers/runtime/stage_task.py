@@ -25,6 +25,7 @@ from workers.runtime.outcome import Again, Committed, Early, Expanded, Failed, S
 from workers.runtime.passing import (
     halt,
     send_conclusion,
+    send_deliveries,
     send_item,
     send_items,
     send_onward,
@@ -54,6 +55,7 @@ class StageTask(Task):
         try:
             job = shop.job(RunId(run), round)
             word = self._deliver(job, node, more, share, shop)
+            send_deliveries(shop)
         except UnknownRun as error:
             log.warning("message dropped: %s", error)
             halt(self.request)

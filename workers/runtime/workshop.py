@@ -60,6 +60,10 @@ class Workshop:
             )
         return self._tracking
 
+    def due_deliveries(self) -> list[RunId]:
+        """Runs for which this process kept what it could not log, now that MLflow answers again."""
+        return [] if self._tracking is None else [RunId(run) for run in sorted(self._tracking.due())]
+
     def job(self, run: RunId, round: int = 0) -> Job:
         """A run's graph, and the plan of one of its rounds; raises UnknownRun."""
         key = (run, round)

@@ -64,6 +64,16 @@ class AttemptTracker:
         return self._run
 
     @property
+    def is_away(self) -> bool:
+        """Whether MLflow did not answer in this attempt."""
+        return self._away is not None
+
+    @property
+    def has_reached(self) -> bool:
+        """Whether MLflow did answer."""
+        return self._run is not None and self._away is None
+
+    @property
     def run_id(self) -> str:
         return str(self.run.info.run_id)
 

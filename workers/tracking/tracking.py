@@ -52,6 +52,8 @@ class MlflowTracking:
         bound: dict[str, str] = {}
         self._recall = recall or bound.get
         self._remember = remember or bound.setdefault
+        self._owed: set[str] = set()
+        self._due: set[str] = set()
         self._client: MlflowClient | None = None
         self._experiments: dict[str, str] = {}
 
@@ -85,6 +87,19 @@ class MlflowTracking:
             raise
         finally:
             tracker.end(status)
+            self._note_owed(tracker, info.run_id)
+
+    def due(self) -> set[str]:
+        """Runs of which this process has kept something, once MLflow has answered again; each told once."""
+        due, self._due = self._due, set()
+        return due
+
+    def _note_owed(self, tracker: AttemptTracker, run_id: str) -> None:
+        if tracker.is_away:
+            self._owed.add(run_id)
+        elif tracker.has_reached:
+            self._due |= self._owed
+            self._owed.clear()
 
     def deliver(self, run_id: str, node: str = "") -> None:
         """Deliver what waits of a run, or of one of its nodes; raises TrackingUnavailable.

@@ -70,6 +70,18 @@ def alone(folder: Path) -> None:
     fit(folder)
 
 
+@stage
+def wait(folder: Path, name: str) -> None:
+    pass_gate(folder, name)
+
+
+@pipeline
+def two_fits(folder: Path) -> None:
+    """Two fits, with a gate behind each."""
+    between = wait.after(fit(folder))(folder, "between")
+    wait.after(fit.after(between)(folder))(folder, "last")
+
+
 @stage(queue="deployment")
 def promote_slowly(folder: Path, version: ModelVersion) -> Promotion:
     pass_gate(folder, "promote")
