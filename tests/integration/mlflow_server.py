@@ -55,6 +55,18 @@ class MlflowServer:
             return False
         return True
 
+    def pause(self) -> None:
+        """Let it answer nobody any more."""
+        self._hit(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._hit(signal.SIGCONT)
+
+    def _hit(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
     def kill(self) -> None:
         """End it at once with all its processes, as when a machine loses power; it may be gone already."""
         if self.process is not None and self.process.poll() is None:

@@ -10,6 +10,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from orchestrator.runs.errors import LeaseLost
+from workers.tracking.circuit import Circuit
 from workers.tracking.entries import Ending, Entry, File, LoggedModel, Metrics, Params, Tag, Target, Text
 from workers.tracking.errors import TrackingUnavailable, clear_errors, only_warn
 from workers.tracking.masking import as_params
@@ -41,6 +42,7 @@ class AttemptTracker:
         find_model: Callable[[str], str],
         outgoing: Outgoing | None,
         fence: Fence,
+        circuit: Circuit,
     ) -> None:
         """`outgoing` keeps what cannot be logged; without it, the stage is told that MLflow is away."""
         self._uri = tracking_uri
@@ -50,6 +52,7 @@ class AttemptTracker:
         self._find_model = find_model
         self._outgoing = outgoing
         self._fence = fence
+        self._circuit = circuit
         self._run: Run | None = None
         self._away: TrackingUnavailable | None = None
 
@@ -57,8 +60,9 @@ class AttemptTracker:
     def run(self) -> Run:
         """The MLflow run that all of this lands in; raises TrackingUnavailable."""
         if self._run is None:
-            if self._away is not None:
-                raise TrackingUnavailable(str(self._away), hint=self._away.hint) from self._away
+            away = self._away or self._circuit.error()
+            if away is not None:
+                raise TrackingUnavailable(str(away), hint=away.hint) from away
             with clear_errors(self._uri):
                 self._run = self._find_run()
         return self._run
@@ -97,6 +101,8 @@ class AttemptTracker:
         if self._info.nested:
             with only_warn(self._uri, f"the MLflow run of {self._info.node} ends with the pipeline's"):
                 self._log(Ending(status=status, time=_now()))
+        if self.has_reached:
+            self._circuit.close()
         if self._outgoing is not None:
             self._outgoing.write()  # if the store is away, too, the stage's result cannot be kept either
 
@@ -155,6 +161,7 @@ class AttemptTracker:
         if self._outgoing is None:
             raise error
         self._away = error
+        self._circuit.open(error)
         log.warning(
             "%s; what this attempt logs is kept, and delivered when MLflow is back",
             error,

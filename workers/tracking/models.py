@@ -132,13 +132,21 @@ def enter_late(
 def models_of(client: MlflowClient, experiment: str, run: str, node: str, name: str) -> list[LoggedModel]:
     """The models that a node of a run has logged under a name, complete or not; the latest first."""
     wanted = f"name = '{name}' AND tags.`{RUN}` = '{run}' AND tags.`{NODE}` = '{node}'"
-    return latest_first(client.search_logged_models([experiment], wanted))
+    return search_models(client, experiment, wanted)
 
 
-def latest_first(models: Sequence[LoggedModel]) -> list[LoggedModel]:
+def search_models(client: MlflowClient, experiment: str, wanted: str) -> list[LoggedModel]:
     """Models in the order in which they count: complete ones first, and those that were logged last."""
+    found: list[LoggedModel] = []
+    token = None
+    while True:
+        page = client.search_logged_models([experiment], wanted, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            break
     return sorted(
-        models,
+        found,
         key=lambda model: (is_ready(model), _logged_at(model), model.creation_timestamp),
         reverse=True,
     )

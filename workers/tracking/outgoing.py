@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter
 
+from orchestrator.archive.logs import Line, read_log, write_log
 from orchestrator.archive.outbox import Outbox
 from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact
 from orchestrator.runs.keys import RunId
@@ -80,11 +82,19 @@ def deliver_entries(outbox: Outbox, target: Target, tracking_uri: str) -> list[s
 
 
 def settle(outbox: Outbox, refused: list[str], store: ArtifactStore) -> None:
-    """Forget a delivered outbox, but for what was refused."""
+    """Forget a delivered outbox, but for what was refused: the log of its node says that, too."""
     if refused:
+        _add_to_log(outbox, refused, store)
         replace(outbox, entries=(), refused=[*outbox.refused, *refused]).write(store)
     else:
         outbox.remove(store)
+
+
+def _add_to_log(outbox: Outbox, refused: list[str], store: ArtifactStore) -> None:
+    now = datetime.now(UTC)
+    earlier = read_log(store, outbox.run, outbox.node, outbox.attempt) or ()
+    told = (Line(now, "error mlflow", f"cannot be delivered to MLflow: {each}") for each in refused)
+    write_log(store, outbox.run, outbox.node, outbox.attempt, [*earlier, *told])
 
 
 def _subject(info: AttemptInfo) -> Mapping[str, JSON]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from workers.tracking.masking import as_params, mask_text
-from workers.tracking.models import BEGAN, latest_first
+from workers.tracking.models import BEGAN, search_models
 from workers.tracking.records import AttemptInfo, Recall, Remember, RunInfo, milliseconds, run_key
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ class KeyedRuns:
     def _tidy_models(self, run_id: str) -> None:
         """Leave one model of each name to a node: what a dying or a paused worker left beside it goes."""
         kept: set[tuple[str, str]] = set()
-        found = self._client.search_logged_models([self._experiment], f"tags.`{RUN}` = '{run_id}'")
-        for model in latest_first(found):
+        for model in search_models(self._client, self._experiment, f"tags.`{RUN}` = '{run_id}'"):
             key = (model.tags.get(NODE, ""), model.name)
             if key in kept:
                 self._client.delete_logged_model(model.model_id)

@@ -11,6 +11,7 @@ from orchestrator.archive.outbox import Outbox, outboxes
 from orchestrator.runs.keys import RunId
 from workers.tracking.active import active
 from workers.tracking.attempt import AttemptTracker
+from workers.tracking.circuit import Circuit
 from workers.tracking.entries import Target
 from workers.tracking.errors import ModelNotDelivered, clear_errors, clear_plain_errors
 from workers.tracking.library import settle_environment
@@ -52,6 +53,7 @@ class MlflowTracking:
         bound: dict[str, str] = {}
         self._recall = recall or bound.get
         self._remember = remember or bound.setdefault
+        self._circuit = Circuit()
         self._owed: set[str] = set()
         self._due: set[str] = set()
         self._client: MlflowClient | None = None
@@ -74,6 +76,7 @@ class MlflowTracking:
             find_model=self.model_uri,
             outgoing=Outgoing(self._store, info) if self._store is not None else None,
             fence=fence,
+            circuit=self._circuit,
         )
         if info.nested:
             tracker.begin()

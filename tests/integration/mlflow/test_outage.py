@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import mlflow
@@ -15,6 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from sklearn.preprocessing import FunctionTransformer
 
+from orchestrator.archive.logs import read_log
 from orchestrator.archive.outbox import outboxes
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.context import Attempt, attempting
@@ -215,6 +217,8 @@ def test_what_mlflow_refuses_is_named_and_the_rest_delivered(away, server, store
     assert outbox.entries == []
     assert [line.partition(":")[0] for line in outbox.refused] == ["metrics not a name?!"]
     assert "cannot be delivered to MLflow" in caplog.text
+    (line,) = list(read_log(store, RUN, "fit", 1) or [])
+    assert line.text.startswith("cannot be delivered to MLflow: metrics not a name?!: ")
     assert runs_of(server)["fit"].data.metrics == {"accuracy": 0.9}
 
 
@@ -226,6 +230,33 @@ def test_a_model_that_skops_does_not_trust_is_refused_at_once(away, iris):
 def unchanged(table):
     """A function of somebody's own, which skops knows nothing of."""
     return table
+
+
+def test_a_server_that_hangs_is_away_too_and_leaves_nothing_twice(
+    server, store, forest, iris, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    server.start()
+    tracking = MlflowTracking(server.url, store=store)
+    tracking.conclude(run_of(run_id="another"))  # the experiment is there
+    server.pause()
+    with tracking.attempt(attempt_of()) as tracker:
+        log_all(tracker, forest, iris, tmp_path)
+    server.resume()  # it may still work on what it was asked meanwhile
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    tracking.deliver(RUN)
+    tracking.conclude(run_of(nodes=(NodeInfo(name="fit", state="succeeded"),)))
+    assert set(runs_of(server)) == {"run-1", "fit", "another"}
+    assert len(models_of(server)) == 1
+
+
+def test_a_process_does_not_wait_for_mlflow_in_each_short_stage(away, store):
+    began = monotonic()
+    for index in range(200):
+        with away.attempt(attempt_of(f"score[{index}]")) as tracker:
+            tracker.log_metrics({"accuracy": 0.9})
+    assert monotonic() - began < 60
+    assert len(outboxes(store, RUN)) == 200
 
 
 def test_the_outage_is_waited_for_once_in_an_attempt(away, caplog):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from time import monotonic
 
 import pytest
 
 from orchestrator.archive.outbox import outboxes
 from orchestrator.runs.record import RunRecord
+from workers.tracking.circuit import FIRST
 
 from ..conftest import wait_until
 from .conftest import School
@@ -81,7 +83,9 @@ def test_what_was_kept_is_delivered_before_the_run_ends(school: School) -> None:
     run = school.submit("two_fits")
     wait_until(lambda: school.notes("between at gate"), "the run is between its fits")
     assert [outbox.node for outbox in outboxes(school.store, run)] == ["fit"]
+    noticed = monotonic()
     school.server.start()
+    wait_until(lambda: monotonic() > noticed + FIRST, "the worker asks MLflow again")
     school.open("between")
     wait_until(lambda: school.notes("last at gate"), "the last stage is at its gate")
     wait_until(lambda: not outboxes(school.store, run), "all is delivered")
