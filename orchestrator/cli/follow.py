@@ -45,6 +45,7 @@ class Follower:
     view: View
     watch: QueueWatch
     check_stack: Callable[[], None] = lambda: None  #: raises if what the run runs on has failed
+    workers_stay: bool = True  #: whether there are workers when we have left
     _position: str = field(default="0", init=False)
 
     def follow(self) -> RunRecord:
@@ -63,16 +64,16 @@ class Follower:
         self._wait_until_concluded()
         return self.reader.read(self.run, self.graph)
 
-    def _outlook(self) -> str:
+    def _outlook(self, *, leaving: bool = False) -> str:
         """What is to be told of a run that is over and not written down."""
         state = self.reader.state(self.run).value
         why = self.reader.hindrance(self.run)
         if why is None:
             return f"the run has {state}; waiting until a worker has written it to MLflow"
-        return (
-            f"the run has {state}, and that is final; {why}: "
-            "it is written there as soon as that is possible, and nothing is run again"
-        )
+        told = f"the run has {state}, and that is final; {why}: "
+        if leaving and not self.workers_stay:
+            return f"{told}what was logged is kept: orchestrator show {self.run}"
+        return f"{told}it is written there as soon as that is possible, and nothing is run again"
 
     def _look(self) -> RunRecord:
         events = self.reader.events(self.run, self._position, WAIT)
@@ -108,7 +109,7 @@ class Follower:
             self.check_stack()
             waited = time.monotonic() - start
             if waited > WRITING:
-                note(told or self._outlook())
+                note(told if told and self.workers_stay else self._outlook(leaving=True))
                 return
             if waited > PATIENT and (outlook := self._outlook()) != told:
                 self.view.say(outlook)

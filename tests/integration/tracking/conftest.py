@@ -67,7 +67,7 @@ class School:
 
     def conclude(self, run: RunId) -> RunRecord:
         """Wait until the run is over and written down."""
-        wait_until(lambda: self.reader.concluded(run), "the run is concluded", 100)
+        wait_until(lambda: self.reader.concluded(run), "the run is concluded", 150)
         return self.record(run)
 
     def notes(self, text: str, folder: Path | None = None) -> int:
