@@ -160,6 +160,11 @@ class ArtifactStore:
         except FileNotFoundError:
             return None
 
+    def remove(self, key: str) -> None:
+        """Forget `key`; nothing happens if it is not there."""
+        with suppress(FileNotFoundError), plainly(f"remove {key!r}", self.url):
+            obstore.delete(self._backend, confined(key))
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The keys below the folder `prefix` (`runs/a` has `runs/a/b`, not `runs/ab`), sorted; no blobs."""
         folder = confined(prefix.removesuffix("/")) if prefix else None

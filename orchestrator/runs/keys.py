@@ -11,6 +11,8 @@ RunId = NewType("RunId", str)
 ALL_RUNS = "orc:runs"
 #: Set: runs that have not ended.
 OPEN_RUNS = "orc:open"
+#: Field of a run's memory: why its end is not written down yet.
+HINDRANCE = "hindrance"
 #: Hash with a lifetime: what a worker says of itself, at each heartbeat.
 WORKER = "orc:worker:{name}"
 

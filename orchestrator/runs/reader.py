@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import ALL_RUNS, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 
@@ -87,6 +87,11 @@ class RunReader:
     def concluded(self, run: RunId) -> bool:
         """Whether all about an ended run has been written down."""
         return self.client.hget(RunKeys(run).meta, "concluded") is not None
+
+    def hindrance(self, run: RunId) -> str | None:
+        """Why an ended run could not be written down when that was tried last; None if nothing is known."""
+        found = self.client.hget(RunKeys(run).memory, HINDRANCE)
+        return None if found is None else str(found)
 
     def summary(self, run: RunId) -> RunRecord:
         """The run without its nodes; raises UnknownRun."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName
-from orchestrator.runs.keys import ALL_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunId, RunKeys
 from orchestrator.runs.scripts import Transitions
 from orchestrator.runs.states import RunState
 
@@ -383,6 +383,10 @@ class RunStore:
         """The id that `remember` kept."""
         found = self.client.hget(RunKeys(run).memory, key)
         return None if found is None else str(found)
+
+    def hinder(self, run: RunId, why: str) -> None:
+        """Everything about an ended run is still to be written down; whoever waits for it may know why."""
+        self.client.hset(RunKeys(run).memory, HINDRANCE, why)
 
     def conclude(self, run: RunId, *, mlflow_run_id: str | None, retention: int) -> None:
         """Everything about an ended run is written down; Redis may forget it after `retention` seconds."""

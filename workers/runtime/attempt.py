@@ -18,13 +18,15 @@ from orchestrator.authoring.policies import RetryRule
 from orchestrator.authoring.registry import stages
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import Holder, Standing
+from workers.runtime.effects import Effects
 from workers.runtime.errors import DeadlyStage, StageTimeout
+from workers.runtime.fence import Fence
 from workers.runtime.identity import identity
 from workers.runtime.inputs import load_inputs, small_inputs
 from workers.runtime.job import Job, Task
 from workers.runtime.outcome import Again, Failed, Stopped
 from workers.runtime.workshop import Workshop
-from workers.tracking import AttemptInfo
+from workers.tracking import AttemptInfo, AttemptTracker
 
 #: Workers that may die of a node before it is taken for the cause.
 DEATHS = 3
@@ -73,9 +75,10 @@ class ClaimedNode:
             raise DeadlyStage(f"{self.task.name} was running when {self.standing.lost} workers died")
         stage = stages[self.task.node.stage]
         arguments = load_inputs(self.task, self.job, self.workshop)
+        fence = self._fence()
         with (
-            self.workshop.tracking.attempt(self._info()) as tracker,
-            attempting(Attempt(self.job.run, self.task.name, self.number, tracker)),
+            self.workshop.tracking.attempt(self._info(), fence) as tracker,
+            attempting(self._attempt(tracker, fence)),
         ):
             value = stage.function(**arguments)
         return encode(value, hints_of(stage.function)["return"], self.workshop.store)
@@ -116,6 +119,16 @@ class ClaimedNode:
         if is_service_away(error) and tries <= PATIENCE.times:
             return PATIENCE.wait(tries, jitter)
         return None
+
+    def _fence(self) -> Fence:
+        runs, run, name = self.workshop.runs, self.job.run, self.task.name
+        lease = self.workshop.settings.lease_seconds
+        return Fence(name, lambda: runs.holds(run, name, self.token), lease)
+
+    def _attempt(self, tracker: AttemptTracker, fence: Fence) -> Attempt:
+        run, name = self.job.run, self.task.name
+        effects = Effects(self.workshop.store, run, name, fence.check)
+        return Attempt(run, name, self.number, tracker, check=fence.check, once=effects.once)
 
     def _info(self) -> AttemptInfo:
         specification = self.job.specification

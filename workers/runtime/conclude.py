@@ -32,6 +32,7 @@ def conclude(run: RunId, workshop: Workshop) -> None:
     record = reader.read(run, job.graph)
     tracebacks = reader.tracebacks(run)
     _keep(workshop, record, tracebacks)  # before MLflow, which may be away for long
+    workshop.tracking.deliver(run)
     mlflow_run_id = workshop.tracking.conclude(
         RunInfo(
             run_id=run,

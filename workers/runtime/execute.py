@@ -9,6 +9,7 @@ from uuid import uuid4
 from orchestrator.archive.manifest import Manifest
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
+from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.transitions import Claim, Verdict
 from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
@@ -31,6 +32,8 @@ def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
     try:
         with captured(log):
             return _run(claimed, since=monotonic())
+    except LeaseLost:
+        return SUPERSEDED
     except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
         log.add("error", "".join(traceback.format_exception(error)).rstrip())
         return claimed.failed(error)

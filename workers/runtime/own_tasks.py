@@ -11,6 +11,7 @@ from kombu import Message
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.compiler.canvas import JOIN
 from orchestrator.coordinator.cancelling import terminate
+from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import Verdict
@@ -19,6 +20,7 @@ from workers.runtime.conclude import conclude
 from workers.runtime.errors import StageTimeout, UnknownStage
 from workers.runtime.passing import (
     CONCLUDE,
+    DELIVER,
     OVERDUE,
     UNKNOWN,
     halt,
@@ -29,6 +31,7 @@ from workers.runtime.passing import (
 )
 from workers.runtime.unreadable import give_up
 from workers.runtime.workshop import Workshop, workshop
+from workers.tracking import TrackingUnavailable
 
 
 def register_own_tasks(app: Celery) -> None:
@@ -64,7 +67,16 @@ def register_own_tasks(app: Celery) -> None:
     @app.task(name=CONCLUDE, autoretry_for=(Exception,), **patiently)
     def conclude_run(run: str) -> None:
         """Write down how a run ended, in MLflow and in the artifact store."""
-        conclude(RunId(run), workshop())
+        try:
+            conclude(RunId(run), workshop())
+        except OrchestratorError as error:
+            workshop().runs.hinder(RunId(run), str(error))
+            raise
+
+    @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), retry_backoff=1, retry_backoff_max=60)
+    def deliver(run: str) -> None:
+        """Deliver what could not be logged; what is not delivered by now is when the run is concluded."""
+        workshop().tracking.deliver(run)
 
 
 def fail_held(run: RunId, delivery: str, shop: Workshop) -> None:

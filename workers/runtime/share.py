@@ -18,6 +18,7 @@ from orchestrator.archive.manifest import write_items
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import DoneItem, Ending, Ready, Settled, Standing
 from workers.runtime.attempt import ClaimedNode, Delivery, is_dear
@@ -157,6 +158,8 @@ class _Share:
             with self.lock:
                 reused = earlier.output is not None
                 self.done[index] = _Done(claimed, began, monotonic(), output, reused, earlier.why)
+        except LeaseLost as error:
+            log.add("warning", str(error))  # the item is another worker's now
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
             log.add("error", "".join(traceback.format_exception(error)).rstrip())
             self._settle_failure(index, claimed, error)

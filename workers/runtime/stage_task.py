@@ -25,6 +25,7 @@ from workers.runtime.job import Job
 from workers.runtime.outcome import Again, Committed, Early, Expanded, Failed, Stopped
 from workers.runtime.passing import (
     halt,
+    send_deliveries,
     send_ending,
     send_item,
     send_items,
@@ -59,6 +60,7 @@ class StageTask(Task):
         try:
             job = shop.job(RunId(run), round)
             word = self._deliver(job, node, more, share, shop)
+            send_deliveries(shop)
         except UnknownRun as error:
             log.warning("message dropped: %s", error)
             halt(self.request)

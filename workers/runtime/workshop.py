@@ -58,8 +58,13 @@ class Workshop:
                 self.settings.artifact_root,
                 recall=lambda key: self.runs.recall(_run_of(key), key),
                 remember=lambda key, value: self.runs.remember(_run_of(key), key, value),
+                store=self.store,
             )
         return self._tracking
+
+    def due_deliveries(self) -> list[RunId]:
+        """Runs for which this process kept what it could not log, now that MLflow answers again."""
+        return [] if self._tracking is None else [RunId(run) for run in sorted(self._tracking.due())]
 
     def job(self, run: RunId, round: int = 0) -> Job:
         """A run's graph, and the plan of one of its rounds; raises UnknownRun."""

@@ -342,3 +342,11 @@ def test_an_altered_copy_is_fetched_again() -> None:
     with pytest.raises(AlteredArtifact):
         store.local_path(digest)
     assert store.local_path(digest).read_bytes() == b"some bytes"
+
+
+def test_a_key_that_was_removed_is_free_again(any_store: ArtifactStore) -> None:
+    any_store.write("runs/a/outbox.json", b"{}")
+    any_store.remove("runs/a/outbox.json")
+    any_store.remove("runs/a/outbox.json")
+    assert any_store.read("runs/a/outbox.json") is None
+    assert any_store.create("runs/a/outbox.json", b"{}")
