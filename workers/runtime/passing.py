@@ -17,7 +17,7 @@ from workers.runtime.workshop import Workshop
 CONCLUDE = "orchestrator.conclude"
 #: Queues whose workers load MLflow before their first message.
 LOADED = ("training", "deployment")
-#: The task that fails a node whose process was killed at its time limit.
+#: The task that judges a node whose process was killed at its time limit.
 OVERDUE = "orchestrator.overdue"
 
 #: The task that fails a node for whose stage a worker has no code.
@@ -70,9 +70,9 @@ def send_conclusion(job: Job, workshop: Workshop) -> None:
     app.signature(CONCLUDE, kwargs={"run": job.run}, queue=queue, immutable=True).apply_async()
 
 
-def send_overdue(run: str, delivery: str, queue: str) -> None:
-    """A worker killed the process of a delivery at its time limit: have what it ran failed."""
-    kwargs = {"run": run, "delivery": delivery}
+def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
+    """A worker killed the process of a delivery at its time limit: have what it ran judged."""
+    kwargs = {"run": run, "delivery": delivery, "message": message}
     app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 
