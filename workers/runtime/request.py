@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.runs.keys import RunId
 from workers.runtime.identity import identity
+from workers.runtime.memory import reason_of_death
 from workers.runtime.passing import send_overdue
 from workers.runtime.workshop import workshop
 
@@ -34,7 +35,7 @@ class StageRequest(Request):
             self._let_judge(error)
             return
         if isinstance(error, WorkerLostError | SystemExit):
-            self._release(f"its process was lost: {error}")
+            self._release(reason_of_death(self.worker_pid, error))
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
