@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import signal
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ from redis.exceptions import RedisError
 from orchestrator.runs.keys import RunId
 from orchestrator.supervisor.broker import UNACKED, return_message
 from workers.runtime.identity import identity
+from workers.runtime.processes import kill
 from workers.runtime.workshop import workshop
 
 if TYPE_CHECKING:
@@ -88,6 +87,5 @@ def _process_of(request: Request) -> int | None:
 
 def _kill(child: BaseProcess) -> None:
     child._controlled_termination = True  # else billiard logs an error
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(child.pid, signal.SIGKILL)
+    kill(child.pid)
     child._popen.wait(_DEATH_SECONDS)

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.settings import settings
 from workers.runtime.handing_back import end, hand_back, has_begun
+from workers.runtime.processes import kill
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +151,7 @@ class Leaving(bootsteps.StartStopStep):
             with contextlib.suppress(Empty):
                 self.wake.get(timeout=PACE)
         for child in list(self.worker.pool._pool._pool):
-            with contextlib.suppress(OSError):
-                os.kill(child.pid, signal.SIGKILL)
+            kill(child.pid)
         log.error("ended by force: what it ran goes to others when its leases end", extra={"action": "left"})
         os._exit(os.EX_SOFTWARE)
 

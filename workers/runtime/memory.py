@@ -7,13 +7,9 @@ kernel kills something else.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import signal
-import subprocess
 from collections import deque
-from pathlib import Path
 
 from celery import bootsteps
 from celery.worker import WorkController, state
@@ -21,6 +17,7 @@ from kombu.asynchronous import Hub
 
 from orchestrator.settings import settings
 from workers.runtime.kernel_kills import count_kills
+from workers.runtime.processes import kill, memory_of
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +53,13 @@ def look() -> None:
     for request in list(state.active_requests):
         if request.worker_pid is None or "node" not in request.kwargs:
             continue
-        used = used_by(request.worker_pid)
+        used = memory_of(request.worker_pid)
         if used > limit * ALLOWANCE:
             reason = f"it used {in_words(used)} of memory, over its limit of {in_words(limit)}"
             _killed[request.worker_pid] = reason
             extra = {"action": "over_memory", "run": request.kwargs["run"], "node": request.kwargs["node"]}
             log.warning("%s is killed: %s", request.name, reason, extra=extra)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(request.worker_pid, signal.SIGKILL)
+            kill(request.worker_pid)
 
 
 def reason_of_death(process: int | None, error: BaseException) -> str:
@@ -73,19 +69,6 @@ def reason_of_death(process: int | None, error: BaseException) -> str:
     if f"signal {signal.SIGKILL.value}" in str(error) and _kills and count_kills() > _kills[0]:
         return "its process was killed by the kernel: the machine, or its container, had no memory left"
     return f"its process was lost: {error}"
-
-
-def used_by(process: int) -> int:
-    """The memory that a process has in use, in bytes; 0 if it is gone."""
-    try:
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except ProcessLookupError:
-        return 0
-    except FileNotFoundError:
-        if Path("/proc/self/statm").exists():
-            return 0
-    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, text=True)
-    return int(shown.stdout.strip() or 0) * 1024
 
 
 def in_words(size: int) -> str:

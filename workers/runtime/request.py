@@ -16,6 +16,7 @@ from orchestrator.runs.keys import RunId
 from workers.runtime.identity import identity
 from workers.runtime.memory import reason_of_death
 from workers.runtime.passing import send_overdue
+from workers.runtime.processes import kill
 from workers.runtime.workshop import workshop
 
 log = logging.getLogger(__name__)
@@ -63,5 +64,7 @@ class StageRequest(Request):
             log.warning("%s goes to others when its lease ends: %s", self.kwargs["node"], away)
             return
         log.error("%s[%s] was killed at its time limit of %s s", self.name, self.id, error.args[0])
+        if self.worker_pid:
+            kill(self.worker_pid, itself=False)  # billiard kills it, and would leave what it has started
         self.acknowledge()
         self.send_event("task-failed", exception=repr(error), traceback="")

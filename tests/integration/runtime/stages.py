@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import signal
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -500,3 +501,27 @@ def stubborn_if(value: int, bad: int) -> int:
 @pipeline
 def stubborn_items(count: int, bad: int) -> None:
     add(stubborn_if.partial(bad=bad).map(value=numbers(count)))
+
+
+@stage(retry=Retry(on=(OSError,), times=1, backoff=6.0))
+def flaky_for_long() -> int:
+    if context.attempt == 1:
+        raise OSError("not yet")
+    return context.attempt
+
+
+@pipeline
+def retried_late() -> None:
+    flaky_for_long()
+
+
+@stage
+def delegate(marker: str) -> None:
+    """Have the work done by a process of its own."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        Path(marker).write_text(str(process.pid))
+
+
+@pipeline
+def delegated(marker: str) -> None:
+    delegate(marker)

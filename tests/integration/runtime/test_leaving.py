@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -178,6 +179,39 @@ def test_items_of_a_map_are_handed_back_too(crew: Crew, tmp_path: Path) -> None:
     nodes = crew.nodes(run)
     errors = {each.error for node in nodes.values() for each in node.attempts}
     assert errors == {None, STOPPED}
+
+
+def test_a_retry_that_is_not_due_yet_goes_back_at_once(crew: Crew) -> None:
+    leaver = crew.start("leaver", grace_seconds="600")
+    run = crew.submit("retried_late")
+    wait_until(lambda: crew.nodes(run)["flaky_for_long"].state == "retrying", "it is to be tried again")
+    wait_until(lambda: leaver.log.read_text().count("] received") == 2, "the worker has the next message")
+    tell_to_stop(leaver)
+    assert leaver.process.wait(20) == 0, leaver.log.read_text()
+    assert_nothing_is_left(crew, leaver)
+    crew.start("stayer")
+    wait_until(lambda: crew.runner.reader.concluded(run), "the run is concluded")
+    assert crew.nodes(run)["flaky_for_long"].value == 2
+
+
+def test_what_a_stage_has_started_ends_with_it(crew: Crew, tmp_path: Path) -> None:
+    leaver = crew.start("leaver", grace_seconds="0")
+    crew.submit("delegated", marker=tmp_path / "pid")
+    wait_until(lambda: (tmp_path / "pid").exists(), "the stage has a process of its own")
+    tell_to_stop(leaver)
+    assert leaver.process.wait(20) == 0, leaver.log.read_text()
+    assert_nothing_is_left(crew, leaver)
+
+
+def test_a_worker_that_is_shut_down_remotely_has_its_grace_too(crew: Crew, tmp_path: Path) -> None:
+    leaver = crew.start("leaver", grace_seconds="1")
+    run = begin_to_linger(crew, tmp_path / "go")
+    command = [sys.executable, "-m", "celery", "-A", "workers", "control", "shutdown"]
+    environment = {**os.environ, **crew.environment}
+    subprocess.run(command, env=environment, capture_output=True, timeout=60)
+    assert leaver.process.wait(20) == 0, leaver.log.read_text()
+    assert lingering(crew, run).attempts[0].error == STOPPED
+    assert_nothing_is_left(crew, leaver)
 
 
 def test_the_command_line_s_worker_hands_back_after_its_own_grace(crew: Crew, tmp_path: Path) -> None:
