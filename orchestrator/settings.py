@@ -12,8 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 #: A tuple written as comma-separated words in the environment.
 Words = Annotated[tuple[str, ...], NoDecode]
 
-#: A stage's process with its libraries loaded uses up to 400 MB before the stage does anything.
-MEMORY_FLOOR = 256_000_000
+#: A stage's process uses up to 350 MB for its libraries, before the stage does anything.
+MEMORY_FLOOR = 400_000_000
 
 
 class Settings(BaseSettings):
