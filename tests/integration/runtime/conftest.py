@@ -115,12 +115,21 @@ class Crew:
 
     def start(self, name: str, *, slots: int = 1, **settings: str) -> Service:
         """Start a worker, and wait until it takes messages."""
+        (service,) = self.start_all(name, slots=slots, **settings)
+        return service
+
+    def start_all(self, *names: str, slots: int = 1, **settings: str) -> list[Service]:
+        """Start several at the same time."""
+        services = [self._launch(name, slots, settings) for name in names]
+        wait_until(lambda: all(map(is_ready, services)), f"{', '.join(names)} are ready")
+        return services
+
+    def _launch(self, name: str, slots: int, settings: dict[str, str]) -> Service:
         variables = {f"ORCHESTRATOR_{key.upper()}": value for key, value in settings.items()}
         log = self.folder / f"{name}.log"
         environment = {**self.environment, **variables}
         service = start_worker(environment, log, name=name, slots=slots, queues="data", group=True)
         self.services[name] = service
-        wait_until(lambda: is_ready(service), f"{name} is ready")
         return service
 
     def submit(self, pipeline: str, **parameters: object) -> RunId:

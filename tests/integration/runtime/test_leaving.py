@@ -117,6 +117,8 @@ def test_a_second_signal_ends_the_grace(
     assert crew.runner.runs.client.hgetall("unacked") == {}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # six workers start, one after another
 def test_stopped_workers_do_not_make_a_stage_suspect(crew: Crew, tmp_path: Path) -> None:
     service = crew.start("worker0", grace_seconds="0")
     run = begin_to_linger(crew, tmp_path / "go")
@@ -131,9 +133,11 @@ def test_stopped_workers_do_not_make_a_stage_suspect(crew: Crew, tmp_path: Path)
     assert crew.runner.reader.state(run) == "succeeded"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # six workers start, one after another
 def test_a_rolling_restart_loses_nothing(crew: Crew, tmp_path: Path) -> None:
     lines = tmp_path / "lines"
-    old = [crew.start(f"old{number}", slots=2) for number in range(3)]
+    old = crew.start_all("old0", "old1", "old2", slots=2)
     run = crew.submit("fan_out", path=lines, count=40)
     for number, service in enumerate(old):
         wait_until(lambda least=4 * (number + 1): len(lines_of(lines)) >= least, "the run goes on")  # type: ignore[misc]
@@ -149,11 +153,13 @@ def test_a_rolling_restart_loses_nothing(crew: Crew, tmp_path: Path) -> None:
     assert Counter(lines_of(lines)) == {str(value): 1 for value in range(40)}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # six workers start, one after another
 def test_a_rolling_restart_with_no_grace_runs_again_only_what_was_handed_back(
     crew: Crew, tmp_path: Path
 ) -> None:
     lines = tmp_path / "lines"
-    old = [crew.start(f"old{number}", slots=2, grace_seconds="0") for number in range(3)]
+    old = crew.start_all("old0", "old1", "old2", slots=2, grace_seconds="0")
     run = crew.submit("fan_out", path=lines, count=40)
     for number, service in enumerate(old):
         wait_until(lambda least=4 * (number + 1): len(lines_of(lines)) >= least, "the run goes on")  # type: ignore[misc]
@@ -167,6 +173,7 @@ def test_a_rolling_restart_with_no_grace_runs_again_only_what_was_handed_back(
         assert [each.error for each in node.attempts] == [STOPPED] * (len(node.attempts) - 1) + [None]
 
 
+@pytest.mark.slow
 def test_items_of_a_map_are_handed_back_too(crew: Crew, tmp_path: Path) -> None:
     old = crew.start("old", slots=2, grace_seconds="0")
     run = crew.submit("slow_map", folder=tmp_path, count=250)
