@@ -26,6 +26,8 @@ def configuration() -> dict[str, object]:
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
+        # A process that has needed more than this, in KiB, makes room for a fresh one after its stage
+        "worker_max_memory_per_child": chosen.memory_limit // 1024 if chosen.memory_limit else None,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # Longer than any stage: leases, not the visibility timeout, notice dead workers
         "broker_transport_options": {"visibility_timeout": 7 * DAY},

@@ -15,8 +15,19 @@ Name = Annotated[
     str | None, typer.Option("--name", help="Its name on this host, if several serve the same queues.")
 ]
 
+Grace = Annotated[
+    float | None,
+    typer.Option(
+        "--grace",
+        metavar="SECONDS",
+        min=0,
+        help="What its running stages are given to finish when it is told to stop.",
+        show_default="ORCHESTRATOR_GRACE_SECONDS, or 30",
+    ),
+]
 
-def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None) -> None:
+
+def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace: Grace = None) -> None:
     """Serve queues with a Celery worker until it is told to stop."""
     import os
     import sys
@@ -43,6 +54,8 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None) -> Non
     reach(url)
     count = slots or max(slots_of(wanted, {}).values())
     environment = {**os.environ, "REDIS_URL": url, **thread_variables({wanted[0]: count})}
+    if grace is not None:
+        environment["ORCHESTRATOR_GRACE_SECONDS"] = str(grace)
     command = [sys.executable, "-m", "celery", "-A", "workers", "worker"]
     command += ["--queues", ",".join(wanted), "--hostname", f"{name or '-'.join(wanted)}@%h"]
     # Mingling and gossip are chatter between workers, which this project has no use for.

@@ -129,6 +129,11 @@ class RunReader:
             if record["state"] == NodeState.RUNNING and record.get("holder") == delivery
         ]
 
+    def last_loss(self, run: RunId, node: str) -> str | None:
+        """What the last attempt that lost its worker ended with."""
+        attempts = cast("list[Mapping[str, JSON]]", self._raw(run).get(node, {}).get("attempts") or [])
+        return next((str(each.get("error")) for each in reversed(attempts) if each.get("lost")), None)
+
     def traceback(self, run: RunId, node: str, attempt: int) -> str | None:
         """An attempt's traceback, where it failed."""
         found = self.client.hget(RunKeys(run).tracebacks, f"{node}#{attempt}")

@@ -51,7 +51,7 @@ class Standing:
 
     number: int  #: of the attempt; of items for an expanded map
     tries: int = 1  #: those that its retry policy counts, this one included
-    lost: int = 0  #: attempts whose worker died
+    lost: int = 0  #: attempts whose worker died; not those whose worker was stopped
 
 
 @dataclass(frozen=True)
@@ -321,9 +321,20 @@ class RunStore:
         record = json.loads(str(self.client.hget(RunKeys(run).nodes, node) or "{}"))
         return bool(record.get("token") == token)
 
-    def release(self, run: RunId, delivery: str, *, error: str) -> int:
-        """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next."""
-        _, count = self._apply("release", RunKeys(run), delivery, error)
+    def standing(self, run: RunId, node: NodeName) -> Standing:
+        """How often a node was tried, as its claim was told."""
+        record = json.loads(str(self.client.hget(RunKeys(run).nodes, node)))
+        attempts, base = record.get("attempts", ()), int(record.get("base", 0))
+        gone = [attempt for attempt in attempts[base:] if attempt.get("lost")]
+        lost = [attempt for attempt in gone if not attempt.get("spared")]
+        return Standing(len(attempts), len(attempts) - base - len(gone), len(lost))
+
+    def release(self, run: RunId, delivery: str, *, error: str, spared: bool = False) -> int:
+        """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next.
+
+        `spared` says that the nodes cannot be to blame: their worker was told to stop.
+        """
+        _, count = self._apply("release", RunKeys(run), delivery, error, int(spared))
         return int(count)
 
     def let_go(self, run: RunId, delivery: str) -> None:

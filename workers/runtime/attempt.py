@@ -17,6 +17,7 @@ from orchestrator.authoring.errors import OrchestratorError
 from orchestrator.authoring.policies import RetryRule
 from orchestrator.authoring.registry import stages
 from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import Holder, Standing
 from workers.runtime.effects import Effects
 from workers.runtime.errors import DeadlyStage, StageTimeout
@@ -72,7 +73,10 @@ class ClaimedNode:
     def output(self) -> Tree:
         """Call the stage's function, and store what it returns."""
         if self.standing.lost >= DEATHS:
-            raise DeadlyStage(f"{self.task.name} was running when {self.standing.lost} workers died")
+            last = RunReader(self.workshop.runs.client).last_loss(self.job.run, self.task.name)
+            raise DeadlyStage(
+                f"{self.task.name} was running when {self.standing.lost} workers died; the last: {last}"
+            )
         stage = stages[self.task.node.stage]
         arguments = load_inputs(self.task, self.job, self.workshop)
         fence = self._fence()

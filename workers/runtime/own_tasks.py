@@ -13,11 +13,11 @@ from orchestrator.compiler.canvas import JOIN
 from orchestrator.coordinator.cancelling import terminate
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import Verdict
 from workers.runtime.attempt import Delivery
 from workers.runtime.conclude import conclude
-from workers.runtime.errors import StageTimeout, UnknownStage
+from workers.runtime.errors import UnknownStage
+from workers.runtime.overdue import settle_overdue
 from workers.runtime.passing import (
     CONCLUDE,
     DELIVER,
@@ -26,7 +26,6 @@ from workers.runtime.passing import (
     halt,
     send_ending,
     send_onward,
-    send_ready,
     send_unknown,
 )
 from workers.runtime.unreadable import give_up
@@ -60,9 +59,9 @@ def register_own_tasks(app: Celery) -> None:
         fail_unclaimed(RunId(run), node, f"no worker of its queue knows the stage {stage}", workshop())
 
     @app.task(name=OVERDUE, autoretry_for=(StoreUnavailable,), **patiently)
-    def fail_overdue(run: str, delivery: str) -> None:
-        """A delivery's process was killed at its time limit: what it ran has failed."""
-        fail_held(RunId(run), delivery, workshop())
+    def judge_overdue(run: str, delivery: str, message: str) -> None:
+        """A delivery's process was killed at its time limit: it may run again, or has failed."""
+        settle_overdue(RunId(run), delivery, message, workshop())
 
     @app.task(name=CONCLUDE, autoretry_for=(Exception,), **patiently)
     def conclude_run(run: str) -> None:
@@ -77,28 +76,6 @@ def register_own_tasks(app: Celery) -> None:
     def deliver(run: str) -> None:
         """Deliver what could not be logged; what is not delivered by now is when the run is concluded."""
         workshop().tracking.deliver(run)
-
-
-def fail_held(run: RunId, delivery: str, shop: Workshop) -> None:
-    """Record that what a delivery ran was killed at its time limit."""
-    job = shop.job(run)
-    for name in RunReader(shop.runs.client).held_by(run, delivery):
-        task = job.task(name)
-        error = StageTimeout(f"{name} took longer than its time limit of {task.node.policy.time_limit:g} s")
-        settled = shop.runs.fail(
-            run,
-            task.name,
-            delivery,
-            error=f"StageTimeout: {error}",
-            traceback=f"{error}; it did not end by itself, so its process was killed\n",
-            group=task.group,
-            tolerated=task.node.policy.tolerate,
-            wakes=job.wakes(task),
-            needed_by=job.needed_by(task),
-        )
-        terminate(settled.stopped)
-        send_ready(job, settled.ready, shop)
-        send_ending(job, settled.ending, shop)
 
 
 def fail_unclaimed(run: RunId, node: str, why: str, shop: Workshop) -> None:

@@ -20,7 +20,7 @@ CONCLUDE = "orchestrator.conclude"
 DELIVER = "orchestrator.deliver"
 #: Queues whose workers load MLflow before their first message.
 LOADED = ("training", "deployment")
-#: The task that fails a node whose process was killed at its time limit.
+#: The task that judges a node whose process was killed at its time limit.
 OVERDUE = "orchestrator.overdue"
 
 #: The task that fails a node for whose stage a worker has no code.
@@ -91,9 +91,9 @@ def send_deliveries(workshop: Workshop) -> None:
         _send_to_mlflow(DELIVER, workshop.job(run), workshop)
 
 
-def send_overdue(run: str, delivery: str, queue: str) -> None:
-    """A worker killed the process of a delivery at its time limit: have what it ran failed."""
-    kwargs = {"run": run, "delivery": delivery}
+def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
+    """A worker killed the process of a delivery at its time limit: have what it ran judged."""
+    kwargs = {"run": run, "delivery": delivery, "message": message}
     app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 

@@ -7,7 +7,7 @@ from time import sleep
 from typing import NoReturn, assert_never
 
 from celery import Celery, Task
-from celery.exceptions import Reject, TimeLimitExceeded
+from celery.exceptions import Reject
 from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -20,7 +20,6 @@ from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from workers.runtime.attempt import Delivery
 from workers.runtime.execute import execute
-from workers.runtime.identity import identity
 from workers.runtime.job import Job
 from workers.runtime.outcome import Again, Committed, Early, Expanded, Failed, Stopped
 from workers.runtime.passing import (
@@ -30,7 +29,6 @@ from workers.runtime.passing import (
     send_item,
     send_items,
     send_onward,
-    send_overdue,
     send_ready,
     send_share,
 )
@@ -141,13 +139,6 @@ class StageTask(Task):
             halt(self.request)
             return "parked"
         return self._deliver(job, node, more, None, shop)
-
-    def on_failure(self, exc, task_id, args, kwargs, einfo) -> None:  # type: ignore[no-untyped-def]
-        """In the worker's parent, after it killed a child that ignored its time limit: the node failed."""
-        del args, einfo
-        if isinstance(exc, TimeLimitExceeded):
-            queue = stages[self.name].policy.queue
-            send_overdue(kwargs["run"], identity().delivery(task_id), queue)
 
 
 def register_tasks(app: Celery) -> None:

@@ -57,19 +57,23 @@ local function open_attempt(record, token, holder, worker)
 end
 
 -- What a claim is told: the attempt's number, how many tries the policy counts, how many attempts were lost.
--- Tries of an earlier round and attempts whose worker died are not held against a node.
+-- Tries of an earlier round and attempts whose worker died are not held against a node, and those whose worker
+-- was stopped (`spared`) do not make it suspect either.
 local function standing(record)
-  local lost, base = 0, record.base or 0
+  local lost, spared, base = 0, 0, record.base or 0
   for number, attempt in ipairs(record.attempts) do
-    if number > base and attempt.lost then lost = lost + 1 end
+    if number > base and attempt.spared then spared = spared + 1
+    elseif number > base and attempt.lost then lost = lost + 1 end
   end
-  return #record.attempts, #record.attempts - base - lost, lost
+  return #record.attempts, #record.attempts - base - lost - spared, lost
 end
 
-local function lose_attempt(record, failure)
-  record.attempts[#record.attempts].lost = true
-  record.attempts[#record.attempts].ended = NOW
-  record.attempts[#record.attempts].error = failure
+local function lose_attempt(record, failure, spared)
+  local attempt = record.attempts[#record.attempts]
+  attempt.lost = true
+  if spared then attempt.spared = true end
+  attempt.ended = NOW
+  attempt.error = failure
   record.token = nil
   record.holder = nil
 end

@@ -1,5 +1,6 @@
 -- A worker asks for items of a map: items given back or lost first, then fresh ones in order. Towards the end
--- it gets fewer, so that no worker is left with many while others have none.
+-- it gets fewer, so that no worker is left with many while others have none. An item whose worker died is taken
+-- by itself: if it is the cause, it takes no others with it again.
 -- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, how many it would like,
 --       then nodes that the map may wake
 -- Reply: {taken | done | none, then index, attempt, tries and lost attempts of each}; for done, the ready messages
@@ -32,11 +33,22 @@ local function take(index)
   return 1
 end
 
+local function is_suspect(index)
+  local record = load_node(group .. '[' .. index .. ']')
+  if not record.attempts then return false end
+  local _, _, lost = standing(record)
+  return lost > 0
+end
+
 local back = map.back or {}
 local fair = math.ceil((map.items - map.next + #back) / 16)
 local wanted = math.max(1, math.min(tonumber(ARGV[6]), fair))
 local taken = 0
 while taken < wanted and #back > 0 do
+  if is_suspect(back[#back]) then
+    if taken > 0 then break end
+    wanted = 1
+  end
   taken = taken + take(table.remove(back))
 end
 while taken < wanted and map.next < map.items do
