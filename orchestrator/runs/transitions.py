@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName
-from orchestrator.runs.keys import ALL_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, RunId, RunKeys
 from orchestrator.runs.scripts import Transitions
 from orchestrator.runs.states import RunState
 
@@ -324,7 +324,7 @@ class RunStore:
 
         Returns the deliveries that are at work, or None if the run was over.
         """
-        verdict, *deliveries = self._apply("cancel", RunKeys(run), run)
+        verdict, *deliveries = self._apply("cancel", RunKeys(run))
         return tuple(deliveries) if verdict == "cancelled" else None
 
     def reopen(self, run: RunId, reopening: Reopening) -> None:
@@ -365,6 +365,7 @@ class RunStore:
             if mlflow_run_id:
                 pipe.hset(keys.meta, "mlflow_run_id", mlflow_run_id)
             pipe.hset(keys.meta, "concluded", 1)
+            pipe.srem(ENDED_RUNS, run)
             for key in keys.all():
                 pipe.expire(key, retention)
             pipe.execute()
