@@ -20,7 +20,7 @@ from workers.runtime.workshop import Workshop
 
 def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
     """Run one attempt of a node: claim, load, call, commit, record."""
-    job = workshop.job(delivery.run)
+    job = workshop.job(delivery.run, delivery.round)
     task = job.task(delivery.node)
     holder = delivery.holder(uuid4().hex)
     claim = workshop.runs.claim(job.run, task.name, holder, waits=job.waits(task), wakes=job.wakes(task))
@@ -50,6 +50,9 @@ def _declined(claim: Claim) -> Outcome:
 
 
 def _run(claimed: ClaimedNode, since: float) -> Outcome:
+    stored = claimed.stored_before()
+    if stored is not None:
+        return _commit(claimed, stored)
     if not conditions_hold(claimed.task, claimed.job, claimed.workshop):
         return _skip(claimed)
     if claimed.task.node.mapped and claimed.task.index is None:
@@ -73,6 +76,8 @@ def _commit(claimed: ClaimedNode, output: Tree, *, reused: bool = False) -> Outc
     job, task = claimed.job, claimed.task
     manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
     first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task))
+    if not first:
+        output = claimed.workshop.output(job, task)  # the first writer wins
     settled = claimed.workshop.runs.commit(
         job.run,
         task.name,

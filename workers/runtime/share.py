@@ -38,7 +38,7 @@ MOST = 500
 
 def work_share(delivery: Delivery, workshop: Workshop, give_away: Callable[[], None]) -> Shared:
     """Run items of a map for one turn; `give_away` calls another worker to items that were given back."""
-    share = _Share(delivery, workshop, workshop.job(delivery.run), give_away)
+    share = _Share(delivery, workshop, workshop.job(delivery.run, delivery.round), give_away)
     share.work()
     return share.outcome()
 
@@ -136,7 +136,7 @@ class _Share:
         began = self.began
         try:
             with captured(log):
-                output = find_earlier(claimed)
+                output = claimed.stored_before() or find_earlier(claimed)
                 if output is None:
                     output = claimed.output()
                     keep_for_later(claimed, output)
