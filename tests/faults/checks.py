@@ -12,13 +12,14 @@ from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
 
-from .rig import QUEUES, Rig, holds
+from .rig import QUEUES, Rig
+from .waiting import holds
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 #: Faults that cost at most the attempts that they interrupt; others cost none.
-COSTLY = ("kill_child", "kill_worker", "pause_worker", "restart_redis", "redis_away")
+COSTLY = ("kill_child", "kill_worker", "pause_worker", "restart_redis", "redis_away", "cut_connection")
 
 
 def breaches(rig: Rig, run: RunId, expected: Mapping[str, JSON], faults: list[str]) -> list[str]:
