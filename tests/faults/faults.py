@@ -67,6 +67,16 @@ def redis_away(rig: Rig, run: RunId, chance: random.Random) -> None:
     rig.restart_redis()
 
 
+def redis_forgets(rig: Rig, run: RunId, chance: random.Random) -> None:
+    """Redis's machine loses power: what was written within the last second had not reached the disk."""
+    del run
+    reached = rig.appended()
+    time.sleep(chance.uniform(0.05, 1.0))
+    rig.kill_redis()
+    rig.forget(reached)
+    rig.restart_redis()
+
+
 def cut_connection(rig: Rig, run: RunId, chance: random.Random) -> None:
     """A worker loses its connections to Redis and gets none, for shorter or longer than its lease."""
     del run
@@ -136,6 +146,7 @@ FAULTS: Mapping[str, Fault] = {
         pause_worker,
         restart_redis,
         redis_away,
+        redis_forgets,
         cut_connection,
         slow_store,
         mlflow_down,
@@ -146,7 +157,12 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 #: Those that stop the same thing: two of them at once would be a fault of the suite.
-EXCLUSIVE = ({"restart_redis", "redis_away"}, {"kill_coordinator"}, {"slow_store"}, {"mlflow_down"})
+EXCLUSIVE = (
+    {"restart_redis", "redis_away", "redis_forgets"},
+    {"kill_coordinator"},
+    {"slow_store"},
+    {"mlflow_down"},
+)
 
 
 def _messages(client: Redis, run: RunId) -> list[tuple[str, dict[str, object]]]:

@@ -134,11 +134,33 @@ class Rig:
         """Start Redis again with what its append-only file has."""
         self._redis = self._start_redis()
 
+    def appended(self) -> int:
+        """How long the append-only file is by now."""
+        return self._append_only_file().stat().st_size
+
+    def forget(self, beyond: int) -> None:
+        """Cut the append-only file of a Redis that is dead."""
+        path = self._append_only_file()
+        if path.stat().st_size > beyond:  # it may have been written anew meanwhile
+            os.truncate(path, beyond)
+
+    def _append_only_file(self) -> Path:
+        """The file that grows: the only one before Redis 7, the last of several since then."""
+        found = [path for path in self.folder.rglob("appendonly.aof*") if path.name.endswith(".aof")]
+        return max(found, key=lambda path: ("incr" in path.name, path.stat().st_mtime))
+
     def kill_coordinator(self) -> None:
         """End the coordinator without a word, and start another one."""
         self._coordinator.process.kill()
         self._coordinator.process.wait()
         self._coordinator = self._start_coordinator()
+
+    def scratch_files(self) -> list[str]:
+        """What lies where workers and the store keep temporary files, but for what live workers hold."""
+        drafts = self.folder.rglob("*#*")
+        held = ("orchestrator-copies-",)  # locked by its process, and removed by the next one if it is killed
+        temporary = [path for path in (self.folder / "tmp").iterdir() if not path.name.startswith(held)]
+        return sorted(str(path.relative_to(self.folder)) for path in (*drafts, *temporary))
 
     def stop(self) -> list[str]:
         """Stop everything as a user would; says what did not end."""
