@@ -158,8 +158,9 @@ class Rig:
     def scratch_files(self) -> list[str]:
         """What lies where workers and the store keep temporary files, but for what live workers hold."""
         drafts = self.folder.rglob("*#*")
-        held = ("orchestrator-copies-",)  # locked by its process, and removed by the next one if it is killed
-        temporary = [path for path in (self.folder / "tmp").iterdir() if not path.name.startswith(held)]
+        # A process that is killed leaves its empty folder of multiprocessing; the next one removes our copies
+        own = ("pymp-", "orchestrator-copies-")
+        temporary = [path for path in (self.folder / "tmp").iterdir() if not path.name.startswith(own)]
         return sorted(str(path.relative_to(self.folder)) for path in (*drafts, *temporary))
 
     def stop(self) -> list[str]:
