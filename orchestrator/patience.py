@@ -1,6 +1,6 @@
 """How long a process waits for a Redis that is away.
 
-Most give up after seconds, and say so. A process that runs stages waits as long as it takes: it holds a
+Most give up at once, and say so. A process that runs stages waits as long as it takes: it holds a
 result that is stored and not yet recorded, and has nothing else to do.
 """
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from redis.retry import Retry
 
 #: Tries of one call to Redis before it is an error, and the longest wait between two, in seconds.
-TRIES, LONGEST = 10, 1.0
+TRIES, LONGEST = 3, 1.0
 
 _endless = False
 
