@@ -31,7 +31,9 @@ def configuration() -> dict[str, object]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # Longer than any stage: leases, not the visibility timeout, notice dead workers
         "broker_transport_options": {"visibility_timeout": 7 * DAY},
+        # However long Redis is away: a worker that gave up would have to be started again by hand
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
         # Outputs are artifacts; the result backend only counts chords
         "task_ignore_result": True,
         "result_expires": DAY,
@@ -46,5 +48,5 @@ def configuration() -> dict[str, object]:
     }
 
 
-app = Celery("orchestrator", set_as_current=True)
+app = Celery("orchestrator", amqp="orchestrator.broker:Protocol", set_as_current=True)
 app.add_defaults(configuration)  # a promise: settings are read when they are needed

@@ -7,6 +7,7 @@ import logging
 from orchestrator.app import app
 from orchestrator.coordinator.catalogue import load_catalogue
 from orchestrator.settings import settings
+from workers.runtime.child import expect_children
 from workers.runtime.heartbeat import Heartbeat
 from workers.runtime.leaving import Leaving
 from workers.runtime.memory import MemoryWatch
@@ -21,3 +22,4 @@ for problem in load_catalogue(settings().pipelines).broken:
 register_own_tasks(app)
 register_tasks(app)
 app.steps["worker"].update((Heartbeat, Leaving, MemoryWatch))
+expect_children()

@@ -33,7 +33,7 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
     import sys
 
     from orchestrator.cli.errors import NoStack, WrongUse
-    from orchestrator.cli.surroundings import join_stack, reach
+    from orchestrator.cli.surroundings import join_stack, wait_for
     from orchestrator.coordinator.checks import unknown_queue
     from orchestrator.coordinator.errors import UnknownQueue
     from orchestrator.settings import settings
@@ -51,7 +51,7 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
     if url is None:
         hint = "set REDIS_URL, for example redis://localhost:6379, or start a stack with `orchestrator up`"
         raise NoStack("a worker needs a Redis to take its messages from", hint=hint)
-    reach(url)
+    wait_for(url)
     count = slots or max(slots_of(wanted, {}).values())
     environment = {**os.environ, "REDIS_URL": url, **thread_variables({wanted[0]: count})}
     if grace is not None:

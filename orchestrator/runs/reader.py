@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, HINDRANCE, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 
@@ -46,6 +46,10 @@ class RunReader:
     def open_runs(self) -> list[RunId]:
         """The runs that have not ended."""
         return [RunId(str(name)) for name in cast("set[str]", self.client.smembers(OPEN_RUNS))]
+
+    def unconcluded_runs(self) -> list[RunId]:
+        """The runs that have ended, and are not yet written down."""
+        return [RunId(str(name)) for name in cast("set[str]", self.client.smembers(ENDED_RUNS))]
 
     def silence(self, run: RunId) -> float:
         """Seconds since the last event of a run."""

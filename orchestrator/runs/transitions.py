@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName
-from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, HINDRANCE, RunId, RunKeys
 from orchestrator.runs.scripts import Transitions
 from orchestrator.runs.states import RunState
 
@@ -351,12 +351,12 @@ class RunStore:
 
         Returns the deliveries that are at work, or None if the run was over.
         """
-        verdict, *deliveries = self._apply("cancel", RunKeys(run), run, "")
+        verdict, *deliveries = self._apply("cancel", RunKeys(run), "")
         return tuple(deliveries) if verdict == "cancelled" else None
 
     def give_up(self, run: RunId, *, error: str) -> bool:
         """Fail a run of which nobody can read any more what it consists of; False if it was over."""
-        verdict, *_ = self._apply("cancel", RunKeys(run), run, error)
+        verdict, *_ = self._apply("cancel", RunKeys(run), error)
         return verdict == "cancelled"
 
     def reopen(self, run: RunId, reopening: Reopening) -> None:
@@ -406,6 +406,7 @@ class RunStore:
             if mlflow_run_id:
                 pipe.hset(keys.meta, "mlflow_run_id", mlflow_run_id)
             pipe.hset(keys.meta, "concluded", 1)
+            pipe.srem(ENDED_RUNS, run)
             for key in keys.all():
                 pipe.expire(key, retention)
             pipe.execute()

@@ -8,17 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.authoring.graph import JSON
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
 
-from .rig import QUEUES, Rig, holds
+from .rig import QUEUES, Rig
+from .waiting import holds
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 #: Faults that cost at most the attempts that they interrupt; others cost none.
-COSTLY = ("kill_child", "kill_worker", "pause_worker", "restart_redis", "redis_away")
+COSTLY = (
+    "kill_child",
+    "kill_worker",
+    "pause_worker",
+    "restart_redis",
+    "redis_away",
+    "redis_forgets",
+    "cut_connection",
+)
 
 
 def breaches(rig: Rig, run: RunId, expected: Mapping[str, JSON], faults: list[str]) -> list[str]:
@@ -110,9 +119,21 @@ def _leftovers(rig: Rig, run: RunId) -> Iterator[str]:
     keys = RunKeys(run)
     if not holds(lambda: not _broker_keys(rig), 15):
         yield f"messages are left: {_broker_keys(rig)}"
+    endless = [key for key in rig.client.scan_iter() if not _may_stay(str(key)) and rig.client.ttl(key) == -1]
+    if endless:
+        yield f"keys would stay for ever: {endless}"
+    if run in (*rig.reader.open_runs(), *rig.reader.unconcluded_runs()):
+        yield "the run is still listed as one to look after"
+    if not holds(lambda: not rig.scratch_files(), 5):
+        yield f"temporary files are left: {rig.scratch_files()}"
     for what, key in (("leases", keys.leases), ("parked messages", keys.parked)):
         if rig.client.exists(key):
             yield f"{what} are left"
+
+
+def _may_stay(key: str) -> bool:
+    """Whether a key lives as long as Redis: the lists of runs, and kombu's of its queues."""
+    return key in (ALL_RUNS, OPEN_RUNS, ENDED_RUNS) or key.startswith("_kombu.")
 
 
 def _broker_keys(rig: Rig) -> list[str]:

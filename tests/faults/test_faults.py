@@ -15,11 +15,13 @@ from .schedule import schedule
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
-RUNS, SEED = 6, 0
+RUNS, SEED = 8, 0
 KINDS = (
     "kill_child",
     "kill_worker",
     "pause_worker",
+    "restart_redis",
+    "cut_connection",
     "duplicate_message",
     "resend_run",
     "kill_coordinator",

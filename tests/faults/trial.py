@@ -18,8 +18,9 @@ from orchestrator.runs.keys import RunId, RunKeys
 
 from .checks import breaches
 from .faults import FAULTS
-from .rig import Rig, holds
+from .rig import Rig
 from .schedule import Planned
+from .waiting import holds
 
 #: Seconds that a run may take with all its faults before it counts as lost.
 PATIENCE = 60.0

@@ -47,6 +47,7 @@ class Delivery:
     node: str
     message: str  #: the message's id
     redelivered: bool = False
+    round: int = 0  #: of the run, if it was sent again
 
     def holder(self, token: str) -> Holder:
         """Who asks for a node with this delivery."""
@@ -69,6 +70,15 @@ class ClaimedNode:
     def number(self) -> int:
         """The attempt's number, from 1."""
         return self.standing.number
+
+    def stored_before(self) -> Tree | None:
+        """What an earlier attempt stored, if that was never recorded, or if Redis has forgotten it."""
+        if self.number == 1 and not self.redelivered:
+            return None
+        try:
+            return self.workshop.output(self.job, self.task)
+        except LookupError:
+            return None
 
     def output(self) -> Tree:
         """Call the stage's function, and store what it returns."""

@@ -22,10 +22,14 @@ class Earlier:
 
     output: Tree | None = None  #: the result to be taken; None: there is none
     why: str = ""  #: it was taken or not, for people; empty where the stage is not cached
+    reused: bool = False  #: it is another run's
 
 
 def find_earlier(claimed: ClaimedNode) -> Earlier:
-    """What an earlier run gave for the same node, if its policy and its run allow to take it."""
+    """What a lost attempt stored, or what an earlier run gave, if policy and run allow to take that."""
+    stored = claimed.stored_before()
+    if stored is not None:
+        return Earlier(stored, "taken from an attempt that was lost before its result was recorded")
     if not claimed.task.node.policy.cache:
         return Earlier()
     if not claimed.job.specification.cache:
@@ -72,7 +76,7 @@ def _look_up(claimed: ClaimedNode, fingerprint: Fingerprint) -> Earlier:
     if not sound:
         return Earlier(why="computed: an earlier run had the result, but it was lost or altered since")
     taken = f"taken from {found['node']} of run {found['run']}: same code, parameters and inputs"
-    return Earlier(tree, taken)
+    return Earlier(tree, taken, reused=True)
 
 
 def _why_not(claimed: ClaimedNode, fingerprint: Fingerprint) -> str:

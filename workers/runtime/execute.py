@@ -21,7 +21,7 @@ from workers.runtime.workshop import Workshop
 
 def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
     """Run one attempt of a node: claim, load, call, commit, record."""
-    job = workshop.job(delivery.run)
+    job = workshop.job(delivery.run, delivery.round)
     task = job.task(delivery.node)
     holder = delivery.holder(uuid4().hex)
     claim = workshop.runs.claim(job.run, task.name, holder, waits=job.waits(task), wakes=job.wakes(task))
@@ -59,7 +59,7 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
         return _expand(claimed)
     earlier = find_earlier(claimed)
     if earlier.output is not None:
-        return _commit(claimed, earlier.output, earlier.why, reused=True)
+        return _commit(claimed, earlier.output, earlier.why, reused=earlier.reused)
     output = claimed.output()
     if monotonic() - since > claimed.workshop.settings.lease_seconds / 2 and not _still_held(claimed):
         return SUPERSEDED
@@ -78,6 +78,8 @@ def _commit(
     job, task = claimed.job, claimed.task
     manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
     first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task), flush=flush)
+    if not first:
+        output = claimed.workshop.output(job, task)  # the first writer wins
     settled = claimed.workshop.runs.commit(
         job.run,
         task.name,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.utils.log import get_task_logger
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 from kombu.exceptions import OperationalError
@@ -19,7 +19,7 @@ from workers.runtime.passing import send_overdue
 from workers.runtime.processes import kill
 from workers.runtime.workshop import workshop
 
-log = logging.getLogger(__name__)
+log = get_task_logger(__name__)
 
 
 class StageRequest(Request):

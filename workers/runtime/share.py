@@ -40,7 +40,7 @@ MOST = 500
 
 def work_share(delivery: Delivery, workshop: Workshop, give_away: Callable[[], None]) -> Shared:
     """Run items of a map for one turn; `give_away` calls another worker to items that were given back."""
-    share = _Share(delivery, workshop, workshop.job(delivery.run), give_away)
+    share = _Share(delivery, workshop, workshop.job(delivery.run, delivery.round), give_away)
     share.work()
     return share.outcome()
 
@@ -156,8 +156,7 @@ class _Share:
                     output = claimed.output()
                     keep_for_later(claimed, output)
             with self.lock:
-                reused = earlier.output is not None
-                self.done[index] = _Done(claimed, began, monotonic(), output, reused, earlier.why)
+                self.done[index] = _Done(claimed, began, monotonic(), output, earlier.reused, earlier.why)
         except LeaseLost as error:
             log.add("warning", str(error))  # the item is another worker's now
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy

@@ -89,7 +89,7 @@ class StageTask(Task):
 
     def _deliver(self, job: Job, node: str, more: bool, share: int | None, shop: Workshop) -> str | Exception:
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
-        delivery = Delivery(job.run, node, self.request.id, redelivered)
+        delivery = Delivery(job.run, node, self.request.id, redelivered, job.round.number)
         if share is not None:
             return self._work_share(delivery, job, share, shop)
         outcome = execute(delivery, shop)

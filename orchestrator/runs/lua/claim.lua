@@ -21,6 +21,7 @@ for index = 7, 6 + waits do
   if load_node(ARGV[index]).state ~= 'succeeded' then return {'early', 0} end
 end
 if record.state == 'running' then
+  if record.token == token then return {'claimed', standing(record)} end -- the first reply was lost
   if is_held(record) then return {'held', 0} end
   lose_attempt(record, 'its worker was lost')
 end

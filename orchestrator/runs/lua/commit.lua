@@ -4,7 +4,13 @@
 -- Reply: {committed | lost, state of the run, ready messages (name, message, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if not speaks_for(record, token) then return {'lost', ''} end
+if not speaks_for(record, token) then
+  local reply = refuse(record, token, 'committed')
+  if reply[1] == 'committed' then
+    for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
+  end
+  return reply
+end
 redis.call('ZREM', LEASES, record.holder)
 close_attempt(record, '')
 record.state = 'succeeded'

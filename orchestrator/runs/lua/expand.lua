@@ -4,9 +4,10 @@
 -- Reply: {expanded | lost, state of the run, ready messages (name, message, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if not speaks_for(record, token) then return {'lost', ''} end
+if not speaks_for(record, token) then return refuse(record, token, 'expanded') end
 local items = tonumber(ARGV[3])
 record.attempts = nil
+record.settled = token
 record.token = nil
 redis.call('ZREM', LEASES, record.holder)
 record.holder = nil

@@ -6,7 +6,10 @@
 --         (name, message, …)}
 local node, token, group = ARGV[1], ARGV[2], ARGV[5]
 local record = load_node(node)
-if not speaks_for(record, token) then return {'lost', '', 0} end
+if not speaks_for(record, token) then
+  local word, state = unpack(refuse(record, token, 'failed'))
+  return {word, state, 0}
+end
 local own = record.holder
 local number = #record.attempts
 if group == '' then redis.call('ZREM', LEASES, record.holder) end -- else it may be at work on other items

@@ -1,11 +1,12 @@
 -- Prepended to every transition: the keys, the clock, and how a node's record is read and written.
 --
--- KEYS: the beginning that all keys of the run share, and the set of open runs. The others are made from the
--- first one: naming all of them would double the size of each call.
+-- KEYS: the beginning that all keys of the run share, the set of open runs, and that of runs which have ended
+-- and are not yet written down. The others are made from the first one: naming all of them would double the
+-- size of each call.
 --
 -- Times are microseconds since 1970 by Redis's own clock, the one clock that all machines share; they are
 -- kept as strings because cjson rounds numbers to 14 digits.
-local BASE, OPEN_RUNS = KEYS[1], KEYS[2]
+local BASE, OPEN_RUNS, ENDED_RUNS = KEYS[1], KEYS[2], KEYS[3]
 local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
 local PARKED, TRACEBACKS, MEMORY = BASE .. 'parked', BASE .. 'tracebacks', BASE .. 'memory'
 
@@ -34,10 +35,10 @@ local function speaks_for(record, token)
   return record.state == 'running' and (record.token == token or record.holder == token)
 end
 
--- Whether the delivery that runs a node is still heard of.
+-- Whether a delivery may still run a node. A lease that is over counts until the supervisor ends it: it may be
+-- over only because Redis was away, and nobody could renew it.
 local function is_held(record)
-  local lease = record.holder and redis.call('ZSCORE', LEASES, record.holder)
-  return lease and tonumber(lease) > NOW_MS
+  return record.holder and redis.call('ZSCORE', LEASES, record.holder)
 end
 
 -- A moment some microseconds ago, as a string.
@@ -82,6 +83,7 @@ local function close_attempt(record, failure, ended)
   local attempt = record.attempts[#record.attempts]
   attempt.ended = ended or NOW
   if failure ~= '' then attempt.error = failure end
+  record.settled = record.token
   record.token = nil
   record.holder = nil
 end
@@ -158,8 +160,26 @@ local function is_too_late(name)
   return redis.call('HEXISTS', META, 'handling') == 1 and not handlers()[name]
 end
 
--- Take nodes off the count of open ones; the last of them ends the run, and nobody works on it or waits in it any
--- more. Returns the run's state, or `handling` where what is to run after a failure has become due.
+-- The run is over, and nobody works on it or waits in it any more: it is to be written down.
+local function end_run(state)
+  local run = redis.call('HGET', META, 'id')
+  redis.call('HSET', META, 'state', state, 'ended', NOW)
+  redis.call('DEL', LEASES, PARKED)
+  redis.call('SREM', OPEN_RUNS, run)
+  redis.call('SADD', ENDED_RUNS, run)
+  emit('', state)
+end
+
+-- The reply to a token that speaks for no attempt: `lost`, or else what it was told before. A transition is
+-- asked for twice when its first reply was lost together with the connection.
+local function refuse(record, token, word)
+  if record.settled ~= token then return {'lost', ''} end
+  if redis.call('HEXISTS', META, 'handling') == 1 then return {word, 'handling'} end
+  return {word, redis.call('HGET', META, 'state')}
+end
+
+-- Take nodes off the count of open ones; the last of them ends the run. Returns the run's state, or `handling`
+-- where what is to run after a failure has become due.
 local function settle(count)
   local open = redis.call('HINCRBY', META, 'open', string.format('%d', -count))
   if open > 0 then return 'running' end
@@ -168,10 +188,7 @@ local function settle(count)
     if release_handlers() then return 'handling' end
     state = 'failed'
   end
-  redis.call('HSET', META, 'state', state, 'ended', NOW)
-  redis.call('DEL', LEASES, PARKED)
-  redis.call('SREM', OPEN_RUNS, redis.call('HGET', META, 'id'))
-  emit('', state)
+  end_run(state)
   return state
 end
 

@@ -61,5 +61,6 @@ redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
 redis.call('HSET', META, 'state', 'running', 'open', ARGV[4])
 for _, key in ipairs({META, NODES, LEASES, EVENTS, PARKED, TRACEBACKS, MEMORY}) do redis.call('PERSIST', key) end
 redis.call('SADD', OPEN_RUNS, ARGV[1])
+redis.call('SREM', ENDED_RUNS, ARGV[1])
 emit('', 'running', 'resumed')
 return {'reopened', ''}
