@@ -26,7 +26,7 @@ PACE = 0.25
 #: A stage that needs up to this much more than the limit may finish first.
 ALLOWANCE = 1.1
 #: Looks for which the kernel's kills are remembered: what it killed is noticed within these.
-REMEMBERED = 12
+REMEMBERED = 40
 
 #: Why the processes with these ids were killed.
 _killed: dict[int, str] = {}
