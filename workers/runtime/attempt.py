@@ -20,7 +20,7 @@ from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import Holder, Standing
 from workers.runtime.effects import Effects
-from workers.runtime.errors import DeadlyStage, StageTimeout
+from workers.runtime.errors import DeadlyStage, MissingOutput, StageTimeout
 from workers.runtime.fence import Fence
 from workers.runtime.identity import identity
 from workers.runtime.inputs import load_inputs, small_inputs
@@ -77,7 +77,7 @@ class ClaimedNode:
             return None
         try:
             return self.workshop.output(self.job, self.task)
-        except LookupError:
+        except MissingOutput:
             return None
 
     def output(self) -> Tree:
