@@ -4,10 +4,16 @@
 -- Reply: {expanded | lost, state of the run, ready messages (name, message, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if not speaks_for(record, token) then return refuse(record, token, 'expanded') end
+if not speaks_for(record, token) then
+  local reply = refuse(node, record, token, 'expanded')
+  if reply[1] == 'expanded' then
+    for _, each in ipairs(ready_messages(ARGV, 4)) do table.insert(reply, each) end
+  end
+  return reply
+end
 local items = tonumber(ARGV[3])
 record.attempts = nil
-record.settled = token
+grant(record, token, 'expanded')
 record.token = nil
 redis.call('ZREM', LEASES, record.holder)
 record.holder = nil

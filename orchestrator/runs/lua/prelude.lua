@@ -83,7 +83,6 @@ local function close_attempt(record, failure, ended)
   local attempt = record.attempts[#record.attempts]
   attempt.ended = ended or NOW
   if failure ~= '' then attempt.error = failure end
-  record.settled = record.token
   record.token = nil
   record.holder = nil
 end
@@ -170,12 +169,28 @@ local function end_run(state)
   emit('', state)
 end
 
+-- Keep which transition a token was granted, for the case that it asks again.
+local function grant(record, token, word)
+  record.settled = {token = token, word = word}
+end
+
+local function was_granted(record, token, word)
+  return record.settled and record.settled.token == token and record.settled.word == word
+end
+
+-- The run's state, as it concerns who asks again after a node.
+local function state_after(name)
+  local state = redis.call('HGET', META, 'state')
+  if not OVER[state] and is_too_late(name) then return 'handling' end
+  return state
+end
+
 -- The reply to a token that speaks for no attempt: `lost`, or else what it was told before. A transition is
--- asked for twice when its first reply was lost together with the connection.
-local function refuse(record, token, word)
-  if record.settled ~= token then return {'lost', ''} end
-  if redis.call('HEXISTS', META, 'handling') == 1 then return {word, 'handling'} end
-  return {word, redis.call('HGET', META, 'state')}
+-- asked for twice when its first reply was lost together with the connection. One that asks for something else
+-- than it was granted is lost: whose attempt was failed by its parent, or cancelled, has not committed.
+local function refuse(name, record, token, word)
+  if not was_granted(record, token, word) then return {'lost', ''} end
+  return {word, state_after(name)}
 end
 
 -- Take nodes off the count of open ones; the last of them ends the run. Returns the run's state, or `handling`

@@ -3,10 +3,11 @@
 -- Reply: {retrying | lost, ''}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if not speaks_for(record, token) then return {refuse(record, token, 'retrying')[1], ''} end
+if not speaks_for(record, token) then return {refuse(node, record, token, 'retrying')[1], ''} end
 redis.call('HSET', TRACEBACKS, node .. '#' .. #record.attempts, ARGV[4])
 if not string.match(node, '%]$') then redis.call('ZREM', LEASES, record.holder) end
 close_attempt(record, ARGV[3])
+grant(record, token, 'retrying')
 record.state = 'retrying'
 save_node(node, record)
 emit(node, 'retrying', ARGV[5])

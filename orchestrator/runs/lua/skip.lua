@@ -3,10 +3,10 @@
 -- Reply: {skipped | lost, state of the run}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if not speaks_for(record, token) then return refuse(record, token, 'skipped') end
+if not speaks_for(record, token) then return refuse(node, record, token, 'skipped') end
 record.attempts = nil
 record.started = nil
-record.settled = token
+grant(record, token, 'skipped')
 record.token = nil
 redis.call('ZREM', LEASES, record.holder)
 record.holder = nil

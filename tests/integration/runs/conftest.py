@@ -35,9 +35,17 @@ class Desk:
         self.reader = RunReader(self.client)
         self.keys = RunKeys(self.run)
 
-    def submit(self, nodes: int, **maps: int) -> None:
-        sizes = {NodeName(name): size for name, size in maps.items()}
-        self.runs.submit(self.run, pipeline="some", parameters={}, nodes=nodes, maps=sizes, submitted=0.0)
+    def submit(self, nodes: int, *, handlers: str = "", fail_fast: bool = False, **maps: int) -> None:
+        self.runs.submit(
+            self.run,
+            pipeline="some",
+            parameters={},
+            nodes=nodes,
+            maps={NodeName(name): size for name, size in maps.items()},
+            submitted=0.0,
+            handlers=names(*handlers),
+            fail_fast=fail_fast,
+        )
 
     def holder(self, message: str, worker: str = "ann") -> Holder:
         return Holder(token=next(_tokens), delivery=f"{worker}#{message}", worker=worker)
@@ -62,7 +70,16 @@ class Desk:
     def take(self, node: str, holder: Holder) -> Taken:
         return self.runs.take(self.run, NodeName(node), holder, wanted=1)
 
-    def fail(self, node: str, token: str, *, group: str | None = None, needed_by: str = "") -> Settled:
+    def fail(
+        self,
+        node: str,
+        token: str,
+        *,
+        group: str | None = None,
+        tolerated: float = 0.0,
+        wakes: str = "",
+        needed_by: str = "",
+    ) -> Settled:
         whole = NodeName(group) if group else None
         return self.runs.fail(
             self.run,
@@ -71,6 +88,8 @@ class Desk:
             error="ValueError: no",
             traceback="…",
             group=whole,
+            tolerated=tolerated,
+            wakes=names(*wakes),
             needed_by=names(*needed_by),
         )
 

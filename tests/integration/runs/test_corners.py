@@ -125,3 +125,72 @@ def test_an_attempt_whose_output_was_written_has_ended_when_the_run_goes_on(desk
     (a, *_) = desk.reader.read(desk.run, CHAIN.graph).nodes
     assert a.state is NodeState.SUCCEEDED
     assert a.attempts[0].ended is not None
+
+
+def test_a_cancelled_attempt_is_not_told_that_it_has_committed(desk: Desk) -> None:
+    desk.submit(2)
+    token = desk.begin("a")
+    desk.runs.cancel(desk.run)
+    assert not desk.runs.commit(desk.run, NodeName("a"), token).accepted
+
+
+def test_an_attempt_that_its_parent_failed_is_not_told_that_it_has_committed(desk: Desk) -> None:
+    desk.submit(2)
+    holder = desk.holder("a")
+    desk.runs.claim(desk.run, NodeName("a"), holder)
+    for _ in range(2):
+        assert desk.fail("a", holder.delivery).accepted
+    assert not desk.runs.commit(desk.run, NodeName("a"), holder.token).accepted
+    assert not desk.fail("a", holder.token).accepted
+
+
+def test_whoever_repeats_the_end_of_the_last_handler_is_told_that_the_run_is_over(desk: Desk) -> None:
+    desk.submit(1, handlers="h")
+    failed = desk.begin("a")
+    assert desk.fail("a", failed).ending is Ending.HANDLERS
+    assert desk.fail("a", failed).ending is Ending.HANDLERS
+    other = desk.begin("h")
+    endings = [desk.runs.commit(desk.run, NodeName("h"), other).ending for _ in range(2)]
+    assert endings == [Ending.OVER, Ending.OVER]
+    assert desk.reader.state(desk.run) is RunState.FAILED
+
+
+def test_whoever_repeats_the_end_of_one_handler_does_not_send_the_others_again(desk: Desk) -> None:
+    desk.submit(1, handlers="gh")
+    desk.fail("a", desk.begin("a"))
+    token = desk.begin("g")
+    endings = [desk.runs.commit(desk.run, NodeName("g"), token).ending for _ in range(2)]
+    assert endings == [Ending.NONE, Ending.NONE]
+
+
+def test_whoever_records_the_last_items_twice_is_told_twice_that_the_run_is_over(desk: Desk) -> None:
+    desk.submit(1)
+    desk.expand("m", 1)
+    share = desk.holder("share")
+    desk.take("m", share)
+    done = [DoneItem(index=0, began=0.2, ended=0.1)]
+    replies = [desk.runs.commit_items(desk.run, NodeName("m"), share.token, done) for _ in range(2)]
+    assert [reply.ending for reply in replies] == [Ending.OVER, Ending.OVER]
+
+
+def test_what_waits_for_a_map_without_open_items_is_told_again(desk: Desk) -> None:
+    desk.submit(2)
+    desk.park("z", "m")
+    token = desk.begin("m")
+    wakes = [NodeName("z")]
+    replies = [desk.runs.expand(desk.run, NodeName("m"), token, items=0, wakes=wakes) for _ in range(2)]
+    assert [reply.ready for reply in replies] == [(desk.ready("z"),)] * 2
+
+
+def test_what_waits_for_a_map_whose_last_item_failed_is_told_again(desk: Desk) -> None:
+    desk.submit(2, m=1)
+    desk.park("z", "m")
+    token = desk.begin("m[0]")
+    replies = [desk.fail("m[0]", token, group="m", tolerated=1.0, wakes="z") for _ in range(2)]
+    assert [reply.ready for reply in replies] == [(desk.ready("z"),)] * 2
+
+
+def test_nothing_is_parked_once_what_runs_after_a_failure_is_due(desk: Desk) -> None:
+    desk.submit(3, handlers="h", fail_fast=True)
+    desk.fail("a", desk.begin("a"))
+    assert not desk.park("z", "b")
