@@ -76,7 +76,7 @@ class ClaimedNode:
         if self.number == 1 and not self.redelivered:
             return None
         try:
-            return self.workshop.output(self.job, self.task)
+            return self.workshop.stored_output(self.job, self.task)
         except MissingOutput:
             return None
 

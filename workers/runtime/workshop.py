@@ -87,6 +87,11 @@ class Workshop:
             )
         return self._outputs[key]
 
+    def stored_output(self, job: Job, task: Task) -> Tree:
+        """The same, as the store has it now: what this process remembers may have been lost there since."""
+        self._outputs.pop((job.run, job.stored_as(task)), None)
+        return self.output(job, task)
+
     def remember_output(self, job: Job, task: Task, output: Tree) -> None:
         """Keep what was just committed: the next node often comes to the same process."""
         _make_room(self._outputs, OUTPUTS)
