@@ -30,8 +30,14 @@ COSTLY = (
 )
 
 
-def breaches(rig: Rig, run: RunId, expected: Mapping[str, JSON], faults: list[str]) -> list[str]:
-    """All that does not hold of a run that has ended."""
+#: Faults whose victims leave behind what they were writing; nobody else knows of it.
+KILLING = {"kill_child", "kill_worker"}
+
+
+def breaches(
+    rig: Rig, run: RunId, expected: Mapping[str, JSON], faults: list[str], scratch: frozenset[str]
+) -> list[str]:
+    """All that does not hold of a run that has ended; `scratch` are temporary files from before it began."""
     record = rig.reader.read(run, rig.prepared.graph)
     return [
         *_states(record, expected),
@@ -40,6 +46,7 @@ def breaches(rig: Rig, run: RunId, expected: Mapping[str, JSON], faults: list[st
         *_executions(run, record, sum(fault in COSTLY for fault in faults)),
         *_mlflow(record),
         *_leftovers(rig, run),
+        *(() if KILLING & set(faults) else _scratch(rig, scratch)),
     ]
 
 
@@ -124,11 +131,14 @@ def _leftovers(rig: Rig, run: RunId) -> Iterator[str]:
         yield f"keys would stay for ever: {endless}"
     if run in (*rig.reader.open_runs(), *rig.reader.unconcluded_runs()):
         yield "the run is still listed as one to look after"
-    if not holds(lambda: not rig.scratch_files(), 5):
-        yield f"temporary files are left: {rig.scratch_files()}"
     for what, key in (("leases", keys.leases), ("parked messages", keys.parked)):
         if rig.client.exists(key):
             yield f"{what} are left"
+
+
+def _scratch(rig: Rig, before: frozenset[str]) -> Iterator[str]:
+    if not holds(lambda: rig.scratch_files() <= before, 5):
+        yield f"temporary files are left: {sorted(rig.scratch_files() - before)}"
 
 
 def _may_stay(key: str) -> bool:

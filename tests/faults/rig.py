@@ -155,13 +155,13 @@ class Rig:
         self._coordinator.process.wait()
         self._coordinator = self._start_coordinator()
 
-    def scratch_files(self) -> list[str]:
+    def scratch_files(self) -> frozenset[str]:
         """What lies where workers and the store keep temporary files, but for what live workers hold."""
         drafts = self.folder.rglob("*#*")
         # A process that is killed leaves its empty folder of multiprocessing; the next one removes our copies
         own = ("pymp-", "orchestrator-copies-")
         temporary = [path for path in (self.folder / "tmp").iterdir() if not path.name.startswith(own)]
-        return sorted(str(path.relative_to(self.folder)) for path in (*drafts, *temporary))
+        return frozenset(str(path.relative_to(self.folder)) for path in (*drafts, *temporary))
 
     def stop(self) -> list[str]:
         """Stop everything as a user would; says what did not end."""

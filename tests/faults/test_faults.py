@@ -15,7 +15,7 @@ from .schedule import schedule
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
-RUNS, SEED = 8, 0
+RUNS, SEED = 6, 0
 KINDS = (
     "kill_child",
     "kill_worker",

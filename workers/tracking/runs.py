@@ -101,7 +101,7 @@ class KeyedRuns:
             bound = self._remember(run_key(info.run_id, node), found) if node else parent
             if found != bound:
                 self._client.delete_run(found)
-            elif node and run.info.status == "RUNNING":
+            elif node and _is_wrong(run.info.status, states.get(node)):
                 ended = status_of(states.get(node, info.state))
                 self._client.set_terminated(found, ended, milliseconds(info.ended))
         self._tidy_models(info.run_id)
@@ -154,6 +154,11 @@ class KeyedRuns:
         if run.info.lifecycle_stage == "deleted":
             self._client.restore_run(mlflow_id)
         return run
+
+
+def _is_wrong(status: str, state: str | None) -> bool:
+    """Whether nobody, or an attempt that had lost its lease and woke up later, has said how a node ended."""
+    return status == "RUNNING" or (state == "succeeded" and status != "FINISHED")
 
 
 def _source(name: str) -> dict[str, str]:
