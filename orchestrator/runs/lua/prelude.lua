@@ -159,6 +159,11 @@ local function is_too_late(name)
   return redis.call('HEXISTS', META, 'handling') == 1 and not handlers()[name]
 end
 
+-- What runs after a failure does not start before: its message may be an earlier round's.
+local function is_too_soon(name)
+  return redis.call('HEXISTS', META, 'handling') == 0 and handlers()[name]
+end
+
 -- The run is over, and nobody works on it or waits in it any more: it is to be written down.
 local function end_run(state)
   local run = redis.call('HGET', META, 'id')

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from orchestrator.runs.keys import OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import ALLOWED, NodeState, RunState
@@ -27,6 +27,7 @@ class Kept:
     leases: Mapping[str, float]
     parked: Mapping[str, str]
     is_open: bool
+    is_ended: bool
 
     @classmethod
     def read(cls, client: redis.Redis, run: RunId) -> Kept:
@@ -35,14 +36,16 @@ class Kept:
             for key in (keys.meta, keys.nodes, keys.parked):
                 pipe.hgetall(key)
             pipe.sismember(OPEN_RUNS, run)
+            pipe.sismember(ENDED_RUNS, run)
             pipe.zrange(keys.leases, 0, -1, withscores=True)
-            meta, tasks, parked, is_open, leases = pipe.execute()
+            meta, tasks, parked, is_open, is_ended, leases = pipe.execute()
         return cls(
             meta=meta,
             tasks={name: json.loads(text) for name, text in tasks.items()},
             leases=dict(leases),
             parked={name: json.loads(text)["message"] for name, text in parked.items()},
             is_open=bool(is_open),
+            is_ended=bool(is_ended),
         )
 
     def state(self, name: str) -> NodeState:
@@ -85,6 +88,9 @@ class Agreement:
         model = self.model
         assert kept.meta.get("state") == model.run
         assert kept.is_open == model.is_open
+        assert kept.is_ended == (model.run is not None and not model.is_open)
+        if model.is_open:
+            assert ("handling" in kept.meta) == model.handling
         assert int(kept.meta.get("open", 0)) == model.unfinished()
         assert {name: kept.state(name) for name in kept.tasks} == {
             name: task.state for name, task in model.tasks.items()
@@ -98,7 +104,7 @@ class Agreement:
         if not model.is_open:
             assert not kept.leases
             assert not kept.parked
-            assert model.run in (None, RunState.CANCELLED) or kept.meta["ended"]
+            assert model.run is None or kept.meta["ended"]
 
     def _check_holder(self, name: str, task: Mapping[str, Any], kept: Kept) -> None:
         expected = self.model.tasks[name].holder
@@ -106,7 +112,8 @@ class Agreement:
         assert holder == (expected and (expected.token, expected.delivery))
         runs = task["state"] == NodeState.RUNNING and "items" not in task
         assert runs == (holder is not None), f"{name} is {task['state']}, held by {holder}"
-        assert holder is None or holder[1] in kept.leases, f"nobody would notice if {name} was lost"
+        noticed = {*kept.leases, *self.model.vanished}
+        assert holder is None or holder[1] in noticed, f"nobody would notice if {name} was lost"
 
     def _check_reading(self) -> None:
         graph = self.model.facts.graph
@@ -135,9 +142,13 @@ class Agreement:
         state = self.model.state(name)
         if state is not NodeState.WAITING:
             return state
-        if self.model.run is RunState.CANCELLED:
+        if self.model.run is RunState.SUCCEEDED:
+            return NodeState.SKIPPED
+        if not self.model.is_open:
             return NodeState.CANCELLED
-        return NodeState.QUEUED if self.model.succeeded(self.model.facts.node(name).needs) else state
+        awaited = name in self.model.facts.handlers
+        started = not awaited and self.model.succeeded(self.model.facts.node(name).needs)
+        return NodeState.QUEUED if started else state
 
 
 def _attempts(node: NodeRecord) -> Iterator[tuple[int, str, bool]]:

@@ -96,12 +96,19 @@ class Desk:
     def park(self, node: str, *waits: str) -> bool:
         return self.runs.park(self.run, NodeName(node), f"message of {node}", names(*waits))
 
-    def reopen(self, left: int, *done: str, maps: Mapping[NodeName, tuple[int, int]] | None = None) -> None:
+    def reopen(
+        self,
+        left: int,
+        *done: str,
+        handlers: str = "",
+        maps: Mapping[NodeName, tuple[int, int]] | None = None,
+    ) -> None:
         reopening = Reopening(
             pipeline="some",
             parameters={},
             submitted=0.0,
             open=left,
+            handlers=names(*handlers),
             done=dict.fromkeys(names(*done), ""),
             maps=maps or {},
         )

@@ -51,12 +51,13 @@ class RunMachine(RuleBasedStateMachine):
 
     # Messages come to workers
 
-    @rule(data=st.data(), worker=WORKERS)
-    def deliver(self, data: st.DataObject, worker: str) -> None:
+    @rule(data=st.data(), worker=WORKERS, repeated=st.booleans())
+    def deliver(self, data: st.DataObject, worker: str, repeated: bool) -> None:
         """The message of a node or an item, for the first time or once more."""
         messages = list(self.play.messages())
         if messages:
-            self.play.claim(_either(data, self.play.open_messages(), messages), worker)
+            name = _either(data, self.play.open_messages(), messages)
+            self.play.claim(name, worker, repeated=repeated)
 
     @precondition(lambda self: self.play.open_maps())
     @rule(data=st.data(), worker=WORKERS, wanted=st.integers(1, 3))
@@ -121,6 +122,12 @@ class RunMachine(RuleBasedStateMachine):
     def skip(self, data: st.DataObject) -> None:
         self.play.skip(self._hand(data, self._conditional()))
 
+    @precondition(lambda self: self._repeatable())
+    @rule(data=st.data())
+    def repeat(self, data: st.DataObject) -> None:
+        """The first reply was lost with the connection."""
+        self.play.repeat(data.draw(st.sampled_from(self._repeatable())))
+
     @precondition(lambda self: self._single())
     @rule(data=st.data())
     def store(self, data: st.DataObject) -> None:
@@ -139,6 +146,12 @@ class RunMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def end_a_lease(self, data: st.DataObject) -> None:
         self.play.expire(data.draw(st.sampled_from(sorted(self.play.model.leases))))
+
+    @precondition(lambda self: self.play.model.leases and self.play.calm % 3 == 0)
+    @rule(data=st.data())
+    def lose_a_lease(self, data: st.DataObject) -> None:
+        """Redis comes back without the last it has written."""
+        self.play.vanish(data.draw(st.sampled_from(sorted(self.play.model.leases))))
 
     @precondition(lambda self: self._hands())
     @rule(data=st.data())
@@ -193,6 +206,15 @@ class RunMachine(RuleBasedStateMachine):
 
     def _holds(self, hand: Hand) -> bool:
         return any(self.play.model.held(name, hand.token) for name in hand.tasks)
+
+    def _repeatable(self) -> list[Hand]:
+        """Those that have asked for something and hold nothing more, by token or as a delivery."""
+        held = self.play.model.held
+        return [
+            hand
+            for hand in self.play.hands
+            if hand.last and not any(held(name, hand.holder.delivery) for name in hand.tasks)
+        ]
 
     def _single(self) -> list[Hand]:
         return [hand for hand in self._hands() if hand.taken is None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.states import ALLOWED, NodeState, RunState
@@ -26,6 +26,14 @@ from orchestrator.runs.transitions import (
 from .shapes import Facts
 
 LOST = Settled(accepted=False)
+
+#: Which transition ends an attempt in which state.
+ENDED_BY = {
+    NodeState.SUCCEEDED: "commit",
+    NodeState.FAILED: "fail",
+    NodeState.RETRYING: "retry",
+    NodeState.SKIPPED: "skip",
+}
 
 
 @dataclass
@@ -52,6 +60,7 @@ class Task:
     items: int | None = None  #: of a map that became its items
     failed: int = 0  #: items of it
     reused: bool = False
+    granted: tuple[str, str] | None = None  #: the token that settled it last, and which transition that was
 
     @property
     def tried(self) -> bool:
@@ -71,8 +80,10 @@ class Model:
     facts: Facts
     run: RunState | None = None
     broken: bool = False  #: a node failed whose failure counts
+    handling: bool = False  #: what runs after a failure has become due
     tasks: dict[str, Task] = field(default_factory=dict)
     leases: dict[str, bool] = field(default_factory=dict)  #: by delivery: whether the lease has not ended yet
+    vanished: set[str] = field(default_factory=set)  #: deliveries whose lease Redis lost
     parked: dict[str, tuple[NodeName, ...]] = field(default_factory=dict)  #: what each waits for
     events: list[tuple[str, str]] = field(default_factory=list)
     commits: Counter[str] = field(default_factory=Counter)  #: of this round, by task
@@ -91,11 +102,18 @@ class Model:
 
     def shown(self) -> list[NodeName]:
         """The names of all nodes in the order written, maps as their items where they have become these."""
-        return [name for node in self.facts.graph for name in self._parts(node.name)]
+        return [name for node in self.facts.graph.everything for name in self._parts(node.name)]
 
     def unfinished(self) -> int:
-        """How many nodes and items are not over."""
-        return 0 if not self.is_open else sum(not self.state(name).over for name in self.shown())
+        """How many nodes and items are not over; of those that run after a failure, once that is due."""
+        if not self.is_open:
+            return 0
+        nodes = self.facts.handlers if self.handling else (node.name for node in self.facts.graph)
+        return sum(not self.state(part).over for name in nodes for part in self._parts(name))
+
+    def in_turn(self, name: str) -> bool:
+        """Whether a node may start: before a failure, or after it."""
+        return self.handling == (name in self.facts.handlers)
 
     def ready(self, task: str) -> tuple[Ready, ...]:
         """The parked messages among those which `task` may wake that have all they wait for."""
@@ -118,10 +136,9 @@ class Model:
         return [index for index, item in enumerate(self.facts.items(name)) if self.state(item) in free]
 
     def is_lost(self, name: str) -> bool:
-        """Whether a task runs with a lease that has ended."""
-        task = self.tasks.get(name)
-        running = task is not None and task.state is NodeState.RUNNING and task.holder is not None
-        return running and not self.leases.get(task.holder.delivery)  # type: ignore[union-attr]
+        """Whether a task runs without a lease: one that is over counts until the supervisor ends it."""
+        holder = self.tasks[name].holder if name in self.tasks else None
+        return holder is not None and holder.delivery not in self.leases
 
     # Transitions
 
@@ -137,12 +154,14 @@ class Model:
             return Claim(Verdict.GONE, Standing(0))
         if task.state is NodeState.SUCCEEDED:
             return Claim(Verdict.DONE, Standing(0), self.ready(name))
-        if task.state.over or not self.is_open:
+        if task.state.over or not self.is_open or not self.in_turn(name):
             return Claim(Verdict.OVER, Standing(0))
         if task.items is not None:
             return Claim(Verdict.EXPANDED, Standing(task.items))
         if not self.succeeded(waits):
             return Claim(Verdict.EARLY, Standing(0))
+        if task.holder is not None and task.holder.token == holder.token:
+            return Claim(Verdict.CLAIMED, task.standing)
         if task.state is NodeState.RUNNING and not self.is_lost(name):
             return Claim(Verdict.HELD, Standing(0))
         if self.run is RunState.PENDING:
@@ -164,40 +183,46 @@ class Model:
 
     def commit(self, name: str, token: str, *, reused: bool) -> Settled:
         if not self._end(name, token, NodeState.SUCCEEDED, let_go=True):
-            return LOST
+            return self._repeated(name, token, "commit", self.ready(name))
         self.tasks[name].reused = reused
         self._count_item(name)
         return self._settle(name)
 
     def commit_items(self, name: str, token: str, indexes: Iterable[int]) -> Settled:
-        done = [
-            item
-            for item in map(self.facts.items(name).__getitem__, indexes)
-            if self._end(item, token, NodeState.SUCCEEDED)
-        ]
+        items = [self.facts.items(name)[index] for index in indexes]
+        again = any(self._repeated(item, token, "commit").accepted for item in items)
+        done = [item for item in items if self._end(item, token, NodeState.SUCCEEDED)]
         for item in done:
             self._count_item(item)
-        return self._settle(name) if done else Settled(True, ready=self.ready(name))
+        if done:
+            return self._settle(name)
+        return Settled(True, self._ending_told(name) if again else Ending.NONE, self.ready(name))
 
     def fail(self, name: str, token: str, error: str) -> Settled:
-        group = self.facts.group(name)
+        group, task, stopped = self.facts.group(name), self.tasks.get(name), set[str]()
+        own = {task.holder.delivery} if task and task.holder else set()
         if not self._end(name, token, NodeState.FAILED, error, let_go=group is None):
-            return LOST
-        if not (group and self._tolerates(group)):
+            return self._repeated(name, token, "fail", self.ready(name) if group else ())
+        counts = not (group and self._tolerates(group))
+        if counts:
             self.broken = True
             self._rest(self.facts.needed_by(name), NodeState.UPSTREAM_FAILED)
         self._count_item(name)
-        settled = self._settle(name)
-        return settled if group else Settled(True, settled.ending)
+        if counts and self.facts.graph.fail_fast and not self.handling:
+            stopped = self._stop()
+            ending = self._finish()
+        else:
+            ending = self._settle(name).ending
+        return Settled(True, ending, self.ready(name) if group else (), tuple(sorted(stopped - own)))
 
     def retry(self, name: str, token: str, error: str) -> Settled:
         plain = self.facts.group(name) is None
         ended = self._end(name, token, NodeState.RETRYING, error, let_go=plain)
-        return Settled(True) if ended else LOST
+        return Settled(True) if ended else replace(self._repeated(name, token, "retry"), ending=Ending.NONE)
 
     def skip(self, name: str, token: str) -> Settled:
         if not self._end(name, token, NodeState.SKIPPED, let_go=True):
-            return LOST
+            return self._repeated(name, token, "skip")
         self.tasks[name].attempts.clear()
         self._rest(self.facts.needed_by(name), NodeState.SKIPPED)
         return Settled(True, self._settle(name).ending)
@@ -205,17 +230,17 @@ class Model:
     def expand(self, name: str, token: str) -> Settled:
         task = self.held(name, token)
         if task is None or task.holder is None:
-            return LOST
+            return self._repeated(name, token, "expand", self.ready(name))
         items = self.facts.items(name)
-        del self.leases[task.holder.delivery]
-        self.tasks[name] = Task(NodeState.RUNNING, items=len(items))
+        self.leases.pop(task.holder.delivery, None)
+        self.tasks[name] = Task(NodeState.RUNNING, items=len(items), granted=(token, "expand"))
         self._tell(name, "expanded")
         if self.succeeded(items):
             self._to(name, NodeState.SUCCEEDED)
         return self._settle(name)
 
     def park(self, name: str, waits: Sequence[NodeName]) -> bool:
-        if not self.is_open or self.state(name).over or self.succeeded(waits):
+        if not self.is_open or self.state(name).over or self.succeeded(waits) or self.handling:
             return False
         self.parked[name] = tuple(waits)
         self._tell(name, NodeState.WAITING)
@@ -247,6 +272,11 @@ class Model:
         """Time passes, and nobody renews this lease."""
         self.leases[delivery] = False
 
+    def vanish(self, delivery: str) -> None:
+        """Redis loses the last it has written."""
+        del self.leases[delivery]
+        self.vanished.add(delivery)
+
     def let_go(self, delivery: str) -> None:
         self.leases.pop(delivery, None)
 
@@ -262,14 +292,7 @@ class Model:
     def cancel(self) -> set[str] | None:
         if not self.is_open:
             return None
-        at_work = set()
-        for name, task in self.tasks.items():
-            if task.holder is not None:
-                at_work.add(task.holder.delivery)
-                task.attempts[-1].end("cancelled")
-                task.holder = None
-            if not task.state.over:
-                self._to(name, NodeState.CANCELLED)
+        at_work = self._stop()
         self._end_run(RunState.CANCELLED)
         return at_work
 
@@ -281,22 +304,24 @@ class Model:
         kept = {name: Task(attempts=task.attempts, base=len(task.attempts)) for name, task in before.items()}
         self.tasks = {name: task for name, task in kept.items() if task.attempts}
         for name in reopening.done:
-            self.tasks[name] = before.get(name) or Task()
-            self.tasks[name].state, self.tasks[name].holder = NodeState.SUCCEEDED, None
-            self.tasks[name].reused = True
+            task = self.tasks[name] = before.get(name) or Task()
+            if task.state is not NodeState.SUCCEEDED:
+                task.granted = None
+            task.state, task.holder, task.reused = NodeState.SUCCEEDED, None, True
         for name, (items, left) in reopening.maps.items():
             self.tasks[name] = Task(NodeState.RUNNING if left else NodeState.SUCCEEDED, items=items)
         self.parked.clear()
         self.leases.clear()
+        self.vanished.clear()
         self.commits.clear()
-        self.broken = False
+        self.broken = self.handling = False
         self.run = RunState.RUNNING
         self._tell("", RunState.RUNNING)
 
     def wipe(self) -> None:
         """Redis loses all it has."""
-        self.run, self.broken = None, False
-        for kept in (self.tasks, self.leases, self.parked, self.commits):
+        self.run, self.broken, self.handling = None, False, False
+        for kept in (self.tasks, self.leases, self.vanished, self.parked, self.commits):
             kept.clear()
 
     # What several of them do
@@ -327,8 +352,21 @@ class Model:
             self.leases.pop(task.holder.delivery, None)
         task.attempts[-1].end(error)
         task.holder = None
+        task.granted = (token, ENDED_BY[state])
         self._to(name, state)
         return True
+
+    def _repeated(self, name: str, token: str, what: str, ready: tuple[Ready, ...] = ()) -> Settled:
+        """The answer to a token that works on nothing: who was granted the same before is told so again."""
+        task = self.tasks.get(name)
+        if task is None or task.granted != (token, what):
+            return LOST
+        return Settled(True, self._ending_told(name), ready)
+
+    def _ending_told(self, name: str) -> Ending:
+        if not self.is_open:
+            return Ending.OVER
+        return Ending.HANDLERS if self.handling and name not in self.facts.handlers else Ending.NONE
 
     def _tolerates(self, group: NodeName) -> bool:
         """Count a failed item of a map; if they are too many, the map has failed."""
@@ -358,10 +396,33 @@ class Model:
                     self.parked.pop(each, None)
 
     def _settle(self, name: str) -> Settled:
-        if self.unfinished():
-            return Settled(True, Ending.NONE, self.ready(name))
+        ending = Ending.NONE if self.unfinished() else self._finish()
+        return Settled(True, ending, self.ready(name))
+
+    def _stop(self) -> set[str]:
+        """All that is open ends, but for what is still to run after a failure; returns who is at work."""
+        at_work = set()
+        for name, task in self.tasks.items():
+            if task.holder is not None:
+                at_work.add(task.holder.delivery)
+                task.attempts[-1].end("cancelled")
+                task.holder = None
+            due_later = task.state is NodeState.WAITING and name in self.facts.handlers
+            if not task.state.over and not due_later:
+                self._to(name, NodeState.CANCELLED)
+        self.leases.clear()
+        self.parked.clear()
+        return at_work
+
+    def _finish(self) -> Ending:
+        """Nothing is open: the run ends, or what runs after a failure is due."""
+        if self.broken and self.facts.handlers and not self.handling:
+            self.handling = True
+            for name in self.facts.handlers:
+                self._to(name, NodeState.QUEUED)
+            return Ending.HANDLERS
         self._end_run(RunState.FAILED if self.broken else RunState.SUCCEEDED)
-        return Settled(True, Ending.OVER)
+        return Ending.OVER
 
     def _end_run(self, state: RunState) -> None:
         self.run = state

@@ -5,20 +5,20 @@ Here a worker is a hand: one message at one worker, with what it believes to hol
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from uuid import uuid4
 
 import redis
 
 from orchestrator.authoring.graph import NodeName
-from orchestrator.runs.keys import ALL_RUNS, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.states import NodeState
 from orchestrator.runs.transitions import DoneItem, Holder, Ready, RunStore, Verdict
 from workers.runtime.job import join_of
 
-from .agreement import Agreement
+from .agreement import Agreement, Kept
 from .model import Model, message_of
 from .resuming import next_round
 from .shapes import Facts, Shape
@@ -35,6 +35,7 @@ class Hand:
     holder: Holder
     facts: Facts  #: of its message's round
     taken: dict[int, NodeName] | None = None  #: items of the map that it took
+    last: Callable[[], None] | None = None  #: what it asked for last, to ask for it again
 
     @property
     def token(self) -> str:
@@ -86,6 +87,8 @@ class Play:
                 nodes=len(self.facts.graph),
                 maps=self.facts.maps,
                 submitted=0.0,
+                handlers=self.facts.handlers,
+                fail_fast=self.facts.graph.fail_fast,
             )
             assert made is first, "an id is given once"
         self.model.submit()
@@ -104,6 +107,8 @@ class Play:
                 yield node.name
             if node.name in tasks and tasks[node.name].items:
                 yield from (name for name in facts.items(node.name) if name in tasks and tasks[name].tried)
+        # those of an earlier round may come late
+        yield from (name for name in facts.handlers if self.model.handling or name in tasks)
 
     def open_messages(self) -> list[NodeName]:
         """Those of nodes and items that are not over."""
@@ -115,12 +120,15 @@ class Play:
         expanded = (node.name for node in facts.graph if node.name in tasks and tasks[node.name].items)
         return [name for name in expanded if name not in facts.maps]
 
-    def claim(self, name: NodeName, worker: str) -> Hand | None:
+    def claim(self, name: NodeName, worker: str, *, repeated: bool = False) -> Hand | None:
         """A message comes to a worker; returns what it holds then."""
         facts, holder = self.facts, self._holder(name, worker)
         waits = facts.waits(name)
         claim = self.runs.claim(self.run, name, holder, waits=waits, wakes=facts.wakes(name))
         assert claim == self.model.claim(name, holder, waits)
+        if claim.verdict is Verdict.CLAIMED and repeated:
+            again = self.runs.claim(self.run, name, holder, waits=waits, wakes=facts.wakes(name))
+            assert claim == again == self.model.claim(name, holder, waits)
         self._send(claim.ready)
         if claim.verdict is Verdict.EARLY:
             self.early.append((name, facts))
@@ -134,7 +142,7 @@ class Play:
     def take(self, name: NodeName, worker: str, wanted: int) -> Hand | None:
         """A worker helps itself to items of a map."""
         facts, model, holder = self.facts, self.model, self._holder(f"share of {name}", worker)
-        free = model.takeable(name) if model.is_open else []
+        free = model.takeable(name) if model.is_open and model.in_turn(name) else []
         lost = [index for index, item in enumerate(facts.items(name)) if model.is_lost(item)]
         taken = self.runs.take(self.run, name, holder, wanted=wanted, wakes=facts.wakes(name))
         assert set(taken.items) <= {*free, *lost}
@@ -158,6 +166,7 @@ class Play:
 
     def finish(self, hand: Hand, *, reused: bool = False) -> None:
         """Commit what was claimed, or let it become its items."""
+        hand.last = lambda: self.finish(hand, reused=reused)
         name, token, wakes = hand.task, hand.token, hand.facts.wakes(hand.task)
         if hand.expands:
             items = len(hand.facts.items(name))
@@ -173,6 +182,7 @@ class Play:
         self._send(settled.ready)
 
     def commit_items(self, hand: Hand, indexes: Collection[int]) -> None:
+        hand.last = lambda: self.commit_items(hand, indexes)
         done = [DoneItem(index=index, began=0.2, ended=0.1) for index in sorted(indexes)]
         wakes = hand.facts.wakes(hand.task)
         settled = self.runs.commit_items(self.run, hand.task, hand.token, done, wakes=wakes)
@@ -185,6 +195,7 @@ class Play:
         assert given == self.model.give_back(hand.task, hand.token, indexes)
 
     def fail(self, hand: Hand, name: NodeName, token: str) -> None:
+        hand.last = lambda: self.fail(hand, name, token)
         facts = hand.facts
         settled = self.runs.fail(
             self.run,
@@ -197,21 +208,31 @@ class Play:
             wakes=facts.wakes(name),
             needed_by=facts.needed_by(name),
         )
+        settled = replace(settled, stopped=tuple(sorted(settled.stopped)))
         assert settled == self.model.fail(name, token, "ValueError: no")
         self._send(settled.ready)
 
     def retry(self, hand: Hand, name: NodeName) -> None:
+        hand.last = lambda: self.retry(hand, name)
         settled = self.runs.retry(self.run, name, hand.token, error="OSError: later", traceback="…", wait=1.0)
         assert settled == self.model.retry(name, hand.token, "OSError: later")
 
     def skip(self, hand: Hand) -> None:
+        hand.last = lambda: self.skip(hand)
         settled = self.runs.skip(self.run, hand.task, hand.token, needed_by=hand.facts.needed_by(hand.task))
         assert settled == self.model.skip(hand.task, hand.token)
+
+    def repeat(self, hand: Hand) -> None:
+        """A worker that heard nothing asks once more; nothing changes by it, whatever has come in between."""
+        assert hand.last is not None
+        before = Kept.read(self.client, self.run)
+        hand.last()
+        assert Kept.read(self.client, self.run) == before
 
     def store(self, hand: Hand, names: Sequence[NodeName]) -> None:
         """Write manifests; those of an earlier round may lie elsewhere."""
         if hand.facts is self.facts and not hand.expands:
-            self.stored.update(names)
+            self.stored.update(name for name in names if name not in self.facts.handlers)
 
     # Leases
 
@@ -222,6 +243,11 @@ class Play:
         """Time passes, and nobody renews this lease."""
         self.client.zadd(RunKeys(self.run).leases, {delivery: 1}, xx=True)
         self.model.expire(delivery)
+
+    def vanish(self, delivery: str) -> None:
+        """Redis loses the last it has written."""
+        self.client.zrem(RunKeys(self.run).leases, delivery)
+        self.model.vanish(delivery)
 
     def release(self, delivery: str) -> None:
         error = "its worker was lost"
@@ -250,6 +276,7 @@ class Play:
         """Redis loses all it has of the run."""
         self.client.delete(*RunKeys(self.run).all())
         self.client.srem(OPEN_RUNS, self.run)
+        self.client.srem(ENDED_RUNS, self.run)
         self.client.zrem(ALL_RUNS, self.run)
         self.model.wipe()
         self.agreement.position, self.calm = "0", 0
@@ -273,6 +300,9 @@ class Play:
             self.expire(delivery)
             self.release(delivery)
         self.check()
+        if self.model.vanished and not self.model.handling:
+            self.reopen(set())  # as the supervisor does with a run of which nothing is heard
+            self.check()
         turns = 0
         while self.model.is_open:
             turns += 1

@@ -26,6 +26,8 @@ def next_round(latest: Facts, stored: set[NodeName], changed: Iterable[NodeName]
         pipeline="some",
         parameters={},
         submitted=0.0,
+        fail_fast=graph.fail_fast,
+        handlers=facts.handlers,
         open=sum(maps[node.name][1] if node.name in maps else 1 for node in graph if node.name not in done),
         done=dict.fromkeys(sorted(stored), ""),
         maps=maps,

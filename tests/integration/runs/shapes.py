@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hypothesis import strategies as st
@@ -24,7 +24,8 @@ class Shape:
     lengths: Mapping[NodeName, int]
 
     def __repr__(self) -> str:
-        return f"Shape({', '.join(map(self._told, self.graph))})"
+        ending = [f"!{node.name}" for node in self.graph.handlers] + ["fail fast"] * self.graph.fail_fast
+        return f"Shape({', '.join([*map(self._told, self.graph), *ending])})"
 
     def _repr_pretty_(self, printer: RepresentationPrinter, _: bool) -> None:
         printer.text(repr(self))  # what Hypothesis prints
@@ -47,6 +48,11 @@ class Facts:
     @property
     def graph(self) -> Graph:
         return self.shape.graph
+
+    @cached_property
+    def handlers(self) -> tuple[NodeName, ...]:
+        """What runs once the run has failed."""
+        return tuple(node.name for node in self.graph.handlers)
 
     @cached_property
     def plan(self) -> Plan:
@@ -126,6 +132,12 @@ def shape(*parts: Part) -> Shape:
     return Shape(Graph("some", tuple(part.node() for part in parts)), lengths)
 
 
+def failing(whole: Shape, handlers: str, *, fail_fast: bool) -> Shape:
+    """A shape that has something to run after a failure, and may fail fast."""
+    after = tuple(Part(name).node() for name in handlers)
+    return replace(whole, graph=replace(whole.graph, handlers=after, fail_fast=fail_fast))
+
+
 CHAIN = shape(Part("a"), Part("b", "a"), Part("c", "b"))
 CROSSED = shape(Part("a"), Part("b"), Part("c", "ab"), Part("d", "ab"), Part("e", "ab"))
 RING = shape(Part("a"), Part("b"), Part("c"), Part("d", "ab"), Part("e", "bc"), Part("f", "ca"))
@@ -164,4 +176,9 @@ def _any_shape(draw: st.DrawFn) -> Shape:
 def shapes() -> st.SearchStrategy[Shape]:
     """The named shapes, and any others."""
     named = st.sampled_from([CROSSED, RING, AWAITED_MAPS, UNKNOWN, WRITTEN_OUT, CONDITION, LONG, CHAIN])
-    return named | _any_shape()
+    return st.builds(
+        failing,
+        named | _any_shape(),
+        st.sampled_from(["", "h", "gh"]),
+        fail_fast=st.sampled_from([False, True]),
+    )

@@ -194,3 +194,12 @@ def test_nothing_is_parked_once_what_runs_after_a_failure_is_due(desk: Desk) -> 
     desk.submit(3, handlers="h", fail_fast=True)
     desk.fail("a", desk.begin("a"))
     assert not desk.park("z", "b")
+
+
+def test_a_late_message_of_what_ran_after_a_failure_starts_nothing_in_the_next_round(desk: Desk) -> None:
+    desk.submit(1, handlers="h")
+    desk.fail("a", desk.begin("a"))
+    desk.commit("h")
+    desk.reopen(1, handlers="h")
+    assert desk.claim("h")[0].verdict is Verdict.OVER
+    assert desk.commit("a").ending is Ending.OVER
