@@ -41,7 +41,7 @@ demo: setup ## run the digits pipeline: from data to a promoted model
 	@$(BIN)/orchestrator run digits $(ARGS)
 
 test: setup ## run the tests
-	@$(BIN)/python -m pytest --ignore=tests/compose --ignore=tests/faults-full $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/compose $(ARGS)
 
 faults: setup ## hit N=200 runs with faults, by SEED=0: killed processes, paused workers, a dead Redis
 	@$(BIN)/python -m tests.faults --runs $(or $(N),200) --seed $(or $(SEED),0) $(ARGS)

@@ -26,10 +26,14 @@ def configuration() -> dict[str, object]:
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
+        # A process that has needed more than this, in KiB, makes room for a fresh one after its stage
+        "worker_max_memory_per_child": chosen.memory_limit // 1024 if chosen.memory_limit else None,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # Longer than any stage: leases, not the visibility timeout, notice dead workers
         "broker_transport_options": {"visibility_timeout": 7 * DAY},
+        # However long Redis is away: a worker that gave up would have to be started again by hand
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
         # Outputs are artifacts; the result backend only counts chords
         "task_ignore_result": True,
         "result_expires": DAY,
@@ -44,5 +48,5 @@ def configuration() -> dict[str, object]:
     }
 
 
-app = Celery("orchestrator", set_as_current=True)
+app = Celery("orchestrator", amqp="orchestrator.broker:Protocol", set_as_current=True)
 app.add_defaults(configuration)  # a promise: settings are read when they are needed

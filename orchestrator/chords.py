@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from celery.backends.redis import RedisBackend
 from celery.result import ResultBase
+
+from orchestrator.patience import retry
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 
 class ChordCounter(RedisBackend):
@@ -12,6 +19,11 @@ class ChordCounter(RedisBackend):
     Celery's own backend subscribes to the result of every part of a chord as soon as the chord is made, one
     round trip each, and unsubscribes when the result object is garbage.
     """
+
+    def _create_client(self, **params: object) -> Redis:
+        """Make the connection, which tries as long as this process is patient."""
+        client: Redis = super()._create_client(**params, retry=retry())
+        return client
 
     def add_pending_result(
         self, result: ResultBase, weak: bool = False, start_drainer: bool = True

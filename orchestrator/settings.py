@@ -6,11 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 #: A tuple written as comma-separated words in the environment.
 Words = Annotated[tuple[str, ...], NoDecode]
+
+#: A stage's process uses up to 350 MB for its libraries, before the stage does anything.
+MEMORY_FLOOR = 400_000_000
 
 
 class Settings(BaseSettings):
@@ -30,6 +33,8 @@ class Settings(BaseSettings):
     queues: Words = ("data", "training", "deployment")  #: queues that stages may ask for
     trusted_types: Words = ()  #: further types that a stored estimator may contain (skops)
     lease_seconds: float = Field(default=10.0, ge=1.0)  #: a worker silent for so long is taken for dead
+    grace_seconds: float = Field(default=30.0, ge=0)  #: what a stopping worker gives its running stages
+    memory_limit: ByteSize | None = Field(default=None, ge=MEMORY_FLOOR)  #: for each stage's process
     retention_days: float = Field(default=30.0, gt=0)  #: how long Redis remembers a finished run
 
     @field_validator("pipelines", "queues", "trusted_types", mode="before")

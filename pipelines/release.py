@@ -14,14 +14,11 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from orchestrator import Retry, stage
+from orchestrator import stage
 from orchestrator.errors import OrchestratorError
 from workers import deployment
 from workers.deployment import ModelVersion, Promotion, Verdict
-from workers.tracking import TrackingUnavailable
 from workers.training import Report
-
-patient = Retry(on=(TrackingUnavailable,), times=4, backoff=2.0)
 
 
 class PromotionUndone(OrchestratorError):
@@ -38,7 +35,7 @@ class Verified(NamedTuple):
     rows: int  #: how many predictions were compared
 
 
-@stage(queue="deployment", retry=patient)
+@stage(queue="deployment")
 def gate(
     name: str, report: Report, minimum: float, margin: float = 0.0, baseline: float | None = None
 ) -> Verdict:
@@ -54,28 +51,28 @@ def gate(
     )
 
 
-@stage(queue="deployment", retry=patient)
+@stage(queue="deployment")
 def register(name: str, uri: str, report: Report) -> ModelVersion:
     """Make the logged model a version of its name."""
     return deployment.register(uri, name=name, metric=report.measure, score=report.score)
 
 
-@stage(queue="deployment", retry=patient)
+@stage(queue="deployment")
 def promote(version: ModelVersion) -> Promotion:
     """Make the version the champion, which is what gets served."""
     return deployment.promote(version)
 
 
-@stage(queue="deployment", retry=patient)
+@stage(queue="deployment")
 def verify(promotion: Promotion, model: BaseEstimator, rows: pd.DataFrame) -> Verified:
-    """Load the champion from the registry, and compare its predictions with the fitted model's.
+    """Load the promoted version from the registry, and compare its predictions with the fitted model's.
 
     Should they differ, the champion before it comes back.
     """
-    served = deployment.load_model(promotion.name)
+    served = deployment.load_model(promotion.name, version=promotion.version)
     if not _same(served.predict(rows), model.predict(rows)):
         if promotion.previous is not None:
-            deployment.rollback(promotion.name)
+            deployment.rollback(promotion.name, of=promotion.version)
         raise PromotionUndone(
             f"version {promotion.version} of '{promotion.name}', loaded from the registry, does not predict "
             "what the fitted model does; the champion before it, if any, is back in its place"

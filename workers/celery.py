@@ -7,7 +7,10 @@ import logging
 from orchestrator.app import app
 from orchestrator.coordinator.catalogue import load_catalogue
 from orchestrator.settings import settings
+from workers.runtime.child import expect_children
 from workers.runtime.heartbeat import Heartbeat
+from workers.runtime.leaving import Leaving
+from workers.runtime.memory import MemoryWatch
 from workers.runtime.own_tasks import register_own_tasks
 from workers.runtime.stage_task import register_tasks
 
@@ -18,4 +21,5 @@ for problem in load_catalogue(settings().pipelines).broken:
 
 register_own_tasks(app)
 register_tasks(app)
-app.steps["worker"].add(Heartbeat)
+app.steps["worker"].update((Heartbeat, Leaving, MemoryWatch))
+expect_children()

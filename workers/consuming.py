@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -51,7 +50,6 @@ def consume(queue: str, options: Options) -> int:
     if options.ready is not None:
         ready = options.ready / queue
         signals.worker_ready.connect(lambda **_: ready.touch(), weak=False)
-    signals.worker_ready.connect(_hear_signals_at_once, weak=False)
     signals.worker_process_init.connect(_leave_at_once, weak=False)
     worker = app.Worker(
         queues=[queue],
@@ -87,18 +85,8 @@ class QuickPool(TaskPool):
         self._pool = None
 
 
-def _hear_signals_at_once(**_: object) -> None:
-    """Let a signal end the event loop's wait for messages; it would be heeded a second later otherwise."""
-    readable, writable = os.pipe()
-    os.set_blocking(readable, False)
-    os.set_blocking(writable, False)
-    get_event_loop().add_reader(readable, lambda: os.read(readable, 512))
-    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-
-
 def _leave_at_once(**_: object) -> None:
     """In a new child: connect the last of the receivers of its end."""
-    signal.set_wakeup_fd(-1)
     signals.worker_process_shutdown.connect(_leave, weak=False)
 
 

@@ -30,7 +30,7 @@ LOADED = ("training", "deployment")
 #: A queue's worker that ends unexpectedly is started again, but not more often than so many times a minute.
 RESTARTS_A_MINUTE = 3
 
-#: How long a cold shutdown, in which unfinished messages go back to the queue, may take before the kill.
+#: How long the workers may take to hand back what is unfinished, before the kill.
 _COLD_SECONDS = 3.0
 _LOOK_SECONDS = 1.0
 
@@ -51,7 +51,7 @@ class Options:
     parent: int | None = None  #: the fleet ends when this process is no longer its parent
     ready: Path | None = None  #: a file named like the queue appears here when its worker takes messages
     logs: Path | None = None  #: `<queue>.log` is written here; without, all goes to this process' output
-    grace: float = 10.0  #: seconds that running stages are given at the end
+    grace: float | None = None  #: seconds that running stages are given at the end; else as the settings say
 
 
 @dataclass
@@ -126,9 +126,11 @@ class Fleet:
         return ended
 
     def stop(self) -> None:
-        """Warm shutdown, then after the grace a cold one, then the kill."""
+        """Give running stages their grace, then have them handed back, then kill."""
+        from orchestrator.settings import settings
+
         for number, seconds in (
-            (signal.SIGTERM, self.options.grace),
+            (signal.SIGTERM, settings().grace_seconds),
             (signal.SIGQUIT, _COLD_SECONDS),
             (signal.SIGKILL, _COLD_SECONDS),
         ):
@@ -149,6 +151,8 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the fleet until it is told to stop; returns the exit status."""
     options = _parse(arguments)
+    if options.grace is not None:
+        os.environ["ORCHESTRATOR_GRACE_SECONDS"] = str(options.grace)  # the workers keep to it by themselves
     wake = _take_signals()
     fleet: Fleet | None = None
     try:

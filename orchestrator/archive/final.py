@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.archive.reading import as_written
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord, stamp
 
@@ -30,10 +31,11 @@ def read_final(store: ArtifactStore, run: RunId) -> tuple[RunRecord, Mapping[str
     data = store.read(_key(run))
     if data is None:
         return None
-    plain = json.loads(data)
-    record, why = RunRecord.from_json(plain), plain.get("why", {})
-    nodes = tuple(replace(node, why=why.get(node.name, "")) for node in record.nodes)
-    return replace(record, nodes=nodes), plain["tracebacks"]
+    with as_written(store, _key(run), hint="What is done of the run can still be told from its manifests."):
+        plain = json.loads(data)
+        record, why = RunRecord.from_json(plain), plain.get("why", {})
+        nodes = tuple(replace(node, why=why.get(node.name, "")) for node in record.nodes)
+        return replace(record, nodes=nodes), plain["tracebacks"]
 
 
 def ended_runs(store: ArtifactStore) -> list[RunId]:

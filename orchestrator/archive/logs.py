@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+from orchestrator.archive.reading import as_written
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import moment, stamp
 
@@ -41,8 +42,12 @@ def write_log(store: ArtifactStore, run: RunId, node: str, attempt: int, lines: 
 
 def read_log(store: ArtifactStore, run: RunId, node: str, attempt: int) -> Iterator[Line] | None:
     """An attempt's log, if it wrote anything."""
-    data = store.read(_key(run, node, attempt))
-    return None if data is None else map(Line.from_text, data.decode().splitlines())
+    key = _key(run, node, attempt)
+    data = store.read(key)
+    if data is None:
+        return None
+    with as_written(store, key, hint="Nothing else depends on it."):
+        return iter([Line.from_text(line) for line in data.decode().splitlines()])
 
 
 def _key(run: RunId, node: str, attempt: int) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.archive.reading import ANEW, as_written
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
+
+_ITEM = re.compile(r"^(?P<group>.+)\[(?P<index>\d+)\]$")
 
 
 @dataclass(frozen=True)
@@ -20,24 +24,44 @@ class Round:
 
     number: int = 0
     done: frozenset[NodeName] = frozenset()
-    redone: Mapping[NodeName, int] = field(default_factory=dict)  #: changed nodes: since which round
+    #: Nodes and items of maps that were changed, or whose outputs were lost: the round that did them again.
+    redone: Mapping[NodeName, int] = field(default_factory=dict)
 
-    def stored_as(self, node: NodeName) -> str:
-        """The name under which a node's outputs are stored: what it gave before its code changed is apart."""
-        return f"{node}@{self.redone[node]}" if node in self.redone else node
+    def stored_as(self, node: NodeName, index: int | None = None) -> str:
+        """The name under which a node's outputs are stored, or an item's with others of its map.
+
+        What it gave before it had to be done again is apart.
+        """
+        since = self.redone.get(node, 0)
+        if index is not None:
+            since = max(since, self.redone.get(item_name(node, index), 0))
+        return f"{node}@{since}" if since else node
+
+    def redoing(self, names: Iterable[NodeName], number: int) -> Round:
+        """The same, but for nodes and items that the round of this number does again."""
+        return replace(self, redone={**self.redone, **dict.fromkeys(names, number)})
+
+    def folders_of(self, node: NodeName) -> list[str]:
+        """All names under which items of a map are stored, the plain one first."""
+        items = [name for name in self.redone if name.startswith(f"{node}[")]
+        rounds = {self.redone[name] for name in items if self.redone[name] > self.redone.get(node, 0)}
+        return [self.stored_as(node), *(f"{node}@{number}" for number in sorted(rounds))]
 
     def write(self, store: ArtifactStore, run: RunId) -> None:
         """Keep it, before its first message is sent."""
         text = {"done": sorted(self.done), "redone": dict(self.redone)}
-        store.write(_key(run, self.number), json.dumps(text).encode())
+        store.write(_key(run, self.number), json.dumps(text).encode(), flush=True)
 
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId, number: int) -> Round:
         """The round of that number."""
         if number == 0:
             return cls()
-        plain = json.loads(store.read(_key(run, number)) or b'{"done": [], "redone": {}}')
-        return cls(number, frozenset(plain["done"]), plain["redone"])
+        key = _key(run, number)
+        data = store.read(key)
+        with as_written(store, key, hint=ANEW):
+            plain = json.loads(data or b'{"done": [], "redone": {}}')
+            return cls(number, frozenset(plain["done"]), dict(plain["redone"]))
 
     @classmethod
     def latest(cls, store: ArtifactStore, run: RunId) -> Round:
@@ -45,6 +69,17 @@ class Round:
         keys = store.keys(f"runs/{run}/rounds")
         numbers = (int(key.rpartition("/")[2].removesuffix(".json")) for key in keys)
         return cls.read(store, run, max(numbers, default=0))
+
+
+def item_name(node: NodeName, index: int) -> NodeName:
+    """The name of one item of a map."""
+    return NodeName(f"{node}[{index}]")
+
+
+def group_and_index(name: str) -> tuple[NodeName, int | None]:
+    """The map that an item belongs to, and the item's index; a node's own name, and None."""
+    item = _ITEM.match(name)
+    return (NodeName(item["group"]), int(item["index"])) if item else (NodeName(name), None)
 
 
 def _key(run: RunId, number: int) -> str:

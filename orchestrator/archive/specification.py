@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+from orchestrator.archive.reading import ANEW, as_written
 from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
@@ -30,11 +31,11 @@ class Specification:
 
     def write(self, store: ArtifactStore) -> bool:
         """Keep it; False if there is a run of this id."""
-        return store.create(_key(self.run), self._text())
+        return store.create(_key(self.run), self._text(), flush=True)
 
     def rewrite(self, store: ArtifactStore) -> None:
         """Keep it in the place of what was kept: the same run, carried on with other code."""
-        store.write(_key(self.run), self._text())
+        store.write(_key(self.run), self._text(), flush=True)
 
     def _text(self) -> bytes:
         text = {
@@ -53,15 +54,16 @@ class Specification:
         data = store.read(_key(run))
         if data is None:
             raise UnknownRun(f"there is no run '{run}'. `orchestrator runs` lists the latest.")
-        plain = json.loads(data)
-        return cls(
-            run=RunId(plain["run"]),
-            graph=Graph.from_json(plain["graph"]),
-            parameters=plain["parameters"],
-            submitted=cast("datetime", moment(plain["submitted"])),
-            code=plain["code"],
-            cache=plain["cache"],
-        )
+        with as_written(store, _key(run), hint=ANEW):
+            plain = json.loads(data)
+            return cls(
+                run=RunId(plain["run"]),
+                graph=Graph.from_json(plain["graph"]),
+                parameters=plain["parameters"],
+                submitted=cast("datetime", moment(plain["submitted"])),
+                code=plain["code"],
+                cache=plain["cache"],
+            )
 
 
 def _key(run: RunId) -> str:

@@ -9,12 +9,13 @@ from orchestrator.artifacts.errors import (
     MissingArtifact,
     NoSuchPart,
     StoreError,
+    StoreUnavailable,
     UnsupportedType,
     UntrustedTypes,
     WrongKey,
     WrongValue,
 )
-from orchestrator.artifacts.exchange import decode, encode, unsupported
+from orchestrator.artifacts.exchange import decode, encode, holds_all, unsupported
 from orchestrator.artifacts.registry import UserCodec, register_codec
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import MISSING, Json, Missing, Tree, digest_of, gather, inline
@@ -30,6 +31,7 @@ __all__ = [
     "MissingArtifact",
     "NoSuchPart",
     "StoreError",
+    "StoreUnavailable",
     "Tree",
     "UnsupportedType",
     "UntrustedTypes",
@@ -40,6 +42,7 @@ __all__ = [
     "digest_of",
     "encode",
     "gather",
+    "holds_all",
     "inline",
     "register_codec",
     "unsupported",

@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store, from_url
 
 from orchestrator.artifacts.errors import StoreError
+from orchestrator.artifacts.faults import store_error
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
 
 Backend: TypeAlias = LocalStore | MemoryStore | S3Store | GCSStore | AzureStore
 
 _REMOTE = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss")
+
+#: How long obstore itself asks again. What takes longer is for the stage's attempts, which people can see.
+_REQUESTS: RetryConfig = {"retry_timeout": timedelta(seconds=30)}
 
 # obstore's threads do not survive a fork: what the child asks of it would never be answered.
 _used = _lost = False
@@ -37,7 +45,7 @@ def open_backend(url: str) -> tuple[Backend, Path | None]:
         if scheme == "memory":
             return MemoryStore(), None
         if scheme in _REMOTE:
-            return from_url(url), None  # type: ignore[return-value]  # one of the three remote stores
+            return from_url(url, retry_config=_REQUESTS), None  # type: ignore[return-value]  # a remote one
         if scheme in ("", "file"):
             folder = _folder(url) if scheme else Path(url).expanduser().absolute()
             return LocalStore(folder, mkdir=True), folder
@@ -71,15 +79,23 @@ def plainly(doing: str, url: str) -> Iterator[None]:
 
 
 @contextmanager
+def writing(doing: str, url: str) -> Iterator[None]:
+    """Like `plainly`, for what writes: there, "not found" means that the place to write to does not exist."""
+    try:
+        with plainly(doing, url):
+            yield
+    except FileNotFoundError as error:
+        raise store_error(doing, url, error) from error
+
+
+@contextmanager
 def _in_one_line(doing: str, url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
         raise
     except (BaseError, OSError, ValueError) as error:
-        raise StoreError(
-            f"cannot {doing} in the artifact store {url}: {_reason(error)}", hint=_advice(error)
-        ) from error
+        raise store_error(doing, url, error) from error
 
 
 def _folder(url: str) -> Path:
@@ -87,16 +103,3 @@ def _folder(url: str) -> Path:
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise StoreError(f"{url} is not an absolute file URL", hint="Three slashes: file:///folder")
     return Path(unquote(parts.path))
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).partition("\n")[0].rstrip(" .") or type(error).__name__
-
-
-def _advice(error: BaseException) -> str:
-    text = str(error).lower()
-    if "no space left" in text or "quota" in text or "too large" in text:
-        return "The disk is full: free some space, then resume the run."
-    if "permission" in text or "read-only" in text or "forbidden" in text or "unauthenticated" in text:
-        return "This user may not write or read there: check the permissions or the credentials."
-    return "Check ORCHESTRATOR_STORE."

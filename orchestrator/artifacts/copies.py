@@ -49,7 +49,11 @@ class Copies:
     def unpacked(self, digest: Digest, name: str, blob: Path) -> Path:
         """The folder packed in the blob, under the name it was stored with; each call makes its own."""
         parent = Path(tempfile.mkdtemp(dir=self._place("folders", digest).parent))
-        unpack(blob, parent / file_name(name))
+        try:
+            unpack(blob, parent / file_name(name))
+        except BaseException:
+            shutil.rmtree(parent, ignore_errors=True)  # a full disk gets its space back
+            raise
         return parent / name
 
     def trim(self, limit: int) -> None:

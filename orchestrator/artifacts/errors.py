@@ -10,7 +10,13 @@ class ArtifactError(OrchestratorError):
 
 
 class StoreError(ArtifactError):
-    """The store could not do what it was asked: disk full, no permission, no connection."""
+    """The store could not do what it was asked, and would not if asked again: no permission, a wrong URL."""
+
+
+class StoreUnavailable(StoreError):
+    """The store could not do what it was asked, and may if asked again: disk full, no connection."""
+
+    transient = True
 
 
 class MissingArtifact(StoreError):
@@ -18,7 +24,7 @@ class MissingArtifact(StoreError):
 
 
 class AlteredArtifact(StoreError):
-    """A blob is not what its digest says: altered, or cut short."""
+    """A blob or a record is not what was written: altered, or cut short."""
 
 
 class WrongKey(ArtifactError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.artifacts.errors import UnsupportedType, WrongValue
 from orchestrator.artifacts.store import ArtifactStore
-from orchestrator.artifacts.tree import Tree
+from orchestrator.artifacts.tree import Tree, digests_in
 from orchestrator.artifacts.walk import codec_for
 
 
@@ -33,6 +33,12 @@ def decode(tree: Tree, hint: object, store: ArtifactStore, path: Sequence[str | 
     for key in path:
         codec, tree = codec.part(tree, key, store)
     return codec.decode(tree, store)
+
+
+def holds_all(tree: Tree, store: ArtifactStore) -> bool:
+    """Whether all blobs of a stored value are in the store, unaltered; see `ArtifactStore.holds`."""
+    held = [store.holds(digest) for digest in digests_in(tree)]  # each one is asked: what is altered goes
+    return all(held)
 
 
 def unsupported(hint: object) -> str | None:

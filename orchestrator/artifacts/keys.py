@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from orchestrator.artifacts.errors import WrongKey
+from orchestrator.artifacts.local_files import DRAFTS
 
 #: Letters, digits and harmless signs: what every object store and file system keeps as it is.
 _SEGMENT = re.compile(r"[\w\-.=+@,:~()\[\] ]{1,200}")
 
-#: Blobs are written by their digest only.
-_RESERVED = "blobs"
+#: Blobs are written by their digest only, and drafts belong to nobody.
+_RESERVED = ("blobs", DRAFTS)
 
 
 def confined(key: str) -> str:
@@ -19,11 +20,11 @@ def confined(key: str) -> str:
     A key is words joined by `/`, such as `runs/20250101-ab12/manifests/fit[3].json`.
     """
     segments = key.split("/")
-    if any(not _harmless(segment) for segment in segments) or segments[0] == _RESERVED:
+    if any(not _harmless(segment) for segment in segments) or segments[0] in _RESERVED:
         raise WrongKey(
             f"{key!r} cannot be a key of the artifact store",
             hint="A key is words of letters, digits and -_.=+@,:~()[] joined by '/', without '..', "
-            f"not starting with '/' or '{_RESERVED}/'.",
+            f"not starting with '/' or {' or '.join(f'{name}/' for name in _RESERVED)}.",
         )
     return key
 

@@ -1,31 +1,109 @@
-"""Small files of a store that is a folder, written without the detour over the object store's threads.
+"""Files of a store that is a folder, written without the detour over the object store's threads.
 
-Every stage reads and writes a manifest or two. Through obstore that takes five times as long as by itself.
+Every stage reads and writes a manifest or two. Through obstore that takes five times as long as by itself,
+and there is no way to have a file flushed to the disk.
+
+Everything is written as a draft first, and gets its name only when all of it is there: a reader never sees
+half a file, and a full disk leaves nothing behind. What a killed process leaves is a draft, which counts for
+nothing, and which the next process that writes removes once it is old.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import getrandbits
+from typing import IO
+
+#: Where the drafts are; obstore's listings pass over names that end in `#` and a number.
+DRAFTS = "drafts"
+#: Seconds since its last byte after which a draft is taken for abandoned.
+ABANDONED = 3600.0
+
+Body = bytes | IO[bytes]
 
 
-def create_file(path: Path, data: bytes) -> bool:
-    """Make a file with all of its content at once, unless there is one; True if this call made it.
+class LocalFiles:
+    """The files below one folder. `flush` has a file on the disk, whatever happens to the machine."""
 
-    As obstore does it: the content is written beside its place, under a name that its listings pass over,
-    and then linked to it, which only one caller can do.
-    """
-    draft = path.with_name(f"{path.name}#{getrandbits(60)}")
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._drafts = root / DRAFTS
+        self._swept = False
+
+    def create(self, key: str, body: Body, *, flush: bool = False) -> bool:
+        """Make a file, unless there is one; True if this call made it, which only one caller can."""
+        path = self._root / key
+        with self._draft(body, flush) as draft:
+            try:
+                _placed(os.link, draft, path)
+            except FileExistsError:
+                return False
+        if flush:
+            _flush_folder(path.parent)
+        return True
+
+    def replace(self, key: str, body: Body, *, flush: bool = False, mode: int = 0o666) -> None:
+        """Make a file, in the place of the one that may be there."""
+        path = self._root / key
+        with self._draft(body, flush, mode) as draft:
+            _placed(os.replace, draft, path)
+        if flush:
+            _flush_folder(path.parent)
+
+    @contextmanager
+    def _draft(self, body: Body, flush: bool, mode: int = 0o666) -> Iterator[Path]:
+        if not self._swept:
+            self._sweep()
+        draft = self._drafts / f"part#{getrandbits(60)}"
+        try:
+            with os.fdopen(self._open(draft, mode), "wb") as file:
+                if isinstance(body, bytes):
+                    file.write(body)
+                else:
+                    shutil.copyfileobj(body, file, 1 << 20)
+                if flush:
+                    file.flush()
+                    os.fsync(file.fileno())
+            yield draft
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _open(self, draft: Path, mode: int) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(draft, flags, mode)
+        except FileNotFoundError:  # somebody has emptied the store's folder
+            self._drafts.mkdir(parents=True, exist_ok=True)
+            return os.open(draft, flags, mode)
+
+    def _sweep(self) -> None:
+        """Remove what killed processes have left: a draft that is being written is never old."""
+        self._drafts.mkdir(parents=True, exist_ok=True)
+        self._swept = True
+        oldest = time.time() - ABANDONED
+        for draft in self._drafts.iterdir():
+            with suppress(OSError):  # another user's, or just gone
+                if draft.stat().st_mtime < oldest:
+                    draft.unlink()
+
+
+def _placed(place: Callable[[Path, Path], None], draft: Path, path: Path) -> None:
     try:
-        draft.write_bytes(data)
+        place(draft, path)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(data)
+        place(draft, path)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk too."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
+        os.fsync(handle)
     finally:
-        draft.unlink()
-    return True
+        os.close(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,17 +12,16 @@ from typing import IO, cast
 import obstore
 from obstore.exceptions import AlreadyExistsError
 
-from orchestrator.artifacts.backend import open_backend, plainly, shown
+from orchestrator.artifacts.backend import open_backend, plainly, shown, writing
 from orchestrator.artifacts.copies import Blocks, Copies
 from orchestrator.artifacts.digest import Digest, blob_key, digest_of_bytes, digest_of_file
-from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact, StoreError
+from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact, StoreError, WrongValue
+from orchestrator.artifacts.faults import store_error
 from orchestrator.artifacts.keys import confined
-from orchestrator.artifacts.local_files import create_file
+from orchestrator.artifacts.local_files import LocalFiles
 from orchestrator.artifacts.packing import pack
 
-_AGAIN = (
-    "Its stage must run again: resume the run (a new run does it too), or restore the store from a backup."
-)
+_AGAIN = "Its stage must run again: `orchestrator resume RUN` sees to it."
 
 #: Blobs of this size (bytes) and above are written through a temporary file instead of memory.
 SPOOL = 16 * 1024 * 1024
@@ -40,6 +40,7 @@ class ArtifactStore:
     def __init__(self, url: str) -> None:
         self.url = shown(url)
         self._backend, self._root = open_backend(url)
+        self._files = LocalFiles(self._root) if self._root is not None else None
         self._copies = Copies()
         self._verified: dict[Path, _Stamp] = {}
 
@@ -59,7 +60,15 @@ class ArtifactStore:
                 pack(data, archive)
                 return self.put(archive)
         with data.open("rb") as file:
-            return self.put(file)
+            before = _stamp(os.fstat(file.fileno()))
+            digest = self.put(file)
+            if _stamp(os.fstat(file.fileno())) != before:
+                self.holds(digest)
+                raise WrongValue(
+                    f"is the file {data}, which was written to while it was stored",
+                    hint="Close it before returning it.",
+                )
+        return digest
 
     def get(self, digest: Digest) -> bytes:
         """The bytes of this digest, verified."""
@@ -68,6 +77,19 @@ class ArtifactStore:
         if digest_of_bytes(data) != digest:
             raise self._altered(digest)
         return data
+
+    def holds(self, digest: Digest) -> bool:
+        """Whether the blob is there and is what its digest says. One that is not is removed: it is worth
+        nothing, and stands in the way of the one that takes its place."""
+        try:
+            self.local_path(digest)
+        except MissingArtifact:
+            return False
+        except AlteredArtifact:
+            with suppress(FileNotFoundError), plainly(f"remove the altered {digest}", self.url):
+                obstore.delete(self._backend, blob_key(digest))
+            return False
+        return True
 
     def local_path(self, digest: Digest) -> Path:
         """A local file with the bytes of this digest, verified: for reading and memory-mapping only.
@@ -89,23 +111,30 @@ class ArtifactStore:
 
     def file(self, digest: Digest, name: str) -> Path:
         """Like `local_path`, but under this file name."""
-        return self._copies.named(digest, name, self.local_path(digest))
+        path = self.local_path(digest)
+        with writing(f"make a local copy of {digest}", self.url):
+            return self._copies.named(digest, name, path)
 
     def folder(self, digest: Digest, name: str) -> Path:
         """The packed folder of this digest, unpacked under this name."""
-        return self._copies.unpacked(digest, name, self.local_path(digest))
+        path = self.local_path(digest)
+        with writing(f"unpack {digest}", self.url):
+            return self._copies.unpacked(digest, name, path)
 
     def trim(self, limit: int = 10 * 1024**3) -> None:
         """Forget local copies if they take more than `limit` bytes. For between stages, not during one."""
         self._copies.trim(limit)
 
-    def create(self, key: str, data: bytes) -> bool:
-        """Write `key` if it does not exist yet: True if this call made it, False if it was there."""
-        if self._root is not None:
-            with plainly(f"create {key!r}", self.url):
-                return create_file(self._root / confined(key), data)
+    def create(self, key: str, data: bytes, *, flush: bool = False) -> bool:
+        """Write `key` if it does not exist yet: True if this call made it, False if it was there.
+
+        `flush`, which takes milliseconds, has it on the disk at once, whatever happens to the machine then.
+        """
+        if self._files is not None:
+            with writing(f"create {key!r}", self.url):
+                return self._files.create(confined(key), data, flush=flush)
         try:
-            with plainly(f"create {key!r}", self.url):
+            with writing(f"create {key!r}", self.url):
                 obstore.put(self._backend, confined(key), data, mode="create")
         except StoreError as error:
             if isinstance(error.__cause__, AlreadyExistsError):
@@ -113,10 +142,13 @@ class ArtifactStore:
             raise
         return True
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes, *, flush: bool = False) -> None:
         """Write `key`, over what was there; a reader sees the old or the new, never a mixture."""
-        with plainly(f"write {key!r}", self.url):
-            obstore.put(self._backend, confined(key), data)
+        with writing(f"write {key!r}", self.url):
+            if self._files is not None:
+                self._files.replace(confined(key), data, flush=flush)
+            else:
+                obstore.put(self._backend, confined(key), data)
 
     def read(self, key: str) -> bytes | None:
         """What is under `key`, or None if there is nothing."""
@@ -127,6 +159,11 @@ class ArtifactStore:
                 return bytes(obstore.get(self._backend, confined(key)).bytes())
         except FileNotFoundError:
             return None
+
+    def remove(self, key: str) -> None:
+        """Forget `key`; nothing happens if it is not there."""
+        with suppress(FileNotFoundError), plainly(f"remove {key!r}", self.url):
+            obstore.delete(self._backend, confined(key))
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The keys below the folder `prefix` (`runs/a` has `runs/a/b`, not `runs/ab`), sorted; no blobs."""
@@ -142,18 +179,28 @@ class ArtifactStore:
             with tempfile.SpooledTemporaryFile(max_size=SPOOL) as file:
                 yield cast("IO[bytes]", file)
         except OSError as error:
-            raise StoreError(f"cannot prepare a blob for the artifact store {self.url}: {error}") from error
+            raise store_error("prepare a blob in a temporary file for", self.url, error) from error
 
     def _put(self, digest: Digest, size: int, body: bytes | IO[bytes]) -> Digest:
-        key = blob_key(digest)
-        with plainly(f"write {digest}", self.url):
-            if self._size(key) != size:  # a blob that was cut short is written again
-                obstore.put(self._backend, key, body)
-                if self._root is not None:
-                    path = self._root / key
-                    with suppress(OSError):  # another user's process may have written it first
-                        path.chmod(path.stat().st_mode & ~0o222)
+        with writing(f"write {digest}", self.url):
+            if self._files is None:
+                if self._size(blob_key(digest)) != size:  # one that was cut short is written again
+                    obstore.put(self._backend, blob_key(digest), body)
+            elif not self._is_whole(digest, size):
+                # On the disk before any manifest can name it; and nobody writes to it by mistake.
+                self._files.replace(blob_key(digest), body, flush=True, mode=0o444)
         return digest
+
+    def _is_whole(self, digest: Digest, size: int) -> bool:
+        """Whether a local blob is there, unaltered."""
+        try:
+            path = cast("Path", self._root) / blob_key(digest)
+            if path.stat().st_size != size:
+                return False
+            self._verify(digest, path)
+        except (FileNotFoundError, MissingArtifact, AlteredArtifact):
+            return False
+        return True
 
     def _size(self, key: str) -> int | None:
         try:
@@ -171,8 +218,7 @@ class ArtifactStore:
     def _verify(self, digest: Digest, path: Path) -> None:
         try:
             with plainly(f"read {digest}", self.url):
-                status = path.stat()
-                stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                stamp = _stamp(path.stat())
                 if self._verified.get(path) == stamp:
                     return
                 with path.open("rb") as file:
@@ -189,5 +235,9 @@ class ArtifactStore:
     def _altered(self, digest: Digest) -> AlteredArtifact:
         return AlteredArtifact(
             f"artifact {digest} in the store {self.url} does not match its digest: altered, or cut short",
-            hint=f"Delete {blob_key(digest)!r} there. {_AGAIN}",
+            hint=_AGAIN,
         )
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

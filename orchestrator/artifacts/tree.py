@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Final, TypeAlias, cast
 
@@ -86,6 +86,18 @@ def untagged(tree: Tree) -> Tree:
     while codec_name(tree) == "union":
         tree = cast("Tree", tree.get("value"))
     return tree
+
+
+def digests_in(tree: Tree) -> Iterator[Digest]:
+    """Each blob that a value, or a part of it, is kept in."""
+    match tree:
+        case {"codec": "union", "value": dict(inner)}:
+            yield from digests_in(inner)
+        case {"codec": "list" | "object", "parts": list() | dict() as parts}:
+            for part in parts.values() if isinstance(parts, dict) else parts:
+                yield from digests_in(cast("Tree", part))
+        case {"digest": str()}:
+            yield digest_in(tree)
 
 
 def digest_in(tree: Tree) -> Digest:

@@ -1,9 +1,9 @@
-"""What a stage can say of its attempt: metrics, parameters, artifacts, models."""
+"""What a stage can say of its attempt (metrics, parameters, models), and do once for all attempts."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ class Tracker(Protocol):
     def log_artifact(self, path: Path, folder: str = "") -> None: ...
     def log_text(self, text: str, file_name: str) -> None: ...
     def log_model(self, model: object, *, example: object, name: str = "model") -> str: ...
+    def model_uri(self, uri: str) -> str: ...
 
 
 class LogTracker:
@@ -47,6 +48,19 @@ class LogTracker:
         log.info("model %s: %s", name, model)
         return ""
 
+    def model_uri(self, uri: str) -> str:
+        return uri
+
+
+def _held() -> None:
+    """Nobody else can take over what no worker runs."""
+
+
+def _act(key: str, act: Callable[[], str]) -> str:
+    """Outside a worker there are no other attempts."""
+    del key
+    return act()
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -56,6 +70,8 @@ class Attempt:
     node: str = "local"
     number: int = 1  #: 1 for the first try
     tracker: Tracker = field(default_factory=LogTracker)
+    check: Callable[[], None] = _held  #: raises if another worker has taken the node over
+    once: Callable[[str, Callable[[], str]], str] = _act  #: does something, unless an earlier attempt did it
 
 
 _current: ContextVar[Attempt | None] = ContextVar("orchestrator_attempt", default=None)
@@ -132,9 +148,37 @@ class Context:
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Keep a fitted estimator with its signature; `example` is a few rows of its input.
 
-        Returns the model's MLflow URI, or an empty string where nothing tracks the run.
+        Returns the model's MLflow URI, or an empty string where nothing tracks the run. While MLflow is away
+        it is a URI that stands for this model of this node: `model_uri` turns it into MLflow's own.
         """
         return self._attempt.tracker.log_model(model, example=example, name=name)
+
+    def model_uri(self, uri: str) -> str:
+        """MLflow's own URI of a model that `log_model` returned a URI of; delivers the model if it waits."""
+        return self._attempt.tracker.model_uri(uri)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for each attempt of a node in a run, and for nothing else: for services that take one."""
+        return f"{self.run}/{self.node}"
+
+    def check(self) -> None:
+        """Raise LeaseLost if another worker has taken this node over: before something is done outside.
+
+        A worker may have been paused for minutes, or cut off, without noticing. Its result is not committed
+        in any case; what it does outside is stopped by this.
+        """
+        self._attempt.check()
+
+    def once(self, key: str, act: Callable[[], str]) -> str:
+        """Do something outside, and return what comes of it; a later attempt of the node finds that.
+
+            ticket = context.once("ticket", lambda: open_ticket("a new champion"))
+
+        What `act` returns is kept with the run as soon as it returns. A worker that dies between the two does
+        it again: give `idempotency_key` to a service that takes one. Outside a worker `act` is simply called.
+        """
+        return self._attempt.once(key, act)
 
 
 context = Context()

@@ -10,7 +10,7 @@ def coordinator() -> None:
     import threading
 
     from orchestrator.cli.errors import NoStack
-    from orchestrator.cli.surroundings import join_stack, reach
+    from orchestrator.cli.surroundings import join_stack, wait_for
     from orchestrator.settings import settings
     from orchestrator.supervisor.service import supervisor_of
 
@@ -18,7 +18,7 @@ def coordinator() -> None:
     url = settings().redis_url
     if url is None:
         raise NoStack("a coordinator needs a Redis", hint="set REDIS_URL, for example redis://localhost:6379")
-    reach(url)
+    wait_for(url)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

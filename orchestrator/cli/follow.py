@@ -21,6 +21,8 @@ from orchestrator.runs.record import RunRecord
 WAIT, PACE, SHARE = 0.25, 0.03, 4.0
 #: Seconds that Redis may be away, and that the writing down of an ended run may take, before we go.
 AWAY, WRITING = 30.0, 60.0
+#: Seconds of it that need no explanation.
+PATIENT = 3.0
 
 
 class View(Protocol):
@@ -43,6 +45,7 @@ class Follower:
     view: View
     watch: QueueWatch
     check_stack: Callable[[], None] = lambda: None  #: raises if what the run runs on has failed
+    workers_stay: bool = True  #: whether there are workers when we have left
     _position: str = field(default="0", init=False)
 
     def follow(self) -> RunRecord:
@@ -60,6 +63,17 @@ class Follower:
                 self._wait_for_redis(error)
         self._wait_until_concluded()
         return self.reader.read(self.run, self.graph)
+
+    def _outlook(self, *, leaving: bool = False) -> str:
+        """What is to be told of a run that is over and not written down."""
+        state = self.reader.state(self.run).value
+        why = self.reader.hindrance(self.run)
+        if why is None:
+            return f"the run has {state}; waiting until a worker has written it to MLflow"
+        told = f"the run has {state}, and that is final; {why}: "
+        if leaving and not self.workers_stay:
+            return f"{told}what was logged is kept: orchestrator show {self.run}"
+        return f"{told}it is written there as soon as that is possible, and nothing is run again"
 
     def _look(self) -> RunRecord:
         events = self.reader.events(self.run, self._position, WAIT)
@@ -90,16 +104,16 @@ class Follower:
     def _wait_until_concluded(self) -> None:
         """A worker writes the run to MLflow and to the store, which takes a moment."""
         start = time.monotonic()
-        told = False
+        told = ""
         while not self.reader.concluded(self.run):
             self.check_stack()
             waited = time.monotonic() - start
             if waited > WRITING:
-                note("the run is over, but not written down yet; do MLflow and the artifact store answer?")
+                note(told if told and self.workers_stay else self._outlook(leaving=True))
                 return
-            if waited > 5.0 and not told:
-                self.view.say("the run is over; waiting until a worker has written it to MLflow")
-                told = True
+            if waited > PATIENT and (outlook := self._outlook()) != told:
+                self.view.say(outlook)
+                told = outlook
             time.sleep(0.01 if waited < 2.0 else 0.2)
 
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from orchestrator.archive.final import ended_runs, read_final
 from orchestrator.archive.manifest import Manifest
 from orchestrator.archive.specification import Specification
-from orchestrator.artifacts import MISSING, ArtifactStore, inline
+from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
 from orchestrator.authoring.graph import Graph
 from orchestrator.cli.errors import AmbiguousRun, UnknownNode
 from orchestrator.cli.groups import group_of
@@ -112,7 +112,11 @@ class Records:
             return KnownRun(
                 record=record, graph=specification.graph, tracebacks=self.reader.tracebacks(run), live=True
             )
-        final = read_final(self.store, run)
+        try:
+            final = read_final(self.store, run)
+        except AlteredArtifact as error:
+            note(f"{error}; this is what its manifests say")
+            final = None
         if final is not None:
             return KnownRun(record=final[0], graph=specification.graph, tracebacks=final[1], live=False)
         return KnownRun(record=self._from_manifests(specification), graph=specification.graph, live=False)
@@ -140,7 +144,7 @@ class Records:
                 (name for name in done if group_of(name) == node.name), key=lambda name: (len(name), name)
             )
             for name in items or [node.name]:
-                manifest = Manifest.read(self.store, run, name) if name in done else None
+                manifest = self._manifest(run, name) if name in done else None
                 value = inline(manifest.output) if manifest else None
                 yield NodeRecord(
                     name=name,
@@ -149,6 +153,13 @@ class Records:
                     state=NodeState.SUCCEEDED if manifest else NodeState.WAITING,
                     value=None if value is MISSING else value,
                 )
+
+    def _manifest(self, run: RunId, name: str) -> Manifest | None:
+        try:
+            return Manifest.read(self.store, run, name)
+        except AlteredArtifact as error:
+            note(str(error))
+            return None
 
 
 def _submitted(run: RunId) -> list[str]:

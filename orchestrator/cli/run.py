@@ -130,7 +130,7 @@ def start_here(
         view.say(f"submitted {run}")
         follower = Follower(run, prepared.graph, RunReader(runs.client), view, watch)
         if private is not None:
-            follower.check_stack = private.check
+            follower.check_stack, follower.workers_stay = private.check, False
         try:
             record = follower.follow()
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from orchestrator.artifacts import ArtifactStore
     from orchestrator.cli.records import KnownRun
     from orchestrator.runs.record import AttemptRecord, NodeRecord
 
@@ -31,6 +32,7 @@ def show(run: RunName, *, as_json: AsJson = False) -> None:
     from orchestrator.cli.consoles import output
 
     _print(output(), known)
+    _print_outboxes(output(), records.store, known)
 
 
 def _print(console: Console, known: KnownRun) -> None:
@@ -80,6 +82,25 @@ def _reuse(known: KnownRun) -> Iterator[Text]:
         yield Text("\n  Reuse", "bright_black")
     for (name, why), count in list(told.items())[:LISTED]:
         yield Text.assemble(f"  {name}", (f" ×{count}" if count > 1 else "", "bright_black"), f"  {why}")
+
+
+def _print_outboxes(console: Console, store: ArtifactStore, known: KnownRun) -> None:
+    """What was logged and is not in MLflow: it was away, or refuses it."""
+    from rich.text import Text
+
+    from orchestrator.archive.outbox import outboxes
+    from orchestrator.cli.wording import shortened
+
+    found = outboxes(store, known.record.id)
+    if found:
+        console.print(Text("\n  Not in MLflow", "bright_black"))
+    for outbox in found[:LISTED]:
+        lead = f"  {outbox.node} #{outbox.attempt}  "
+        if outbox.entries:
+            waiting = f"{len(outbox.entries)} entries are kept until MLflow answers"
+            console.print(Text.assemble(lead, (waiting, "yellow")))
+        for refused in outbox.refused:
+            console.print(Text.assemble(lead, (f"refused: {shortened(refused, 200)}", "red")))
 
 
 def _attempts(known: KnownRun) -> Iterator[Text]:

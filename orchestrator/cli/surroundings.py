@@ -39,3 +39,27 @@ def reach(url: str) -> Redis:
     client = connect(url)
     check(client)
     return client
+
+
+def wait_for(url: str) -> None:
+    """Return once the Redis at `url` answers: services and machines may start in any order."""
+    import sys
+    import time
+
+    from redis.exceptions import AuthenticationError
+
+    from orchestrator.runs.errors import RedisUnreachable
+
+    told = False
+    while True:
+        try:
+            reach(url).close()
+        except RedisUnreachable as error:
+            if isinstance(error.__cause__, AuthenticationError):
+                raise
+            if not told:
+                print(f"{error}; waiting for it", file=sys.stderr, flush=True)
+            told = True
+            time.sleep(1.0)
+        else:
+            return

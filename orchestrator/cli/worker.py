@@ -15,14 +15,25 @@ Name = Annotated[
     str | None, typer.Option("--name", help="Its name on this host, if several serve the same queues.")
 ]
 
+Grace = Annotated[
+    float | None,
+    typer.Option(
+        "--grace",
+        metavar="SECONDS",
+        min=0,
+        help="What its running stages are given to finish when it is told to stop.",
+        show_default="ORCHESTRATOR_GRACE_SECONDS, or 30",
+    ),
+]
 
-def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None) -> None:
+
+def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace: Grace = None) -> None:
     """Serve queues with a Celery worker until it is told to stop."""
     import os
     import sys
 
     from orchestrator.cli.errors import NoStack, WrongUse
-    from orchestrator.cli.surroundings import join_stack, reach
+    from orchestrator.cli.surroundings import join_stack, wait_for
     from orchestrator.coordinator.checks import unknown_queue
     from orchestrator.coordinator.errors import UnknownQueue
     from orchestrator.settings import settings
@@ -40,9 +51,11 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None) -> Non
     if url is None:
         hint = "set REDIS_URL, for example redis://localhost:6379, or start a stack with `orchestrator up`"
         raise NoStack("a worker needs a Redis to take its messages from", hint=hint)
-    reach(url)
+    wait_for(url)
     count = slots or max(slots_of(wanted, {}).values())
     environment = {**os.environ, "REDIS_URL": url, **thread_variables({wanted[0]: count})}
+    if grace is not None:
+        environment["ORCHESTRATOR_GRACE_SECONDS"] = str(grace)
     command = [sys.executable, "-m", "celery", "-A", "workers", "worker"]
     command += ["--queues", ",".join(wanted), "--hostname", f"{name or '-'.join(wanted)}@%h"]
     # Mingling and gossip are chatter between workers, which this project has no use for.

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from celery import Celery, chain, chord, group
+from celery import Celery, chain, group
 from celery.canvas import Signature
 
 from orchestrator.authoring.graph import Node, NodeName
+from orchestrator.compiler.chording import SteadyChord
 from orchestrator.compiler.plan import Link, Plan, Sequence
 from orchestrator.runs.keys import RunId
 
@@ -88,7 +89,7 @@ class Canvas:
                 if parts and len(link.heads) > SPAN:
                     return self._cut(parts)
                 header = [self._sequence(head) for head in link.heads]
-                parts.append(self._chord(header, self._task(node, more=self._has_more(link)), node.name))
+                parts.append(self._chord(header, self._task(node, more=self._has_more(link))))
                 break
             if node.mapped:
                 if parts and not self.plan.written_out(node):
@@ -111,8 +112,8 @@ class Canvas:
         if following and not link.sides and not following.heads:
             body = self.plan.node(following.node)
             if not body.mapped:
-                return self._chord(header, self._task(body, more=self._has_more(following)), body.name)
-        return self._chord(header, self._join(node), node.name)
+                return self._chord(header, self._task(body, more=self._has_more(following)))
+        return self._chord(header, self._join(node))
 
     def _has_more(self, link: Link) -> bool:
         return bool(link.sides) or self.plan.following(link.node) is not None
@@ -136,12 +137,8 @@ class Canvas:
         signature.kwargs["share"] = number
         return signature
 
-    def _chord(self, header: list[Signature], body: Signature, name: NodeName) -> Signature:
-        """A chord that has the same ids each time it is sent: its parts may come from different sendings."""
-        signature = chord(header, body, app=self.app, task_id=body.options["task_id"])
-        # chord() takes a group apart, and with it the group's id
-        signature.kwargs["header"] = group(header, app=self.app, task_id=self._id(f"chord {name}"))
-        return signature
+    def _chord(self, header: list[Signature], body: Signature) -> Signature:
+        return SteadyChord(header, body, app=self.app, task_id=body.options["task_id"])
 
     def _task(
         self, node: Node, name: str | None = None, *, more: bool = False, id_of: str | None = None

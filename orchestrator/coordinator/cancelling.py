@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from orchestrator.archive.final import write_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.runs.errors import RunIsOver
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
-
-#: The task that writes an ended run down.
-CONCLUDE = "orchestrator.conclude"
 
 
 def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
@@ -21,8 +19,6 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
 
     No attempt of it can commit from here on; the processes at work are told to end at once.
     """
-    from orchestrator.app import app
-
     specification = Specification.read(store, run)
     at_work = runs.cancel(run)
     if at_work is None:
@@ -30,8 +26,7 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
     terminate(at_work)
     reader = RunReader(runs.client)
     write_final(store, reader.read(run, specification.graph), reader.tracebacks(run))
-    queue = min(specification.graph.queues)
-    app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
+    send_conclusion(run, store=store)
     return len(at_work)
 
 

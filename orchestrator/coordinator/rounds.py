@@ -2,65 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.archive.manifest import Manifest, read_items
-from orchestrator.archive.rounds import Round
+from orchestrator.archive.rounds import Round, group_and_index
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
-from orchestrator.authoring.graph import Graph, Node, NodeName
+from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.compiler.arrange import arrange
+from orchestrator.coordinator.damage import lost_work
+from orchestrator.coordinator.progress import progress_of
 from orchestrator.coordinator.submission import code_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import Reopening, RunStore
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
-    from orchestrator.artifacts.tree import Tree
 
-
-@dataclass(frozen=True)
-class Progress:
-    """What the artifact store has of a run."""
-
-    outputs: Mapping[NodeName, Tree]  #: of nodes and of items of maps
-    lengths: Mapping[NodeName, int]  #: of maps, as far as they are known
-
-    def is_done(self, node: Node) -> bool:
-        """Whether nothing of a node is left to do."""
-        if not node.mapped:
-            return node.name in self.outputs
-        length = self.lengths.get(node.name)
-        return length is not None and self.items_done(node) == length
-
-    def items_done(self, node: Node) -> int:
-        """How many items of a map are done."""
-        length = self.lengths.get(node.name) or 0
-        return sum(f"{node.name}[{index}]" in self.outputs for index in range(length))
-
-
-def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -> Progress:
-    """Look at what is done of a run, by what its latest round would read."""
-    outputs: dict[NodeName, Tree] = {}
-    lengths: dict[NodeName, int] = {}
-    for node in graph:
-        if not node.mapped:
-            manifest = Manifest.read(store, run, latest.stored_as(node.name))
-            if manifest is not None:
-                outputs[node.name] = manifest.output
-            continue
-        stored = latest.stored_as(node.name)
-        items = read_items(store, run, stored)
-        if node.known_length is not None:
-            lengths[node.name] = node.known_length
-        for index in range(node.known_length or 0):
-            manifest = None if index in items else Manifest.read(store, run, f"{stored}[{index}]")
-            if manifest is not None:
-                items[index] = manifest.output
-        outputs |= {NodeName(f"{node.name}[{index}]"): output for index, output in items.items()}
-    return Progress(outputs, lengths)
+log = logging.getLogger("orchestrator.rounds")
 
 
 def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
@@ -95,8 +56,13 @@ def send_round(
     latest = Round.latest(store, run)
     number = latest.number + 1
     changed = changed_nodes(specification)
-    latest = replace(latest, redone={**latest.redone, **dict.fromkeys(changed, number)})
+    latest = latest.redoing(changed, number)
     progress = progress_of(run, graph, store, latest)
+    lost = lost_work(graph, progress, store)
+    if lost:
+        listed = ", ".join(sorted(lost))
+        log.warning("lost or altered in the store, so done again: %s", listed, extra={"action": "redone"})
+        latest, progress = latest.redoing(lost, number), progress.without(lost)
     done = frozenset(node.name for node in graph if progress.is_done(node))
     kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
     left = graph.without(done | kept)
@@ -121,8 +87,8 @@ def send_round(
             submitted=specification.submitted.timestamp(),
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
-            again={node.name: f"run: {changed.get(node.name, 'it had not succeeded')}" for node in left},
-            kept=[name for name in ended_otherwise if _node_of(name) in kept],
+            again=_reasons(left, changed, lost),
+            kept=[name for name in ended_otherwise if group_and_index(name)[0] in kept],
             maps=maps,
         ),
     )
@@ -130,9 +96,11 @@ def send_round(
     return number
 
 
-def _node_of(name: NodeName) -> NodeName:
-    """The node that an item belongs to; other names stand for themselves."""
-    return NodeName(name.partition("[")[0])
+def _reasons(left: Graph, changed: Mapping[NodeName, str], lost: Collection[NodeName]) -> dict[NodeName, str]:
+    """Why each node that is left runs, or runs again."""
+    told = {group_and_index(name)[0]: "what it gave, or was made from, was lost or altered" for name in lost}
+    told |= changed
+    return {node.name: f"run: {told.get(node.name, 'it had not succeeded')}" for node in left}
 
 
 def send_handlers(run: RunId, *, store: ArtifactStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.patience import retry
 from orchestrator.runs.errors import RedisUnreachable
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def connect(url: str) -> Redis:
             decode_responses=True,
             socket_connect_timeout=5.0,
             health_check_interval=30,
+            retry=retry(),
         )
     except ValueError as error:
         raise RedisUnreachable(f"REDIS_URL is no Redis address: {error}") from error

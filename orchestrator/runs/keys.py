@@ -11,6 +11,10 @@ RunId = NewType("RunId", str)
 ALL_RUNS = "orc:runs"
 #: Set: runs that have not ended.
 OPEN_RUNS = "orc:open"
+#: Field of a run's memory: why its end is not written down yet.
+HINDRANCE = "hindrance"
+#: Set: runs that have ended, and are not yet written down.
+ENDED_RUNS = "orc:ended"
 #: Hash with a lifetime: what a worker says of itself, at each heartbeat.
 WORKER = "orc:worker:{name}"
 
@@ -65,7 +69,7 @@ class RunKeys:
 
     def of_transition(self) -> list[str]:
         """What every transition is given; prelude.lua makes the other keys of the run from the first."""
-        return [self._key(""), OPEN_RUNS]
+        return [self._key(""), OPEN_RUNS, ENDED_RUNS]
 
     def all(self) -> list[str]:
         """The keys that live as long as the run is remembered."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import ALL_RUNS, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, HINDRANCE, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 
@@ -46,6 +46,10 @@ class RunReader:
     def open_runs(self) -> list[RunId]:
         """The runs that have not ended."""
         return [RunId(str(name)) for name in cast("set[str]", self.client.smembers(OPEN_RUNS))]
+
+    def unconcluded_runs(self) -> list[RunId]:
+        """The runs that have ended, and are not yet written down."""
+        return [RunId(str(name)) for name in cast("set[str]", self.client.smembers(ENDED_RUNS))]
 
     def silence(self, run: RunId) -> float:
         """Seconds since the last event of a run."""
@@ -88,6 +92,11 @@ class RunReader:
         """Whether all about an ended run has been written down."""
         return self.client.hget(RunKeys(run).meta, "concluded") is not None
 
+    def hindrance(self, run: RunId) -> str | None:
+        """Why an ended run could not be written down when that was tried last; None if nothing is known."""
+        found = self.client.hget(RunKeys(run).memory, HINDRANCE)
+        return None if found is None else str(found)
+
     def summary(self, run: RunId) -> RunRecord:
         """The run without its nodes; raises UnknownRun."""
         return _run(run, self._meta(run), ())
@@ -123,6 +132,11 @@ class RunReader:
             for name, record in self._raw(run).items()
             if record["state"] == NodeState.RUNNING and record.get("holder") == delivery
         ]
+
+    def last_loss(self, run: RunId, node: str) -> str | None:
+        """What the last attempt that lost its worker ended with."""
+        attempts = cast("list[Mapping[str, JSON]]", self._raw(run).get(node, {}).get("attempts") or [])
+        return next((str(each.get("error")) for each in reversed(attempts) if each.get("lost")), None)
 
     def traceback(self, run: RunId, node: str, attempt: int) -> str | None:
         """An attempt's traceback, where it failed."""

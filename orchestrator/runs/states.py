@@ -41,7 +41,7 @@ _ENDS_WITHOUT_RUNNING = {NodeState.SKIPPED, NodeState.UPSTREAM_FAILED, NodeState
 #: Which state may follow which. A node that is taken over from a dead worker goes back to queued.
 ALLOWED: Mapping[NodeState, frozenset[NodeState]] = {
     NodeState.WAITING: frozenset({NodeState.QUEUED, NodeState.RUNNING, *_ENDS_WITHOUT_RUNNING}),
-    NodeState.QUEUED: frozenset({NodeState.WAITING, NodeState.RUNNING, *_ENDS_WITHOUT_RUNNING}),
+    NodeState.QUEUED: frozenset({NodeState.RUNNING, NodeState.CANCELLED}),
     NodeState.RUNNING: frozenset(
         {
             NodeState.QUEUED,
@@ -49,8 +49,7 @@ ALLOWED: Mapping[NodeState, frozenset[NodeState]] = {
             NodeState.RETRYING,
             NodeState.SUCCEEDED,
             NodeState.FAILED,
-            NodeState.SKIPPED,
-            NodeState.CANCELLED,
+            *_ENDS_WITHOUT_RUNNING,  # upstream failed: only a map whose items stand in the canvas
         }
     ),
     NodeState.RETRYING: frozenset({NodeState.RUNNING, NodeState.CANCELLED}),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName
-from orchestrator.runs.keys import ALL_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, HINDRANCE, RunId, RunKeys
 from orchestrator.runs.scripts import Transitions
 from orchestrator.runs.states import RunState
 
@@ -51,7 +51,7 @@ class Standing:
 
     number: int  #: of the attempt; of items for an expanded map
     tries: int = 1  #: those that its retry policy counts, this one included
-    lost: int = 0  #: attempts whose worker died
+    lost: int = 0  #: attempts whose worker died; not those whose worker was stopped
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ class Reopening:
     submitted: float  #: seconds since 1970
     open: int  #: nodes that are left; written-out maps count as their items
     done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
-    again: Mapping[NodeName, str]  #: nodes that are left, and why they run (again)
+    again: Mapping[NodeName, str] = field(
+        default_factory=dict
+    )  #: nodes that are left, and why they run (again)
     kept: Collection[NodeName] = ()  #: nodes and items that have ended without success, and stay so
     maps: Mapping[NodeName, tuple[int, int]]  #: written-out maps: items, and those that are left
 
@@ -238,9 +240,11 @@ class RunStore:
         """The node's condition came out false; what needs it is skipped too."""
         return self._settle("skip", run, node, token, *needed_by)
 
-    def expand(self, run: RunId, node: NodeName, token: str, *, items: int) -> Settled:
+    def expand(
+        self, run: RunId, node: NodeName, token: str, *, items: int, wakes: Sequence[NodeName] = ()
+    ) -> Settled:
         """A map's length is known: it becomes its items."""
-        return self._settle("expand", run, node, token, items)
+        return self._settle("expand", run, node, token, items, *wakes)
 
     def items(self, run: RunId, node: NodeName) -> int:
         """How many items a map became."""
@@ -317,9 +321,20 @@ class RunStore:
         record = json.loads(str(self.client.hget(RunKeys(run).nodes, node) or "{}"))
         return bool(record.get("token") == token)
 
-    def release(self, run: RunId, delivery: str, *, error: str) -> int:
-        """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next."""
-        _, count = self._apply("release", RunKeys(run), delivery, error)
+    def standing(self, run: RunId, node: NodeName) -> Standing:
+        """How often a node was tried, as its claim was told."""
+        record = json.loads(str(self.client.hget(RunKeys(run).nodes, node)))
+        attempts, base = record.get("attempts", ()), int(record.get("base", 0))
+        gone = [attempt for attempt in attempts[base:] if attempt.get("lost")]
+        lost = [attempt for attempt in gone if not attempt.get("spared")]
+        return Standing(len(attempts), len(attempts) - base - len(gone), len(lost))
+
+    def release(self, run: RunId, delivery: str, *, error: str, spared: bool = False) -> int:
+        """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next.
+
+        `spared` says that the nodes cannot be to blame: their worker was told to stop.
+        """
+        _, count = self._apply("release", RunKeys(run), delivery, error, int(spared))
         return int(count)
 
     def let_go(self, run: RunId, delivery: str) -> None:
@@ -336,8 +351,13 @@ class RunStore:
 
         Returns the deliveries that are at work, or None if the run was over.
         """
-        verdict, *deliveries = self._apply("cancel", RunKeys(run), run)
+        verdict, *deliveries = self._apply("cancel", RunKeys(run), "")
         return tuple(deliveries) if verdict == "cancelled" else None
+
+    def give_up(self, run: RunId, *, error: str) -> bool:
+        """Fail a run of which nobody can read any more what it consists of; False if it was over."""
+        verdict, *_ = self._apply("cancel", RunKeys(run), error)
+        return verdict == "cancelled"
 
     def reopen(self, run: RunId, reopening: Reopening) -> None:
         """Let a run go on in a new round."""
@@ -375,6 +395,10 @@ class RunStore:
         found = self.client.hget(RunKeys(run).memory, key)
         return None if found is None else str(found)
 
+    def hinder(self, run: RunId, why: str) -> None:
+        """Everything about an ended run is still to be written down; whoever waits for it may know why."""
+        self.client.hset(RunKeys(run).memory, HINDRANCE, why)
+
     def conclude(self, run: RunId, *, mlflow_run_id: str | None, retention: int) -> None:
         """Everything about an ended run is written down; Redis may forget it after `retention` seconds."""
         keys = RunKeys(run)
@@ -382,6 +406,7 @@ class RunStore:
             if mlflow_run_id:
                 pipe.hset(keys.meta, "mlflow_run_id", mlflow_run_id)
             pipe.hset(keys.meta, "concluded", 1)
+            pipe.srem(ENDED_RUNS, run)
             for key in keys.all():
                 pipe.expire(key, retention)
             pipe.execute()

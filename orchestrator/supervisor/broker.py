@@ -58,12 +58,17 @@ def hand_back(client: Redis, fetched: Fetched) -> bool:
     It gets a new delivery tag: the worker that had it may only be paused, and must not acknowledge the next
     worker's delivery when it wakes up.
     """
-    message = json.loads(json.dumps(fetched.message))
-    message["headers"]["redelivered"] = True
-    message["properties"]["delivery_info"]["redelivered"] = True
-    message["properties"]["delivery_tag"] = str(uuid4())
-    keys = [UNACKED, FETCHED, fetched.queue]
-    return bool(client.eval(HAND_BACK, len(keys), *keys, fetched.tag, json.dumps(message)))
+    return return_message(client, fetched.tag, fetched.message, fetched.queue)
+
+
+def return_message(client: Redis, tag: str, message: Mapping[str, object], queue: str) -> bool:
+    """The same for any fetched message, as kombu keeps it; `tag` is the one that it was fetched under."""
+    copy = json.loads(json.dumps(message))
+    copy["headers"]["redelivered"] = True
+    copy["properties"]["delivery_info"]["redelivered"] = True
+    copy["properties"]["delivery_tag"] = str(uuid4())
+    keys = [UNACKED, FETCHED, queue]
+    return bool(client.eval(HAND_BACK, len(keys), *keys, tag, json.dumps(copy)))
 
 
 def waiting_runs(client: Redis, queues: list[str]) -> set[RunId]:

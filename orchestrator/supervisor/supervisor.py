@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.coordinator.rounds import send_handlers, send_round
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
@@ -20,6 +21,7 @@ from orchestrator.runs.presence import present_workers
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
 from orchestrator.supervisor.broker import Fetched, fetched_messages, hand_back, waiting_runs
+from orchestrator.supervisor.contact import Contact
 from orchestrator.supervisor.leadership import leads, step_down
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ class Supervisor:
     queues: tuple[str, ...]
     lease_seconds: float
     name: str = field(default_factory=lambda: token_hex(8))
+    contact: Contact = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.contact = Contact(self.runs.client, self.lease_seconds)
 
     def run(self, stop: threading.Event) -> None:
         """Look after runs until `stop` is set."""
@@ -50,6 +56,7 @@ class Supervisor:
             try:
                 self.look()
             except RedisError as error:
+                self.contact.lose()
                 log.warning("Redis does not answer: %s", error, extra={"action": "redis_away"})
             except Exception:
                 log.exception("a look failed; the next one may not", extra={"action": "look_failed"})
@@ -59,20 +66,23 @@ class Supervisor:
             log.info("could not step down; the lead ends by itself")
 
     def look(self) -> None:
-        """One look, if this supervisor leads."""
-        if not leads(self.runs.client, self.name, lifetime=3 * PACE):
+        """One look, if this supervisor leads, and if silence means anything just now."""
+        self.contact.hear()
+        if not leads(self.runs.client, self.name, lifetime=3 * PACE) or not self.contact.is_steady:
             return
         open_runs = self.reader.open_runs()
-        if not open_runs:
-            return
         self._end_lost_leases(open_runs)
-        fetched = list(fetched_messages(self.runs.client))
-        self._hand_back(fetched)
-        self._wake_stalled(open_runs, {message.run for message in fetched})
+        self._hand_back(list(fetched_messages(self.runs.client)))
+        self._wake_stalled(open_runs)
+        self._conclude_ended()
+        self.contact.hear()
 
     def _end_lost_leases(self, open_runs: Iterable[RunId]) -> None:
         """Deliveries that nobody has renewed: their attempts are over."""
         for run in open_runs:
+            self.contact.hear()
+            if not self.contact.is_steady:
+                return
             for delivery in self.reader.expired_leases(run):
                 ended = self.runs.release(run, delivery, error="its worker was lost")
                 if ended:
@@ -93,20 +103,30 @@ class Supervisor:
                     "run %s: message %s is back in %s", message.run, message.id, message.queue, extra=extra
                 )
 
-    def _wake_stalled(self, open_runs: Iterable[RunId], in_flight: set[RunId]) -> None:
+    def _wake_stalled(self, open_runs: Iterable[RunId]) -> None:
         """Runs of which nothing was heard and no message is left: their open nodes are sent again."""
-        silence = SILENCE * self.lease_seconds
-        quiet = [
-            run
-            for run in open_runs
-            if run not in in_flight and self.reader.silence(run) > silence and not self.reader.has_leases(run)
-        ]
-        if not quiet:
-            return
-        waiting = waiting_runs(self.runs.client, list(self.queues))
-        for run in quiet:
-            if run not in waiting:
-                self._send_again(run)
+        unleased = [run for run in open_runs if not self.reader.has_leases(run)]
+        for run in self._quiet(unleased, SILENCE * self.lease_seconds):
+            self._send_again(run)
+
+    def _conclude_ended(self) -> None:
+        """Runs that have ended, and of which no message is left that would have them written down."""
+        for run in self._quiet(self.reader.unconcluded_runs(), self.lease_seconds):
+            extra = {"action": "concluded_again", "run": run}
+            log.warning("run %s has ended and was not written down; doing so", run, extra=extra)
+            try:
+                send_conclusion(run, store=self.store())
+            except OrchestratorError as error:
+                log.error("run %s cannot be written down: %s", run, error, extra=extra)  # noqa: TRY400
+
+    def _quiet(self, runs: Iterable[RunId], silence: float) -> list[RunId]:
+        """Those of which nothing was heard for so many seconds, and no message is left anywhere."""
+        silent = [run for run in runs if self.reader.silence(run) > silence]
+        if not silent:
+            return []
+        waiting = waiting_runs(self.runs.client, list(self.queues))  # first: they are fetched meanwhile
+        fetched = {message.run for message in fetched_messages(self.runs.client)}
+        return [run for run in silent if run not in waiting | fetched]
 
     def _send_again(self, run: RunId) -> None:
         """Send what is left of a run; one that cannot be sent must not keep us from the others."""

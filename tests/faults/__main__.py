@@ -9,10 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
+from orchestrator.authoring.graph import JSON
+
 from .faults import FAULTS
-from .rig import Rig, holds
-from .schedule import schedule
+from .rig import Rig
+from .schedule import Planned, schedule
+from .surroundings import Surroundings, needed_by
 from .trial import Outcome, try_run
+from .waiting import holds
 
 
 def main() -> int:
@@ -34,28 +38,47 @@ def main() -> int:
 def suite(
     runs: int, seed: int, kinds: Sequence[str], left: list[str], *, first: int = 0
 ) -> Iterator[Outcome]:
-    """The runs one after the other, on a rig that is made anew after one that did not end as it should."""
+    """The runs one after the other; those whose faults need the same services share a rig.
+
+    After a run that did not end as it should, the rig is made anew.
+    """
     folder = Path(mkdtemp(prefix="orchestrator-faults-"))
-    rig = _whole_rig(folder, first)
-    expected = rig.pipeline.run_locally()
-    values = {name: value for name, value in expected.items() if isinstance(value, int)}
+    planned = {number: schedule(seed, number, kinds) for number in range(first, first + runs)}
+    rig: Rig | None = None
+    expected: dict[str, JSON] = {}
     broken = False
     try:
-        for number in range(first, first + runs):
-            outcome = try_run(rig, number, schedule(seed, number, kinds), values)
+        for number, faults in sorted(planned.items(), key=lambda each: (_needed(each[1]), each[0])):
+            if rig is not None and rig.surroundings != _needed(faults):
+                left += rig.stop()
+                rig = None
+            if rig is None:
+                rig = _whole_rig(folder, number, _needed(faults))
+            expected = expected or _expected(rig)
+            outcome = try_run(rig, number, faults, expected)
             yield outcome
             if outcome.breaches:
                 broken = True
                 print(f"     kept: {rig.folder}")
                 left += rig.stop()
-                rig = _whole_rig(folder, number + 1)
+                rig = None
     except BaseException:
         broken = True
         raise
     finally:
-        left += rig.stop()
+        if rig is not None:
+            left += rig.stop()
         if not broken and not left:
             shutil.rmtree(folder)
+
+
+def _needed(faults: Sequence[Planned]) -> Surroundings:
+    return needed_by(each.fault for each in faults)
+
+
+def _expected(rig: Rig) -> dict[str, JSON]:
+    """What the nodes give without faults."""
+    return {name: value for name, value in rig.pipeline.run_locally().items() if isinstance(value, int)}
 
 
 def table(outcomes: Sequence[Outcome], kinds: Sequence[str]) -> Iterator[str]:
@@ -82,9 +105,9 @@ def _line(outcome: Outcome) -> str:
     return "\n".join([text, *(f"     BREACH {each}" for each in outcome.breaches)])
 
 
-def _whole_rig(folder: Path, number: int) -> Rig:
+def _whole_rig(folder: Path, number: int, surroundings: Surroundings) -> Rig:
     """A rig that works. All of them have the same socket, since Celery's application keeps its address."""
-    rig = Rig(folder / f"from-run-{number}", folder / "redis.sock")
+    rig = Rig(folder / f"from-run-{number}", folder / "redis.sock", surroundings)
     if not holds(rig.is_whole, 60):
         raise SystemExit(f"the workers did not start: see {rig.folder}")
     # Undisturbed: MLflow makes its SQLite file at its first use, and does not survive a SIGKILL while it does

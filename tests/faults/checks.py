@@ -8,21 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.authoring.graph import JSON
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
 
-from .rig import QUEUES, Rig, holds
+from .rig import QUEUES, Rig
+from .waiting import holds
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 #: Faults that cost at most the attempts that they interrupt; others cost none.
-COSTLY = ("kill_child", "kill_worker", "pause_worker", "restart_redis", "redis_away")
+COSTLY = (
+    "kill_child",
+    "kill_worker",
+    "pause_worker",
+    "restart_redis",
+    "redis_away",
+    "redis_forgets",
+    "cut_connection",
+)
 
 
-def breaches(rig: Rig, run: RunId, expected: Mapping[str, JSON], faults: list[str]) -> list[str]:
-    """All that does not hold of a run that has ended."""
+#: Faults whose victims leave behind what they were writing; nobody else knows of it.
+KILLING = {"kill_child", "kill_worker"}
+
+
+def breaches(
+    rig: Rig, run: RunId, expected: Mapping[str, JSON], faults: list[str], scratch: frozenset[str]
+) -> list[str]:
+    """All that does not hold of a run that has ended; `scratch` are temporary files from before it began."""
     record = rig.reader.read(run, rig.prepared.graph)
     return [
         *_states(record, expected),
@@ -31,6 +46,7 @@ def breaches(rig: Rig, run: RunId, expected: Mapping[str, JSON], faults: list[st
         *_executions(run, record, sum(fault in COSTLY for fault in faults)),
         *_mlflow(record),
         *_leftovers(rig, run),
+        *(() if KILLING & set(faults) else _scratch(rig, scratch)),
     ]
 
 
@@ -110,9 +126,24 @@ def _leftovers(rig: Rig, run: RunId) -> Iterator[str]:
     keys = RunKeys(run)
     if not holds(lambda: not _broker_keys(rig), 15):
         yield f"messages are left: {_broker_keys(rig)}"
+    endless = [key for key in rig.client.scan_iter() if not _may_stay(str(key)) and rig.client.ttl(key) == -1]
+    if endless:
+        yield f"keys would stay for ever: {endless}"
+    if run in (*rig.reader.open_runs(), *rig.reader.unconcluded_runs()):
+        yield "the run is still listed as one to look after"
     for what, key in (("leases", keys.leases), ("parked messages", keys.parked)):
         if rig.client.exists(key):
             yield f"{what} are left"
+
+
+def _scratch(rig: Rig, before: frozenset[str]) -> Iterator[str]:
+    if not holds(lambda: rig.scratch_files() <= before, 5):
+        yield f"temporary files are left: {sorted(rig.scratch_files() - before)}"
+
+
+def _may_stay(key: str) -> bool:
+    """Whether a key lives as long as Redis: the lists of runs, and kombu's of its queues."""
+    return key in (ALL_RUNS, OPEN_RUNS, ENDED_RUNS) or key.startswith("_kombu.")
 
 
 def _broker_keys(rig: Rig) -> list[str]:

@@ -16,7 +16,8 @@ from kombu.exceptions import OperationalError
 from orchestrator.runs.keys import RunId
 from orchestrator.supervisor.broker import fetched_messages, run_of
 
-from .rig import LEASE, QUEUES, WORKERS, Rig, holds
+from .rig import LEASE, QUEUES, WORKERS, Rig
+from .waiting import holds
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -66,6 +67,43 @@ def redis_away(rig: Rig, run: RunId, chance: random.Random) -> None:
     rig.restart_redis()
 
 
+def redis_forgets(rig: Rig, run: RunId, chance: random.Random) -> None:
+    """Redis's machine loses power: what was written within the last second had not reached the disk."""
+    del run
+    reached = rig.appended()
+    time.sleep(chance.uniform(0.05, 1.0))
+    rig.kill_redis()
+    rig.forget(reached)
+    rig.restart_redis()
+
+
+def cut_connection(rig: Rig, run: RunId, chance: random.Random) -> None:
+    """A worker loses its connections to Redis and gets none, for shorter or longer than its lease."""
+    del run
+    link = rig.links[chance.randrange(WORKERS)]
+    link.cut()
+    time.sleep(LEASE * chance.uniform(0.1, 2.5))
+    link.mend()
+
+
+def slow_store(rig: Rig, run: RunId, chance: random.Random) -> None:
+    """For seconds, every request to the artifact store takes 50 to 500 ms longer."""
+    del run
+    assert rig.object_store is not None
+    rig.object_store.network.slow_down(0.05, 0.5)
+    time.sleep(chance.uniform(1.0, 4.0))
+    rig.object_store.network.slow_down(0.0, 0.0)
+
+
+def mlflow_down(rig: Rig, run: RunId, chance: random.Random) -> None:
+    """SIGKILL of MLflow's server; after some seconds it is started again."""
+    del run
+    assert rig.tracking is not None
+    rig.tracking.kill()
+    time.sleep(chance.uniform(0.5, 4.0))
+    rig.tracking.start_again()
+
+
 def duplicate_message(rig: Rig, run: RunId, chance: random.Random) -> None:
     """A message of the run is delivered once more, while the first delivery is worked on or waits."""
 
@@ -108,6 +146,10 @@ FAULTS: Mapping[str, Fault] = {
         pause_worker,
         restart_redis,
         redis_away,
+        redis_forgets,
+        cut_connection,
+        slow_store,
+        mlflow_down,
         duplicate_message,
         resend_run,
         kill_coordinator,
@@ -115,7 +157,12 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 #: Those that stop the same thing: two of them at once would be a fault of the suite.
-EXCLUSIVE = ({"restart_redis", "redis_away"}, {"kill_coordinator"})
+EXCLUSIVE = (
+    {"restart_redis", "redis_away", "redis_forgets"},
+    {"kill_coordinator"},
+    {"slow_store"},
+    {"mlflow_down"},
+)
 
 
 def _messages(client: Redis, run: RunId) -> list[tuple[str, dict[str, object]]]:

@@ -1,4 +1,7 @@
-"""What the faults are done to: a Redis with its append-only file, two workers, a coordinator."""
+"""What the faults are done to: a Redis with its append-only file, two workers, a coordinator.
+
+Each worker reaches Redis by a way of its own, which can be cut.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-
-from redis.exceptions import RedisError
 
 from orchestrator.app import app
 from orchestrator.artifacts import ArtifactStore
@@ -29,6 +29,10 @@ from orchestrator.settings import settings
 from orchestrator.stack.redis_program import find_redis
 
 from ..integration.conftest import Service, start, start_worker
+from .outside import ObjectStore, TrackingServer
+from .proxy import Proxy
+from .surroundings import Surroundings
+from .waiting import holds
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -42,29 +46,23 @@ WORKERS, SLOTS = 2, 2
 LEASE = 2.0
 
 
-def holds(condition: Callable[[], object], seconds: float) -> bool:
-    """Whether the condition comes true in that time; a Redis that is away counts as not yet."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return True
-        except RedisError:
-            pass
-        time.sleep(0.02)
-    return False
-
-
 class Rig:
     """The services, each of which can be hit by itself. All of it lives in one folder."""
 
-    def __init__(self, folder: Path, socket: Path) -> None:
+    def __init__(self, folder: Path, socket: Path, surroundings: Surroundings) -> None:
         self.folder = folder
+        self.surroundings = surroundings
         self._socket = socket
         self._logs = folder / "logs"
         self._starts = 0
+        self._groups: list[int] = []  #: of the workers that were replaced
+        (self.folder / "tmp").mkdir(parents=True)
+        self._logs.mkdir()
+        self.object_store = ObjectStore(self._logs) if surroundings.object_store else None
+        self.tracking = TrackingServer(self._home, self._logs) if surroundings.tracking_server else None
         self._surround()
         self._redis = self._start_redis()
+        self.links = [Proxy(self._link(number), socket) for number in range(WORKERS)]
         self.workers = [self._start_worker(number) for number in range(WORKERS)]
         self._coordinator = self._start_coordinator()
         self.client: Redis = connect(str(settings().redis_url))
@@ -83,18 +81,31 @@ class Rig:
         canvas = Canvas(app, arrange(self.prepared.graph), run)
         _apart(lambda: canvas.start().apply_async(retry=False))
 
+    @property
+    def _home(self) -> Path:
+        return self.folder / "home"
+
+    def _link(self, worker: int) -> Path:
+        """Where a worker reaches Redis."""
+        return self.folder / f"redis-{worker}.sock"
+
     def is_whole(self) -> bool:
         """Whether every worker takes messages, with all its children."""
         return not any(self.missing())
 
     def missing(self) -> Iterator[str]:
-        """What is not as it should be with the workers."""
+        """What is not as it should be with the services."""
+        if self.tracking is not None and not self.tracking.answers():
+            yield "the MLflow server does not answer"
+        for group in self._groups:
+            if _exists(group):
+                yield f"processes of group {group} have outlived their worker"
         for number, worker in enumerate(self.workers):
             if worker.process.poll() is not None:
                 yield f"worker {number} has ended by itself: see {worker.log}"
             elif "ready." not in worker.log.read_text(errors="replace"):
                 yield f"worker {number} is not ready: see {worker.log}"
-            elif len(self.children(number)) < SLOTS:
+            elif len(self.children(number)) != SLOTS:
                 yield f"worker {number} has {len(self.children(number))} processes: see {worker.log}"
 
     def children(self, worker: int) -> list[int]:
@@ -111,6 +122,7 @@ class Rig:
     def replace_worker(self, number: int) -> None:
         """Start a worker in the place of one that was killed."""
         self.workers[number].process.wait(10)
+        self._groups.append(self.workers[number].process.pid)
         self.workers[number] = self._start_worker(number)
 
     def kill_redis(self) -> None:
@@ -122,16 +134,47 @@ class Rig:
         """Start Redis again with what its append-only file has."""
         self._redis = self._start_redis()
 
+    def appended(self) -> int:
+        """How long the append-only file is by now."""
+        return self._append_only_file().stat().st_size
+
+    def forget(self, beyond: int) -> None:
+        """Cut the append-only file of a Redis that is dead."""
+        path = self._append_only_file()
+        if path.stat().st_size > beyond:  # it may have been written anew meanwhile
+            os.truncate(path, beyond)
+
+    def _append_only_file(self) -> Path:
+        """The file that grows: the only one before Redis 7, the last of several since then."""
+        found = [path for path in self.folder.rglob("appendonly.aof*") if path.name.endswith(".aof")]
+        return max(found, key=lambda path: ("incr" in path.name, path.stat().st_mtime))
+
     def kill_coordinator(self) -> None:
         """End the coordinator without a word, and start another one."""
         self._coordinator.process.kill()
         self._coordinator.process.wait()
         self._coordinator = self._start_coordinator()
 
+    def scratch_files(self) -> frozenset[str]:
+        """What lies where workers and the store keep temporary files, but for what live workers hold."""
+        drafts = self.folder.rglob("*#*")
+        # A process that is killed leaves its empty folder of multiprocessing; the next one removes our copies
+        own = ("pymp-", "orchestrator-copies-")
+        temporary = [path for path in (self.folder / "tmp").iterdir() if not path.name.startswith(own)]
+        return frozenset(str(path.relative_to(self.folder)) for path in (*drafts, *temporary))
+
     def stop(self) -> list[str]:
         """Stop everything as a user would; says what did not end."""
-        left = [name for name, service in self._services() if not _ends(service)]
+        with ThreadPoolExecutor() as pool:
+            services = list(self._services())
+            ended = pool.map(lambda each: _ends(each[1]), services)
+            left = [name for (name, _), well in zip(services, ended, strict=True) if not well]
         self._redis.stop()
+        for link in self.links:
+            link.stop()
+        for service in (self.object_store, self.tracking):
+            if service is not None:
+                service.stop()
         return [f"{name} did not end, or left a process behind" for name in left]
 
     def _services(self) -> Iterator[tuple[str, Service]]:
@@ -141,14 +184,12 @@ class Rig:
 
     def _surround(self) -> None:
         """Let this process and those that it starts know where everything is."""
-        (self.folder / "tmp").mkdir(parents=True)
-        self._logs.mkdir()
         for path in (str(HERE.parents[1]), str(HERE)):
             if path not in sys.path:
                 sys.path.insert(0, path)
         variables = {
             "REDIS_URL": f"redis+socket://{self._socket}",
-            "ORCHESTRATOR_HOME": str(self.folder / "home"),
+            "ORCHESTRATOR_HOME": str(self._home),
             "ORCHESTRATOR_PIPELINES": "twelve",
             "ORCHESTRATOR_LEASE_SECONDS": str(LEASE),
             "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",
@@ -156,6 +197,8 @@ class Rig:
         }
         for absent in ("MLFLOW_TRACKING_URI", "ORCHESTRATOR_STORE"):
             os.environ.pop(absent, None)
+        for service in (self.object_store, self.tracking):
+            variables |= service.variables if service is not None else {}
         os.environ.update(variables)
         settings.cache_clear()
 
@@ -173,7 +216,8 @@ class Rig:
     def _start_worker(self, number: int) -> Service:
         self._starts += 1
         log = self._logs / f"worker-{number}-start-{self._starts}.log"
-        return start_worker({}, log, name=f"w{number}", slots=SLOTS, queues=QUEUES, group=True)
+        way = {"REDIS_URL": f"redis+socket://{self._link(number)}"}
+        return start_worker(way, log, name=f"w{number}", slots=SLOTS, queues=QUEUES, group=True)
 
     def _start_coordinator(self) -> Service:
         command = [sys.executable, "-m", "orchestrator", "coordinator"]

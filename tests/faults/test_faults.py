@@ -20,6 +20,8 @@ KINDS = (
     "kill_child",
     "kill_worker",
     "pause_worker",
+    "restart_redis",
+    "cut_connection",
     "duplicate_message",
     "resend_run",
     "kill_coordinator",

@@ -18,8 +18,9 @@ from orchestrator.runs.keys import RunId, RunKeys
 
 from .checks import breaches
 from .faults import FAULTS
-from .rig import Rig, holds
+from .rig import Rig
 from .schedule import Planned
+from .waiting import holds
 
 #: Seconds that a run may take with all its faults before it counts as lost.
 PATIENCE = 60.0
@@ -42,20 +43,22 @@ class Outcome:
 
 def try_run(rig: Rig, number: int, faults: tuple[Planned, ...], expected: Mapping[str, JSON]) -> Outcome:
     """Submit a run, let the faults hit it, and look at what became of it."""
+    scratch = rig.scratch_files()
     run, began = rig.submit(), time.time()
     errors: list[str] = []
     threads = [threading.Thread(target=_hit, args=(rig, run, each, errors)) for each in faults]
     for thread in threads:
         thread.start()
-    ended = holds(lambda: rig.reader.concluded(run), PATIENCE)
+    holds(lambda: rig.reader.concluded(run), PATIENCE)
     for thread in threads:
         thread.join()
     found = errors
-    if not ended and not holds(lambda: rig.reader.concluded(run), 1):
+    # Once more: Redis may have forgotten the end of the run, which then comes again
+    if not holds(lambda: rig.reader.concluded(run), PATIENCE):
         found.append(f"the run had not ended after {PATIENCE:.0f} s")
     if not holds(rig.is_whole, 40):
         found += rig.missing()
-    found += breaches(rig, run, expected, [each.fault for each in faults])
+    found += breaches(rig, run, expected, [each.fault for each in faults], scratch)
     if found:
         _keep_state(rig, run, rig.folder / f"{run}.json")
     seconds, recovery = _times(rig, run, began, faults)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -59,9 +60,9 @@ def start(command: list[str], log: Path, environment: dict[str, str], *, group: 
     return Service(process, log)
 
 
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """A private Redis for the whole session."""
+@contextmanager
+def private_redis() -> Iterator[str]:
+    """A Redis behind a socket, gone with the block."""
     folder = Path(mkdtemp(prefix="orchestrator-test-"))
     socket = folder / "redis.sock"
     command = [
@@ -77,9 +78,18 @@ def redis_url() -> Iterator[str]:
     ]
     service = start(command, folder / "redis.log", {})
     wait_until(socket.exists, "redis listens")
-    yield f"redis+socket://{socket}"
-    service.stop()
-    shutil.rmtree(folder)
+    try:
+        yield f"redis+socket://{socket}"
+    finally:
+        service.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A private Redis for the whole session."""
+    with private_redis() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from workers.deployment.errors import NothingToRollBack, UnknownModel, UnsafeModel
 from workers.deployment.gate import compare_with_champion
 from workers.deployment.loading import load_model
+from workers.deployment.promotion import promote, rollback
 from workers.deployment.records import ModelVersion, Promotion, Verdict
-from workers.deployment.registry import champion, promote, register, rollback
+from workers.deployment.registry import champion, register
 
 __all__ = [
     "ModelVersion",

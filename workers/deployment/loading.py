@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 from orchestrator.artifacts.trust import trusted_types
 from workers.deployment.errors import UnknownModel, UnsafeModel
-from workers.deployment.registry import CHAMPION, by_alias, open_registry
+from workers.deployment.registry import CHAMPION, by_alias, by_number, open_registry
 from workers.tracking.library import MODEL_MODULES, load
 from workers.tracking.models import DIGEST, MODEL_FILE
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 
-def load_model(name: str, alias: str = CHAMPION) -> BaseEstimator:
-    """The estimator that the registry has under `name` and `alias`.
+def load_model(name: str, alias: str = CHAMPION, *, version: int | None = None) -> BaseEstimator:
+    """The estimator that the registry has under `name` and `alias`, or as this version.
 
     Only scikit-learn models kept by skops are loaded, and only if they are what was registered: raises
     UnsafeModel for pickled ones, for types that are not trusted, and for a file that was altered since.
     """
     with open_registry() as client:
-        version = by_alias(client, name, alias)
-        if version is None:
+        found = by_alias(client, name, alias) if version is None else by_number(client, name, version)
+        if found is None:
             raise UnknownModel(
                 f"the registry has no version of '{name}' with the alias '{alias}'",
                 hint="A run that registers one and passes its gate makes it.",
             )
         with tempfile.TemporaryDirectory() as folder:
-            return _load(version, _download(version, Path(folder)))
+            return _load(found, _download(found, Path(folder)))
 
 
 def _download(version: Registered, folder: Path) -> Path:

@@ -35,11 +35,14 @@ class Promotion:
     name: str
     version: int
     previous: int | None
-    changed: bool = True  #: False if it was the champion already
+    changed: bool = True  #: False if an earlier attempt has done it, or it was the champion already
+    replaced_by: int | None = None  #: the champion that was promoted since an earlier attempt began
 
     @property
     def summary(self) -> str:
         """The same in plain English."""
+        if self.replaced_by is not None:
+            return f"version {self.version} of {self.name} stays replaced by version {self.replaced_by}"
         if not self.changed:
             return f"version {self.version} of {self.name} is the champion already"
         before = "there was none before" if self.previous is None else f"version {self.previous} was"

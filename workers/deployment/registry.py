@@ -1,8 +1,7 @@
-"""Versions of models in MLflow's registry, and which of them is the champion."""
+"""Versions of models in MLflow's registry: made, found by their alias or number."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from orchestrator import context
 from orchestrator.settings import settings
-from workers.deployment.errors import NothingToRollBack, UnknownModel
-from workers.deployment.records import ModelVersion, Promotion
+from workers.deployment.errors import UnknownModel
+from workers.deployment.records import ModelVersion
 from workers.tracking.errors import clear_errors
 from workers.tracking.library import settle_environment
 from workers.tracking.models import DIGEST, NODE, RUN
+from workers.tracking.pending import is_pending
 from workers.tracking.store import open_store
 
 if TYPE_CHECKING:
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion as Registered
 
-log = logging.getLogger(__name__)
-
 CHAMPION, CHALLENGER = "champion", "challenger"
-METRIC, SCORE, PREVIOUS = "orchestrator.metric", "orchestrator.score", "orchestrator.previous_champion"
+METRIC, SCORE = "orchestrator.metric", "orchestrator.score"
 _LOGGED_MODEL = "models:/m-"
 
 
@@ -40,7 +38,9 @@ def register(
     """Make a logged model the newest version of `name`, with the alias `challenger`.
 
     `score` is what it reached by `metric`. A repeated call from the same node of the same run finds the
-    version that it made; one whose model a later attempt has replaced goes.
+    version that it made; one whose model a later attempt has replaced goes. A model that was logged while
+    MLflow was away is delivered first; as long as it is away, TrackingUnavailable is raised, and a stage is
+    tried again.
     """
     if not model_uri:
         raise UnknownModel(
@@ -48,33 +48,18 @@ def register(
             hint="Nothing tracks this run. Outside a worker, use `with workers.tracking.tracked(...)`.",
         )
     with open_registry() as client:
-        logged = _logged_model(client, model_uri)
-        if _orphaned(model_uri, logged):
-            raise UnknownModel(f"there is no logged model {model_uri} to register as '{name}'")
+        source = context.model_uri(model_uri)
+        logged = _logged_model(client, source)
+        if _orphaned(source, logged):
+            raise UnknownModel(f"there is no logged model {source} to register as '{name}'")
         _ensure_model(client, name)
-        made_here = _made_here(client, name)
-        version = next((known for known in made_here if known.source == model_uri), None)
-        if version is None:
-            version = client.create_model_version(
-                name,
-                model_uri,
-                run_id=logged.source_run_id if logged else None,
-                tags={
-                    **tags,
-                    RUN: context.run,
-                    NODE: context.node,
-                    METRIC: metric,
-                    SCORE: repr(float(score)),
-                    **({DIGEST: logged.tags[DIGEST]} if logged and DIGEST in logged.tags else {}),
-                },
-                model_id=logged.model_id if logged else None,
-                await_creation_for=0,
-            )
-        for known in made_here:
-            replaced = _orphaned(known.source, _logged_model(client, known.source))
-            if replaced and CHAMPION not in known.aliases:
-                client.delete_model_version(name, str(known.version))
+        context.check()
+        if not _of_source(_made_here(client, name), source):
+            scored = {METRIC: metric, SCORE: repr(float(score))}
+            _make_version(client, name, source, logged, {**tags, **scored})
+        version = _leave_one(client, name, source)
         if CHAMPION not in version.aliases:
+            context.check()
             client.set_registered_model_alias(name, CHALLENGER, str(version.version))
         return _as_version(version)
 
@@ -84,40 +69,6 @@ def champion(name: str) -> ModelVersion | None:
     with open_registry() as client:
         found = by_alias(client, name, CHAMPION)
         return None if found is None else _as_version(found)
-
-
-def promote(version: ModelVersion) -> Promotion:
-    """Make this version the champion. The former one is remembered on it, for `rollback`."""
-    with open_registry() as client:
-        _by_number(client, version.name, version.version)
-        former = by_alias(client, version.name, CHAMPION)
-        previous = None if former is None else int(former.version)
-        if previous == version.version:
-            previous = _previous(former)
-            changed = False
-        else:
-            changed = True
-            # The memory first: a worker that dies in between leaves the former champion in its place.
-            client.set_model_version_tag(version.name, str(version.version), PREVIOUS, str(previous or ""))
-            client.set_registered_model_alias(version.name, CHAMPION, str(version.version))
-        _drop_challenger(client, version.name, version.version)
-        return _told(Promotion(version.name, version.version, previous, changed))
-
-
-def rollback(name: str) -> Promotion:
-    """Make the champion's predecessor the champion again; a further call goes back further."""
-    with open_registry() as client:
-        current = by_alias(client, name, CHAMPION)
-        if current is None:
-            raise NothingToRollBack(f"'{name}' has no champion", hint="A run that passes its gate makes one.")
-        target = _previous(current)
-        if target is None:
-            raise NothingToRollBack(
-                f"version {current.version} is the first champion of '{name}': there is none to go back to"
-            )
-        _by_number(client, name, target)
-        client.set_registered_model_alias(name, CHAMPION, str(target))
-        return _told(Promotion(name, target, int(current.version)))
 
 
 @contextmanager
@@ -149,7 +100,8 @@ def by_alias(client: MlflowClient, name: str, alias: str) -> Registered | None:
         raise
 
 
-def _by_number(client: MlflowClient, name: str, version: int) -> Registered:
+def by_number(client: MlflowClient, name: str, version: int) -> Registered:
+    """The version of this number; raises UnknownModel."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -175,7 +127,7 @@ def _logged_model(client: MlflowClient, model_uri: str) -> LoggedModel | None:
 
 
 def _orphaned(model_uri: str, logged: LoggedModel | None) -> bool:
-    return logged is None and model_uri.startswith(_LOGGED_MODEL)
+    return logged is None and (model_uri.startswith(_LOGGED_MODEL) or is_pending(model_uri))
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:
@@ -188,6 +140,40 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
             raise
 
 
+def _make_version(
+    client: MlflowClient, name: str, source: str, logged: LoggedModel | None, tags: Mapping[str, str]
+) -> None:
+    own = {RUN: context.run, NODE: context.node}
+    if logged and DIGEST in logged.tags:
+        own[DIGEST] = logged.tags[DIGEST]
+    client.create_model_version(
+        name,
+        source,
+        run_id=logged.source_run_id if logged else None,
+        tags={**tags, **own},
+        model_id=logged.model_id if logged else None,
+        await_creation_for=0,
+    )
+
+
+def _leave_one(client: MlflowClient, name: str, source: str) -> Registered:
+    """The node's version of this source; a second one goes, and those whose models have been replaced.
+
+    A worker that was paused before it made its version makes a second one when it wakes up: the first counts.
+    """
+    made_here = _made_here(client, name)
+    stays = min(_of_source(made_here, source), key=lambda known: int(known.version))
+    for known in made_here:
+        surplus = known.source == source or _orphaned(known.source, _logged_model(client, known.source))
+        if known.version != stays.version and surplus and CHAMPION not in known.aliases:
+            client.delete_model_version(name, str(known.version))
+    return stays
+
+
+def _of_source(versions: list[Registered], source: str) -> list[Registered]:
+    return [version for version in versions if version.source == source]
+
+
 def _made_here(client: MlflowClient, name: str) -> list[Registered]:
     """The versions that this node of this run has made."""
     return list(
@@ -195,25 +181,6 @@ def _made_here(client: MlflowClient, name: str) -> list[Registered]:
             f"name = '{name}' AND tags.`{RUN}` = '{context.run}' AND tags.`{NODE}` = '{context.node}'"
         )
     )
-
-
-def _previous(version: Registered | None) -> int | None:
-    number = "" if version is None else version.tags.get(PREVIOUS, "")
-    return int(number) if number else None
-
-
-def _drop_challenger(client: MlflowClient, name: str, version: int) -> None:
-    challenger = by_alias(client, name, CHALLENGER)
-    if challenger is not None and int(challenger.version) == version:
-        client.delete_registered_model_alias(name, CHALLENGER)
-
-
-def _told(promotion: Promotion) -> Promotion:
-    log.info(
-        promotion.summary,
-        extra={"action": "model promoted", "run": context.run, "node": context.node},
-    )
-    return promotion
 
 
 def _as_version(found: Registered) -> ModelVersion:

@@ -17,19 +17,24 @@ from orchestrator.authoring.errors import OrchestratorError
 from orchestrator.authoring.policies import RetryRule
 from orchestrator.authoring.registry import stages
 from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import Holder, Standing
-from workers.runtime.errors import DeadlyStage, StageTimeout
+from workers.runtime.effects import Effects
+from workers.runtime.errors import DeadlyStage, MissingOutput, StageTimeout
+from workers.runtime.fence import Fence
 from workers.runtime.identity import identity
 from workers.runtime.inputs import load_inputs, small_inputs
 from workers.runtime.job import Job, Task
 from workers.runtime.outcome import Again, Failed, Stopped
 from workers.runtime.workshop import Workshop
-from workers.tracking import AttemptInfo
+from workers.tracking import AttemptInfo, AttemptTracker
 
 #: Workers that may die of a node before it is taken for the cause.
 DEATHS = 3
 #: How long a stage waits for a service that is away, whatever its own policy says: about four minutes.
 PATIENCE = RetryRule(on=(), times=8, backoff=2.0, cap=60.0)
+#: Seconds of work after which the proof of it is worth the time that flushing it to the disk takes.
+DEAR = 1.0
 #: What an attempt ends with when another worker has taken its node over.
 SUPERSEDED = Stopped("its lease was lost")
 
@@ -42,6 +47,7 @@ class Delivery:
     node: str
     message: str  #: the message's id
     redelivered: bool = False
+    round: int = 0  #: of the run, if it was sent again
 
     def holder(self, token: str) -> Holder:
         """Who asks for a node with this delivery."""
@@ -65,15 +71,28 @@ class ClaimedNode:
         """The attempt's number, from 1."""
         return self.standing.number
 
+    def stored_before(self) -> Tree | None:
+        """What an earlier attempt stored, if that was never recorded, or if Redis has forgotten it."""
+        if self.number == 1 and not self.redelivered:
+            return None
+        try:
+            return self.workshop.stored_output(self.job, self.task)
+        except MissingOutput:
+            return None
+
     def output(self) -> Tree:
         """Call the stage's function, and store what it returns."""
         if self.standing.lost >= DEATHS:
-            raise DeadlyStage(f"{self.task.name} was running when {self.standing.lost} workers died")
+            last = RunReader(self.workshop.runs.client).last_loss(self.job.run, self.task.name)
+            raise DeadlyStage(
+                f"{self.task.name} was running when {self.standing.lost} workers died; the last: {last}"
+            )
         stage = stages[self.task.node.stage]
         arguments = load_inputs(self.task, self.job, self.workshop)
+        fence = self._fence()
         with (
-            self.workshop.tracking.attempt(self._info()) as tracker,
-            attempting(Attempt(self.job.run, self.task.name, self.number, tracker)),
+            self.workshop.tracking.attempt(self._info(), fence) as tracker,
+            attempting(self._attempt(tracker, fence)),
         ):
             value = stage.function(**arguments)
         return encode(value, hints_of(stage.function)["return"], self.workshop.store)
@@ -83,7 +102,7 @@ class ClaimedNode:
         if isinstance(error, SoftTimeLimitExceeded):
             limit = self.task.node.policy.time_limit
             error = StageTimeout(f"{self.task.name} took longer than its time limit of {limit:g} s")
-        told = f"{type(error).__name__}: {error}"
+        told = in_one_line(error)
         trace = "".join(traceback.format_exception(error))
         wait = self._wait_after(error)
         runs, run, name = self.workshop.runs, self.job.run, self.task.name
@@ -115,6 +134,16 @@ class ClaimedNode:
             return PATIENCE.wait(tries, jitter)
         return None
 
+    def _fence(self) -> Fence:
+        runs, run, name = self.workshop.runs, self.job.run, self.task.name
+        lease = self.workshop.settings.lease_seconds
+        return Fence(name, lambda: runs.holds(run, name, self.token), lease)
+
+    def _attempt(self, tracker: AttemptTracker, fence: Fence) -> Attempt:
+        run, name = self.job.run, self.task.name
+        effects = Effects(self.workshop.store, run, name, fence.check)
+        return Attempt(run, name, self.number, tracker, check=fence.check, once=effects.once)
+
     def _info(self) -> AttemptInfo:
         specification = self.job.specification
         return AttemptInfo(
@@ -129,6 +158,18 @@ class ClaimedNode:
             redelivered=self.redelivered,
             inputs=small_inputs(self.task),
         )
+
+
+def in_one_line(error: Exception) -> str:
+    """An error as the run's record has it, with what to do about it."""
+    told = f"{type(error).__name__}: {error}"
+    hint = error.hint if isinstance(error, OrchestratorError) else None
+    return f"{told.removesuffix('.')}. {hint}" if hint else told
+
+
+def is_dear(seconds: float) -> bool:
+    """Whether so much work is not to be done again because a machine lost its power just then."""
+    return seconds >= DEAR
 
 
 def is_bad_input(error: Exception) -> bool:

@@ -6,15 +6,12 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from hashlib import sha256
 
-from orchestrator.artifacts import digest_of
+from orchestrator.artifacts import StoreError, digest_of, holds_all
 from orchestrator.artifacts.tree import Tree
-from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Output
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.graph import JSON
 from workers.runtime.attempt import ClaimedNode
-from workers.runtime.inputs import input_trees, item_of
+from workers.runtime.fingerprint import Fingerprint, fingerprint_of
 
 log = logging.getLogger("orchestrator.cache")
 
@@ -25,56 +22,61 @@ class Earlier:
 
     output: Tree | None = None  #: the result to be taken; None: there is none
     why: str = ""  #: it was taken or not, for people; empty where the stage is not cached
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """All that a node's result follows from."""
-
-    stage: str
-    code: str  #: a digest of the function, or the version that stands for it
-    inputs: Mapping[str, str]  #: a digest of each argument, by parameter
-
-    @cached_property
-    def digest(self) -> str:
-        """The same for the same stage, code and inputs."""
-        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-
-    def difference(self, other: Fingerprint) -> str:
-        """What is not as it was in `other`, in words."""
-        names = [name for name in self.inputs if self.inputs[name] != other.inputs.get(name)]
-        reasons = ["its code has changed"] * (self.code != other.code)
-        if names:
-            reasons.append(f"{', '.join(names)} {'differs' if len(names) == 1 else 'differ'}")
-        return " and ".join(reasons) or "its parameters are others"
+    reused: bool = False  #: it is another run's
 
 
 def find_earlier(claimed: ClaimedNode) -> Earlier:
-    """What an earlier run gave for the same node, if its policy and its run allow to take it."""
+    """What a lost attempt stored, or what an earlier run gave, if policy and run allow to take that."""
+    stored = claimed.stored_before()
+    if stored is not None:
+        return Earlier(stored, "taken from an attempt that was lost before its result was recorded")
     if not claimed.task.node.policy.cache:
         return Earlier()
     if not claimed.job.specification.cache:
         return Earlier(why="computed: the run was sent with --no-cache")
-    fingerprint = _fingerprint(claimed)
-    data = claimed.workshop.store.read(_result_key(fingerprint))
-    if data is None:
-        earlier = Earlier(why=f"computed: {_why_not(claimed, fingerprint)}")
-    else:
-        found = json.loads(data)
-        why = f"taken from {found['node']} of run {found['run']}: same code, parameters and inputs"
-        earlier = Earlier(found["output"], why)
+    try:
+        earlier = _look_up(claimed, fingerprint_of(claimed))
+    except StoreError as error:
+        if error.transient:
+            raise
+        earlier = Earlier(why=f"computed: results of earlier runs cannot be read: {error}")
     log.info(earlier.why)
     return earlier
 
 
 def keep_for_later(claimed: ClaimedNode, output: Tree) -> None:
-    """Let later runs find the result, and see how theirs differ."""
+    """Let later runs find the result, and see how theirs differ. If that is not possible, they compute it."""
     if not claimed.task.node.policy.cache:
         return
-    fingerprint, store = _fingerprint(claimed), claimed.workshop.store
-    result: dict[str, JSON] = {"run": claimed.job.run, "node": claimed.task.name, "output": output}
-    store.write(_result_key(fingerprint), _as_text(result))
-    store.write(_latest_key(claimed), _as_text({"run": claimed.job.run, "of": asdict(fingerprint)}))
+    fingerprint, store, run = fingerprint_of(claimed), claimed.workshop.store, claimed.job.run
+    kept: dict[str, JSON] = {
+        "run": run,
+        "node": claimed.task.name,
+        "digest": digest_of(output),
+        "output": output,
+    }
+    try:
+        store.write(_result_key(fingerprint), _as_text(kept))
+        store.write(_latest_key(claimed), _as_text({"run": run, "of": asdict(fingerprint)}))
+    except StoreError as error:
+        log.warning("the result was not kept for later runs: %s", error)
+
+
+def _look_up(claimed: ClaimedNode, fingerprint: Fingerprint) -> Earlier:
+    store = claimed.workshop.store
+    data = store.read(_result_key(fingerprint))
+    if data is None:
+        return Earlier(why=f"computed: {_why_not(claimed, fingerprint)}")
+    try:
+        found = json.loads(data)
+        tree: Tree = found["output"]
+        sound = digest_of(tree) == found["digest"] and holds_all(tree, store)
+    except (ValueError, LookupError, TypeError):
+        sound = False
+    if not sound:
+        return Earlier(why="computed: an earlier run had the result, but it was lost or altered since")
+    taken = f"taken from {found['node']} of run {found['run']}: same code, parameters and inputs"
+    return Earlier(tree, taken, reused=True)
 
 
 def _why_not(claimed: ClaimedNode, fingerprint: Fingerprint) -> str:
@@ -82,8 +84,11 @@ def _why_not(claimed: ClaimedNode, fingerprint: Fingerprint) -> str:
     data = claimed.workshop.store.read(_latest_key(claimed))
     if data is None:
         return "no earlier run has a result of this node"
-    latest = json.loads(data)
-    return f"since run {latest['run']}, {fingerprint.difference(Fingerprint(**latest['of']))}"
+    try:
+        latest = json.loads(data)
+        return f"since run {latest['run']}, {fingerprint.difference(Fingerprint(**latest['of']))}"
+    except (ValueError, LookupError, TypeError):
+        return "what the last run kept of this node cannot be read"
 
 
 def _result_key(fingerprint: Fingerprint) -> str:
@@ -96,39 +101,3 @@ def _latest_key(claimed: ClaimedNode) -> str:
 
 def _as_text(plain: Mapping[str, JSON]) -> bytes:
     return json.dumps(plain, separators=(",", ":")).encode()
-
-
-def _fingerprint(claimed: ClaimedNode) -> Fingerprint:
-    node, index = claimed.task.node, claimed.task.index
-    arguments = {name: _digest(value, claimed) for name, value in node.inputs.items()}
-    if index is not None:
-        arguments |= {name: _digest_of_item(value, index, claimed) for name, value in node.varying.items()}
-    code = node.policy.version or stages[node.stage].code
-    return Fingerprint(node.stage, code, {name: _short(plain) for name, plain in arguments.items()})
-
-
-def _short(plain: JSON) -> str:
-    return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _digest_of_item(value: Input, index: int, claimed: ClaimedNode) -> JSON:
-    """Of what one item of a map takes: the others may change without it."""
-    item = item_of(value, index)
-    if item is not None:
-        return _digest(item, claimed)
-    whole = _digest(value, claimed)
-    mapped = isinstance(value, Output) and claimed.job.graph[value.node].mapped
-    return whole[index] if mapped and isinstance(whole, list) else [whole, index]
-
-
-def _digest(value: Input, claimed: ClaimedNode) -> JSON:
-    match value:
-        case Constant(constant):
-            return constant
-        case Gather(items):
-            return [_digest(item, claimed) for item in items]
-        case Output(_, path):
-            trees = input_trees(value, claimed.job, claimed.workshop)
-            return [*path, *(digest_of(tree) for tree in trees)]
-        case FailureOfRun():
-            return claimed.job.run

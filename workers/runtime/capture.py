@@ -11,9 +11,14 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from typing import TextIO
 
+from redis.exceptions import RedisError
+
 from orchestrator.archive.logs import Line, write_log
+from orchestrator.artifacts.errors import StoreError
 from orchestrator.runs.keys import RunId, RunKeys
 from workers.runtime.workshop import Workshop
+
+log = logging.getLogger("orchestrator.logs")
 
 #: Seconds between two deliveries of fresh lines to those who follow a run.
 PACE = 0.5
@@ -45,12 +50,20 @@ class AttemptLog:
                 self._courier.start()
 
     def close(self) -> None:
-        """Store the lines; costs nothing where there are none."""
+        """Store the lines, or say that they are lost: the attempt itself is over, however it went.
+
+        Costs nothing where there are none.
+        """
         self._done.set()
-        if self._courier is not None:
-            self._courier.join()
+        if self._courier is None:
+            return
+        self._courier.join()
+        try:
             self._send()
             write_log(self._workshop.store, self._run, self._node, self._attempt, self._lines)
+        except (StoreError, RedisError) as error:
+            name = f"{self._node}#{self._attempt} of run {self._run}"
+            log.warning("the log of %s was not kept: %s", name, error, extra={"action": "log lost"})
 
     def _deliver(self) -> None:
         while not self._done.wait(PACE):

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from orchestrator.archive.final import write_final
+from orchestrator.artifacts.errors import StoreError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
+from orchestrator.runs.record import RunRecord
 from workers.runtime.workshop import Workshop
 from workers.tracking import NodeInfo, RunInfo
+
+log = logging.getLogger("orchestrator.conclude")
 
 
 def conclude(run: RunId, workshop: Workshop) -> None:
     """Write everything about an ended run down; as often as you like."""
-    job = workshop.job(run)
+    try:
+        job = workshop.job(run)
+    except StoreError as error:
+        if error.transient:
+            raise
+        _say_lost(run, error)
+        workshop.runs.conclude(run, mlflow_run_id=None, retention=workshop.settings.retention)
+        return
     reader = RunReader(workshop.runs.client)
     record = reader.read(run, job.graph)
     tracebacks = reader.tracebacks(run)
-    write_final(workshop.store, record, tracebacks)  # before MLflow, which may be away for long
+    _keep(workshop, record, tracebacks)  # before MLflow, which may be away for long
+    workshop.tracking.deliver(run)
     mlflow_run_id = workshop.tracking.conclude(
         RunInfo(
             run_id=run,
@@ -31,5 +45,19 @@ def conclude(run: RunId, workshop: Workshop) -> None:
             nodes=[NodeInfo(name=node.name, state=node.state.value) for node in record.nodes],
         )
     )
-    write_final(workshop.store, replace(record, mlflow_run_id=mlflow_run_id), tracebacks)
+    _keep(workshop, replace(record, mlflow_run_id=mlflow_run_id), tracebacks)
     workshop.runs.conclude(run, mlflow_run_id=mlflow_run_id, retention=workshop.settings.retention)
+
+
+def _keep(workshop: Workshop, record: RunRecord, tracebacks: Mapping[str, str]) -> None:
+    """Keep the record in the store; where that is not possible at all, go on without."""
+    try:
+        write_final(workshop.store, record, tracebacks)
+    except StoreError as error:
+        if error.transient:
+            raise
+        _say_lost(record.id, error)
+
+
+def _say_lost(run: RunId, error: StoreError) -> None:
+    log.error("the end of run %s was not written down: %s", run, error, extra={"action": "record lost"})

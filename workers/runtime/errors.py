@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.artifacts.errors import MissingArtifact
 from orchestrator.errors import OrchestratorError
 
 
@@ -14,6 +15,12 @@ class StageTimeout(OrchestratorError):
 
 class UnknownStage(OrchestratorError):
     """A run needs a stage that this worker's code does not have."""
+
+    exit_status = 1
+
+
+class MissingOutput(MissingArtifact):
+    """A node that is done has no manifest (any more)."""
 
     exit_status = 1
 

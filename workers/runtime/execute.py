@@ -9,8 +9,9 @@ from uuid import uuid4
 from orchestrator.archive.manifest import Manifest
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
+from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.transitions import Claim, Verdict
-from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery
+from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.inputs import conditions_hold, count_items
@@ -20,7 +21,7 @@ from workers.runtime.workshop import Workshop
 
 def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
     """Run one attempt of a node: claim, load, call, commit, record."""
-    job = workshop.job(delivery.run)
+    job = workshop.job(delivery.run, delivery.round)
     task = job.task(delivery.node)
     holder = delivery.holder(uuid4().hex)
     claim = workshop.runs.claim(job.run, task.name, holder, waits=job.waits(task), wakes=job.wakes(task))
@@ -31,6 +32,8 @@ def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
     try:
         with captured(log):
             return _run(claimed, since=monotonic())
+    except LeaseLost:
+        return SUPERSEDED
     except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
         log.add("error", "".join(traceback.format_exception(error)).rstrip())
         return claimed.failed(error)
@@ -56,12 +59,12 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
         return _expand(claimed)
     earlier = find_earlier(claimed)
     if earlier.output is not None:
-        return _commit(claimed, earlier.output, earlier.why, reused=True)
+        return _commit(claimed, earlier.output, earlier.why, reused=earlier.reused)
     output = claimed.output()
     if monotonic() - since > claimed.workshop.settings.lease_seconds / 2 and not _still_held(claimed):
         return SUPERSEDED
     keep_for_later(claimed, output)
-    return _commit(claimed, output, earlier.why)
+    return _commit(claimed, output, earlier.why, flush=is_dear(monotonic() - since))
 
 
 def _still_held(claimed: ClaimedNode) -> bool:
@@ -69,10 +72,14 @@ def _still_held(claimed: ClaimedNode) -> bool:
     return claimed.workshop.runs.holds(claimed.job.run, claimed.task.name, claimed.token)
 
 
-def _commit(claimed: ClaimedNode, output: Tree, why: str, *, reused: bool = False) -> Outcome:
+def _commit(
+    claimed: ClaimedNode, output: Tree, why: str, *, reused: bool = False, flush: bool = False
+) -> Outcome:
     job, task = claimed.job, claimed.task
     manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
-    first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task))
+    first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task), flush=flush)
+    if not first:
+        output = claimed.workshop.output(job, task)  # the first writer wins
     settled = claimed.workshop.runs.commit(
         job.run,
         task.name,
@@ -101,5 +108,7 @@ def _expand(claimed: ClaimedNode) -> Outcome:
     items = count_items(task, job, claimed.workshop)
     if items == 0:
         raise EmptyMap(f"{task.name}: a map needs at least one item, and it was given an empty list")
-    settled = claimed.workshop.runs.expand(job.run, task.name, claimed.token, items=items)
-    return Expanded(items, settled.ending) if settled.accepted else SUPERSEDED
+    settled = claimed.workshop.runs.expand(
+        job.run, task.name, claimed.token, items=items, wakes=job.wakes(task)
+    )
+    return Expanded(items, settled.ready, settled.ending) if settled.accepted else SUPERSEDED

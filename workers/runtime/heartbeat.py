@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 
 from celery import bootsteps
+from celery.signals import worker_shutdown
 from celery.worker import WorkController
 from celery.worker.state import active_requests, requests, scheduled_requests
 from redis.exceptions import RedisError
@@ -20,12 +22,19 @@ from workers.runtime.workshop import workshop
 
 log = logging.getLogger(__name__)
 
+#: Held during a beat. A child that were forked meanwhile would wait forever for a lock that this thread held,
+#: of redis-py, of logging: a fork waits for the end of the beat instead.
+_beating = threading.Lock()
+os.register_at_fork(
+    before=_beating.acquire, after_in_parent=_beating.release, after_in_child=_beating.release
+)
+
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Beats three times per lease, from when the pool has forked until the worker stops.
+    """Beats three times per lease, from when the pool has forked until the worker's very end.
 
-    Its thread must hold no lock when a child is forked, or the child waits for that lock forever. So the
-    first beat, which imports what there is to import, is made by the main thread.
+    Stages that finish while the worker stops still need their leases. The first beat is made by the main
+    thread, since it imports what there is to import.
     """
 
     requires = ("celery.worker.components:Pool",)
@@ -38,26 +47,31 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def start(self, worker: WorkController) -> None:
         """Beat for the first time, and keep on."""
-        queues = list(worker.app.amqp.queues.consume_from)
-        try_to_beat(queues)
-        self._thread = threading.Thread(target=self._beat, args=(queues,), name="heartbeat", daemon=True)
+        try_to_beat(worker)
+        self._thread = threading.Thread(target=self._beat, args=(worker,), name="heartbeat", daemon=True)
         self._thread.start()
+        worker_shutdown.connect(self._say_goodbye, weak=False)
 
-    def stop(self, worker: WorkController) -> None:
-        """Say goodbye."""
-        del worker
-        self._stop.set()
-
-    def _beat(self, queues: list[str]) -> None:
+    def _beat(self, worker: WorkController) -> None:
         interval = workshop().settings.lease_seconds / 3
         while not self._stop.wait(interval):
-            try_to_beat(queues)
+            with _beating:
+                try_to_beat(worker)
+
+    def _say_goodbye(self, **_: object) -> None:
+        self._stop.set()
+        with _beating:
+            try:
+                workshop().runs.client.delete(WORKER.format(name=identity().name))
+            except RedisError as error:
+                log.info("could not say goodbye: %s", error)
 
 
-def try_to_beat(queues: list[str]) -> None:
+def try_to_beat(worker: WorkController) -> None:
     """Beat, or log that it was not possible: the next beat may be."""
     try:
-        beat(queues)
+        # A worker that is about to stop serves no queue any more
+        beat(list(worker.app.amqp.queues.consume_from))
     except RedisError as error:
         log.warning("heartbeat missed: %s", error)
 

@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Mapping
 from typing import cast
 
-from orchestrator.artifacts import decode
+from orchestrator.artifacts import AlteredArtifact, MissingArtifact, decode
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import element_of, hints_of
 from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, NodeName, Output
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
+from workers.runtime.errors import MissingOutput
 from workers.runtime.failure import failure_of
 from workers.runtime.job import Job, Task
 from workers.runtime.workshop import Workshop
@@ -115,13 +116,16 @@ class _Loader:
         return [item for item in items if self._is_there(item)] if source.policy.tolerate else items
 
     def _is_there(self, item: Task) -> bool:
-        with contextlib.suppress(LookupError):
+        with contextlib.suppress(MissingOutput):
             return bool(self._workshop.output(self._job, item))
         return False
 
     def _decode(self, task: Task, output: Output) -> object:
         tree = self._workshop.output(self._job, task)
-        return decode(tree, _returns(self._job, output), self._workshop.store, output.path)
+        try:
+            return decode(tree, _returns(self._job, output), self._workshop.store, output.path)
+        except (MissingArtifact, AlteredArtifact) as error:
+            raise type(error)(f"what {task.name} gave cannot be read: {error}", hint=error.hint) from error
 
 
 def _returns(job: Job, output: Output) -> object:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from celery import Celery
 
-from orchestrator.archive.rounds import Round
+from orchestrator.archive.rounds import Round, group_and_index
 from orchestrator.archive.specification import Specification
 from orchestrator.authoring.graph import Graph, Node, NodeName
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import Canvas
 from orchestrator.compiler.plan import Plan
 from orchestrator.runs.keys import RunId
-
-_ITEM = re.compile(r"^(?P<group>.+)\[(?P<index>\d+)\]$")
 
 
 @dataclass(frozen=True)
@@ -68,17 +65,19 @@ class Job:
 
     def task(self, name: str) -> Task:
         """What a message's `node` stands for."""
-        item = _ITEM.match(name)
-        if item is None:
-            return Task(NodeName(name), self.graph[name])
-        return Task(NodeName(name), self.graph[item["group"]], int(item["index"]))
+        group, index = group_and_index(name)
+        return Task(NodeName(name), self.graph[group], index)
 
     def stored_as(self, task: Task) -> str:
         """The name under which a task's output is stored."""
-        stored = self.round.stored_as(task.node.name)
+        stored = self.folder_of(task)
         if self.round.number and task.node in self.graph.handlers:
             stored = f"{stored}@{self.round.number}"  # each round that fails is told of
         return stored if task.index is None else f"{stored}[{task.index}]"
+
+    def folder_of(self, task: Task) -> str:
+        """The name under which a task's output is stored with those of other items of its map."""
+        return self.round.stored_as(task.node.name, task.index)
 
     def waits(self, task: Task) -> tuple[NodeName, ...]:
         """The needs that the canvas does not vouch for."""

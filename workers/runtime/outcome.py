@@ -21,6 +21,7 @@ class Expanded:
     """A map has become items, which are to be sent."""
 
     items: int
+    ready: tuple[Ready, ...] = ()  #: where all of them were done before
     ending: Ending = Ending.NONE
 
 

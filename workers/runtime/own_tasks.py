@@ -8,73 +8,74 @@ from celery import Celery, Task
 from celery.signals import task_unknown
 from kombu import Message
 
+from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.compiler.canvas import JOIN
 from orchestrator.coordinator.cancelling import terminate
+from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import Verdict
 from workers.runtime.attempt import Delivery
 from workers.runtime.conclude import conclude
-from workers.runtime.errors import StageTimeout, UnknownStage
+from workers.runtime.errors import UnknownStage
+from workers.runtime.overdue import settle_overdue
 from workers.runtime.passing import (
     CONCLUDE,
+    DELIVER,
     OVERDUE,
     UNKNOWN,
+    halt,
     send_ending,
     send_onward,
-    send_ready,
     send_unknown,
 )
+from workers.runtime.unreadable import give_up
 from workers.runtime.workshop import Workshop, workshop
+from workers.tracking import TrackingUnavailable
 
 
 def register_own_tasks(app: Celery) -> None:
     """Register what stands behind maps and at the end of runs."""
 
-    @app.task(name=JOIN, bind=True)
+    patiently = {"retry_backoff": 1, "retry_backoff_max": 60, "max_retries": None}
+
+    @app.task(name=JOIN, bind=True, autoretry_for=(StoreUnavailable,), **patiently)
     def join(self: Task, run: str, node: str, more: bool = False, round: int = 0) -> None:
         """All items of a map are done: go on behind it."""
-        if more:
-            send_onward(workshop().job(RunId(run), round), node, self.request)
+        if not more:
+            return
+        try:
+            job = workshop().job(RunId(run), round)
+        except StoreError as error:
+            if error.transient:
+                raise
+            halt(self.request)
+            give_up(RunId(run), error, self.request.delivery_info["routing_key"], workshop())
+            return
+        send_onward(job, node, self.request)
 
-    @app.task(name=UNKNOWN)
+    @app.task(name=UNKNOWN, autoretry_for=(StoreUnavailable,), **patiently)
     def fail_unknown(run: str, node: str, stage: str) -> None:
         """This worker has no code for a stage: its node fails, since nobody else may have it either."""
         fail_unclaimed(RunId(run), node, f"no worker of its queue knows the stage {stage}", workshop())
 
-    @app.task(name=OVERDUE)
-    def fail_overdue(run: str, delivery: str) -> None:
-        """A delivery's process was killed at its time limit: what it ran has failed."""
-        fail_held(RunId(run), delivery, workshop())
+    @app.task(name=OVERDUE, autoretry_for=(StoreUnavailable,), **patiently)
+    def judge_overdue(run: str, delivery: str, message: str) -> None:
+        """A delivery's process was killed at its time limit: it may run again, or has failed."""
+        settle_overdue(RunId(run), delivery, message, workshop())
 
-    @app.task(
-        name=CONCLUDE, autoretry_for=(Exception,), retry_backoff=1, retry_backoff_max=60, max_retries=None
-    )
+    @app.task(name=CONCLUDE, autoretry_for=(Exception,), **patiently)
     def conclude_run(run: str) -> None:
         """Write down how a run ended, in MLflow and in the artifact store."""
-        conclude(RunId(run), workshop())
+        try:
+            conclude(RunId(run), workshop())
+        except OrchestratorError as error:
+            workshop().runs.hinder(RunId(run), str(error))
+            raise
 
-
-def fail_held(run: RunId, delivery: str, shop: Workshop) -> None:
-    """Record that what a delivery ran was killed at its time limit."""
-    job = shop.job(run)
-    for name in RunReader(shop.runs.client).held_by(run, delivery):
-        task = job.task(name)
-        error = StageTimeout(f"{name} took longer than its time limit of {task.node.policy.time_limit:g} s")
-        settled = shop.runs.fail(
-            run,
-            task.name,
-            delivery,
-            error=f"StageTimeout: {error}",
-            traceback=f"{error}; it did not end by itself, so its process was killed\n",
-            group=task.group,
-            tolerated=task.node.policy.tolerate,
-            wakes=job.wakes(task),
-            needed_by=job.needed_by(task),
-        )
-        terminate(settled.stopped)
-        send_ready(job, settled.ready, shop)
-        send_ending(job, settled.ending, shop)
+    @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), retry_backoff=1, retry_backoff_max=60)
+    def deliver(run: str) -> None:
+        """Deliver what could not be logged; what is not delivered by now is when the run is concluded."""
+        workshop().tracking.deliver(run)
 
 
 def fail_unclaimed(run: RunId, node: str, why: str, shop: Workshop) -> None:

@@ -8,6 +8,7 @@ from celery.app.task import Context
 from celery.canvas import Signature
 
 from orchestrator.app import app
+from orchestrator.runs.keys import RunId
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.transitions import Ending, Ready
 from workers.runtime.job import Job, join_of
@@ -15,9 +16,11 @@ from workers.runtime.workshop import Workshop
 
 #: The task that writes an ended run down.
 CONCLUDE = "orchestrator.conclude"
+#: The task that delivers what could not be logged while MLflow was away.
+DELIVER = "orchestrator.deliver"
 #: Queues whose workers load MLflow before their first message.
 LOADED = ("training", "deployment")
-#: The task that fails a node whose process was killed at its time limit.
+#: The task that judges a node whose process was killed at its time limit.
 OVERDUE = "orchestrator.overdue"
 
 #: The task that fails a node for whose stage a worker has no code.
@@ -74,14 +77,23 @@ def send_ending(job: Job, ending: Ending, workshop: Workshop) -> None:
 
 def _send_conclusion(job: Job, workshop: Workshop) -> None:
     """The run has ended: have that written down, where possible by a worker that has MLflow loaded."""
-    served = served_queues(workshop.runs.client) & job.graph.queues
-    queue = max(served or job.graph.queues, key=lambda name: (name in LOADED, name))
-    app.signature(CONCLUDE, kwargs={"run": job.run}, queue=queue, immutable=True).apply_async()
+    _send_to_mlflow(CONCLUDE, job, workshop)
 
 
-def send_overdue(run: str, delivery: str, queue: str) -> None:
-    """A worker killed the process of a delivery at its time limit: have what it ran failed."""
-    kwargs = {"run": run, "delivery": delivery}
+def send_conclusion_to(run: RunId, queue: str) -> None:
+    """The run has ended: have that written down by a worker of this queue."""
+    app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
+
+
+def send_deliveries(workshop: Workshop) -> None:
+    """MLflow answers again: have what waits delivered, rather than at the end of the runs only."""
+    for run in workshop.due_deliveries():
+        _send_to_mlflow(DELIVER, workshop.job(run), workshop)
+
+
+def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
+    """A worker killed the process of a delivery at its time limit: have what it ran judged."""
+    kwargs = {"run": run, "delivery": delivery, "message": message}
     app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 
@@ -97,6 +109,13 @@ def halt(request: Context) -> None:
     request.chord = None
     request.callbacks = None
     request.errbacks = None
+
+
+def _send_to_mlflow(task: str, job: Job, workshop: Workshop) -> None:
+    """Send a task about a run as a whole, where possible to a worker that has MLflow loaded."""
+    served = served_queues(workshop.runs.client) & job.graph.queues
+    queue = max(served or job.graph.queues, key=lambda name: (name in LOADED, name))
+    app.signature(task, kwargs={"run": job.run}, queue=queue, immutable=True).apply_async()
 
 
 def _in_place_of(request: Context, signature: Signature) -> Signature:

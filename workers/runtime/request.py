@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.utils.log import get_task_logger
 from celery.worker.request import Request
+from celery.worker.state import task_ready
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from orchestrator.runs.keys import RunId
 from workers.runtime.identity import identity
+from workers.runtime.memory import reason_of_death
+from workers.runtime.passing import send_overdue
+from workers.runtime.processes import kill
 from workers.runtime.workshop import workshop
+
+log = get_task_logger(__name__)
 
 
 class StageRequest(Request):
@@ -21,10 +32,39 @@ class StageRequest(Request):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
+        if isinstance(error, TimeLimitExceeded):
+            self._let_judge(error)
+            return
         if isinstance(error, WorkerLostError | SystemExit):
-            workshop().runs.release(
-                RunId(self.kwargs["run"]),
-                identity().delivery(self.id),
-                error=f"its process was lost: {error}",
-            )
+            self._release(reason_of_death(self.worker_pid, error))
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Called at each time limit; at the hard one, `on_failure` was called just before."""
+        if soft:
+            super().on_timeout(soft, timeout)
+
+    def _release(self, reason: str) -> None:
+        try:
+            workshop().runs.release(RunId(self.kwargs["run"]), identity().delivery(self.id), error=reason)
+        except RedisError as error:
+            log.warning("the lease of %s ends by itself: %s", self.kwargs["node"], error)
+
+    def _let_judge(self, error: TimeLimitExceeded) -> None:
+        """A stage ignored its time limit, so its process is killed: its policy says whether it runs again.
+
+        Celery would count it as a failed part of its chord here, and forget what was to follow it.
+        """
+        task_ready(self)
+        message = json.dumps(self.task.signature_from_request(self._context))
+        queue = self.delivery_info["routing_key"]
+        try:
+            send_overdue(self.kwargs["run"], identity().delivery(self.id), message, queue)
+        except (OperationalError, RedisError) as away:
+            log.warning("%s goes to others when its lease ends: %s", self.kwargs["node"], away)
+            return
+        log.error("%s[%s] was killed at its time limit of %s s", self.name, self.id, error.args[0])
+        if self.worker_pid:
+            kill(self.worker_pid, itself=False)  # billiard kills it, and would leave what it has started
+        self.acknowledge()
+        self.send_event("task-failed", exception=repr(error), traceback="")

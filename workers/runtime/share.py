@@ -9,17 +9,19 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import uuid4
 
 from orchestrator.archive.manifest import write_items
+from orchestrator.artifacts.errors import StoreError
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import DoneItem, Ending, Ready, Settled, Standing
-from workers.runtime.attempt import ClaimedNode, Delivery
+from workers.runtime.attempt import ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.job import Job, Task
@@ -38,7 +40,7 @@ MOST = 500
 
 def work_share(delivery: Delivery, workshop: Workshop, give_away: Callable[[], None]) -> Shared:
     """Run items of a map for one turn; `give_away` calls another worker to items that were given back."""
-    share = _Share(delivery, workshop, workshop.job(delivery.run), give_away)
+    share = _Share(delivery, workshop, workshop.job(delivery.run, delivery.round), give_away)
     share.work()
     return share.outcome()
 
@@ -47,6 +49,7 @@ def work_share(delivery: Delivery, workshop: Workshop, give_away: Callable[[], N
 class _Done:
     """An item's output, before it is recorded."""
 
+    claimed: ClaimedNode
     began: float
     ended: float
     output: Tree
@@ -153,8 +156,9 @@ class _Share:
                     output = claimed.output()
                     keep_for_later(claimed, output)
             with self.lock:
-                reused = earlier.output is not None
-                self.done[index] = _Done(began, monotonic(), output, reused, earlier.why)
+                self.done[index] = _Done(claimed, began, monotonic(), output, earlier.reused, earlier.why)
+        except LeaseLost as error:
+            log.add("warning", str(error))  # the item is another worker's now
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
             log.add("error", "".join(traceback.format_exception(error)).rstrip())
             self._settle_failure(index, claimed, error)
@@ -171,30 +175,45 @@ class _Share:
                 self.ending = ending or self.ending
 
     def _record(self) -> None:
-        """Store and record the outputs there are; what has lost its lease is passed over."""
+        """Store and record the outputs there are; what has lost its lease is passed over.
+
+        Where they cannot be stored, all of these items have failed.
+        """
         with self.lock:
             done, self.done = self.done, {}
             if not done:
                 return
-            stored = self.job.round.stored_as(self.map)
-            outputs = {index: each.output for index, each in done.items()}
-            write_items(self.workshop.store, self.run, stored, self.token[:12], outputs)
+            try:
+                self._store(done)
+            except StoreError as error:
+                for index, item in done.items():
+                    self._settle_failure(index, item.claimed, error)
+                return
             now = monotonic()
             items = [
                 DoneItem(
                     index=index,
-                    began=now - each.began,
-                    ended=now - each.ended,
-                    value=shown_value(each.output),
-                    reused=each.reused,
-                    why=each.why,
+                    began=now - item.began,
+                    ended=now - item.ended,
+                    value=shown_value(item.output),
+                    reused=item.reused,
+                    why=item.why,
                 )
-                for index, each in done.items()
+                for index, item in done.items()
             ]
             settled = self.workshop.runs.commit_items(
                 self.run, self.map, self.token, items, wakes=self.job.wakes(self.task)
             )
             self._note(settled)
+
+    def _store(self, done: Mapping[int, _Done]) -> None:
+        """Write outputs, many to a file."""
+        folders: dict[str, dict[int, Tree]] = {}
+        for index, item in done.items():
+            folders.setdefault(self.job.folder_of(item.claimed.task), {})[index] = item.output
+        flush = is_dear(sum(item.ended - item.began for item in done.values()))
+        for folder, outputs in folders.items():
+            write_items(self.workshop.store, self.run, folder, self.token[:12], outputs, flush=flush)
 
     def _note(self, settled: Settled) -> None:
         self.ready.extend(settled.ready)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from time import sleep
-from typing import assert_never
+from typing import NoReturn, assert_never
 
 from celery import Celery, Task
-from celery.exceptions import Reject, TimeLimitExceeded
+from celery.exceptions import Reject
 from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from orchestrator.artifacts.errors import StoreError
+from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.graph import NodeName
 from orchestrator.authoring.registry import stages
 from orchestrator.coordinator.cancelling import terminate
@@ -20,23 +20,26 @@ from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from workers.runtime.attempt import Delivery
 from workers.runtime.execute import execute
-from workers.runtime.identity import identity
 from workers.runtime.job import Job
 from workers.runtime.outcome import Again, Committed, Early, Expanded, Failed, Stopped
 from workers.runtime.passing import (
     halt,
+    send_deliveries,
     send_ending,
     send_item,
     send_items,
     send_onward,
-    send_overdue,
     send_ready,
     send_share,
 )
 from workers.runtime.share import work_share
+from workers.runtime.unreadable import give_up
 from workers.runtime.workshop import Workshop, workshop
 
 log = get_task_logger(__name__)
+
+#: How often a message is tried again whose run cannot be read, though the store answers: another worker may.
+UNREADABLE = 3
 
 #: Seconds before a message is handed back that could not be worked on, because a service is away.
 PAUSE = 2.0
@@ -55,21 +58,38 @@ class StageTask(Task):
         try:
             job = shop.job(RunId(run), round)
             word = self._deliver(job, node, more, share, shop)
+            send_deliveries(shop)
         except UnknownRun as error:
             log.warning("message dropped: %s", error)
             halt(self.request)
             return "unknown run"
-        except (RedisError, StoreError, OperationalError) as error:
-            log.warning("%s of run %s is handed back: %s", node, run, error)
-            sleep(PAUSE)
-            raise Reject(error, requeue=True) from error
+        except StoreUnavailable as error:
+            self._hand_back(run, node, error)
+        except StoreError as error:
+            return self._cannot_read(RunId(run), error, shop)
+        except (RedisError, OperationalError) as error:
+            self._hand_back(run, node, error)
         if isinstance(word, Exception):
             raise word  # for Celery's log and Flower: the failure itself is recorded
         return word
 
+    def _hand_back(self, run: str, node: str, error: Exception) -> NoReturn:
+        """A service is away: somebody takes the message when it is back."""
+        log.warning("%s of run %s is handed back: %s", node, run, error)
+        sleep(PAUSE)
+        raise Reject(error, requeue=True) from error
+
+    def _cannot_read(self, run: RunId, error: StoreError, shop: Workshop) -> str:
+        """What the run consists of cannot be read here: let others try, but not for ever."""
+        if self.request.retries < UNREADABLE:
+            raise self.retry(exc=error, countdown=PAUSE * 2**self.request.retries)
+        halt(self.request)
+        give_up(run, error, self.request.delivery_info["routing_key"], shop)
+        return "given up"
+
     def _deliver(self, job: Job, node: str, more: bool, share: int | None, shop: Workshop) -> str | Exception:
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
-        delivery = Delivery(job.run, node, self.request.id, redelivered)
+        delivery = Delivery(job.run, node, self.request.id, redelivered, job.round.number)
         if share is not None:
             return self._work_share(delivery, job, share, shop)
         outcome = execute(delivery, shop)
@@ -80,7 +100,8 @@ class StageTask(Task):
                 if more:
                     send_onward(job, node, self.request)
                 return "committed"
-            case Expanded(items, ending):
+            case Expanded(items, ready, ending):
+                send_ready(job, ready, shop)
                 send_items(job, node, items, self.request, shop, more=more)
                 send_ending(job, ending, shop)
                 return f"{items} items"
@@ -118,13 +139,6 @@ class StageTask(Task):
             halt(self.request)
             return "parked"
         return self._deliver(job, node, more, None, shop)
-
-    def on_failure(self, exc, task_id, args, kwargs, einfo) -> None:  # type: ignore[no-untyped-def]
-        """In the worker's parent, after it killed a child that ignored its time limit: the node failed."""
-        del args, einfo
-        if isinstance(exc, TimeLimitExceeded):
-            queue = stages[self.name].policy.queue
-            send_overdue(kwargs["run"], identity().delivery(task_id), queue)
 
 
 def register_tasks(app: Celery) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.app import app
 from orchestrator.archive.manifest import Manifest, read_items
+from orchestrator.archive.reading import AGAIN
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
@@ -17,6 +18,7 @@ from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import Settings, settings
+from workers.runtime.errors import MissingOutput
 from workers.runtime.job import Job, Task
 
 if TYPE_CHECKING:
@@ -56,8 +58,13 @@ class Workshop:
                 self.settings.artifact_root,
                 recall=lambda key: self.runs.recall(_run_of(key), key),
                 remember=lambda key, value: self.runs.remember(_run_of(key), key, value),
+                store=self.store,
             )
         return self._tracking
+
+    def due_deliveries(self) -> list[RunId]:
+        """Runs for which this process kept what it could not log, now that MLflow answers again."""
+        return [] if self._tracking is None else [RunId(run) for run in sorted(self._tracking.due())]
 
     def job(self, run: RunId, round: int = 0) -> Job:
         """A run's graph, and the plan of one of its rounds; raises UnknownRun."""
@@ -69,13 +76,21 @@ class Workshop:
         return self._jobs[key]
 
     def output(self, job: Job, task: Task) -> Tree:
-        """What a node, or an item of a map, that is done gave; raises LookupError if it is not done."""
+        """What a node, or an item of a map, that is done gave; raises MissingOutput if it is not done."""
         key = (job.run, job.stored_as(task))
         if key not in self._outputs:
             self._read_outputs(job, task)
         if key not in self._outputs:
-            raise LookupError(f"run {job.run}: {task.name} is not done, though what needs it was started")
+            raise MissingOutput(
+                f"run {job.run}: {task.name} is not done, or no longer, though what needs it was started",
+                hint=AGAIN,
+            )
         return self._outputs[key]
+
+    def stored_output(self, job: Job, task: Task) -> Tree:
+        """The same, as the store has it now: what this process remembers may have been lost there since."""
+        self._outputs.pop((job.run, job.stored_as(task)), None)
+        return self.output(job, task)
 
     def remember_output(self, job: Job, task: Task, output: Tree) -> None:
         """Keep what was just committed: the next node often comes to the same process."""
@@ -88,7 +103,7 @@ class Workshop:
         if manifest is not None:
             found = {stored: manifest.output}
         elif task.index is not None:
-            folder = job.round.stored_as(task.node.name)
+            folder = job.folder_of(task)
             items = read_items(self.store, job.run, folder)
             found = {f"{folder}[{index}]": output for index, output in items.items()}
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from workers.tracking.errors import ModelNotLoggable, TrackingUnavailable
+from workers.tracking.attempt import AttemptTracker
+from workers.tracking.errors import ModelNotDelivered, ModelNotLoggable, TrackingUnavailable
 from workers.tracking.library import preload
 from workers.tracking.local import tracked
 from workers.tracking.records import AttemptInfo, NodeInfo, RunInfo
@@ -10,7 +11,9 @@ from workers.tracking.tracking import MlflowTracking
 
 __all__ = [
     "AttemptInfo",
+    "AttemptTracker",
     "MlflowTracking",
+    "ModelNotDelivered",
     "ModelNotLoggable",
     "NodeInfo",
     "RunInfo",

@@ -1,116 +1,173 @@
-"""What a stage's `context` writes to: the MLflow run of its attempt."""
+"""What a stage's `context` writes to: the MLflow run of its attempt, or an outbox while MLflow is away."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from workers.tracking.errors import clear_errors
+from orchestrator.runs.errors import LeaseLost
+from workers.tracking.circuit import Circuit
+from workers.tracking.entries import Ending, Entry, File, LoggedModel, Metrics, Params, Tag, Target, Text
+from workers.tracking.errors import TrackingUnavailable, clear_errors, only_warn
 from workers.tracking.masking import as_params
-from workers.tracking.models import log_model
+from workers.tracking.models import save_model
+from workers.tracking.outgoing import Outgoing
+from workers.tracking.pending import PendingModel
+from workers.tracking.records import AttemptInfo, Fence
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class AttemptTracker:
-    """Fulfils the stage context's `Tracker`. Its run is made or found when it is first needed."""
+    """Fulfils the stage context's `Tracker`. Its run is made or found when it is first needed.
+
+    Once MLflow did not answer, nothing of the attempt is sent to it any more: each call would wait for it
+    again, and what was logged would arrive out of order.
+    """
 
     def __init__(
         self,
         tracking_uri: str,
-        client: Callable[[], MlflowClient],
-        find_run: Callable[[], Run],
+        info: AttemptInfo,
         *,
-        node: str,
-        retried: bool = False,
+        find_run: Callable[[], Run],
+        target: Callable[[str], Target],
+        find_model: Callable[[str], str],
+        outgoing: Outgoing | None,
+        fence: Fence,
+        circuit: Circuit,
     ) -> None:
+        """`outgoing` keeps what cannot be logged; without it, the stage is told that MLflow is away."""
         self._uri = tracking_uri
-        self._open = client
+        self._info = info
         self._find_run = find_run
-        self._node = node
-        self._retried = retried
+        self._target = target
+        self._find_model = find_model
+        self._outgoing = outgoing
+        self._fence = fence
+        self._circuit = circuit
+        self._run: Run | None = None
+        self._away: TrackingUnavailable | None = None
 
-    @cached_property
+    @property
     def run(self) -> Run:
-        """The MLflow run that all of this lands in."""
-        with clear_errors(self._uri):
-            return self._find_run()
+        """The MLflow run that all of this lands in; raises TrackingUnavailable."""
+        if self._run is None:
+            away = self._away or self._circuit.error()
+            if away is not None:
+                raise TrackingUnavailable(str(away), hint=away.hint) from away
+            with clear_errors(self._uri):
+                self._run = self._find_run()
+        return self._run
+
+    @property
+    def is_away(self) -> bool:
+        """Whether MLflow did not answer in this attempt."""
+        return self._away is not None
+
+    @property
+    def has_reached(self) -> bool:
+        """Whether MLflow did answer."""
+        return self._run is not None and self._away is None
 
     @property
     def run_id(self) -> str:
         return str(self.run.info.run_id)
 
+    def begin(self) -> None:
+        """Make or find the run now, if MLflow answers."""
+        try:
+            self.run  # noqa: B018 - makes it
+        except TrackingUnavailable as error:
+            self._set_aside(error)
+
+    def end(self, status: str) -> None:
+        """Write down how the attempt ended, or keep that; silent if another worker has taken the node over.
+
+        A failure is only logged: hours of fitting are worth more, and the end of the pipeline's run mends it.
+        """
+        try:
+            self._fence.glance(at_once=self._info.nested)
+        except LeaseLost as error:
+            log.warning("%s", error, extra={"action": "lease lost"})
+            return
+        if self._info.nested:
+            with only_warn(self._uri, f"the MLflow run of {self._info.node} ends with the pipeline's"):
+                self._log(Ending(status=status, time=_now()))
+        if self.has_reached:
+            self._circuit.close()
+        if self._outgoing is not None:
+            self._outgoing.write()  # if the store is away, too, the stage's result cannot be kept either
+
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Record numbers."""
-        from mlflow.entities import Metric
-
-        now = int(time() * 1000)
-        metrics = [Metric(name, float(value), now, step or 0) for name, value in values.items()]
-        with self._writing() as client:
-            for part in _parts(metrics, 1000):
-                client.log_batch(self.run_id, metrics=part)
+        numbers = {name: float(value) for name, value in values.items()}
+        self._log(Metrics(values=numbers, step=step or 0, time=_now()))
 
     def log_params(self, values: Mapping[str, object]) -> None:
         """Record settings. MLflow's params never change: one that an earlier attempt set stays as it is."""
-        from mlflow.entities import Param
-
-        params = as_params(values)
-        if self._retried:
-            params = self._new(params)
-        with self._writing() as client:
-            for part in _parts([Param(name, value) for name, value in params.items()], 100):
-                client.log_batch(self.run_id, params=part)
+        self._log(Params(values=as_params(values)))
 
     def set_tag(self, name: str, value: str) -> None:
         """Label the run."""
-        with self._writing() as client:
-            client.set_tag(self.run_id, name, value)
+        self._log(Tag(name=name, value=str(value)))
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Keep a file or a folder."""
-        with self._writing() as client:
-            client.log_artifact(self.run_id, str(path), folder or None)
+        path = Path(path)
+        self._log(File(path=path.absolute(), is_folder=path.is_dir(), folder=folder))
 
     def log_text(self, text: str, file_name: str) -> None:
         """Keep a text as a file."""
-        with self._writing() as client:
-            client.log_text(self.run_id, text, file_name)
+        self._log(Text(text=text, file_name=file_name))
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Keep a fitted estimator; see `workers.tracking.models`."""
-        with self._writing() as client:
-            return log_model(client, self.run_id, self._node, model, example=example, name=name)
+        with tempfile.TemporaryDirectory() as folder:
+            saved = Path(folder) / "model"
+            save_model(model, example, saved)
+            uri = self._log(LoggedModel(name=name, path=saved, time=_now()))
+        return uri or str(PendingModel(self._info.pipeline, self._info.run_id, self._info.node, name))
 
-    @contextmanager
-    def _writing(self) -> Iterator[MlflowClient]:
-        with clear_errors(self._uri):
-            yield self._open()
+    def model_uri(self, uri: str) -> str:
+        """MLflow's own URI of a model, which is delivered if it waits; raises TrackingUnavailable."""
+        return self._find_model(uri)
 
-    def _new(self, params: Mapping[str, str]) -> dict[str, str]:
-        with self._writing() as client:
-            known = client.get_run(self.run_id).data.params
-        for name in params:
-            if name in known and known[name] != params[name]:
-                log.warning(
-                    "param %s stays %s, as an earlier attempt logged it; this one has %s",
-                    name,
-                    known[name],
-                    params[name],
-                )
-        return {name: value for name, value in params.items() if name not in known}
+    def _log(self, entry: Entry) -> str:
+        self._fence.glance()
+        if self._away is None:
+            try:
+                with clear_errors(self._uri):
+                    return entry.write(self._target(self.run_id))
+            except TrackingUnavailable as error:
+                self._set_aside(error)
+            except Exception:
+                # What we write to may have been deleted by the attempt that took the node over.
+                self._fence.glance(at_once=True)
+                raise
+        if self._outgoing is not None:
+            self._outgoing.keep(entry)
+        return ""
+
+    def _set_aside(self, error: TrackingUnavailable) -> None:
+        """MLflow is away: from now on everything is kept."""
+        if self._outgoing is None:
+            raise error
+        self._away = error
+        self._circuit.open(error)
+        log.warning(
+            "%s; what this attempt logs is kept, and delivered when MLflow is back",
+            error,
+            extra={"action": "tracking unavailable", "run": self._info.run_id, "node": self._info.node},
+        )
 
 
-def _parts(items: list[T], size: int) -> Iterator[list[T]]:
-    """The items in as many requests as MLflow's limits ask for."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _now() -> int:
+    return int(time() * 1000)

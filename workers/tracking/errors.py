@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import OrchestratorError
 from workers.tracking.masking import mask_text
+
+if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +31,12 @@ class ModelNotLoggable(OrchestratorError):
     exit_status = 1
 
 
+class ModelNotDelivered(OrchestratorError):
+    """A model that was logged while MLflow was away, and that MLflow did not take afterwards."""
+
+    exit_status = 1
+
+
 @contextmanager
 def clear_errors(tracking_uri: str) -> Iterator[None]:
     """Say in one line that MLflow at `tracking_uri` is out of reach; other errors pass as they are."""
@@ -34,7 +45,7 @@ def clear_errors(tracking_uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        trouble = _trouble(str(error))
+        trouble = _trouble(error)
         if trouble is None:
             raise
         raise TrackingUnavailable(
@@ -48,6 +59,20 @@ def clear_errors(tracking_uri: str) -> Iterator[None]:
 
 
 @contextmanager
+def clear_plain_errors() -> Iterator[None]:
+    """The same for what a stage asks of MLflow by itself; costs nothing where it does not use MLflow."""
+    try:
+        yield
+    except Exception as error:
+        library = sys.modules.get("mlflow.exceptions")
+        if library is None or not isinstance(error, library.MlflowException):
+            raise
+        uri = str(sys.modules["mlflow"].get_tracking_uri())
+        with clear_errors(uri):
+            raise
+
+
+@contextmanager
 def only_warn(tracking_uri: str, lost: str) -> Iterator[None]:
     """Go on if MLflow is out of reach: what is written here is worth less than a stage's result."""
     try:
@@ -57,11 +82,14 @@ def only_warn(tracking_uri: str, lost: str) -> Iterator[None]:
         log.warning("%s; %s", error, lost, extra={"action": "tracking unavailable"})
 
 
-def _trouble(message: str) -> tuple[str, str] | None:
+def _trouble(error: MlflowException) -> tuple[str, str] | None:
     """What a failed request is about, and what to do; None if MLflow did answer."""
+    message = str(error)
     if "failed with error code 401" in message or "failed with error code 403" in message:
         return "refused our credentials", "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
     if message.startswith("API request to") and "failed with" in message:
         reason = "timed out" if "timed out" in message.lower() else "does not answer"
         return reason, "Start it, or correct MLFLOW_TRACKING_URI; the stage can then be tried again."
+    if error.error_code == "TEMPORARILY_UNAVAILABLE":
+        return "cannot reach its database", "Start the database that MLflow keeps its runs in."
     return None

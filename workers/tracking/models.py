@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,60 +14,48 @@ from typing import TYPE_CHECKING
 from orchestrator.artifacts.trust import trusted_types
 from workers.tracking.errors import ModelNotLoggable
 from workers.tracking.library import MODEL_MODULES, load
+from workers.tracking.records import Remember, model_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
     from mlflow.models import ModelSignature
 
 log = logging.getLogger(__name__)
 
-RUN, NODE, DIGEST = "orchestrator.run", "orchestrator.node", "orchestrator.digest"
+RUN, NODE, ATTEMPT = "orchestrator.run", "orchestrator.node", "orchestrator.attempt"
+BEGAN, LOGGED = "orchestrator.began", "orchestrator.logged"
+DIGEST = "orchestrator.digest"
 MODEL_FILE = "model.skops"
 EXAMPLE_ROWS = 5
 
 
-def log_model(
-    client: MlflowClient, run_id: str, node: str, model: object, *, example: object, name: str = "model"
-) -> str:
-    """Keep a fitted estimator with its signature and up to five rows of `example`; return its URI.
+@dataclass(frozen=True)
+class Authorship:
+    """Which attempt logs."""
 
-    What an earlier attempt of the node logged under the same name is replaced. MLflow's own `log_model` takes
-    seconds: it guesses the requirements by loading the model in another process, and loads it twice more to
-    try it as a server would. The requirements are known here, so nothing needs to be guessed.
+    run: str
+    node: str
+    attempt: int
+    began: int  #: milliseconds since 1970: attempts are numbered anew where Redis forgot the earlier ones
+
+    def is_latest(self, tags: Mapping[str, str]) -> bool:
+        """Whether what bears these tags is of this attempt or of an earlier one."""
+        return int(tags.get(BEGAN, 0)) <= self.began
+
+
+def save_model(model: object, example: object, folder: Path) -> None:
+    """Write a fitted estimator with its signature and up to five rows of `example`; asks nothing of MLflow.
+
+    MLflow's own `log_model` takes seconds: it guesses the requirements by loading the model in another
+    process, and loads it twice more to try it as a server would. The requirements are known here.
     """
-    from mlflow.entities import LoggedModelOutput
-
-    run = client.get_run(run_id)
-    rows = _first_rows(example)
-    earlier = _logged(client, run, node, name)
-    logged = client.create_logged_model(
-        run.info.experiment_id,
-        name=name,
-        source_run_id=run_id,
-        tags={NODE: node, RUN: run.data.tags.get(RUN, "")},
-        params=run.data.params,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "model"
-        _save(model, rows, saved, logged.model_id, run_id, logged.artifact_location)
-        digest = f"sha256:{hashlib.sha256((saved / MODEL_FILE).read_bytes()).hexdigest()}"
-        client.log_model_artifacts(logged.model_id, str(saved))
-    client.set_logged_model_tags(logged.model_id, {DIGEST: digest})
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    _link_metrics(client, run, logged.model_id)
-    client.finalize_logged_model(logged.model_id, "READY")
-    for model_id in earlier:
-        client.delete_logged_model(model_id)
-    return f"models:/{logged.model_id}"
-
-
-def _save(model: object, rows: object, folder: Path, model_id: str, run_id: str, location: str) -> None:
     load(*MODEL_MODULES)
     import mlflow.sklearn
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
+    rows = _first_rows(example)
     try:
         with warnings.catch_warnings():
             # A hint that integers may one day be missing: what a table may lack is the pipeline's matter.
@@ -77,9 +65,7 @@ def _save(model: object, rows: object, folder: Path, model_id: str, run_id: str,
             mlflow.sklearn.save_model(
                 model,
                 str(folder),
-                mlflow_model=Model(
-                    artifact_path=location, model_uuid=model_id, run_id=run_id, model_id=model_id
-                ),
+                mlflow_model=Model(),
                 serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
                 skops_trusted_types=list(trusted_types()),
                 signature=_signature(model, rows),
@@ -91,6 +77,126 @@ def _save(model: object, rows: object, folder: Path, model_id: str, run_id: str,
             f"a {type(model).__name__} cannot be kept by skops: {error}",
             hint="If you trust the types it names, add them to ORCHESTRATOR_TRUSTED_TYPES on every worker.",
         ) from error
+
+
+def enter_model(
+    client: MlflowClient,
+    run_id: str,
+    name: str,
+    folder: Path,
+    author: Authorship,
+    logged: int,
+    check: Callable[[], None],
+) -> str:
+    """Log what `save_model` wrote at `logged` (ms), and return its URI; what was logged as `name` goes.
+
+    Those that go are looked up before `check`: as long as the node is ours, they are of earlier attempts.
+    """
+    run = client.get_run(run_id)
+    made = _make(client, run, name, folder, author, logged)
+    others = models_of(client, run.info.experiment_id, author.run, author.node, name)
+    try:
+        check()
+    except BaseException:
+        client.delete_logged_model(made)
+        raise
+    _delete(client, others, but=made)
+    return f"models:/{made}"
+
+
+def enter_late(
+    client: MlflowClient,
+    run_id: str,
+    name: str,
+    folder: Path,
+    author: Authorship,
+    logged: int,
+    remember: Remember,
+) -> str:
+    """The same for a model that had to wait: one that was logged after it stays, and is returned.
+
+    So is what another delivery of the same model has made.
+    """
+    run = client.get_run(run_id)
+    others = models_of(client, run.info.experiment_id, author.run, author.node, name)
+    if others and is_ready(others[0]) and _logged_at(others[0]) >= logged:
+        return f"models:/{others[0].model_id}"
+    made = _make(client, run, name, folder, author, logged)
+    bound = remember(model_key(author.run, author.node, name, logged), made)
+    if bound != made:
+        client.delete_logged_model(made)
+    _delete(client, others, but=bound)
+    return f"models:/{bound}"
+
+
+def models_of(client: MlflowClient, experiment: str, run: str, node: str, name: str) -> list[LoggedModel]:
+    """The models that a node of a run has logged under a name, complete or not; the latest first."""
+    wanted = f"name = '{name}' AND tags.`{RUN}` = '{run}' AND tags.`{NODE}` = '{node}'"
+    return search_models(client, experiment, wanted)
+
+
+def search_models(client: MlflowClient, experiment: str, wanted: str) -> list[LoggedModel]:
+    """Models in the order in which they count: complete ones first, and those that were logged last."""
+    found: list[LoggedModel] = []
+    token = None
+    while True:
+        page = client.search_logged_models([experiment], wanted, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            break
+    return sorted(
+        found,
+        key=lambda model: (is_ready(model), _logged_at(model), model.creation_timestamp),
+        reverse=True,
+    )
+
+
+def is_ready(model: LoggedModel) -> bool:
+    """Whether all of it was written."""
+    return bool(model.status == "READY")
+
+
+def _logged_at(model: LoggedModel) -> int:
+    return int(model.tags.get(LOGGED, 0))
+
+
+def _delete(client: MlflowClient, models: Sequence[LoggedModel], *, but: str) -> None:
+    for model in models:
+        if model.model_id != but:
+            client.delete_logged_model(model.model_id)
+
+
+def _make(client: MlflowClient, run: Run, name: str, folder: Path, author: Authorship, logged: int) -> str:
+    from mlflow.entities import LoggedModelOutput
+
+    run_id = run.info.run_id
+    made = client.create_logged_model(
+        run.info.experiment_id,
+        name=name,
+        source_run_id=run_id,
+        tags={RUN: author.run, NODE: author.node, ATTEMPT: str(author.attempt), LOGGED: str(logged)},
+        params=run.data.params,
+    )
+    _address(folder, made, run_id)
+    client.log_model_artifacts(made.model_id, str(folder))
+    digest = f"sha256:{hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()}"
+    client.set_logged_model_tags(made.model_id, {DIGEST: digest})
+    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
+    _link_metrics(client, run, made.model_id)
+    client.finalize_logged_model(made.model_id, "READY")
+    return str(made.model_id)
+
+
+def _address(folder: Path, logged: LoggedModel, run_id: str) -> None:
+    """Write into a saved model which logged model it is."""
+    from mlflow.models import Model
+
+    description = Model.load(str(folder))
+    description.artifact_path = logged.artifact_location
+    description.model_uuid = description.model_id = logged.model_id
+    description.run_id = run_id
+    description.save(str(folder / "MLmodel"))
 
 
 def _signature(model: object, rows: object) -> ModelSignature:
@@ -109,13 +215,6 @@ def _first_rows(example: object) -> object:
     """A few rows of a table, an array or a list."""
     head = getattr(example, "head", None)
     return head(EXAMPLE_ROWS) if head is not None else example[:EXAMPLE_ROWS]  # type: ignore[index]
-
-
-def _logged(client: MlflowClient, run: Run, node: str, name: str) -> list[str]:
-    """The models that the node has logged under this name."""
-    wanted = f"source_run_id = '{run.info.run_id}' AND name = '{name}' AND tags.`{NODE}` = '{node}'"
-    found = client.search_logged_models([run.info.experiment_id], wanted)
-    return [str(model.model_id) for model in found]
 
 
 def _link_metrics(client: MlflowClient, run: Run, model_id: str) -> None:

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Protocol
 
 #: The MLflow run id known under a key, if any.
 Recall = Callable[[str], str | None]
 #: Bind an MLflow run id to a key unless it is bound; replies the id that the key is bound to. Atomic.
 Remember = Callable[[str, str], str]
+
+
+class Fence(Protocol):
+    """Keeps an attempt whose node was taken over from logging for it."""
+
+    def check(self) -> None:
+        """Raise LeaseLost if another worker has taken the node over."""
+
+    def glance(self, *, at_once: bool = False) -> None:
+        """The same, but go on where nobody can tell; without `at_once`, do not ask each time."""
+
+
+class NoFence:
+    """Of an attempt that nobody can take over: one outside a worker."""
+
+    def check(self) -> None:
+        pass
+
+    def glance(self, *, at_once: bool = False) -> None:
+        pass
+
 
 #: Stages on these queues log to the pipeline's run itself; on any other they get a nested run of their own.
 SHARED_QUEUES = frozenset({"data", "deployment"})
@@ -29,6 +51,7 @@ class AttemptInfo:
     attempt: int  #: 1 for the first try
     redelivered: bool = False  #: somebody may have begun this node before (also after a resume)
     inputs: Mapping[str, object] = field(default_factory=dict)  #: the node's small inputs
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))  #: when the attempt began
 
     @property
     def nested(self) -> bool:
@@ -66,3 +89,13 @@ class RunInfo:
 def run_key(run_id: str, node: str = "") -> str:
     """The key under which `Remember` and `Recall` know the MLflow run of a run, or of one of its nodes."""
     return f"{run_id}/{node}" if node else run_id
+
+
+def model_key(run_id: str, node: str, name: str, logged: int) -> str:
+    """The key of a model that was logged by a node at `logged`, in milliseconds since 1970."""
+    return f"{run_id}/{node}/models/{name}/{logged}"
+
+
+def milliseconds(moment: datetime) -> int:
+    """A point in time the way MLflow writes it."""
+    return int(moment.timestamp() * 1000)

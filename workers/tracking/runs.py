@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from workers.tracking.masking import as_params, mask_text
-from workers.tracking.records import AttemptInfo, Recall, Remember, RunInfo, run_key
+from workers.tracking.models import BEGAN, search_models
+from workers.tracking.records import AttemptInfo, Recall, Remember, RunInfo, milliseconds, run_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,14 +49,22 @@ class KeyedRuns:
         tags = {RUN: run_id, PIPELINE: pipeline, STATE: "running", **_source(pipeline)}
         return self._make(key, run_id, tags, as_params(parameters), started)
 
-    def nested(self, info: AttemptInfo, parent_id: str) -> Run:
-        """The run of one node, for another attempt as for the first."""
+    def nested(self, info: AttemptInfo, parent_id: str, *, late: bool = False) -> Run:
+        """The run of one node, for another attempt as for the first.
+
+        With `late` the attempt is over: a run that a later one has taken up stays as that left it.
+        """
+        from mlflow.entities import RunTag
+
+        began = milliseconds(info.began)
         key = run_key(info.run_id, info.node)
         known = self._known(key, {RUN: info.run_id, NODE: info.node}, search=not info.fresh)
         if known is not None:
             run = self._present(known)
-            self._client.set_tag(known, ATTEMPT, str(info.attempt))
-            self._client.update_run(known, "RUNNING")
+            if not late or int(run.data.tags.get(BEGAN, 0)) <= began:
+                taken_up = [RunTag(ATTEMPT, str(info.attempt)), RunTag(BEGAN, str(began))]
+                self._client.log_batch(known, tags=taken_up)
+                self._client.update_run(known, "RUNNING")
             return run
         tags = {
             RUN: info.run_id,
@@ -63,10 +72,11 @@ class KeyedRuns:
             NODE: info.node,
             STAGE: info.stage,
             ATTEMPT: str(info.attempt),
+            BEGAN: str(began),
             PARENT: parent_id,
             **_source(info.stage),
         }
-        return self._make(key, info.node, tags, as_params(info.inputs, scalars_only=True), datetime.now(UTC))
+        return self._make(key, info.node, tags, as_params(info.inputs, scalars_only=True), info.began)
 
     def conclude(self, info: RunInfo) -> str:
         """Write down how the run ended, end what still counts as running and delete what is surplus."""
@@ -91,9 +101,19 @@ class KeyedRuns:
             bound = self._remember(run_key(info.run_id, node), found) if node else parent
             if found != bound:
                 self._client.delete_run(found)
-            elif node and run.info.status == "RUNNING":
+            elif node and _is_wrong(run.info.status, states.get(node)):
                 ended = status_of(states.get(node, info.state))
                 self._client.set_terminated(found, ended, milliseconds(info.ended))
+        self._tidy_models(info.run_id)
+
+    def _tidy_models(self, run_id: str) -> None:
+        """Leave one model of each name to a node: what a dying or a paused worker left beside it goes."""
+        kept: set[tuple[str, str]] = set()
+        for model in search_models(self._client, self._experiment, f"tags.`{RUN}` = '{run_id}'"):
+            key = (model.tags.get(NODE, ""), model.name)
+            if key in kept:
+                self._client.delete_logged_model(model.model_id)
+            kept.add(key)
 
     def _known(self, key: str, tags: Mapping[str, str], *, search: bool) -> str | None:
         bound = self._recall(key)
@@ -136,9 +156,9 @@ class KeyedRuns:
         return run
 
 
-def milliseconds(moment: datetime) -> int:
-    """A point in time the way MLflow writes it."""
-    return int(moment.timestamp() * 1000)
+def _is_wrong(status: str, state: str | None) -> bool:
+    """Whether nobody, or an attempt that had lost its lease and woke up later, has said how a node ended."""
+    return status == "RUNNING" or (state == "succeeded" and status != "FINISHED")
 
 
 def _source(name: str) -> dict[str, str]:

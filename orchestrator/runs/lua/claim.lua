@@ -15,12 +15,13 @@ if record.state == 'succeeded' then
   for _, each in ipairs(ready_messages(ARGV, 7 + waits)) do table.insert(reply, each) end
   return reply
 end
-if OVER[record.state] or OVER[run_state] or is_too_late(node) then return {'over', 0} end
+if OVER[record.state] or OVER[run_state] or is_too_late(node) or is_too_soon(node) then return {'over', 0} end
 if record.items then return {'expanded', record.items} end
 for index = 7, 6 + waits do
   if load_node(ARGV[index]).state ~= 'succeeded' then return {'early', 0} end
 end
 if record.state == 'running' then
+  if record.token == token then return {'claimed', standing(record)} end -- the first reply was lost
   if is_held(record) then return {'held', 0} end
   lose_attempt(record, 'its worker was lost')
 end

@@ -4,9 +4,16 @@
 -- Reply: {committed | lost, state of the run, ready messages (name, message, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if not speaks_for(record, token) then return {'lost', ''} end
+if not speaks_for(record, token) then
+  local reply = refuse(node, record, token, 'committed')
+  if reply[1] == 'committed' then
+    for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
+  end
+  return reply
+end
 redis.call('ZREM', LEASES, record.holder)
 close_attempt(record, '')
+grant(record, token, 'committed')
 record.state = 'succeeded'
 record.ended = NOW
 if ARGV[3] ~= '' then record.value = ARGV[3] end

@@ -3,7 +3,7 @@
 --       microseconds since its start and since its end, value (or empty), reused (0/1), why (or empty)
 -- Reply: {committed, state of the run, ready messages (name, message, …)}
 local group, token = ARGV[1], ARGV[2]
-local wakes, count = tonumber(ARGV[3]), 0
+local wakes, count, repeated = tonumber(ARGV[3]), 0, false
 for at = 4 + wakes, #ARGV, 6 do
   local name = group .. '[' .. ARGV[at] .. ']'
   local record = load_node(name)
@@ -12,6 +12,7 @@ for at = 4 + wakes, #ARGV, 6 do
     record.attempts[#record.attempts].started = ago(ARGV[at + 1])
     if #record.attempts == 1 then record.started = ago(ARGV[at + 1]) end
     close_attempt(record, '', record.ended)
+    grant(record, token, 'committed')
     record.state = 'succeeded'
     if ARGV[at + 3] ~= '' then record.value = ARGV[at + 3] end
     if ARGV[at + 4] == '1' then record.reused = true end
@@ -19,9 +20,11 @@ for at = 4 + wakes, #ARGV, 6 do
     save_node(name, record)
     emit(name, 'succeeded')
     count = count + 1
+  elseif was_granted(record, token, 'committed') then
+    repeated = true
   end
 end
-settle_items(group, count)
-local reply = {'committed', count > 0 and settle(count) or ''}
+if count > 0 then settle_items(group, count) end
+local reply = {'committed', count > 0 and settle(count) or repeated and state_after(group) or ''}
 for _, each in ipairs(ready_messages(ARGV, 4, 3 + wakes)) do table.insert(reply, each) end
 return reply

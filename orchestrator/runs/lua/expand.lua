@@ -1,11 +1,19 @@
--- A map turns into its items, of which an earlier round may have done some, or all. Its own attempt ends here; it succeeds with its last item.
--- ARGV: node, token, number of items
--- Reply: {expanded | lost, state of the run}
+-- A map turns into its items, of which an earlier round may have done some, or all. Its own attempt ends here; it
+-- succeeds with its last item.
+-- ARGV: node, token, number of items, nodes that it may wake if all are done
+-- Reply: {expanded | lost, state of the run, ready messages (name, message, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if not speaks_for(record, token) then return {'lost', ''} end
+if not speaks_for(record, token) then
+  local reply = refuse(node, record, token, 'expanded')
+  if reply[1] == 'expanded' then
+    for _, each in ipairs(ready_messages(ARGV, 4)) do table.insert(reply, each) end
+  end
+  return reply
+end
 local items = tonumber(ARGV[3])
 record.attempts = nil
+grant(record, token, 'expanded')
 record.token = nil
 redis.call('ZREM', LEASES, record.holder)
 record.holder = nil
@@ -19,5 +27,8 @@ record.next = 0
 if record.left == 0 then record.state = 'succeeded' record.ended = NOW end
 save_node(node, record)
 emit(node, 'expanded', items)
+if record.left == 0 then emit(node, 'succeeded') end
 redis.call('HINCRBY', META, 'open', items - done)
-return {'expanded', settle(1)}
+local reply = {'expanded', settle(1)}
+for _, each in ipairs(ready_messages(ARGV, 4)) do table.insert(reply, each) end
+return reply

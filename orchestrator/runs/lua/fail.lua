@@ -4,18 +4,26 @@
 --       number of nodes that it may wake, those nodes, then nodes that need it
 -- Reply: {failed | lost, state of the run, how many deliveries are to be stopped, those, then ready messages
 --         (name, message, …)}
-local node, token, group = ARGV[1], ARGV[2], ARGV[5]
+local node, token, group, wakes = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[7])
 local record = load_node(node)
-if not speaks_for(record, token) then return {'lost', '', 0} end
+if not speaks_for(record, token) then
+  local word, state = unpack(refuse(node, record, token, 'failed'))
+  local reply = {word, state, 0}
+  if word == 'failed' and group ~= '' then
+    for _, each in ipairs(ready_messages(ARGV, 8, 7 + wakes)) do table.insert(reply, each) end
+  end
+  return reply
+end
 local own = record.holder
 local number = #record.attempts
+if group == '' then redis.call('ZREM', LEASES, record.holder) end -- else it may be at work on other items
 close_attempt(record, ARGV[3])
+grant(record, token, 'failed')
 record.state = 'failed'
 record.ended = NOW
 save_node(node, record)
 redis.call('HSET', TRACEBACKS, node .. '#' .. number, ARGV[4])
 emit(node, 'failed', ARGV[3])
-local wakes = tonumber(ARGV[7])
 local tolerated = false
 if group ~= '' then
   local whole = load_node(group)
@@ -24,6 +32,7 @@ if group ~= '' then
   if not tolerated and whole.state == 'running' then
     whole.state = 'failed'
     whole.ended = NOW
+    emit(group, 'failed', node .. ' failed')
     redis.call('HDEL', PARKED, group .. '/join')
   end
   save_node(group, whole)

@@ -19,6 +19,8 @@ for index = 3, #ARGV do
     count = count + 1
   end
 end
-map.back = #back > 0 and back or nil
-save_node(group, map)
+if count > 0 then
+  map.back = back
+  save_node(group, map)
+end
 return {'given', count}

@@ -1,4 +1,5 @@
--- A message came before all that its node waits for: keep it, unless the last of them came in meanwhile.
+-- A message came before all that its node waits for: keep it, unless the last of them came in meanwhile, or the
+-- run is over or has come to what runs after a failure.
 -- ARGV: node, message (JSON), waits
 -- Reply: {parked | ready, ''}
 local waits = {}
@@ -7,7 +8,10 @@ local complete = true
 for _, need in ipairs(waits) do
   if load_node(need).state ~= 'succeeded' then complete = false break end
 end
-if complete or OVER[load_node(ARGV[1]).state] then return {'ready', ''} end
+local run_state = redis.call('HGET', META, 'state')
+if complete or not run_state or OVER[run_state] or OVER[load_node(ARGV[1]).state] or is_too_late(ARGV[1]) then
+  return {'ready', ''}
+end
 redis.call('HSET', PARKED, ARGV[1], cjson.encode({waits = waits, message = ARGV[2]}))
 emit(ARGV[1], 'waiting')
 return {'parked', ''}

@@ -1,11 +1,12 @@
 -- Prepended to every transition: the keys, the clock, and how a node's record is read and written.
 --
--- KEYS: the beginning that all keys of the run share, and the set of open runs. The others are made from the
--- first one: naming all of them would double the size of each call.
+-- KEYS: the beginning that all keys of the run share, the set of open runs, and that of runs which have ended
+-- and are not yet written down. The others are made from the first one: naming all of them would double the
+-- size of each call.
 --
 -- Times are microseconds since 1970 by Redis's own clock, the one clock that all machines share; they are
 -- kept as strings because cjson rounds numbers to 14 digits.
-local BASE, OPEN_RUNS = KEYS[1], KEYS[2]
+local BASE, OPEN_RUNS, ENDED_RUNS = KEYS[1], KEYS[2], KEYS[3]
 local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
 local PARKED, TRACEBACKS, MEMORY = BASE .. 'parked', BASE .. 'tracebacks', BASE .. 'memory'
 
@@ -34,10 +35,10 @@ local function speaks_for(record, token)
   return record.state == 'running' and (record.token == token or record.holder == token)
 end
 
--- Whether the delivery that runs a node is still heard of.
+-- Whether a delivery may still run a node. A lease that is over counts until the supervisor ends it: it may be
+-- over only because Redis was away, and nobody could renew it.
 local function is_held(record)
-  local lease = record.holder and redis.call('ZSCORE', LEASES, record.holder)
-  return lease and tonumber(lease) > NOW_MS
+  return record.holder and redis.call('ZSCORE', LEASES, record.holder)
 end
 
 -- A moment some microseconds ago, as a string.
@@ -57,19 +58,23 @@ local function open_attempt(record, token, holder, worker)
 end
 
 -- What a claim is told: the attempt's number, how many tries the policy counts, how many attempts were lost.
--- Tries of an earlier round and attempts whose worker died are not held against a node.
+-- Tries of an earlier round and attempts whose worker died are not held against a node, and those whose worker
+-- was stopped (`spared`) do not make it suspect either.
 local function standing(record)
-  local lost, base = 0, record.base or 0
+  local lost, spared, base = 0, 0, record.base or 0
   for number, attempt in ipairs(record.attempts) do
-    if number > base and attempt.lost then lost = lost + 1 end
+    if number > base and attempt.spared then spared = spared + 1
+    elseif number > base and attempt.lost then lost = lost + 1 end
   end
-  return #record.attempts, #record.attempts - base - lost, lost
+  return #record.attempts, #record.attempts - base - lost - spared, lost
 end
 
-local function lose_attempt(record, failure)
-  record.attempts[#record.attempts].lost = true
-  record.attempts[#record.attempts].ended = NOW
-  record.attempts[#record.attempts].error = failure
+local function lose_attempt(record, failure, spared)
+  local attempt = record.attempts[#record.attempts]
+  attempt.lost = true
+  if spared then attempt.spared = true end
+  attempt.ended = NOW
+  attempt.error = failure
   record.token = nil
   record.holder = nil
 end
@@ -82,20 +87,25 @@ local function close_attempt(record, failure, ended)
   record.holder = nil
 end
 
--- Put a node and all that needs it to rest without running; returns how many were not at rest before. A map
--- that the canvas writes out counts as its items.
+-- Put a node to rest without running; returns how many open ones it counted for. A map that the canvas writes
+-- out counts as its items, which rest with it.
+local function rest_one(name, state)
+  local record = load_node(name)
+  if OVER[record.state] then return 0 end
+  record.state = state
+  save_node(name, record)
+  redis.call('HDEL', PARKED, name)
+  emit(name, state)
+  if not record.items then return 1 end
+  local count = 0
+  for index = 0, record.items - 1 do count = count + rest_one(name .. '[' .. index .. ']', state) end
+  return count
+end
+
+-- The same for nodes that need one which does not succeed.
 local function rest(names, first, state)
   local count = 0
-  for index = first, #names do
-    local record = load_node(names[index])
-    if not OVER[record.state] then
-      record.state = state
-      save_node(names[index], record)
-      redis.call('HDEL', PARKED, names[index])
-      emit(names[index], state)
-      count = count + (record.left or 1)
-    end
-  end
+  for index = first, #names do count = count + rest_one(names[index], state) end
   return count
 end
 
@@ -149,6 +159,45 @@ local function is_too_late(name)
   return redis.call('HEXISTS', META, 'handling') == 1 and not handlers()[name]
 end
 
+-- What runs after a failure does not start before: its message may be an earlier round's.
+local function is_too_soon(name)
+  return redis.call('HEXISTS', META, 'handling') == 0 and handlers()[name]
+end
+
+-- The run is over, and nobody works on it or waits in it any more: it is to be written down.
+local function end_run(state)
+  local run = redis.call('HGET', META, 'id')
+  redis.call('HSET', META, 'state', state, 'ended', NOW)
+  redis.call('DEL', LEASES, PARKED)
+  redis.call('SREM', OPEN_RUNS, run)
+  redis.call('SADD', ENDED_RUNS, run)
+  emit('', state)
+end
+
+-- Keep which transition a token was granted, for the case that it asks again.
+local function grant(record, token, word)
+  record.settled = {token = token, word = word}
+end
+
+local function was_granted(record, token, word)
+  return record.settled and record.settled.token == token and record.settled.word == word
+end
+
+-- The run's state, as it concerns who asks again after a node.
+local function state_after(name)
+  local state = redis.call('HGET', META, 'state')
+  if not OVER[state] and is_too_late(name) then return 'handling' end
+  return state
+end
+
+-- The reply to a token that speaks for no attempt: `lost`, or else what it was told before. A transition is
+-- asked for twice when its first reply was lost together with the connection. One that asks for something else
+-- than it was granted is lost: whose attempt was failed by its parent, or cancelled, has not committed.
+local function refuse(name, record, token, word)
+  if not was_granted(record, token, word) then return {'lost', ''} end
+  return {word, state_after(name)}
+end
+
 -- Take nodes off the count of open ones; the last of them ends the run. Returns the run's state, or `handling`
 -- where what is to run after a failure has become due.
 local function settle(count)
@@ -159,9 +208,7 @@ local function settle(count)
     if release_handlers() then return 'handling' end
     state = 'failed'
   end
-  redis.call('HSET', META, 'state', state, 'ended', NOW)
-  redis.call('SREM', OPEN_RUNS, redis.call('HGET', META, 'id'))
-  emit('', state)
+  end_run(state)
   return state
 end
 

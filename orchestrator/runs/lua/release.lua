@@ -1,11 +1,11 @@
 -- The process that worked on a delivery is lost: its attempts are over, the nodes up for the next claim.
--- ARGV: holder, error
+-- ARGV: holder, error, spared (1 where the node cannot be to blame, since its worker was stopped; else 0)
 -- Reply: {released, how many}
 local holder, count = ARGV[1], 0
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
   local record = load_node(name)
   if record.state == 'running' and record.holder == holder then
-    lose_attempt(record, ARGV[2])
+    lose_attempt(record, ARGV[2], ARGV[3] == '1')
     record.state = 'queued'
     save_node(name, record)
     emit(name, 'queued', ARGV[2])

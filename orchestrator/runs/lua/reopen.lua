@@ -9,11 +9,18 @@
 local settled, count, reasons, kept = {}, tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local first_reason = 10 + 2 * count
 local first_kept = first_reason + 2 * reasons
+
+local function end_attempt(attempts)
+  local last = attempts and attempts[#attempts]
+  if last and not last.ended then last.ended = NOW last.lost = true end
+end
+
 for at = first_kept, first_kept + kept - 1 do settled[ARGV[at]] = true end
 for at = 10, first_reason - 1, 2 do
   settled[ARGV[at]] = true
   local record = load_node(ARGV[at])
   if record.state ~= 'succeeded' then
+    end_attempt(record.attempts)
     record = {state = 'succeeded', attempts = record.attempts, started = record.started, ended = record.ended}
     if ARGV[at + 1] ~= '' then record.value = ARGV[at + 1] end
   end
@@ -25,7 +32,7 @@ for _, name in ipairs(redis.call('HKEYS', NODES)) do
   if not settled[name] then
     local attempts = load_node(name).attempts
     if attempts then
-      if not attempts[#attempts].ended then attempts[#attempts].ended = NOW attempts[#attempts].lost = true end
+      end_attempt(attempts)
       save_node(name, {state = 'waiting', attempts = attempts, base = #attempts})
     else
       redis.call('HDEL', NODES, name)
@@ -54,5 +61,6 @@ redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
 redis.call('HSET', META, 'state', 'running', 'open', ARGV[4])
 for _, key in ipairs({META, NODES, LEASES, EVENTS, PARKED, TRACEBACKS, MEMORY}) do redis.call('PERSIST', key) end
 redis.call('SADD', OPEN_RUNS, ARGV[1])
+redis.call('SREM', ENDED_RUNS, ARGV[1])
 emit('', 'running', 'resumed')
 return {'reopened', ''}

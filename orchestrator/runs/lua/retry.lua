@@ -1,12 +1,13 @@
--- An attempt failed and another one is due later.
+-- An attempt failed and another one is due later. For an item of a map, the delivery may be at work on others.
 -- ARGV: node, token, error, traceback, seconds until the next attempt
 -- Reply: {retrying | lost, ''}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if not speaks_for(record, token) then return {'lost', ''} end
+if not speaks_for(record, token) then return {refuse(node, record, token, 'retrying')[1], ''} end
 redis.call('HSET', TRACEBACKS, node .. '#' .. #record.attempts, ARGV[4])
-redis.call('ZREM', LEASES, record.holder)
+if not string.match(node, '%]$') then redis.call('ZREM', LEASES, record.holder) end
 close_attempt(record, ARGV[3])
+grant(record, token, 'retrying')
 record.state = 'retrying'
 save_node(node, record)
 emit(node, 'retrying', ARGV[5])

@@ -3,9 +3,10 @@
 -- Reply: {skipped | lost, state of the run}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
-if not speaks_for(record, token) then return {'lost', ''} end
+if not speaks_for(record, token) then return refuse(node, record, token, 'skipped') end
 record.attempts = nil
 record.started = nil
+grant(record, token, 'skipped')
 record.token = nil
 redis.call('ZREM', LEASES, record.holder)
 record.holder = nil

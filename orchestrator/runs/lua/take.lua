@@ -1,5 +1,6 @@
 -- A worker asks for items of a map: items given back or lost first, then fresh ones in order. Towards the end
--- it gets fewer, so that no worker is left with many while others have none.
+-- it gets fewer, so that no worker is left with many while others have none. An item whose worker died is taken
+-- by itself: if it is the cause, it takes no others with it again.
 -- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, how many it would like,
 --       then nodes that the map may wake
 -- Reply: {taken | done | none, then index, attempt, tries and lost attempts of each}; for done, the ready messages
@@ -12,15 +13,16 @@ if map.state == 'succeeded' then
   for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
   return reply
 end
-if not map.items or map.state == 'cancelled' or is_too_late(group) then return {'none'} end
+-- no items yet, or each has a message of its own
+if not map.next or map.state == 'cancelled' or is_too_late(group) then return {'none'} end
 
 local reply = {'taken'}
 local function take(index)
   local name = group .. '[' .. index .. ']'
   local record = load_node(name)
-  if OVER[record.state] or record.state == 'retrying' then return end
+  if OVER[record.state] or record.state == 'retrying' then return 0 end
   if record.state == 'running' then
-    if is_held(record) then return end
+    if is_held(record) then return 0 end
     lose_attempt(record, 'its worker was lost')
   end
   local number = open_attempt(record, token, holder, worker)
@@ -28,6 +30,14 @@ local function take(index)
   emit(name, 'running', number)
   table.insert(reply, index)
   for _, each in ipairs({standing(record)}) do table.insert(reply, each) end
+  return 1
+end
+
+local function is_suspect(index)
+  local record = load_node(group .. '[' .. index .. ']')
+  if not record.attempts then return false end
+  local _, _, lost = standing(record)
+  return lost > 0
 end
 
 local back = map.back or {}
@@ -35,13 +45,15 @@ local fair = math.ceil((map.items - map.next + #back) / 16)
 local wanted = math.max(1, math.min(tonumber(ARGV[6]), fair))
 local taken = 0
 while taken < wanted and #back > 0 do
-  take(table.remove(back))
-  taken = taken + 1
+  if is_suspect(back[#back]) then
+    if taken > 0 then break end
+    wanted = 1
+  end
+  taken = taken + take(table.remove(back))
 end
 while taken < wanted and map.next < map.items do
-  take(map.next)
+  taken = taken + take(map.next)
   map.next = map.next + 1
-  taken = taken + 1
 end
 map.back = #back > 0 and back or nil
 save_node(group, map)

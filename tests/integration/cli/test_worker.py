@@ -1,10 +1,13 @@
-"""`orchestrator worker` becomes a Celery worker."""
+"""The long-running services: `worker` becomes a Celery worker, `coordinator` looks after runs."""
 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
-from ..conftest import wait_until
+from orchestrator.stack.redis_program import find_redis
+
+from ..conftest import start, wait_until
 from .conftest import Shell
 
 
@@ -17,3 +20,17 @@ def test_a_worker_serves_its_queues_until_it_is_told_to_stop(joined: Shell) -> N
     assert out.startswith("worker for training: 1 at once")
     assert process.returncode == 0, err
     assert "trainer@" in joined("show", "latest").out
+
+
+def test_a_coordinator_waits_for_a_redis_that_is_not_there_yet(alone: Shell, tmp_path: Path) -> None:
+    socket = tmp_path / "redis.sock"
+    with alone.where(REDIS_URL=f"redis+socket://{socket}").start("coordinator") as process:
+        assert process.stderr is not None
+        assert "waiting for it" in process.stderr.readline()
+        place = ["--port", "0", "--unixsocket", str(socket), "--dir", str(tmp_path), "--save", ""]
+        own = start([str(find_redis()), *place], tmp_path / "redis.log", {})
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("coordinator: looking after runs")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    own.stop()

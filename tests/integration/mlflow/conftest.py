@@ -18,6 +18,7 @@ from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
+from orchestrator.runs.errors import LeaseLost
 from workers.tracking import AttemptInfo, MlflowTracking, RunInfo, preload
 from workers.tracking.store import open_store
 
@@ -86,6 +87,17 @@ def linear(iris) -> BaseEstimator:
 @pytest.fixture(scope="session")
 def forest(iris) -> BaseEstimator:
     return RandomForestClassifier(5, random_state=0).fit(*iris)
+
+
+class LostLease:
+    """The fence of an attempt whose node was taken over, while its process did not notice yet."""
+
+    def check(self) -> None:
+        raise LeaseLost("taken over")
+
+    def glance(self, *, at_once: bool = False) -> None:
+        if at_once:
+            self.check()
 
 
 def copy_store(empty: Path, file: Path) -> None:

@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from sklearn.svm import SVC
 
-from workers.tracking import ModelNotLoggable
+from orchestrator.runs.errors import LeaseLost
+from workers.tracking import ModelNotLoggable, NodeInfo
 
-from .conftest import attempt_of
+from .conftest import LostLease, attempt_of, run_of
 
 
 @pytest.fixture
@@ -67,6 +68,30 @@ def test_a_retried_attempt_leaves_one_model(log, linear, forest, iris, client):
     log(linear, iris[0])
     second = log(forest, iris[0], attempt=2)
     assert [model.model_id for model in logged_models(client)] == [second]
+
+
+def test_a_model_of_an_attempt_that_was_taken_over_goes(tracking, linear, forest, iris, client, runs):
+    with tracking.attempt(attempt_of(attempt=2)) as tracker:
+        kept = tracker.log_model(forest, example=iris[0])
+    with pytest.raises(LeaseLost), tracking.attempt(attempt_of(), LostLease()) as tracker:
+        tracker.log_model(linear, example=iris[0])
+    assert [f"models:/{model.model_id}" for model in logged_models(client)] == [kept]
+    tracking.conclude(run_of(nodes=(NodeInfo(name="fit", state="succeeded"),)))
+    assert runs()["fit"].info.status == "FINISHED"
+
+
+def test_concluding_leaves_the_last_complete_model_of_a_name(log, linear, iris, client, tracking):
+    kept = log(linear, iris[0])
+    model = client.get_logged_model(kept)
+    for logged in ("1", str(2**50)):  # one that was complete, one whose worker died over it
+        tags = {**model.tags, "orchestrator.logged": logged}
+        made = client.create_logged_model(model.experiment_id, name="model", tags=tags)
+        if logged == "1":
+            client.finalize_logged_model(made.model_id, "READY")
+    client.create_logged_model(model.experiment_id, name="of somebody else")
+    tracking.conclude(run_of())
+    assert sorted(each.name for each in logged_models(client)) == ["model", "of somebody else"]
+    assert kept in {each.model_id for each in logged_models(client)}
 
 
 def test_nodes_that_share_the_pipelines_run_keep_their_models_apart(log, linear, iris, client):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from orchestrator.authoring.context import Attempt, attempting
+from orchestrator.runs.errors import LeaseLost
 from workers.deployment import (
     NothingToRollBack,
     UnknownModel,
@@ -23,7 +24,7 @@ from workers.deployment import (
     rollback,
 )
 
-from .conftest import attempt_of
+from .conftest import LostLease, attempt_of
 
 NAME = "digits-classifier"
 
@@ -164,6 +165,95 @@ def test_rolling_back_returns_to_the_former_champion(register_in):
     assert rollback(NAME).version == 1
     with pytest.raises(NothingToRollBack, match="first champion"):
         rollback(NAME)
+
+
+def test_a_repeated_attempt_to_promote_leaves_a_later_champion(register_in, on_store):
+    first = register_in("run-1")
+    with attempting(Attempt(run="run-1", node="promote", number=1)):
+        promote(first)
+    promote(register_in("run-2"))
+    with attempting(Attempt(run="run-1", node="promote", number=2)):
+        again = promote(first)
+    assert (again.changed, again.replaced_by) == (False, 2)
+    assert again.summary == f"version 1 of {NAME} stays replaced by version 2"
+    assert champion_number() == 2
+
+
+def test_a_repeated_attempt_to_promote_does_what_the_first_did_not_come_to(register_in, on_store):
+    promote(register_in("run-1"))
+    second = register_in("run-2")
+
+    def die() -> None:
+        raise LeaseLost("stopped right before the alias moves")
+
+    with attempting(Attempt(run="run-2", node="promote", number=1, check=die)), pytest.raises(LeaseLost):
+        promote(second)
+    assert champion_number() == 1
+    with attempting(Attempt(run="run-2", node="promote", number=2)):
+        assert promote(second).changed
+    assert champion_number() == 2
+
+
+def test_a_champion_that_was_rolled_back_is_not_promoted_again_by_a_repeated_attempt(register_in, on_store):
+    promote(register_in("run-1"))
+    second = register_in("run-2")
+    with attempting(Attempt(run="run-2", node="promote", number=1)):
+        promote(second)
+    rollback(NAME)
+    with attempting(Attempt(run="run-2", node="promote", number=2)):
+        assert not promote(second).changed
+    assert champion_number() == 1
+    with attempting(Attempt(run="run-3", node="promote", number=1)):
+        assert promote(second).changed
+
+
+def test_a_repeated_attempt_to_roll_back_goes_back_once(register_in, on_store):
+    for run in ("run-1", "run-2", "run-3"):
+        promote(register_in(run))
+    for number in (1, 2):
+        with attempting(Attempt(run="run-3", node="verify", number=number)):
+            back = rollback(NAME, of=3)
+            assert (back.version, back.previous) == (2, 3)
+    assert champion_number() == 2
+
+
+def test_rolling_back_from_a_version_leaves_a_later_champion(register_in, on_store):
+    for run in ("run-1", "run-2", "run-3"):
+        promote(register_in(run))
+    assert not rollback(NAME, of=2).changed
+    assert champion_number() == 3
+
+
+def test_an_attempt_that_was_taken_over_registers_and_promotes_nothing(register_in, on_store, client):
+    first, second = register_in("run-1"), register_in("run-2")
+    promote(first)
+    source = client.get_model_version(NAME, "1").source
+    with attempting(Attempt(run="run-3", node="promote", check=LostLease().check)):
+        for act in (
+            lambda: promote(second),
+            lambda: rollback(NAME),
+            lambda: register(source, name=NAME, metric="accuracy", score=1.0),
+        ):
+            with pytest.raises((LeaseLost, NothingToRollBack)):
+                act()
+    assert champion_number() == 1
+    assert versions(client) == [1, 2]
+
+
+def test_a_version_that_was_made_twice_becomes_one(on_store, tracking, linear, iris, client):
+    with tracking.attempt(attempt_of()) as tracker:
+        uri = tracker.log_model(linear, example=iris[0])
+    with attempting(Attempt(run="run-1", node="deploy")):
+        first = register(uri, name=NAME, metric="accuracy", score=0.9)
+        tags = client.get_model_version(NAME, "1").tags
+        client.create_model_version(NAME, uri, tags=tags, await_creation_for=0)
+        assert register(uri, name=NAME, metric="accuracy", score=0.9) == first
+    assert versions(client) == [1]
+
+
+def champion_number() -> int | None:
+    now = champion(NAME)
+    return None if now is None else now.version
 
 
 def test_rolling_back_without_a_champion_says_so(register_in):

@@ -118,6 +118,16 @@ def test_concluding_ends_the_run_of_a_node_whose_worker_died(tracking, runs, cli
     assert runs()["fit"].info.status == "FAILED"
 
 
+def test_concluding_says_that_a_node_succeeded_though_an_attempt_without_a_lease_failed_later(
+    tracking, runs, client
+):
+    with tracking.attempt(attempt_of()) as tracker:
+        pass
+    client.set_terminated(tracker.run_id, "FAILED")
+    tracking.conclude(run_of(nodes=(NodeInfo(name="fit", state="succeeded"),)))
+    assert runs()["fit"].info.status == "FINISHED"
+
+
 def test_concluding_deletes_what_a_dying_process_made_twice(tracking, runs, client):
     with tracking.attempt(attempt_of()) as tracker:
         pass

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +14,8 @@ from orchestrator.authoring.context import Attempt, attempting
 from workers.deployment import champion, compare_with_champion, load_model, promote, register
 from workers.tracking import MlflowTracking, TrackingUnavailable
 
+from ..mlflow_server import MlflowServer, free_port
 from .conftest import attempt_of, copy_store, run_of
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -35,36 +23,12 @@ def server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A real MLflow server on loopback, for the tests of this module."""
     folder: Path = tmp_path_factory.mktemp("server")
     copy_store(empty_store, folder / "mlflow.db")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    # Its runner of background jobs is six more processes, which nothing here needs.
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+    process = MlflowServer(folder)
     try:
-        _wait_for(f"{url}/health", process, folder / "log")
-        yield url
+        process.start()
+        yield process.url
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - our own address
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(f"no server within 120 s: {log.read_text()}")
+        process.kill()
 
 
 def test_a_run_and_its_promoted_model_live_on_a_server(server, forest, iris):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,10 +15,12 @@ from typing import Any
 import pytest
 import redis
 
+from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.coordinator.catalogue import load_catalogue
 from orchestrator.coordinator.submission import Prepared, prepare, submit
+from orchestrator.runs.connection import connect
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
@@ -97,3 +103,73 @@ def runner(
     sys.path_importer_cache.pop(str(HERE), None)
     runs = RunStore(client, lease_seconds=settings().lease_seconds)
     return Runner(ArtifactStore(settings().store_url), runs, RunReader(client))
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Workers that come and go, with a Redis database that no other worker reads."""
+
+    runner: Runner
+    environment: dict[str, str]
+    folder: Path
+    services: dict[str, Service]
+
+    def start(self, name: str, *, slots: int = 1, **settings: str) -> Service:
+        """Start a worker, and wait until it takes messages."""
+        (service,) = self.start_all(name, slots=slots, **settings)
+        return service
+
+    def start_all(self, *names: str, slots: int = 1, **settings: str) -> list[Service]:
+        """Start several at the same time."""
+        services = [self._launch(name, slots, settings) for name in names]
+        wait_until(lambda: all(map(is_ready, services)), f"{', '.join(names)} are ready")
+        return services
+
+    def _launch(self, name: str, slots: int, settings: dict[str, str]) -> Service:
+        variables = {f"ORCHESTRATOR_{key.upper()}": value for key, value in settings.items()}
+        log = self.folder / f"{name}.log"
+        environment = {**self.environment, **variables}
+        service = start_worker(environment, log, name=name, slots=slots, queues="data", group=True)
+        self.services[name] = service
+        return service
+
+    def submit(self, pipeline: str, **parameters: object) -> RunId:
+        """Submit a run by the command line: this process' application is bound to the session's database."""
+        words = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
+        command = [sys.executable, "-m", "orchestrator", "run", pipeline, "--detach", "--json", *words]
+        environment = {**os.environ, **self.environment}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return RunId(json.loads(done.stdout.splitlines()[-1])["id"])
+
+    def nodes(self, run: RunId) -> dict[str, NodeRecord]:
+        """The run's nodes, by name."""
+        graph = Specification.read(self.runner.store, run).graph
+        return nodes_of(self.runner.reader.read(run, graph))
+
+
+@pytest.fixture
+def crew(
+    redis_url: str,
+    environment: dict[str, str],
+    surroundings: Callable[[dict[str, str]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Crew]:
+    """The way to start workers of the test's own."""
+    own = f"{redis_url}?virtual_host=5"
+    alone = {**environment, "REDIS_URL": own}
+    surroundings(alone)
+    monkeypatch.syspath_prepend(str(HERE))
+    sys.path_importer_cache.pop(str(HERE), None)
+    client = connect(own)
+    client.flushdb()
+    runs = RunStore(client, lease_seconds=settings().lease_seconds)
+    runner = Runner(ArtifactStore(settings().store_url), runs, RunReader(client))
+    made = Crew(runner, alone, tmp_path, {})
+    yield made
+    for service in made.services.values():
+        if service.process.poll() is None:
+            os.killpg(service.process.pid, signal.SIGKILL)
+            service.process.wait()
+    client.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import random
 import signal
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from pydantic import BaseModel
 from sklearn.linear_model import LinearRegression
 
 from orchestrator import Failure, Retry, context, pipeline, stage
+from workers.runtime.errors import StageTimeout
 
 
 class Parts(NamedTuple):
@@ -226,7 +229,8 @@ def broken() -> None:
 
 @stage
 def tell(failure: Failure) -> list[str]:
-    return [failure.run, failure.error, *(f"{node.name}: {node.traceback}" for node in failure.nodes)]
+    ends = (f"{node.name}: {node.traceback[:9]} … {node.traceback[-200:]}" for node in failure.nodes)
+    return [failure.run, failure.error, *ends]  # short enough to be shown as the node's value
 
 
 @stage
@@ -408,6 +412,18 @@ def of_all_kinds(path: str) -> None:
     add(tick.partial(path=path).map(value=numbers(100)))
 
 
+@stage
+def stops_at(value: int, last: int, marker: str, path: str) -> int:
+    if value == last and not Path(marker).exists():
+        raise RuntimeError("not mended yet")
+    return note(value, path)
+
+
+@pipeline
+def mendable_map(marker: str, path: str) -> None:
+    add(stops_at.partial(last=90, marker=marker, path=path).map(value=numbers(100)))
+
+
 @pipeline
 def deadly() -> None:
     kills_workers()
@@ -487,3 +503,133 @@ def limited(value: int) -> int:
 @pipeline
 def limited_map(count: int = 6) -> None:
     add(limited.map(value=numbers(count)))
+
+
+TIMED_OUT = Retry(on=(StageTimeout,), times=1, backoff=0.1)
+
+
+@stage(time_limit=1, retry=TIMED_OUT)
+def slow_once(marker: str, how: str, value: int = 0) -> int:
+    """Take too long the first time: in Python, deaf to everything, with signals blocked, or in C."""
+    if not once(f"{marker}-{value}"):
+        return value
+    deadline = time.monotonic() + 60
+    if how == "blocked":
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    if how == "C":
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 500_000_000)
+    while time.monotonic() < deadline:
+        with contextlib.suppress(Exception) if how == "deaf" else contextlib.nullcontext():
+            time.sleep(60)
+    return value
+
+
+@pipeline
+def slow_at_first(marker: str, how: str) -> None:
+    add([slow_once(marker, how), number(1)])
+
+
+@pipeline
+def slow_items(marker: str, how: str, count: int = 3) -> None:
+    number(add(slow_once.partial(marker=marker, how=how).map(value=numbers(count))))
+
+
+@stage
+def hold(megabytes: int, marker: str, seconds: float = 0.0) -> int:
+    """Grow, the first time by so much; returns the process that it ran in."""
+    if once(marker):
+        held = bytearray(megabytes * 1_000_000)
+        held[:: os.sysconf("SC_PAGE_SIZE")] = b"x" * len(held[:: os.sysconf("SC_PAGE_SIZE")])
+        time.sleep(seconds)
+    return os.getpid()
+
+
+@pipeline
+def hoarding(megabytes: int, marker: str, seconds: float = 0.0) -> None:
+    hold.after(hold(megabytes, marker, seconds))(0, marker)
+
+
+@stage
+def devour() -> None:
+    held = []
+    while True:
+        held.append(b"x" * 50_000_000)
+        time.sleep(0.01)
+
+
+@pipeline
+def devouring() -> None:
+    devour()
+
+
+@pipeline
+def many_deaths(folder: str, count: int) -> None:
+    add(dies_as_item.partial(folder=folder).map(value=numbers(count)))
+
+
+@stage
+def dies_as_item(value: int, folder: str) -> int:
+    if once(f"{folder}/{value}"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+@stage
+def brief(value: int, path: str) -> int:
+    """Half a second's work, which leaves a line when it is done."""
+    time.sleep(0.5)
+    return note.function(value, path)
+
+
+@pipeline
+def fan_out(path: str, count: int) -> None:
+    add([brief(value, path) for value in range(count)])
+
+
+@stage
+def slow_item(value: int, folder: str) -> int:
+    time.sleep(0.1)
+    Path(f"{folder}/item-{value}").touch()
+    return value
+
+
+@pipeline
+def slow_map(folder: str, count: int) -> None:
+    number(add(slow_item.partial(folder=folder).map(value=numbers(count))))
+
+
+@stage(time_limit=0.2, tolerate=0.1)
+def stubborn_if(value: int, bad: int) -> int:
+    if value == bad:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        time.sleep(60)
+    return value
+
+
+@pipeline
+def stubborn_items(count: int, bad: int) -> None:
+    add(stubborn_if.partial(bad=bad).map(value=numbers(count)))
+
+
+@stage(retry=Retry(on=(OSError,), times=1, backoff=6.0))
+def flaky_for_long() -> int:
+    if context.attempt == 1:
+        raise OSError("not yet")
+    return context.attempt
+
+
+@pipeline
+def retried_late() -> None:
+    flaky_for_long()
+
+
+@stage
+def delegate(marker: str) -> None:
+    """Have the work done by a process of its own."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        Path(marker).write_text(str(process.pid))
+
+
+@pipeline
+def delegated(marker: str) -> None:
+    delegate(marker)

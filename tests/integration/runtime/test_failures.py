@@ -55,7 +55,7 @@ def test_each_round_that_fails_is_told_of(runner: Runner, tmp_path: Path) -> Non
     marker.touch()
     send_round(record.id, store=runner.store, runs=runner.runs)
     wait_until(lambda: runner.reader.concluded(record.id), "the third round is concluded")
-    assert runner.reader.state(record.id) == "succeeded"
+    assert runner.reader.state(record.id) == "succeeded", runner.reader.summary(record.id).error
 
 
 def test_what_is_to_run_after_a_failure_can_be_sent_again(runner: Runner, tmp_path: Path) -> None:

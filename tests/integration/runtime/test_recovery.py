@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from orchestrator.archive.manifest import Manifest
 from orchestrator.archive.specification import Specification
+from orchestrator.artifacts import encode
 from orchestrator.coordinator.cancelling import cancel
 from orchestrator.coordinator.rounds import send_round
 from orchestrator.runs.errors import RunIsOver
@@ -47,6 +50,13 @@ def kill_group(service: Service, number: signal.Signals) -> None:
 
 def record_of(runner: Runner, run: RunId, pipeline: str, **parameters: object) -> RunRecord:
     return runner.reader.read(run, runner.prepare(pipeline, **parameters).graph)
+
+
+def children_of(service: Service) -> list[int]:
+    """The processes of a worker's pool."""
+    command = ["pgrep", "-P", str(service.process.pid)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [int(line) for line in found.stdout.split()]
 
 
 def runs_on(runner: Runner, run: RunId, node: str) -> str | None:
@@ -141,6 +151,22 @@ def test_a_retry_that_a_dead_worker_kept_in_mind_is_made_by_another(
     assert node.value == 2
 
 
+def test_what_was_stored_and_not_recorded_is_taken_by_the_next_attempt(
+    runner: Runner, worker: Service, tmp_path: Path
+) -> None:
+    run = runner.submit("lingering", marker=str(tmp_path / "never"))
+    wait_until(lambda: runs_on(runner, run, "linger"), "the run lingers")
+    Manifest(node="linger", attempt=1, output=encode("stored before", str, runner.store)).write(
+        runner.store, run
+    )
+    for process in children_of(worker):
+        os.kill(process, signal.SIGKILL)
+    wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
+    node = nodes_of(record_of(runner, run, "lingering", marker=""))["linger"]
+    assert node.value == "stored before"
+    assert len(node.attempts) == 2
+
+
 def test_a_stage_that_kills_its_workers_is_failed(runner: Runner) -> None:
     record = runner.run("deadly")
     assert record.state == "failed"
@@ -178,6 +204,19 @@ def test_a_failed_run_is_resumed_and_recomputes_nothing(runner: Runner, tmp_path
     counts = Counter(lines.read_text().split())
     assert counts.pop("1") == 3
     assert set(counts.values()) == {1}
+
+
+def test_a_long_map_is_resumed_behind_the_items_that_are_done(runner: Runner, tmp_path: Path) -> None:
+    marker, lines = tmp_path / "mended", tmp_path / "lines"
+    record = runner.run("mendable_map", marker=str(marker), path=str(lines))
+    assert record.state == "failed"
+    marker.touch()
+    send_round(record.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
+    again = record_of(runner, record.id, "mendable_map", marker="", path="")
+    assert again.state == "succeeded"
+    assert nodes_of(again)["add"].value == sum(range(100))
+    assert set(Counter(lines.read_text().split()).values()) == {1}
 
 
 def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis, tmp_path: Path) -> None:

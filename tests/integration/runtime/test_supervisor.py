@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import Holder, RunStore, Verdict
 from orchestrator.settings import settings
+from orchestrator.supervisor.contact import Contact
 from orchestrator.supervisor.leadership import leads, step_down
 from orchestrator.supervisor.supervisor import Supervisor
 
@@ -96,3 +98,35 @@ def test_what_has_failed_stays_failed_when_the_rest_is_sent_again(
         "number-2": "succeeded",
     }
     assert [attempt.worker for attempt in nodes_of(record)["fail"].attempts] == ["worker"]
+
+
+def test_a_run_that_ended_and_was_never_written_down_is(runner: Runner, client: redis.Redis) -> None:
+    record = runner.run("diamond")
+    client.hdel(f"orc:{{{record.id}}}:meta", "concluded")
+    client.sadd("orc:ended", record.id)
+    supervisor = Supervisor(
+        RunStore(client), RunReader(client), lambda: runner.store, settings().queues, lease_seconds=0.3
+    )
+
+    def concluded() -> bool:
+        supervisor.look()
+        return runner.reader.concluded(record.id)
+
+    wait_until(concluded, "the run is written down")
+    assert record.id not in runner.reader.unconcluded_runs()
+
+
+def test_leases_count_only_once_redis_was_there_for_as_long_as_one(client: redis.Redis) -> None:
+    contact = Contact(client, lease_seconds=0.2)
+
+    def is_steady() -> bool:
+        contact.hear()
+        return contact.is_steady
+
+    wait_until(is_steady, "Redis is up for as long as a lease")
+    contact.lose()
+    assert not is_steady()
+    wait_until(is_steady, "Redis was there for as long as a lease", 5)
+    time.sleep(0.3)  # as a machine that sleeps, or a Redis that hangs
+    assert not is_steady()
+    wait_until(is_steady, "Redis was there for as long as a lease", 5)

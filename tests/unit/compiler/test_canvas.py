@@ -11,6 +11,7 @@ from orchestrator import pipeline, stage
 from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import JOIN, SPAN, Canvas
+from orchestrator.compiler.chording import SteadyChord
 from orchestrator.compiler.draw import as_json, mermaid
 from orchestrator.runs.keys import RunId
 
@@ -94,7 +95,7 @@ def test_policies_become_options_of_the_message() -> None:
 
 def test_a_fan_in_is_the_body_of_a_chord() -> None:
     signature = canvas(diamond.graph()).start()
-    assert json.dumps(signature).count('"subtask_type": "chord"') == 1
+    assert json.dumps(signature).count('"subtask_type": "steady_chord"') == 1
 
 
 def test_the_same_message_has_the_same_id_each_time() -> None:
@@ -111,6 +112,24 @@ def test_a_chord_that_is_sent_twice_counts_as_one() -> None:
         signature = canvas(side_by_side.graph()).start()
         signature.freeze()
         return signature.tasks.id, signature.body.id, [task.id for task in signature.tasks.tasks]
+
+    assert ids() == ids()
+
+
+@pipeline
+def within() -> None:
+    """A chord that is a part of another one."""
+    inner = add([number(of=1), number(of=2)])
+    add([inner, number(of=3)])
+
+
+def test_a_chord_within_a_chord_is_counted_under_the_same_id_too() -> None:
+    def ids() -> list[str]:
+        signature = Signature.from_dict(json.loads(json.dumps(canvas(within.graph()).start())), app=app)
+        signature.freeze()
+        found = [part for part in signature.tasks.tasks if isinstance(part, SteadyChord)]
+        assert found
+        return [signature.tasks.id, *(part.tasks.id for part in found)]
 
     assert ids() == ids()
 

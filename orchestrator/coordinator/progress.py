@@ -1,0 +1,100 @@
+"""What the artifact store has of a run: the outputs of its nodes, by their manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from orchestrator.archive.manifest import Manifest, manifest_names, read_items
+from orchestrator.archive.rounds import Round, group_and_index, item_name
+from orchestrator.artifacts import AlteredArtifact
+from orchestrator.authoring.graph import Graph, Node, NodeName
+from orchestrator.runs.keys import RunId
+
+if TYPE_CHECKING:
+    from orchestrator.artifacts import ArtifactStore
+    from orchestrator.artifacts.tree import Tree
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is done of a run."""
+
+    outputs: Mapping[NodeName, Tree]  #: of nodes and of items of maps
+    lengths: Mapping[NodeName, int]  #: of maps, as far as they are known
+    unreadable: frozenset[NodeName] = frozenset()  #: nodes and items with a manifest that makes no sense
+
+    def is_done(self, node: Node) -> bool:
+        """Whether nothing of a node is left to do."""
+        if not node.mapped:
+            return node.name in self.outputs
+        length = self.lengths.get(node.name)
+        return length is not None and self.items_done(node) == length
+
+    def items_done(self, node: Node) -> int:
+        """How many items of a map are done."""
+        length = self.lengths.get(node.name) or 0
+        return sum(item_name(node.name, index) in self.outputs for index in range(length))
+
+    def items_of(self, name: NodeName) -> tuple[int, ...]:
+        """The items of a map that are done."""
+        return self._items.get(name, ())
+
+    def has_any_of(self, name: NodeName) -> bool:
+        """Whether a node, an item, or any item of a map has left something."""
+        return name in self.outputs or name in self.unreadable or bool(self.items_of(name))
+
+    def without(self, lost: Iterable[NodeName]) -> Progress:
+        """The same, but for some nodes, items, or whole maps."""
+        gone = frozenset(lost)
+        kept = {
+            name: output
+            for name, output in self.outputs.items()
+            if name not in gone and group_and_index(name)[0] not in gone
+        }
+        return Progress(kept, self.lengths)
+
+    @cached_property
+    def _items(self) -> Mapping[NodeName, tuple[int, ...]]:
+        found: dict[NodeName, list[int]] = {}
+        for name in self.outputs:
+            group, index = group_and_index(name)
+            if index is not None:
+                found.setdefault(group, []).append(index)
+        return {group: tuple(indexes) for group, indexes in found.items()}
+
+
+def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -> Progress:
+    """Look at what is done of a run, by what its latest round would read."""
+    outputs: dict[NodeName, Tree] = {}
+    for node in graph:
+        if node.mapped:
+            outputs |= _items_together(run, node.name, store, latest)
+    unreadable: set[NodeName] = set()
+    for stored in manifest_names(store, run):
+        folder, index = group_and_index(NodeName(stored))
+        name = NodeName(folder.partition("@")[0])
+        own = name if index is None else item_name(name, index)
+        if name not in graph or latest.stored_as(name, index) != folder or own in outputs:
+            continue  # of an earlier round, or stored twice
+        try:
+            manifest = Manifest.read(store, run, stored)
+        except AlteredArtifact:
+            unreadable.add(own)
+        else:
+            if manifest is not None:
+                outputs[own] = manifest.output
+    lengths = {node.name: node.known_length for node in graph if node.known_length is not None}
+    return Progress(outputs, lengths, frozenset(unreadable))
+
+
+def _items_together(run: RunId, name: NodeName, store: ArtifactStore, latest: Round) -> dict[NodeName, Tree]:
+    """The items of a map that were committed with others."""
+    return {
+        item_name(name, index): output
+        for folder in latest.folders_of(name)
+        for index, output in read_items(store, run, folder).items()
+        if latest.stored_as(name, index) == folder
+    }

@@ -1,0 +1,436 @@
+"""What the run store is to do, in plain Python: one dictionary of tasks, and who works on what.
+
+A method does what the transition of its name does, and answers what that one has to answer. A new transition
+is one more method here, one in `play.py` that calls both and compares, and a rule in `machine.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.states import ALLOWED, NodeState, RunState
+from orchestrator.runs.transitions import (
+    Claim,
+    Ending,
+    Holder,
+    Ready,
+    Reopening,
+    Settled,
+    Standing,
+    Verdict,
+)
+
+from .shapes import Facts
+
+LOST = Settled(accepted=False)
+
+#: Which transition ends an attempt in which state.
+ENDED_BY = {
+    NodeState.SUCCEEDED: "commit",
+    NodeState.FAILED: "fail",
+    NodeState.RETRYING: "retry",
+    NodeState.SKIPPED: "skip",
+}
+
+
+@dataclass
+class Attempt:
+    """One try of a task."""
+
+    worker: str
+    ended: bool = False
+    lost: bool = False
+    error: str | None = None
+
+    def end(self, error: str | None = None, *, lost: bool = False) -> None:
+        self.ended, self.error, self.lost = True, error, lost
+
+
+@dataclass
+class Task:
+    """A node, or an item of a map, of which something is recorded."""
+
+    state: NodeState = NodeState.WAITING
+    attempts: list[Attempt] = field(default_factory=list)
+    base: int = 0  #: attempts of earlier rounds
+    holder: Holder | None = None
+    items: int | None = None  #: of a map that became its items
+    failed: int = 0  #: items of it
+    reused: bool = False
+    granted: tuple[str, str] | None = None  #: the token that settled it last, and which transition that was
+
+    @property
+    def tried(self) -> bool:
+        """Whether this round has tried it."""
+        return len(self.attempts) > self.base
+
+    @property
+    def standing(self) -> Standing:
+        lost = sum(attempt.lost for attempt in self.attempts[self.base :])
+        return Standing(len(self.attempts), len(self.attempts) - self.base - lost, lost)
+
+
+@dataclass
+class Model:
+    """One run."""
+
+    facts: Facts
+    run: RunState | None = None
+    broken: bool = False  #: a node failed whose failure counts
+    handling: bool = False  #: what runs after a failure has become due
+    tasks: dict[str, Task] = field(default_factory=dict)
+    leases: dict[str, bool] = field(default_factory=dict)  #: by delivery: whether the lease has not ended yet
+    vanished: set[str] = field(default_factory=set)  #: deliveries whose lease Redis lost
+    parked: dict[str, tuple[NodeName, ...]] = field(default_factory=dict)  #: what each waits for
+    events: list[tuple[str, str]] = field(default_factory=list)
+    commits: Counter[str] = field(default_factory=Counter)  #: of this round, by task
+
+    # What can be asked
+
+    @property
+    def is_open(self) -> bool:
+        return self.run is not None and not self.run.over
+
+    def state(self, name: str) -> NodeState:
+        return self.tasks[name].state if name in self.tasks else NodeState.WAITING
+
+    def succeeded(self, names: Iterable[str]) -> bool:
+        return all(self.state(name) is NodeState.SUCCEEDED for name in names)
+
+    def shown(self) -> list[NodeName]:
+        """The names of all nodes in the order written, maps as their items where they have become these."""
+        return [name for node in self.facts.graph.everything for name in self._parts(node.name)]
+
+    def unfinished(self) -> int:
+        """How many nodes and items are not over; of those that run after a failure, once that is due."""
+        if not self.is_open:
+            return 0
+        nodes = self.facts.handlers if self.handling else (node.name for node in self.facts.graph)
+        return sum(not self.state(part).over for name in nodes for part in self._parts(name))
+
+    def in_turn(self, name: str) -> bool:
+        """Whether a node may start: before a failure, or after it."""
+        return self.handling == (name in self.facts.handlers)
+
+    def ready(self, task: str) -> tuple[Ready, ...]:
+        """The parked messages among those which `task` may wake that have all they wait for."""
+        return tuple(
+            Ready(name, message_of(name))
+            for name in self.facts.wakes(task)
+            if name in self.parked and self.succeeded(self.parked[name])
+        )
+
+    def held(self, name: str, token: str) -> Task | None:
+        """The task, if who has this token, or is this delivery, works on it."""
+        task = self.tasks.get(name)
+        if task is None or task.state is not NodeState.RUNNING or task.holder is None:
+            return None
+        return task if token in (task.holder.token, task.holder.delivery) else None
+
+    def takeable(self, name: str) -> list[int]:
+        """The items of a map that nobody has, and for which no message is on its way."""
+        free = (NodeState.WAITING, NodeState.QUEUED)
+        return [index for index, item in enumerate(self.facts.items(name)) if self.state(item) in free]
+
+    def is_lost(self, name: str) -> bool:
+        """Whether a task runs without a lease: one that is over counts until the supervisor ends it."""
+        holder = self.tasks[name].holder if name in self.tasks else None
+        return holder is not None and holder.delivery not in self.leases
+
+    # Transitions
+
+    def submit(self) -> None:
+        self.run = RunState.PENDING
+        for name, items in self.facts.maps.items():
+            self.tasks[name] = Task(NodeState.RUNNING, items=items)
+        self._tell("", RunState.PENDING)
+
+    def claim(self, name: str, holder: Holder, waits: Sequence[NodeName]) -> Claim:
+        task = self.tasks.get(name) or Task()
+        if self.run is None:
+            return Claim(Verdict.GONE, Standing(0))
+        if task.state is NodeState.SUCCEEDED:
+            return Claim(Verdict.DONE, Standing(0), self.ready(name))
+        if task.state.over or not self.is_open or not self.in_turn(name):
+            return Claim(Verdict.OVER, Standing(0))
+        if task.items is not None:
+            return Claim(Verdict.EXPANDED, Standing(task.items))
+        if not self.succeeded(waits):
+            return Claim(Verdict.EARLY, Standing(0))
+        if task.holder is not None and task.holder.token == holder.token:
+            return Claim(Verdict.CLAIMED, task.standing)
+        if task.state is NodeState.RUNNING and not self.is_lost(name):
+            return Claim(Verdict.HELD, Standing(0))
+        if self.run is RunState.PENDING:
+            self.run = RunState.RUNNING
+            self._tell("", RunState.RUNNING)
+        self.parked.pop(name, None)
+        return Claim(Verdict.CLAIMED, self.begin(name, holder))
+
+    def begin(self, name: str, holder: Holder) -> Standing:
+        """Open an attempt; one whose worker was lost ends."""
+        task = self.tasks.setdefault(name, Task())
+        if task.state is NodeState.RUNNING:
+            task.attempts[-1].end("its worker was lost", lost=True)
+        task.attempts.append(Attempt(holder.worker))
+        task.holder = holder
+        self.leases[holder.delivery] = True
+        self._to(name, NodeState.RUNNING)
+        return task.standing
+
+    def commit(self, name: str, token: str, *, reused: bool) -> Settled:
+        if not self._end(name, token, NodeState.SUCCEEDED, let_go=True):
+            return self._repeated(name, token, "commit", self.ready(name))
+        self.tasks[name].reused = reused
+        self._count_item(name)
+        return self._settle(name)
+
+    def commit_items(self, name: str, token: str, indexes: Iterable[int]) -> Settled:
+        items = [self.facts.items(name)[index] for index in indexes]
+        again = any(self._repeated(item, token, "commit").accepted for item in items)
+        done = [item for item in items if self._end(item, token, NodeState.SUCCEEDED)]
+        for item in done:
+            self._count_item(item)
+        if done:
+            return self._settle(name)
+        return Settled(True, self._ending_told(name) if again else Ending.NONE, self.ready(name))
+
+    def fail(self, name: str, token: str, error: str) -> Settled:
+        group, task, stopped = self.facts.group(name), self.tasks.get(name), set[str]()
+        own = {task.holder.delivery} if task and task.holder else set()
+        if not self._end(name, token, NodeState.FAILED, error, let_go=group is None):
+            return self._repeated(name, token, "fail", self.ready(name) if group else ())
+        counts = not (group and self._tolerates(group))
+        if counts:
+            self.broken = True
+            self._rest(self.facts.needed_by(name), NodeState.UPSTREAM_FAILED)
+        self._count_item(name)
+        if counts and self.facts.graph.fail_fast and not self.handling:
+            stopped = self._stop()
+            ending = self._finish()
+        else:
+            ending = self._settle(name).ending
+        return Settled(True, ending, self.ready(name) if group else (), tuple(sorted(stopped - own)))
+
+    def retry(self, name: str, token: str, error: str) -> Settled:
+        plain = self.facts.group(name) is None
+        ended = self._end(name, token, NodeState.RETRYING, error, let_go=plain)
+        return Settled(True) if ended else replace(self._repeated(name, token, "retry"), ending=Ending.NONE)
+
+    def skip(self, name: str, token: str) -> Settled:
+        if not self._end(name, token, NodeState.SKIPPED, let_go=True):
+            return self._repeated(name, token, "skip")
+        self.tasks[name].attempts.clear()
+        self._rest(self.facts.needed_by(name), NodeState.SKIPPED)
+        return Settled(True, self._settle(name).ending)
+
+    def expand(self, name: str, token: str) -> Settled:
+        task = self.held(name, token)
+        if task is None or task.holder is None:
+            return self._repeated(name, token, "expand", self.ready(name))
+        items = self.facts.items(name)
+        self.leases.pop(task.holder.delivery, None)
+        self.tasks[name] = Task(NodeState.RUNNING, items=len(items), granted=(token, "expand"))
+        self._tell(name, "expanded")
+        if self.succeeded(items):
+            self._to(name, NodeState.SUCCEEDED)
+        return self._settle(name)
+
+    def park(self, name: str, waits: Sequence[NodeName]) -> bool:
+        if not self.is_open or self.state(name).over or self.succeeded(waits) or self.handling:
+            return False
+        self.parked[name] = tuple(waits)
+        self._tell(name, NodeState.WAITING)
+        return True
+
+    def unpark(self, names: Iterable[str]) -> None:
+        """They were sent: forget those that have all they wait for; others are a later round's."""
+        for name in names:
+            if name in self.parked and self.succeeded(self.parked[name]):
+                del self.parked[name]
+
+    def give_back(self, name: str, token: str, indexes: Iterable[int]) -> int:
+        count = 0
+        for item in map(self.facts.items(name).__getitem__, indexes):
+            task = self.held(item, token)
+            if task is not None:
+                task.attempts.pop()
+                task.holder = None
+                self._to(item, NodeState.QUEUED)
+                count += 1
+        return count
+
+    def renew(self, delivery: str) -> bool:
+        if delivery in self.leases:
+            self.leases[delivery] = True
+        return delivery in self.leases
+
+    def expire(self, delivery: str) -> None:
+        """Time passes, and nobody renews this lease."""
+        self.leases[delivery] = False
+
+    def vanish(self, delivery: str) -> None:
+        """Redis loses the last it has written."""
+        del self.leases[delivery]
+        self.vanished.add(delivery)
+
+    def let_go(self, delivery: str) -> None:
+        self.leases.pop(delivery, None)
+
+    def release(self, delivery: str, error: str) -> int:
+        lost = [name for name in self.tasks if self.held(name, delivery)]
+        for name in lost:
+            self.tasks[name].attempts[-1].end(error, lost=True)
+            self.tasks[name].holder = None
+            self._to(name, NodeState.QUEUED)
+        self.leases.pop(delivery, None)
+        return len(lost)
+
+    def cancel(self) -> set[str] | None:
+        if not self.is_open:
+            return None
+        at_work = self._stop()
+        self._end_run(RunState.CANCELLED)
+        return at_work
+
+    def reopen(self, reopening: Reopening, facts: Facts) -> None:
+        before, self.facts = self.tasks, facts
+        for task in before.values():
+            if task.attempts and not task.attempts[-1].ended:
+                task.attempts[-1].end(lost=True)
+        kept = {name: Task(attempts=task.attempts, base=len(task.attempts)) for name, task in before.items()}
+        self.tasks = {name: task for name, task in kept.items() if task.attempts}
+        for name in reopening.done:
+            task = self.tasks[name] = before.get(name) or Task()
+            if task.state is not NodeState.SUCCEEDED:
+                task.granted = None
+            task.state, task.holder, task.reused = NodeState.SUCCEEDED, None, True
+        for name, (items, left) in reopening.maps.items():
+            self.tasks[name] = Task(NodeState.RUNNING if left else NodeState.SUCCEEDED, items=items)
+        self.parked.clear()
+        self.leases.clear()
+        self.vanished.clear()
+        self.commits.clear()
+        self.broken = self.handling = False
+        self.run = RunState.RUNNING
+        self._tell("", RunState.RUNNING)
+
+    def wipe(self) -> None:
+        """Redis loses all it has."""
+        self.run, self.broken, self.handling = None, False, False
+        for kept in (self.tasks, self.leases, self.vanished, self.parked, self.commits):
+            kept.clear()
+
+    # What several of them do
+
+    def _parts(self, name: NodeName) -> list[NodeName]:
+        task = self.tasks.get(name)
+        return self.facts.items(name) if task is not None and task.items is not None else [name]
+
+    def _to(self, name: str, state: NodeState) -> None:
+        task = self.tasks.setdefault(name, Task())
+        assert state in ALLOWED[task.state], f"{name} may not go from {task.state} to {state}"
+        task.state = state
+        self._tell(name, state)
+        if state is NodeState.SUCCEEDED:
+            self.commits[name] += 1
+
+    def _tell(self, name: str, what: str) -> None:
+        self.events.append((name, str(what)))
+
+    def _end(
+        self, name: str, token: str, state: NodeState, error: str | None = None, *, let_go: bool = False
+    ) -> bool:
+        """End an attempt; False if it is not the one that may."""
+        task = self.held(name, token)
+        if task is None or task.holder is None:
+            return False
+        if let_go:
+            self.leases.pop(task.holder.delivery, None)
+        task.attempts[-1].end(error)
+        task.holder = None
+        task.granted = (token, ENDED_BY[state])
+        self._to(name, state)
+        return True
+
+    def _repeated(self, name: str, token: str, what: str, ready: tuple[Ready, ...] = ()) -> Settled:
+        """The answer to a token that works on nothing: who was granted the same before is told so again."""
+        task = self.tasks.get(name)
+        if task is None or task.granted != (token, what):
+            return LOST
+        return Settled(True, self._ending_told(name), ready)
+
+    def _ending_told(self, name: str) -> Ending:
+        if not self.is_open:
+            return Ending.OVER
+        return Ending.HANDLERS if self.handling and name not in self.facts.handlers else Ending.NONE
+
+    def _tolerates(self, group: NodeName) -> bool:
+        """Count a failed item of a map; if they are too many, the map has failed."""
+        whole, node = self.tasks[group], self.facts.graph[group]
+        whole.failed += 1
+        if whole.failed <= self.facts.shape.lengths[group] * node.policy.tolerate:
+            return True
+        if whole.state is NodeState.RUNNING:
+            self.parked.pop(f"{group}/join", None)
+            self._to(group, NodeState.FAILED)
+        return False
+
+    def _count_item(self, name: str) -> None:
+        """A map is done with its last item."""
+        group = self.facts.group(name)
+        if group is None or self.tasks[group].state is not NodeState.RUNNING:
+            return
+        if all(self.state(item).over for item in self.facts.items(group)):
+            self._to(group, NodeState.SUCCEEDED)
+
+    def _rest(self, names: Iterable[NodeName], state: NodeState) -> None:
+        """Put nodes to rest that will not run, maps with their items."""
+        for name in names:
+            for each in dict.fromkeys([name, *self._parts(name)]):
+                if not self.state(each).over:
+                    self._to(each, state)
+                    self.parked.pop(each, None)
+
+    def _settle(self, name: str) -> Settled:
+        ending = Ending.NONE if self.unfinished() else self._finish()
+        return Settled(True, ending, self.ready(name))
+
+    def _stop(self) -> set[str]:
+        """All that is open ends, but for what is still to run after a failure; returns who is at work."""
+        at_work = set()
+        for name, task in self.tasks.items():
+            if task.holder is not None:
+                at_work.add(task.holder.delivery)
+                task.attempts[-1].end("cancelled")
+                task.holder = None
+            due_later = task.state is NodeState.WAITING and name in self.facts.handlers
+            if not task.state.over and not due_later:
+                self._to(name, NodeState.CANCELLED)
+        self.leases.clear()
+        self.parked.clear()
+        return at_work
+
+    def _finish(self) -> Ending:
+        """Nothing is open: the run ends, or what runs after a failure is due."""
+        if self.broken and self.facts.handlers and not self.handling:
+            self.handling = True
+            for name in self.facts.handlers:
+                self._to(name, NodeState.QUEUED)
+            return Ending.HANDLERS
+        self._end_run(RunState.FAILED if self.broken else RunState.SUCCEEDED)
+        return Ending.OVER
+
+    def _end_run(self, state: RunState) -> None:
+        self.run = state
+        self.leases.clear()
+        self.parked.clear()
+        self._tell("", state)
+
+
+def message_of(name: str) -> str:
+    """The message that is parked for a node, or for what follows a map."""
+    return f"the message of {name}"

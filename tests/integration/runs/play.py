@@ -1,0 +1,327 @@
+"""Does to a run in Redis and to its model the same things, and fails where they answer differently.
+
+Here a worker is a hand: one message at one worker, with what it believes to hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from uuid import uuid4
+
+import redis
+
+from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.states import NodeState
+from orchestrator.runs.transitions import DoneItem, Holder, Ready, RunStore, Verdict
+from workers.runtime.job import join_of
+
+from .agreement import Agreement, Kept
+from .model import Model, message_of
+from .resuming import next_round
+from .shapes import Facts, Shape
+
+#: Hands that are remembered: most of them have lost what they held.
+HANDS = 12
+
+
+@dataclass(eq=False)
+class Hand:
+    """One worker with one message, as it sees itself: others may have taken over what it holds."""
+
+    task: NodeName  #: the node or item, or the map that it helps itself to
+    holder: Holder
+    facts: Facts  #: of its message's round
+    taken: dict[int, NodeName] | None = None  #: items of the map that it took
+    last: Callable[[], None] | None = None  #: what it asked for last, to ask for it again
+
+    @property
+    def token(self) -> str:
+        return self.holder.token
+
+    @property
+    def tasks(self) -> Sequence[NodeName]:
+        return [self.task] if self.taken is None else list(self.taken.values())
+
+    @property
+    def expands(self) -> bool:
+        """Whether it holds a map that is to become its items."""
+        return self.taken is None and self.facts.node(self.task).mapped and not self.facts.group(self.task)
+
+
+class Play:
+    """One run, from its submission on."""
+
+    def __init__(self, client: redis.Redis, shape: Shape) -> None:
+        self.client = client
+        self.runs = RunStore(client, lease_seconds=3600)
+        self.run = RunId(f"some-{uuid4().hex[:8]}")
+        self.model = Model(Facts(shape))
+        self.agreement = Agreement(client, self.run, self.model)
+        self.tokens = map("token-{}".format, count(1))
+        self.hands: list[Hand] = []
+        self.early: list[tuple[NodeName, Facts]] = []  #: messages that a worker was told to park
+        self.sent: list[list[NodeName]] = []  #: parked messages that a worker has sent again
+        self.stored: set[NodeName] = set()  #: what has a manifest
+        self.calm = 0  #: checks since the run as a whole was disturbed
+        self.idle = 0  #: checks since the run was over
+
+    @property
+    def facts(self) -> Facts:
+        return self.model.facts
+
+    def check(self) -> None:
+        """Fail unless Redis is where the model is."""
+        self.agreement.check(new_round=self.calm == 0)
+        self.calm += 1
+        self.idle = 0 if self.model.is_open else self.idle + 1
+
+    def submit(self) -> None:
+        for first in (True, False):
+            made = self.runs.submit(
+                self.run,
+                pipeline="some",
+                parameters={},
+                nodes=len(self.facts.graph),
+                maps=self.facts.maps,
+                submitted=0.0,
+                handlers=self.facts.handlers,
+                fail_fast=self.facts.graph.fail_fast,
+            )
+            assert made is first, "an id is given once"
+        self.model.submit()
+
+    # Messages
+
+    def messages(self) -> Iterator[NodeName]:
+        """The nodes and items whose message may be somewhere; those that are sooner early come first."""
+        tasks, facts = self.model.tasks, self.facts
+        for node in reversed(facts.graph.nodes):
+            if node.name in facts.maps:
+                if self.model.succeeded(node.needs):
+                    yield from facts.items(node.name)
+                continue
+            if self.model.succeeded(facts.vouched(node.name)):
+                yield node.name
+            if node.name in tasks and tasks[node.name].items:
+                yield from (name for name in facts.items(node.name) if name in tasks and tasks[name].tried)
+        # those of an earlier round may come late
+        yield from (name for name in facts.handlers if self.model.handling or name in tasks)
+
+    def open_messages(self) -> list[NodeName]:
+        """Those of nodes and items that are not over."""
+        return [name for name in self.messages() if not self.model.state(name).over]
+
+    def open_maps(self) -> list[NodeName]:
+        """The maps to whose items workers are called."""
+        tasks, facts = self.model.tasks, self.facts
+        expanded = (node.name for node in facts.graph if node.name in tasks and tasks[node.name].items)
+        return [name for name in expanded if name not in facts.maps]
+
+    def claim(self, name: NodeName, worker: str, *, repeated: bool = False) -> Hand | None:
+        """A message comes to a worker; returns what it holds then."""
+        facts, holder = self.facts, self._holder(name, worker)
+        waits = facts.waits(name)
+        claim = self.runs.claim(self.run, name, holder, waits=waits, wakes=facts.wakes(name))
+        assert claim == self.model.claim(name, holder, waits)
+        if claim.verdict is Verdict.CLAIMED and repeated:
+            again = self.runs.claim(self.run, name, holder, waits=waits, wakes=facts.wakes(name))
+            assert claim == again == self.model.claim(name, holder, waits)
+        self._send(claim.ready)
+        if claim.verdict is Verdict.EARLY:
+            self.early.append((name, facts))
+        if claim.verdict is Verdict.EXPANDED:
+            self.park(join_of(name), [name])
+        if claim.verdict is not Verdict.CLAIMED:
+            return None
+        assert self.model.succeeded(facts.node(name).needs), f"{name} began before all it needs was done"
+        return self._remember(Hand(name, holder, facts))
+
+    def take(self, name: NodeName, worker: str, wanted: int) -> Hand | None:
+        """A worker helps itself to items of a map."""
+        facts, model, holder = self.facts, self.model, self._holder(f"share of {name}", worker)
+        free = model.takeable(name) if model.is_open and model.in_turn(name) else []
+        lost = [index for index, item in enumerate(facts.items(name)) if model.is_lost(item)]
+        taken = self.runs.take(self.run, name, holder, wanted=wanted, wakes=facts.wakes(name))
+        assert set(taken.items) <= {*free, *lost}
+        assert bool(taken.items) >= bool(free), "items are left that nobody will run"
+        assert len(taken.items) <= wanted
+        names = {index: facts.items(name)[index] for index in taken.items}
+        assert taken.items == {index: model.begin(item, holder) for index, item in names.items()}
+        done = model.is_open and model.state(name) is NodeState.SUCCEEDED
+        assert taken.ready == (model.ready(name) if done else ())
+        self._send(taken.ready)
+        return self._remember(Hand(name, holder, facts, taken=names)) if names else None
+
+    def park(self, name: NodeName, waits: Sequence[NodeName]) -> None:
+        assert self.runs.park(self.run, name, message_of(name), waits) == self.model.park(name, waits)
+
+    def unpark(self, names: Sequence[NodeName]) -> None:
+        self.runs.unpark(self.run, names)
+        self.model.unpark(names)
+
+    # What a hand does with what it holds, or held once
+
+    def finish(self, hand: Hand, *, reused: bool = False) -> None:
+        """Commit what was claimed, or let it become its items."""
+        hand.last = lambda: self.finish(hand, reused=reused)
+        name, token, wakes = hand.task, hand.token, hand.facts.wakes(hand.task)
+        if hand.expands:
+            items = len(hand.facts.items(name))
+            settled = self.runs.expand(self.run, name, token, items=items, wakes=wakes)
+            assert settled == self.model.expand(name, token)
+            if settled.accepted:
+                self.park(join_of(name), [name])
+        else:
+            group = hand.facts.group(name)
+            settled = self.runs.commit(self.run, name, token, reused=reused, group=group, wakes=wakes)
+            assert settled == self.model.commit(name, token, reused=reused)
+        self.store(hand, hand.tasks)
+        self._send(settled.ready)
+
+    def commit_items(self, hand: Hand, indexes: Collection[int]) -> None:
+        hand.last = lambda: self.commit_items(hand, indexes)
+        done = [DoneItem(index=index, began=0.2, ended=0.1) for index in sorted(indexes)]
+        wakes = hand.facts.wakes(hand.task)
+        settled = self.runs.commit_items(self.run, hand.task, hand.token, done, wakes=wakes)
+        assert settled == self.model.commit_items(hand.task, hand.token, sorted(indexes))
+        self.store(hand, [hand.facts.items(hand.task)[index] for index in indexes])
+        self._send(settled.ready)
+
+    def give_back(self, hand: Hand, indexes: Collection[int]) -> None:
+        given = self.runs.give_back(self.run, hand.task, hand.token, indexes)
+        assert given == self.model.give_back(hand.task, hand.token, indexes)
+
+    def fail(self, hand: Hand, name: NodeName, token: str) -> None:
+        hand.last = lambda: self.fail(hand, name, token)
+        facts = hand.facts
+        settled = self.runs.fail(
+            self.run,
+            name,
+            token,
+            error="ValueError: no",
+            traceback="…",
+            group=facts.group(name),
+            tolerated=facts.node(name).policy.tolerate,
+            wakes=facts.wakes(name),
+            needed_by=facts.needed_by(name),
+        )
+        settled = replace(settled, stopped=tuple(sorted(settled.stopped)))
+        assert settled == self.model.fail(name, token, "ValueError: no")
+        self._send(settled.ready)
+
+    def retry(self, hand: Hand, name: NodeName) -> None:
+        hand.last = lambda: self.retry(hand, name)
+        settled = self.runs.retry(self.run, name, hand.token, error="OSError: later", traceback="…", wait=1.0)
+        assert settled == self.model.retry(name, hand.token, "OSError: later")
+
+    def skip(self, hand: Hand) -> None:
+        hand.last = lambda: self.skip(hand)
+        settled = self.runs.skip(self.run, hand.task, hand.token, needed_by=hand.facts.needed_by(hand.task))
+        assert settled == self.model.skip(hand.task, hand.token)
+
+    def repeat(self, hand: Hand) -> None:
+        """A worker that heard nothing asks once more; nothing changes by it, whatever has come in between."""
+        assert hand.last is not None
+        before = Kept.read(self.client, self.run)
+        hand.last()
+        assert Kept.read(self.client, self.run) == before
+
+    def store(self, hand: Hand, names: Sequence[NodeName]) -> None:
+        """Write manifests; those of an earlier round may lie elsewhere."""
+        if hand.facts is self.facts and not hand.expands:
+            self.stored.update(name for name in names if name not in self.facts.handlers)
+
+    # Leases
+
+    def renew(self, delivery: str) -> None:
+        assert self.runs.renew(self.run, delivery) == self.model.renew(delivery)
+
+    def expire(self, delivery: str) -> None:
+        """Time passes, and nobody renews this lease."""
+        self.client.zadd(RunKeys(self.run).leases, {delivery: 1}, xx=True)
+        self.model.expire(delivery)
+
+    def vanish(self, delivery: str) -> None:
+        """Redis loses the last it has written."""
+        self.client.zrem(RunKeys(self.run).leases, delivery)
+        self.model.vanish(delivery)
+
+    def release(self, delivery: str) -> None:
+        error = "its worker was lost"
+        assert self.runs.release(self.run, delivery, error=error) == self.model.release(delivery, error)
+
+    def let_go(self, delivery: str) -> None:
+        self.runs.let_go(self.run, delivery)
+        self.model.let_go(delivery)
+
+    # The run as a whole
+
+    def cancel(self) -> None:
+        at_work = self.runs.cancel(self.run)
+        assert at_work is not None
+        assert sorted(at_work) == sorted(self.model.cancel() or ())
+        assert self.runs.cancel(self.run) is None
+
+    def reopen(self, changed: set[NodeName]) -> None:
+        reopening, facts = next_round(self.facts, self.stored, changed)
+        if len(facts.done) < len(facts.graph):
+            self.runs.reopen(self.run, reopening)
+            self.model.reopen(reopening, facts)
+            self.calm = 0
+
+    def forget(self) -> None:
+        """Redis loses all it has of the run."""
+        self.client.delete(*RunKeys(self.run).all())
+        self.client.srem(OPEN_RUNS, self.run)
+        self.client.srem(ENDED_RUNS, self.run)
+        self.client.zrem(ALL_RUNS, self.run)
+        self.model.wipe()
+        self.agreement.position, self.calm = "0", 0
+
+    def work(self, most: int, *, backwards: bool = False) -> None:
+        """Claim and commit what there is to do, or leave it parked, undisturbed."""
+        for name in self.open_messages()[:: -1 if backwards else 1][:most]:
+            before = len(self.early)
+            hand = self.claim(name, "cat")
+            if len(self.early) > before:
+                self.early.pop()
+                self.park(name, self.facts.waits(name))
+            self.check()
+            if hand:
+                self.finish(hand)
+                self.check()
+
+    def bring_to_an_end(self) -> None:
+        """All workers are lost, others do what is left; the run has to end by that."""
+        for delivery in list(self.model.leases):
+            self.expire(delivery)
+            self.release(delivery)
+        self.check()
+        if self.model.vanished and not self.model.handling:
+            self.reopen(set())  # as the supervisor does with a run of which nothing is heard
+            self.check()
+        turns = 0
+        while self.model.is_open:
+            turns += 1
+            assert turns < 50, "the run does not end"
+            self.work(most=100)
+            for name in self.open_maps():
+                while share := self.take(name, "cat", 2):
+                    self.check()
+                    self.commit_items(share, set(share.taken or ()))
+                    self.check()
+
+    def _holder(self, message: str, worker: str) -> Holder:
+        delivery = f"{worker}#{self.facts.number} {message}"
+        return Holder(token=next(self.tokens), delivery=delivery, worker=worker)
+
+    def _send(self, ready: Sequence[Ready]) -> None:
+        if ready:
+            self.sent.append([each.node for each in ready])
+
+    def _remember(self, hand: Hand) -> Hand:
+        self.hands = [*self.hands[-HANDS + 1 :], hand]
+        return hand

@@ -1,0 +1,45 @@
+"""What a resume asks of the run store, by what has a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.authoring.graph import Node, NodeName
+from orchestrator.runs.transitions import Reopening
+
+from .shapes import Facts
+
+
+def next_round(latest: Facts, stored: set[NodeName], changed: Iterable[NodeName]) -> tuple[Reopening, Facts]:
+    """The next round; changed nodes, and what needs them, lose what is stored."""
+    graph = latest.graph
+    again = {name for each in changed for name in (each, *graph.descendants(each))}
+    stored -= {name for name in stored if latest.node(name).name in again}
+    done = frozenset(node.name for node in graph if _is_done(node, latest, stored))
+    facts = Facts(latest.shape, latest.number + 1, done)
+    maps = {
+        node.name: (len(latest.items(node.name)), _left(node, latest, stored))
+        for node in graph
+        if node.known_length is not None and node.name in {*done, *facts.maps}
+    }
+    reopening = Reopening(
+        pipeline="some",
+        parameters={},
+        submitted=0.0,
+        fail_fast=graph.fail_fast,
+        handlers=facts.handlers,
+        open=sum(maps[node.name][1] if node.name in maps else 1 for node in graph if node.name not in done),
+        done=dict.fromkeys(sorted(stored), ""),
+        maps=maps,
+    )
+    return reopening, facts
+
+
+def _is_done(node: Node, facts: Facts, stored: set[NodeName]) -> bool:
+    if not node.mapped:
+        return node.name in stored
+    return node.known_length is not None and _left(node, facts, stored) == 0
+
+
+def _left(node: Node, facts: Facts, stored: set[NodeName]) -> int:
+    return sum(item not in stored for item in facts.items(node.name))

@@ -1,0 +1,205 @@
+"""Corners of the run store in which a run once stopped, or left something behind."""
+
+from __future__ import annotations
+
+from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.states import NodeState, RunState
+from orchestrator.runs.transitions import DoneItem, Ending, Verdict
+
+from .conftest import Desk
+from .shapes import CHAIN
+
+
+def test_a_written_out_map_rests_with_its_items(desk: Desk) -> None:
+    desk.submit(3, m=3)
+    settled = desk.fail("a", desk.begin("a"), needed_by="mz")
+    assert settled.ending is Ending.OVER
+    assert desk.reader.state(desk.run) is RunState.FAILED
+    assert {desk.state(name) for name in ("m", "m[0]", "m[1]", "m[2]", "z")} == {NodeState.UPSTREAM_FAILED}
+
+
+def test_a_resumed_map_hands_out_the_items_behind_those_that_are_done(desk: Desk) -> None:
+    desk.submit(2)
+    desk.runs.cancel(desk.run)
+    desk.reopen(2, "m[0]", "m[1]")
+    desk.expand("m", 3)
+    assert list(desk.take("m", desk.holder("share")).items) == [2]
+
+
+def test_a_map_that_was_done_before_wakes_what_waits_for_it(desk: Desk) -> None:
+    desk.submit(3)
+    desk.runs.cancel(desk.run)
+    desk.reopen(3, "m[0]")
+    assert desk.claim("z", waits="m")[0].verdict is Verdict.EARLY
+    assert desk.park("z", "m")
+    assert desk.expand("m", 1, "z").ready == (desk.ready("z"),)
+    assert desk.told("m")[-2:] == ["expanded", "succeeded"]
+
+
+def test_items_of_an_earlier_round_are_not_recorded(desk: Desk) -> None:
+    desk.submit(2)
+    desk.expand("m", 3)
+    share = desk.holder("share")
+    desk.take("m", share)
+    desk.runs.cancel(desk.run)
+    desk.reopen(2)
+    late = [DoneItem(index=0, began=0.2, ended=0.1)]
+    assert desk.runs.commit_items(desk.run, NodeName("m"), share.token, late).ending is Ending.NONE
+    assert desk.runs.give_back(desk.run, NodeName("m"), share.token, [0]) == 0
+    assert "m" not in desk.reader.raw_states(desk.run)
+
+
+def test_nobody_helps_himself_to_a_map_that_the_canvas_writes_out(desk: Desk) -> None:
+    desk.submit(2, m=3)
+    assert not desk.take("m", desk.holder("share")).items
+
+
+def test_nothing_is_parked_once_the_run_is_over(desk: Desk) -> None:
+    desk.submit(3)
+    assert desk.claim("z", waits="ab")[0].verdict is Verdict.EARLY
+    desk.runs.cancel(desk.run)
+    assert not desk.park("z", "a", "b")
+    assert desk.parked() == []
+
+
+def test_an_item_that_is_tried_again_leaves_the_others_their_lease(desk: Desk) -> None:
+    desk.submit(2)
+    desk.expand("m", 3)
+    share = desk.holder("share")
+    desk.take("m", share)
+    desk.take("m", share)
+    desk.runs.retry(desk.run, NodeName("m[0]"), share.token, error="OSError", traceback="…", wait=1.0)
+    assert desk.leases() == [share.delivery]
+
+
+def test_a_failed_node_leaves_no_lease(desk: Desk) -> None:
+    desk.submit(2)
+    desk.fail("a", desk.begin("a"))
+    assert desk.leases() == []
+
+
+def test_an_ended_run_leaves_no_lease_and_no_message(desk: Desk) -> None:
+    desk.submit(2)
+    desk.expand("m", 1)
+    desk.park("m/join", "m")
+    share = desk.holder("share")
+    desk.take("m", share)
+    done = [DoneItem(index=0, began=0.2, ended=0.1)]
+    wakes = [NodeName("m/join")]
+    assert desk.runs.commit_items(desk.run, NodeName("m"), share.token, done, wakes=wakes).ready
+    assert desk.commit("z").ending is Ending.OVER
+    assert desk.reader.state(desk.run) is RunState.SUCCEEDED
+    assert desk.leases() == desk.parked() == []
+
+
+def test_who_forgets_a_sent_message_too_late_does_not_take_the_next_rounds(desk: Desk) -> None:
+    desk.submit(3)
+    desk.park("z", "a")
+    assert desk.commit("a", wakes="z").ready == (desk.ready("z"),)
+    desk.runs.cancel(desk.run)
+    desk.reopen(3)
+    desk.park("z", "a")
+    desk.runs.unpark(desk.run, [NodeName("z")])
+    assert desk.parked() == ["z"]
+
+
+def test_the_failure_of_a_map_is_told(desk: Desk) -> None:
+    desk.submit(2, m=2)
+    desk.fail("m[0]", desk.begin("m[0]"), group="m", needed_by="z")
+    assert desk.told("m") == ["failed"]
+
+
+def test_a_cancelled_delivery_is_named_once(desk: Desk) -> None:
+    desk.submit(2)
+    desk.expand("m", 3)
+    share = desk.holder("share")
+    desk.take("m", share)
+    desk.take("m", share)
+    assert desk.runs.cancel(desk.run) == (share.delivery,)
+
+
+def test_an_attempt_whose_output_was_written_has_ended_when_the_run_goes_on(desk: Desk) -> None:
+    desk.submit(2)
+    desk.begin("a")
+    desk.reopen(1, "a")
+    (a, *_) = desk.reader.read(desk.run, CHAIN.graph).nodes
+    assert a.state is NodeState.SUCCEEDED
+    assert a.attempts[0].ended is not None
+
+
+def test_a_cancelled_attempt_is_not_told_that_it_has_committed(desk: Desk) -> None:
+    desk.submit(2)
+    token = desk.begin("a")
+    desk.runs.cancel(desk.run)
+    assert not desk.runs.commit(desk.run, NodeName("a"), token).accepted
+
+
+def test_an_attempt_that_its_parent_failed_is_not_told_that_it_has_committed(desk: Desk) -> None:
+    desk.submit(2)
+    holder = desk.holder("a")
+    desk.runs.claim(desk.run, NodeName("a"), holder)
+    for _ in range(2):
+        assert desk.fail("a", holder.delivery).accepted
+    assert not desk.runs.commit(desk.run, NodeName("a"), holder.token).accepted
+    assert not desk.fail("a", holder.token).accepted
+
+
+def test_whoever_repeats_the_end_of_the_last_handler_is_told_that_the_run_is_over(desk: Desk) -> None:
+    desk.submit(1, handlers="h")
+    failed = desk.begin("a")
+    assert desk.fail("a", failed).ending is Ending.HANDLERS
+    assert desk.fail("a", failed).ending is Ending.HANDLERS
+    other = desk.begin("h")
+    endings = [desk.runs.commit(desk.run, NodeName("h"), other).ending for _ in range(2)]
+    assert endings == [Ending.OVER, Ending.OVER]
+    assert desk.reader.state(desk.run) is RunState.FAILED
+
+
+def test_whoever_repeats_the_end_of_one_handler_does_not_send_the_others_again(desk: Desk) -> None:
+    desk.submit(1, handlers="gh")
+    desk.fail("a", desk.begin("a"))
+    token = desk.begin("g")
+    endings = [desk.runs.commit(desk.run, NodeName("g"), token).ending for _ in range(2)]
+    assert endings == [Ending.NONE, Ending.NONE]
+
+
+def test_whoever_records_the_last_items_twice_is_told_twice_that_the_run_is_over(desk: Desk) -> None:
+    desk.submit(1)
+    desk.expand("m", 1)
+    share = desk.holder("share")
+    desk.take("m", share)
+    done = [DoneItem(index=0, began=0.2, ended=0.1)]
+    replies = [desk.runs.commit_items(desk.run, NodeName("m"), share.token, done) for _ in range(2)]
+    assert [reply.ending for reply in replies] == [Ending.OVER, Ending.OVER]
+
+
+def test_what_waits_for_a_map_without_open_items_is_told_again(desk: Desk) -> None:
+    desk.submit(2)
+    desk.park("z", "m")
+    token = desk.begin("m")
+    wakes = [NodeName("z")]
+    replies = [desk.runs.expand(desk.run, NodeName("m"), token, items=0, wakes=wakes) for _ in range(2)]
+    assert [reply.ready for reply in replies] == [(desk.ready("z"),)] * 2
+
+
+def test_what_waits_for_a_map_whose_last_item_failed_is_told_again(desk: Desk) -> None:
+    desk.submit(2, m=1)
+    desk.park("z", "m")
+    token = desk.begin("m[0]")
+    replies = [desk.fail("m[0]", token, group="m", tolerated=1.0, wakes="z") for _ in range(2)]
+    assert [reply.ready for reply in replies] == [(desk.ready("z"),)] * 2
+
+
+def test_nothing_is_parked_once_what_runs_after_a_failure_is_due(desk: Desk) -> None:
+    desk.submit(3, handlers="h", fail_fast=True)
+    desk.fail("a", desk.begin("a"))
+    assert not desk.park("z", "b")
+
+
+def test_a_late_message_of_what_ran_after_a_failure_starts_nothing_in_the_next_round(desk: Desk) -> None:
+    desk.submit(1, handlers="h")
+    desk.fail("a", desk.begin("a"))
+    desk.commit("h")
+    desk.reopen(1, handlers="h")
+    assert desk.claim("h")[0].verdict is Verdict.OVER
+    assert desk.commit("a").ending is Ending.OVER

@@ -1,0 +1,95 @@
+"""Transitions that are asked for twice, because the first reply was lost together with the connection."""
+
+from __future__ import annotations
+
+from secrets import token_hex
+
+import pytest
+import redis
+
+from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.transitions import Ending, Holder, RunStore, Verdict
+
+pytestmark = pytest.mark.stack
+
+ONE, TWO = NodeName("one"), NodeName("two")
+
+
+@pytest.fixture
+def runs(client: redis.Redis) -> RunStore:
+    return RunStore(client)
+
+
+@pytest.fixture
+def run(runs: RunStore) -> RunId:
+    """A run of two nodes, none of which was sent."""
+    name = RunId(f"pair-{token_hex(4)}")
+    runs.submit(name, pipeline="pair", parameters={}, nodes=2, maps={}, submitted=0.0)
+    return name
+
+
+def holder() -> Holder:
+    return Holder(token=token_hex(8), delivery=f"worker/1#{token_hex(4)}", worker="worker")
+
+
+def claim(runs: RunStore, run: RunId, node: NodeName) -> Holder:
+    mine = holder()
+    assert runs.claim(run, node, mine).verdict is Verdict.CLAIMED
+    return mine
+
+
+def test_a_claim_that_is_repeated_is_one_attempt(runs: RunStore, run: RunId) -> None:
+    mine = claim(runs, run, ONE)
+    again = runs.claim(run, ONE, mine)
+    assert again.verdict is Verdict.CLAIMED
+    assert again.standing.number == 1
+    assert runs.claim(run, ONE, holder()).verdict is Verdict.HELD
+
+
+def test_a_commit_that_is_repeated_counts_once_and_has_the_same_reply(runs: RunStore, run: RunId) -> None:
+    first, second = claim(runs, run, ONE), claim(runs, run, TWO)
+    for _ in range(2):
+        assert runs.commit(run, ONE, first.token, value="").accepted
+    assert RunReader(runs.client).state(run) == "running"
+    replies = [runs.commit(run, TWO, second.token, value="") for _ in range(2)]
+    assert [reply.ending for reply in replies] == [Ending.OVER, Ending.OVER]
+
+
+def test_a_failure_that_is_repeated_has_the_same_reply(runs: RunStore, run: RunId) -> None:
+    mine = claim(runs, run, ONE)
+    replies = [runs.fail(run, ONE, mine.token, error="E", traceback="", needed_by=[TWO]) for _ in range(2)]
+    assert all(reply.accepted for reply in replies)
+    assert [reply.ending for reply in replies] == [Ending.OVER, Ending.OVER]
+
+
+def test_a_retry_and_an_expansion_may_be_repeated(runs: RunStore, run: RunId) -> None:
+    mine, other = claim(runs, run, ONE), claim(runs, run, TWO)
+    for _ in range(2):
+        assert runs.retry(run, ONE, mine.token, error="E", traceback="", wait=1.0).accepted
+        assert runs.expand(run, TWO, other.token, items=3).accepted
+    assert runs.items(run, TWO) == 3
+
+
+def test_a_commit_of_another_attempt_is_still_refused(runs: RunStore, run: RunId) -> None:
+    mine = claim(runs, run, ONE)
+    runs.release(run, mine.delivery, error="its worker was lost")
+    assert not runs.commit(run, ONE, mine.token, value="").accepted
+
+
+def test_a_lease_that_is_over_holds_until_the_supervisor_ends_it(client: redis.Redis, run: RunId) -> None:
+    hasty = RunStore(client, lease_seconds=0.001)
+    mine = claim(hasty, run, ONE)
+    assert hasty.claim(run, ONE, holder()).verdict is Verdict.HELD
+    hasty.release(run, mine.delivery, error="its worker was lost")
+    assert hasty.claim(run, ONE, holder()).verdict is Verdict.CLAIMED
+
+
+def test_an_ended_run_is_known_until_it_is_written_down(runs: RunStore, run: RunId) -> None:
+    reader = RunReader(runs.client)
+    runs.cancel(run)
+    assert run not in reader.open_runs()
+    assert run in reader.unconcluded_runs()
+    runs.conclude(run, mlflow_run_id=None, retention=60)
+    assert run not in reader.unconcluded_runs()

@@ -1,0 +1,106 @@
+"""The connection to the broker: what was fetched is acknowledged whatever became of Redis meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from kombu import Consumer, Message, Producer, Queue
+
+from orchestrator.broker import LastingConnection
+from orchestrator.runs.connection import connect
+from orchestrator.stack.redis_program import find_redis
+
+from ..conftest import Service, start, wait_until
+
+pytestmark = pytest.mark.stack
+
+
+class OwnRedis:
+    """A Redis with its append-only file, to be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"redis+socket://{folder}/redis.sock"
+        self._folder = folder
+        self._service = self._start()
+
+    def kill(self) -> None:
+        self._service.process.kill()
+        self._service.process.wait()
+
+    def start_again(self) -> None:
+        self._service = self._start()
+
+    def stop(self) -> None:
+        self._service.stop()
+
+    def _start(self) -> Service:
+        socket = self._folder / "redis.sock"
+        socket.unlink(missing_ok=True)
+        place = ["--port", "0", "--unixsocket", str(socket), "--dir", str(self._folder), "--save", ""]
+        service = start([str(find_redis()), *place, "--appendonly", "yes"], self._folder / "redis.log", {})
+        wait_until(socket.exists, "redis listens")
+        return service
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
+    own = OwnRedis(tmp_path_factory.mktemp("redis"))
+    yield own
+    own.stop()
+
+
+def unacknowledged(client: redis.Redis) -> int:
+    return int(client.hlen("unacked"))
+
+
+def fetch(connection: LastingConnection) -> Message:
+    """Send a message to a queue and fetch it."""
+    channel, found = connection.default_channel, []
+    queue = Queue("work", channel=channel)
+    Producer(channel, serializer="json").publish("to do", routing_key="work", declare=[queue])
+    with Consumer(channel, [queue], callbacks=[lambda _, message: found.append(message)], accept=["json"]):
+        connection.drain_events(timeout=5)
+    return found[0]
+
+
+def test_a_message_is_acknowledged_after_its_connection_broke(own_redis: OwnRedis) -> None:
+    connection = LastingConnection(own_redis.url)
+    message = fetch(connection)
+    own_redis.kill()
+    connection.collect()
+    connection.close()
+    with pytest.raises(redis.ConnectionError):
+        message.ack()
+    own_redis.start_again()
+    client = connect(own_redis.url)
+    assert unacknowledged(client) == 1
+    message.ack()
+    assert unacknowledged(client) == 0
+    client.close()
+
+
+def test_a_message_that_is_worked_on_stays_with_its_worker_as_the_connection_breaks(
+    own_redis: OwnRedis,
+) -> None:
+    connection = LastingConnection(own_redis.url)
+    message = fetch(connection)
+    connection.collect()
+    connection.close()
+    client = connect(own_redis.url)
+    assert not client.exists("work")
+    message.reject(requeue=True)
+    assert client.llen("work") == 1
+    assert unacknowledged(client) == 0
+    client.close()
+
+
+def test_a_connection_that_is_closed_gives_back_what_it_fetched(own_redis: OwnRedis) -> None:
+    connection = LastingConnection(own_redis.url)
+    fetch(connection)
+    connection.close()
+    client = connect(own_redis.url)
+    assert client.llen("work") == 1
+    client.close()

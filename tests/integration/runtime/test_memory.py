@@ -1,0 +1,142 @@
+"""Stages that use too much memory, and children that are replaced while the worker's heart beats."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..conftest import wait_until
+from .conftest import Crew
+
+pytestmark = pytest.mark.stack
+
+GROUPS = Path("/sys/fs/cgroup/memory")  # version 1
+
+
+def ended(crew: Crew, run: str, seconds: float = 60) -> str:
+    wait_until(lambda: crew.runner.reader.concluded(run), "the run is concluded", seconds)  # type: ignore[arg-type]
+    return str(crew.runner.reader.state(run))  # type: ignore[arg-type]
+
+
+def test_a_process_that_has_used_much_makes_room_for_a_fresh_one(crew: Crew, tmp_path: Path) -> None:
+    crew.start("worker", memory_limit="2GB")
+    lean = crew.submit("hoarding", megabytes=1, marker=tmp_path / "lean")
+    assert ended(crew, lean) == "succeeded"
+    nodes = crew.nodes(lean)
+    assert nodes["hold"].value == nodes["hold-2"].value
+    # Above the limit, and below what a running stage is killed for
+    fat = crew.submit("hoarding", megabytes=1_900, marker=tmp_path / "fat")
+    assert ended(crew, fat) == "succeeded"
+    nodes = crew.nodes(fat)
+    assert nodes["hold"].value != nodes["hold-2"].value
+    assert [len(node.attempts) for node in nodes.values()] == [1, 1]
+
+
+def test_a_stage_that_outgrows_the_limit_is_killed_and_tried_again(crew: Crew, tmp_path: Path) -> None:
+    crew.start("worker", memory_limit="500MB")
+    run = crew.submit("hoarding", megabytes=700, marker=tmp_path / "once", seconds=60)
+    assert ended(crew, run) == "succeeded"
+    first, second = crew.nodes(run)["hold"].attempts
+    assert (first.error or "").startswith("it used ")
+    assert (first.error or "").endswith(" of memory, over its limit of 500 MB")
+    assert second.error is None
+
+
+def test_a_stage_that_always_outgrows_the_limit_fails_and_says_so(crew: Crew) -> None:
+    crew.start("worker", memory_limit="500MB")
+    run = crew.submit("devouring")
+    assert ended(crew, run) == "failed"
+    error = crew.runner.reader.summary(run).error or ""
+    assert error.startswith("devour: DeadlyStage: devour was running when 3 workers died; the last: it used ")
+    assert error.endswith("of memory, over its limit of 500 MB")
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A memory cgroup of 900 MB."""
+    group = GROUPS / f"orchestrator-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text("900000000")
+    except OSError as error:
+        pytest.skip(f"no memory cgroup of version 1 can be made here: {error}")
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.slow
+def test_a_stage_that_the_kernel_kills_for_memory_says_so(
+    small_group: Path, crew: Crew, tmp_path: Path
+) -> None:
+    service = crew.start("worker")
+    try:
+        everyone = [service.process.pid, *children_of(service.process.pid)]
+        for process in everyone:
+            (small_group / "cgroup.procs").write_text(str(process))
+        run = crew.submit("hoarding", megabytes=1_500, marker=tmp_path / "once", seconds=60)
+        assert ended(crew, run) == "succeeded"
+        first, second = crew.nodes(run)["hold"].attempts
+        assert first.error == (
+            "its process was killed by the kernel: the machine, or its container, had no memory left"
+        )
+        assert second.error is None
+    finally:
+        service.stop()
+        wait_until(lambda: not (small_group / "cgroup.procs").read_text().split(), "the group is empty")
+
+
+@pytest.mark.slow
+def test_replaced_children_work_however_fast_the_heart_beats(crew: Crew, tmp_path: Path) -> None:
+    """A child that were forked while the heartbeat held a lock would never answer."""
+    crew.start("worker", slots=3, lease_seconds="1")
+    folder = tmp_path / "deaths"
+    folder.mkdir()
+    run = crew.submit("many_deaths", folder=folder, count=60)
+    assert ended(crew, run, 100) == "succeeded", crew.runner.reader.summary(run).error
+    for node in crew.nodes(run).values():
+        assert 1 <= len(node.attempts) <= 3
+
+
+FORKING = """
+import os, threading, time
+from orchestrator.runs.connection import connect
+from workers.runtime import heartbeat
+
+client = connect(os.environ["REDIS_URL"])
+
+def beat_without_end():
+    while True:
+        with heartbeat._beating:
+            client.ping()
+            heartbeat.log.error("a beat")
+
+threading.Thread(target=beat_without_end, daemon=True).start()
+for _ in range(200):
+    child = os.fork()
+    if child == 0:
+        heartbeat.log.error("a child")
+        client.ping()
+        os._exit(0)
+    deadline = time.monotonic() + 20
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        assert time.monotonic() < deadline, "the child hangs"
+        time.sleep(0.001)
+os._exit(0)
+"""
+
+
+def test_no_child_inherits_a_lock_from_a_beat(crew: Crew) -> None:
+    environment = {**os.environ, **crew.environment}
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, env=environment, timeout=100)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def children_of(process: int) -> list[int]:
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return [int(pid) for pid, parent in rows if int(parent) == process]

@@ -1,0 +1,145 @@
+"""What of a run's finished work counts as lost, by the blobs and manifests that are left of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.archive.manifest import Manifest, read_items, write_items
+from orchestrator.archive.rounds import Round
+from orchestrator.artifacts import AlteredArtifact, ArtifactStore
+from orchestrator.artifacts.tree import Tree, digests_in
+from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, Output, StageName
+from orchestrator.authoring.policies import Policy
+from orchestrator.coordinator.damage import lost_work
+from orchestrator.coordinator.progress import progress_of
+from orchestrator.runs.keys import RunId
+
+RUN = RunId("run-20260101-000000-0000")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(str(tmp_path / "store"))
+
+
+def name(text: str) -> NodeName:
+    return NodeName(text)
+
+
+def node(own: str, *read: str, each: tuple[str, ...] = (), items: int = 0, after: str = "") -> Node:
+    """A node that reads others whole, or a map that reads the items of others one by one."""
+    varying = {f"each{number}": Output(name(source)) for number, source in enumerate(each)}
+    known = {"value": Constant([0] * items)} if items else {}
+    return Node(
+        name=name(own),
+        stage=StageName("stage"),
+        policy=Policy(queue="data"),
+        inputs={f"input{number}": Output(name(source)) for number, source in enumerate(read)},
+        varying={**known, **varying},
+        after=(name(after),) if after else (),
+    )
+
+
+def blob(store: ArtifactStore, text: str) -> Tree:
+    return {"codec": "bytes", "digest": store.put(text.encode())}
+
+
+def done(store: ArtifactStore, *names: str) -> None:
+    """Commit these nodes and items, each with a blob of its own."""
+    for each in names:
+        Manifest(node=each, attempt=1, output=blob(store, each)).write(store, RUN)
+
+
+def lose(store: ArtifactStore, text: str) -> None:
+    for digest in digests_in(blob(store, text)):
+        (Path(store.url) / "blobs/sha256" / digest[7:9] / digest[7:]).unlink()
+
+
+def lost(store: ArtifactStore, *nodes: Node, latest: Round | None = None) -> set[str]:
+    graph = Graph("pipeline", nodes)
+    return set(lost_work(graph, progress_of(RUN, graph, store, latest or Round()), store))
+
+
+def test_nothing_is_lost_of_a_run_whose_blobs_are_there(store: ArtifactStore) -> None:
+    done(store, "a", "b")
+    assert lost(store, node("a"), node("b", "a"), node("c", "b")) == set()
+
+
+def test_a_blob_that_is_still_needed_is_missed(store: ArtifactStore) -> None:
+    done(store, "a", "b")
+    lose(store, "b")
+    assert lost(store, node("a"), node("b", "a"), node("c", "b")) == {"b"}
+
+
+def test_a_blob_that_nothing_needs_any_more_is_not_missed(store: ArtifactStore) -> None:
+    done(store, "a", "b")
+    lose(store, "a")
+    assert lost(store, node("a"), node("b", "a"), node("c", "b", after="a")) == set()
+
+
+def test_a_lost_node_asks_for_what_it_was_made_from(store: ArtifactStore) -> None:
+    done(store, "a", "b")
+    lose(store, "a")
+    lose(store, "b")
+    assert lost(store, node("a"), node("b", "a"), node("c", "b")) == {"a", "b"}
+
+
+def test_what_was_made_from_a_lost_node_is_made_again(store: ArtifactStore) -> None:
+    done(store, "a", "b", "beside")
+    lose(store, "a")
+    nodes = (node("a"), node("b", "a"), node("beside", after="a"), node("c", "a"))
+    assert lost(store, *nodes) == {"a", "b"}
+
+
+def test_a_lost_item_takes_only_its_own_followers_with_it(store: ArtifactStore) -> None:
+    done(store, *(f"{each}[{index}]" for each in ("fit", "score") for index in range(3)), "best")
+    lose(store, "fit[1]")
+    nodes = (
+        node("fit", items=3),
+        node("score", each=("fit",)),
+        node("best", "score"),
+        node("again", each=("fit",)),
+    )
+    assert lost(store, *nodes) == {"fit[1]", "score[1]", "best"}
+
+
+def test_an_item_is_needed_only_by_items_that_are_left(store: ArtifactStore) -> None:
+    done(store, *(f"fit[{index}]" for index in range(3)), "score[1]")
+    lose(store, "fit[1]")
+    assert lost(store, node("fit", items=3), node("score", each=("fit",))) == set()
+    lose(store, "fit[2]")
+    assert lost(store, node("fit", items=3), node("score", each=("fit",))) == {"fit[2]"}
+
+
+def test_a_manifest_that_was_altered_is_lost_and_so_is_what_was_made_from_it(store: ArtifactStore) -> None:
+    done(store, "a", "b")
+    path = Path(store.url) / "runs" / RUN / "nodes" / "a.json"
+    path.write_bytes(path.read_bytes().replace(b'"bytes"', b'"jyses"'))
+    with pytest.raises(AlteredArtifact, match="altered, or cut short") as caught:
+        Manifest.read(store, RUN, "a")
+    assert "orchestrator resume" in str(caught.value.hint)
+    assert lost(store, node("a"), node("b", "a"), node("c", "b")) == {"a", "b"}
+
+
+@pytest.mark.parametrize("left", ["", "{", "[]", "null", '{"node": "a"}', '{"items": {}}'])
+def test_what_is_left_of_a_manifest_is_never_an_output(store: ArtifactStore, left: str) -> None:
+    store.write(f"runs/{RUN}/nodes/a.json", left.encode())
+    store.write(f"runs/{RUN}/items/fit/0-token.json", left.encode())
+    write_items(store, RUN, "fit", "other", {1: blob(store, "one")})
+    with pytest.raises(AlteredArtifact):
+        Manifest.read(store, RUN, "a")
+    assert set(read_items(store, RUN, "fit")) == {1}
+
+
+def test_what_was_done_again_is_read_and_what_it_replaces_is_not(store: ArtifactStore) -> None:
+    write_items(store, RUN, "fit", "first", {index: blob(store, f"first {index}") for index in range(3)})
+    write_items(store, RUN, "fit@2", "second", {1: blob(store, "second 1")})
+    graph = Graph("pipeline", (node("fit", items=3), node("score", each=("fit",))))
+    latest = Round(2).redoing([name("fit[1]")], 2)
+    outputs = progress_of(RUN, graph, store, latest).outputs
+    assert outputs[name("fit[0]")] == blob(store, "first 0")
+    assert outputs[name("fit[1]")] == blob(store, "second 1")
+    whole = latest.redoing([name("fit")], 3)
+    assert progress_of(RUN, graph, store, whole).outputs == {}

@@ -1,0 +1,74 @@
+"""What a node's result follows from: code, parameters and inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from orchestrator.artifacts import digest_of
+from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Output
+from orchestrator.authoring.registry import stages
+from workers.runtime.attempt import ClaimedNode
+from workers.runtime.inputs import input_trees, item_of
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """All that a node's result follows from."""
+
+    stage: str
+    code: str  #: a digest of the function, or the version that stands for it
+    inputs: Mapping[str, str]  #: a digest of each argument, by parameter
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for the same stage, code and inputs."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def difference(self, other: Fingerprint) -> str:
+        """What is not as it was in `other`, in words."""
+        names = [name for name in self.inputs if self.inputs[name] != other.inputs.get(name)]
+        reasons = ["its code has changed"] * (self.code != other.code)
+        if names:
+            reasons.append(f"{', '.join(names)} {'differs' if len(names) == 1 else 'differ'}")
+        return " and ".join(reasons) or "its parameters are others"
+
+
+def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
+    """What the result of a claimed node follows from."""
+    node, index = claimed.task.node, claimed.task.index
+    arguments = {name: _digest(value, claimed) for name, value in node.inputs.items()}
+    if index is not None:
+        arguments |= {name: _digest_of_item(value, index, claimed) for name, value in node.varying.items()}
+    code = node.policy.version or stages[node.stage].code
+    return Fingerprint(node.stage, code, {name: _short(plain) for name, plain in arguments.items()})
+
+
+def _short(plain: JSON) -> str:
+    return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _digest_of_item(value: Input, index: int, claimed: ClaimedNode) -> JSON:
+    """Of what one item of a map takes: the others may change without it."""
+    item = item_of(value, index)
+    if item is not None:
+        return _digest(item, claimed)
+    whole = _digest(value, claimed)
+    mapped = isinstance(value, Output) and claimed.job.graph[value.node].mapped
+    return whole[index] if mapped and isinstance(whole, list) else [whole, index]
+
+
+def _digest(value: Input, claimed: ClaimedNode) -> JSON:
+    match value:
+        case Constant(constant):
+            return constant
+        case Gather(items):
+            return [_digest(item, claimed) for item in items]
+        case Output(_, path):
+            trees = input_trees(value, claimed.job, claimed.workshop)
+            return [*path, *(digest_of(tree) for tree in trees)]
+        case FailureOfRun():
+            return claimed.job.run

@@ -1,0 +1,91 @@
+"""Gives back what a stopping worker holds: messages that it has not begun, and stages that did not finish."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from celery.worker import WorkController, state
+from celery.worker.request import Request
+from redis.exceptions import RedisError
+
+from orchestrator.runs.keys import RunId
+from orchestrator.supervisor.broker import UNACKED, return_message
+from workers.runtime.identity import identity
+from workers.runtime.processes import kill
+from workers.runtime.workshop import workshop
+
+if TYPE_CHECKING:
+    from billiard.process import BaseProcess
+
+log = logging.getLogger(__name__)
+
+#: What an attempt ends with that was still running at the end of the grace.
+STOPPED = "its worker was stopped"
+#: Seconds that the kernel has to end a killed process.
+_DEATH_SECONDS = 2.0
+
+
+def has_begun(request: Request) -> bool:
+    """Whether a process has a message, or is about to have it."""
+    job = request._apply_result and request._apply_result()
+    return request in state.active_requests or bool(job and job._write_to)
+
+
+def hand_back(worker: WorkController, requests: Iterable[Request]) -> None:
+    """Put messages back where their queues are served next; this worker is done with them."""
+    client = workshop().runs.client
+    outbound = worker.pool._pool.outbound_buffer
+    for request in requests:
+        if request._eta_timer_entry is not None:
+            worker.timer.cancel(request._eta_timer_entry)
+        job = request._apply_result and request._apply_result()
+        if job is not None:
+            job.discard()
+            with contextlib.suppress(ValueError):
+                outbound.remove(job)
+        tag = request.message.delivery_tag
+        fetched = client.hget(UNACKED, tag)
+        if fetched is not None:
+            message, _, queue = json.loads(str(fetched))
+            return_message(client, tag, message, queue)
+        state.task_ready(request)
+        state.scheduled_requests.discard(request)
+
+
+def end(worker: WorkController) -> None:
+    """Kill what still runs, and let other workers start it at once."""
+    pool = worker.pool._pool
+    worker.pool.close()  # no process is replaced from here on
+    running = list(state.reserved_requests)
+    processes = [child for child in pool._pool if child.pid in set(map(_process_of, running))]
+    for child in processes:
+        _kill(child)
+    for child in processes:
+        pool.process_flush_queues(child)  # a result may have come in the last moment
+    unfinished = [request for request in running if request in state.reserved_requests]
+    try:
+        for request in unfinished:
+            if "node" in request.kwargs:
+                run, delivery = RunId(request.kwargs["run"]), identity().delivery(request.id)
+                workshop().runs.release(run, delivery, error=STOPPED, spared=True)
+                extra = {"action": "handed_back", "run": run, "node": request.kwargs["node"]}
+                log.warning("%s of run %s is handed back: %s", request.name, run, STOPPED, extra=extra)
+        hand_back(worker, unfinished)
+    except RedisError as error:
+        log.warning("what ran here goes to others when its leases end: %s", error)
+
+
+def _process_of(request: Request) -> int | None:
+    job = request._apply_result and request._apply_result()
+    writing_to: BaseProcess | None = job and job._write_to
+    return request.worker_pid or (writing_to.pid if writing_to else None)
+
+
+def _kill(child: BaseProcess) -> None:
+    child._controlled_termination = True  # else billiard logs an error
+    kill(child.pid)
+    child._popen.wait(_DEATH_SECONDS)

@@ -1,0 +1,56 @@
+"""What becomes of a stage whose process was killed, because it did not end by itself at its time limit."""
+
+from __future__ import annotations
+
+import json
+from typing import assert_never
+
+from celery.canvas import Signature
+
+from orchestrator.app import app
+from orchestrator.authoring.graph import NodeName
+from orchestrator.coordinator.cancelling import terminate
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from workers.runtime.attempt import ClaimedNode
+from workers.runtime.errors import StageTimeout
+from workers.runtime.job import Job
+from workers.runtime.outcome import Again, Failed, Stopped
+from workers.runtime.passing import send_ending, send_item, send_ready, send_share
+from workers.runtime.workshop import Workshop
+
+
+def settle_overdue(run: RunId, delivery: str, message: str, shop: Workshop) -> None:
+    """Judge what a delivery ran by its stage's policy; `message` is the one that was delivered."""
+    signature = Signature.from_dict(json.loads(message), app=app)
+    job = shop.job(run, signature.kwargs.get("round", 0))
+    share: int | None = signature.kwargs.get("share")
+    for name in RunReader(shop.runs.client).held_by(run, delivery):
+        _settle(job, NodeName(name), delivery, None if share is not None else signature, shop)
+    if share is not None:  # its items are settled one by one, and it goes on with those that are left
+        send_share(job, signature.kwargs["node"], share)
+
+
+def _settle(job: Job, name: NodeName, delivery: str, message: Signature | None, shop: Workshop) -> None:
+    task = job.task(name)
+    standing = shop.runs.standing(job.run, name)
+    limit = task.node.policy.time_limit
+    error = StageTimeout(
+        f"{name} took longer than its time limit of {limit:g} s, did not end by itself, and was killed"
+    )
+    claimed = ClaimedNode(job, task, delivery, standing, redelivered=False, workshop=shop)
+    outcome = claimed.failed(error)
+    match outcome:
+        case Again(_, wait):
+            if message is not None:
+                message.apply_async(countdown=wait)
+            elif task.index is not None:
+                send_item(job, task.node.name, task.index, wait)
+        case Failed(_, ready, ending, stopped):
+            terminate(stopped)
+            send_ready(job, ready, shop)
+            send_ending(job, ending, shop)
+        case Stopped():
+            pass
+        case _:
+            assert_never(outcome)

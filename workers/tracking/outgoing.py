@@ -1,0 +1,107 @@
+"""Keeps what an attempt logs while MLflow is away, and delivers it later."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+from pydantic import TypeAdapter
+
+from orchestrator.archive.logs import Line, read_log, write_log
+from orchestrator.archive.outbox import Outbox
+from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact
+from orchestrator.runs.keys import RunId
+from workers.tracking.entries import Entry, Target, from_json, to_json
+from workers.tracking.errors import clear_errors
+from workers.tracking.masking import as_params
+from workers.tracking.records import AttemptInfo
+
+if TYPE_CHECKING:
+    from orchestrator.artifacts import ArtifactStore
+    from orchestrator.authoring.graph import JSON
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Outgoing:
+    """The outbox of one attempt, while it is being filled."""
+
+    store: ArtifactStore
+    info: AttemptInfo
+    entries: list[JSON] = field(default_factory=list)
+
+    def keep(self, entry: Entry) -> None:
+        """Keep an entry; its files are in the store when this returns."""
+        self.entries.append(to_json(entry.kept(self.store)))
+
+    def write(self) -> None:
+        """Write the outbox, if there is anything to deliver."""
+        if not self.entries:
+            return
+        Outbox(
+            run=RunId(self.info.run_id),
+            node=self.info.node,
+            attempt=self.info.attempt,
+            began=self.info.began.timestamp(),
+            subject=_subject(self.info),
+            entries=self.entries,
+        ).write(self.store)
+
+
+def attempt_of(outbox: Outbox) -> AttemptInfo:
+    """The attempt that an outbox was kept for, as one whose run MLflow may know."""
+    info: AttemptInfo = TypeAdapter(AttemptInfo).validate_python(outbox.subject)
+    return replace(info, redelivered=True)
+
+
+def deliver_entries(outbox: Outbox, target: Target, tracking_uri: str) -> list[str]:
+    """Write what an outbox holds; returns what MLflow refuses, and why. Raises TrackingUnavailable."""
+    from mlflow.exceptions import MlflowException
+
+    refused = []
+    for plain in outbox.entries:
+        entry = from_json(plain)
+        try:
+            with clear_errors(tracking_uri):
+                entry.write(target)
+        except (MlflowException, MissingArtifact, AlteredArtifact) as error:
+            refused.append(f"{entry.named}: {error}")
+            log.warning(
+                "%s of %s, attempt %d, cannot be delivered to MLflow: %s",
+                entry.named,
+                outbox.node,
+                outbox.attempt,
+                error,
+                extra={"action": "log refused", "run": outbox.run, "node": outbox.node},
+            )
+    return refused
+
+
+def settle(outbox: Outbox, refused: list[str], store: ArtifactStore) -> None:
+    """Forget a delivered outbox, but for what was refused: the log of its node says that, too."""
+    if refused:
+        _add_to_log(outbox, refused, store)
+        replace(outbox, entries=(), refused=[*outbox.refused, *refused]).write(store)
+    else:
+        outbox.remove(store)
+
+
+def _add_to_log(outbox: Outbox, refused: list[str], store: ArtifactStore) -> None:
+    now = datetime.now(UTC)
+    earlier = read_log(store, outbox.run, outbox.node, outbox.attempt) or ()
+    told = (Line(now, "error mlflow", f"cannot be delivered to MLflow: {each}") for each in refused)
+    write_log(store, outbox.run, outbox.node, outbox.attempt, [*earlier, *told])
+
+
+def _subject(info: AttemptInfo) -> Mapping[str, JSON]:
+    """What the attempt's MLflow run is made of, with secrets left out."""
+    shown = replace(
+        info,
+        parameters=as_params(info.parameters),
+        inputs=as_params(info.inputs, scalars_only=True),
+    )
+    return cast("Mapping[str, JSON]", TypeAdapter(AttemptInfo).dump_python(shown, mode="json"))
