@@ -36,9 +36,9 @@ def reach(url: str) -> Redis:
     """A client for the Redis at `url`, which has answered; raises RedisUnreachable."""
     from orchestrator.runs.connection import check, connect
 
-    client = connect(url)
-    check(client)
-    return client
+    with connect(url, hasty=True) as first:
+        check(first)
+    return connect(url)
 
 
 def wait_for(url: str) -> None:

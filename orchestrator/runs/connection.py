@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from redis import Redis
 
 
-def connect(url: str) -> Redis:
-    """A client for the Redis at `url` (redis://, rediss://, or a socket: redis+socket://, unix://)."""
+def connect(url: str, *, hasty: bool = False) -> Redis:
+    """A client for the Redis at `url` (redis://, rediss://, or a socket: redis+socket://, unix://).
+
+    A `hasty` one tries each call once only: to find out whether Redis is there at all.
+    """
     import redis
 
     address = "unix://" + url.removeprefix("redis+socket://") if url.startswith("redis+socket:") else url
@@ -22,7 +25,7 @@ def connect(url: str) -> Redis:
             decode_responses=True,
             socket_connect_timeout=5.0,
             health_check_interval=30,
-            retry=retry(),
+            retry=None if hasty else retry(),
         )
     except ValueError as error:
         raise RedisUnreachable(f"REDIS_URL is no Redis address: {error}") from error
