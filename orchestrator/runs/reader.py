@@ -106,11 +106,11 @@ class RunReader:
         meta = self._meta(run)
         raw = self._raw(run)
         done = {name for name, record in raw.items() if record["state"] == NodeState.SUCCEEDED}
-        state = RunState(meta["state"])
+        state, handling = RunState(meta["state"]), "handling" in meta
         nodes = tuple(
             record
             for node in graph.everything
-            for record in _records(node, raw, _unseen(node, graph, done, state))
+            for record in _records(node, raw, _unseen(node, graph, done, state, handling=handling))
         )
         return _run(run, meta, nodes)
 
@@ -198,11 +198,11 @@ def _run(run: RunId, meta: Mapping[str, str], nodes: tuple[NodeRecord, ...]) -> 
     )
 
 
-def _unseen(node: Node, graph: Graph, done: set[str], run: RunState) -> NodeState:
-    """The state of a node that no transition has touched."""
+def _unseen(node: Node, graph: Graph, done: set[str], run: RunState, *, handling: bool) -> NodeState:
+    """The state of a node that no transition has touched; once a failure is handled, it is not to run."""
     if run is RunState.SUCCEEDED:
         return NodeState.SKIPPED
-    if run.over:
+    if run.over or handling:
         return NodeState.CANCELLED
     return NodeState.QUEUED if node.needs <= done and node not in graph.handlers else NodeState.WAITING
 

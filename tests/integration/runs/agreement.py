@@ -144,7 +144,7 @@ class Agreement:
             return state
         if self.model.run is RunState.SUCCEEDED:
             return NodeState.SKIPPED
-        if not self.model.is_open:
+        if not self.model.is_open or self.model.handling:
             return NodeState.CANCELLED
         awaited = name in self.model.facts.handlers
         started = not awaited and self.model.succeeded(self.model.facts.node(name).needs)

@@ -186,7 +186,7 @@ class RunMachine(RuleBasedStateMachine):
         """A run goes on that has ended, or that Redis has forgotten; a stage's code may have changed."""
         self.play.reopen(data.draw(st.sets(st.sampled_from(self.play.facts.graph.order), max_size=1)))
 
-    @precondition(lambda self: self.play.model.is_open and self.play.calm > 12)
+    @precondition(lambda self: self._may_stall() and self.play.calm > 12)
     @rule()
     def send_again(self) -> None:
         """The supervisor takes the run for stalled, rightly or not."""
@@ -206,6 +206,10 @@ class RunMachine(RuleBasedStateMachine):
 
     def _holds(self, hand: Hand) -> bool:
         return any(self.play.model.held(name, hand.token) for name in hand.tasks)
+
+    def _may_stall(self) -> bool:
+        """While a failure is handled, the supervisor sends nothing but the messages that do so."""
+        return self.play.model.is_open and not self.play.model.handling
 
     def _repeatable(self) -> list[Hand]:
         """Those that have asked for something and hold nothing more, by token or as a delivery."""

@@ -7,7 +7,7 @@ from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.transitions import DoneItem, Ending, Verdict
 
 from .conftest import Desk
-from .shapes import CHAIN
+from .shapes import CHAIN, CROSSED, failing
 
 
 def test_a_written_out_map_rests_with_its_items(desk: Desk) -> None:
@@ -203,3 +203,23 @@ def test_a_late_message_of_what_ran_after_a_failure_starts_nothing_in_the_next_r
     desk.reopen(1, handlers="h")
     assert desk.claim("h")[0].verdict is Verdict.OVER
     assert desk.commit("a").ending is Ending.OVER
+
+
+def test_what_was_stopped_before_it_began_is_shown_as_cancelled_while_the_failure_is_handled(
+    desk: Desk,
+) -> None:
+    whole = failing(CROSSED, "h", fail_fast=True)
+    desk.submit(5, handlers="h", fail_fast=True)
+    desk.fail("a", desk.begin("a"), needed_by="cde")
+    shown = {node.name: node.state for node in desk.reader.read(desk.run, whole.graph).nodes}
+    assert (shown["b"], shown["h"]) == (NodeState.CANCELLED, NodeState.QUEUED)
+
+
+def test_a_cancel_while_a_failure_is_handled_stops_that_too(desk: Desk) -> None:
+    desk.submit(1, handlers="gh")
+    desk.fail("a", desk.begin("a"))
+    token = desk.begin("g")
+    assert desk.runs.cancel(desk.run) == ("ann#g",)
+    assert not desk.runs.commit(desk.run, NodeName("g"), token).accepted
+    assert desk.reader.state(desk.run) is RunState.CANCELLED
+    assert {desk.state(name) for name in "gh"} == {NodeState.CANCELLED}
