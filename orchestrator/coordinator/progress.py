@@ -73,11 +73,12 @@ def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -
         if node.mapped:
             outputs |= _items_together(run, node.name, store, latest)
     unreadable: set[NodeName] = set()
+    nodes = {node.name for node in graph}  # what ran after a failure runs again after the next
     for stored in manifest_names(store, run):
         folder, index = group_and_index(NodeName(stored))
         name = NodeName(folder.partition("@")[0])
         own = name if index is None else item_name(name, index)
-        if name not in graph or latest.stored_as(name, index) != folder or own in outputs:
+        if name not in nodes or latest.stored_as(name, index) != folder or own in outputs:
             continue  # of an earlier round, or stored twice
         try:
             manifest = Manifest.read(store, run, stored)

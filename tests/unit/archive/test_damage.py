@@ -143,3 +143,9 @@ def test_what_was_done_again_is_read_and_what_it_replaces_is_not(store: Artifact
     assert outputs[name("fit[1]")] == blob(store, "second 1")
     whole = latest.redoing([name("fit")], 3)
     assert progress_of(RUN, graph, store, whole).outputs == {}
+
+
+def test_what_ran_after_a_failure_is_not_done_in_the_next_round(store: ArtifactStore) -> None:
+    done(store, "a", "tell")
+    graph = Graph("pipeline", (node("a"),), handlers=(node("tell"),))
+    assert set(progress_of(RUN, graph, store, Round()).outputs) == {"a"}
