@@ -15,7 +15,19 @@ local function end_attempt(attempts)
   if last and not last.ended then last.ended = NOW last.lost = true end
 end
 
-for at = first_kept, first_kept + kept - 1 do settled[ARGV[at]] = true end
+-- A map that stays as it ended starts none of its items any more.
+local function close_item(name)
+  local record = load_node(name)
+  settled[name] = true
+  if OVER[record.state] then return end
+  end_attempt(record.attempts)
+  save_node(name, {state = 'cancelled', attempts = record.attempts, started = record.started, ended = NOW})
+end
+
+for at = first_kept, first_kept + kept - 1 do
+  settled[ARGV[at]] = true
+  for index = 0, (load_node(ARGV[at]).items or 0) - 1 do close_item(ARGV[at] .. '[' .. index .. ']') end
+end
 for at = 10, first_reason - 1, 2 do
   settled[ARGV[at]] = true
   local record = load_node(ARGV[at])

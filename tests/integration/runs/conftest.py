@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from uuid import uuid4
@@ -101,6 +101,7 @@ class Desk:
         left: int,
         *done: str,
         handlers: str = "",
+        kept: Sequence[str] = (),
         maps: Mapping[NodeName, tuple[int, int]] | None = None,
     ) -> None:
         reopening = Reopening(
@@ -109,6 +110,7 @@ class Desk:
             submitted=0.0,
             open=left,
             handlers=names(*handlers),
+            kept=names(*kept),
             done=dict.fromkeys(names(*done), ""),
             maps=maps or {},
         )

@@ -190,7 +190,7 @@ class RunMachine(RuleBasedStateMachine):
     @rule()
     def send_again(self) -> None:
         """The supervisor takes the run for stalled, rightly or not."""
-        self.play.reopen(set())
+        self.play.send_again()
 
     @precondition(lambda self: self.play.model.is_open and self.play.calm > 15)
     @rule()

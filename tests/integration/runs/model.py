@@ -108,7 +108,8 @@ class Model:
         """How many nodes and items are not over; of those that run after a failure, once that is due."""
         if not self.is_open:
             return 0
-        nodes = self.facts.handlers if self.handling else (node.name for node in self.facts.graph)
+        left = (node.name for node in self.facts.graph if node.name not in self.facts.done)
+        nodes = self.facts.handlers if self.handling else left
         return sum(not self.state(part).over for name in nodes for part in self._parts(name))
 
     def in_turn(self, name: str) -> bool:
@@ -303,6 +304,9 @@ class Model:
                 task.attempts[-1].end(lost=True)
         kept = {name: Task(attempts=task.attempts, base=len(task.attempts)) for name, task in before.items()}
         self.tasks = {name: task for name, task in kept.items() if task.attempts}
+        self.tasks |= {name: before[name] for name in reopening.kept}
+        for name in reopening.kept:
+            self._close(name)
         for name in reopening.done:
             task = self.tasks[name] = before.get(name) or Task()
             if task.state is not NodeState.SUCCEEDED:
@@ -314,7 +318,7 @@ class Model:
         self.leases.clear()
         self.vanished.clear()
         self.commits.clear()
-        self.broken = self.handling = False
+        self.broken, self.handling = self.broken and bool(reopening.kept), False
         self.run = RunState.RUNNING
         self._tell("", RunState.RUNNING)
 
@@ -398,6 +402,15 @@ class Model:
     def _settle(self, name: str) -> Settled:
         ending = Ending.NONE if self.unfinished() else self._finish()
         return Settled(True, ending, self.ready(name))
+
+    def _close(self, name: str) -> None:
+        """A map that has ended without success stays so: none of its items starts any more."""
+        if self.tasks[name].items is None:
+            return
+        for item in self.facts.items(name):
+            task = self.tasks.setdefault(item, Task())
+            if not task.state.over:
+                task.state, task.holder = NodeState.CANCELLED, None
 
     def _stop(self) -> set[str]:
         """All that is open ends, but for what is still to run after a failure; returns who is at work."""

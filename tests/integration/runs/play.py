@@ -14,6 +14,7 @@ import redis
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from orchestrator.runs.transitions import DoneItem, Holder, Ready, RunStore, Verdict
 from workers.runtime.job import join_of
@@ -265,8 +266,12 @@ class Play:
         assert sorted(at_work) == sorted(self.model.cancel() or ())
         assert self.runs.cancel(self.run) is None
 
-    def reopen(self, changed: set[NodeName]) -> None:
-        reopening, facts = next_round(self.facts, self.stored, changed)
+    def send_again(self) -> None:
+        """The supervisor has heard nothing of the run for long."""
+        self.reopen(set(), RunReader(self.client).ended_otherwise(self.run))
+
+    def reopen(self, changed: set[NodeName], ended_otherwise: Collection[NodeName] = ()) -> None:
+        reopening, facts = next_round(self.facts, self.stored, changed, ended_otherwise)
         if len(facts.done) < len(facts.graph):
             self.runs.reopen(self.run, reopening)
             self.model.reopen(reopening, facts)
@@ -301,7 +306,7 @@ class Play:
             self.release(delivery)
         self.check()
         if self.model.vanished and not self.model.handling:
-            self.reopen(set())  # as the supervisor does with a run of which nothing is heard
+            self.send_again()
             self.check()
         turns = 0
         while self.model.is_open:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from orchestrator.authoring.graph import Node, NodeName
 from orchestrator.runs.transitions import Reopening
@@ -10,13 +10,22 @@ from orchestrator.runs.transitions import Reopening
 from .shapes import Facts
 
 
-def next_round(latest: Facts, stored: set[NodeName], changed: Iterable[NodeName]) -> tuple[Reopening, Facts]:
-    """The next round; changed nodes, and what needs them, lose what is stored."""
+def next_round(
+    latest: Facts,
+    stored: set[NodeName],
+    changed: Iterable[NodeName],
+    ended_otherwise: Collection[NodeName] = (),
+) -> tuple[Reopening, Facts]:
+    """The next round; changed nodes, and what needs them, lose what is stored.
+
+    The nodes in `ended_otherwise` have ended without success, and stay so.
+    """
     graph = latest.graph
     again = {name for each in changed for name in (each, *graph.descendants(each))}
     stored -= {name for name in stored if latest.node(name).name in again}
     done = frozenset(node.name for node in graph if _is_done(node, latest, stored))
-    facts = Facts(latest.shape, latest.number + 1, done)
+    kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
+    facts = Facts(latest.shape, latest.number + 1, done | kept)
     maps = {
         node.name: (len(latest.items(node.name)), _left(node, latest, stored))
         for node in graph
@@ -28,8 +37,11 @@ def next_round(latest: Facts, stored: set[NodeName], changed: Iterable[NodeName]
         submitted=0.0,
         fail_fast=graph.fail_fast,
         handlers=facts.handlers,
-        open=sum(maps[node.name][1] if node.name in maps else 1 for node in graph if node.name not in done),
+        open=sum(
+            maps[node.name][1] if node.name in maps else 1 for node in graph if node.name not in facts.done
+        ),
         done=dict.fromkeys(sorted(stored), ""),
+        kept=[name for name in ended_otherwise if latest.node(name).name in kept],
         maps=maps,
     )
     return reopening, facts

@@ -223,3 +223,12 @@ def test_a_cancel_while_a_failure_is_handled_stops_that_too(desk: Desk) -> None:
     assert not desk.runs.commit(desk.run, NodeName("g"), token).accepted
     assert desk.reader.state(desk.run) is RunState.CANCELLED
     assert {desk.state(name) for name in "gh"} == {NodeState.CANCELLED}
+
+
+def test_a_failed_map_that_is_kept_starts_no_items_in_the_next_round(desk: Desk) -> None:
+    desk.submit(2, m=2)
+    desk.fail("m[0]", desk.begin("m[0]"), group="m")
+    desk.reopen(1, kept=("m", "m[0]"))
+    assert desk.claim("m[1]")[0].verdict is Verdict.OVER
+    assert desk.commit("a").ending is Ending.OVER
+    assert desk.reader.state(desk.run) is RunState.FAILED
