@@ -36,7 +36,7 @@ class Hand:
     holder: Holder
     facts: Facts  #: of its message's round
     taken: dict[int, NodeName] | None = None  #: items of the map that it took
-    last: Callable[[], None] | None = None  #: what it asked for last, to ask for it again
+    last: Callable[[], object] | None = None  #: what it asked for last, to ask for it again
 
     @property
     def token(self) -> str:
@@ -167,18 +167,28 @@ class Play:
 
     def finish(self, hand: Hand, *, reused: bool = False) -> None:
         """Commit what was claimed, or let it become its items."""
-        hand.last = lambda: self.finish(hand, reused=reused)
-        name, token, wakes = hand.task, hand.token, hand.facts.wakes(hand.task)
         if hand.expands:
-            items = len(hand.facts.items(name))
-            settled = self.runs.expand(self.run, name, token, items=items, wakes=wakes)
-            assert settled == self.model.expand(name, token)
-            if settled.accepted:
-                self.park(join_of(name), [name])
+            if self.expand(hand):
+                self.park(join_of(hand.task), [hand.task])
         else:
-            group = hand.facts.group(name)
-            settled = self.runs.commit(self.run, name, token, reused=reused, group=group, wakes=wakes)
-            assert settled == self.model.commit(name, token, reused=reused)
+            self.commit(hand, reused=reused)
+
+    def expand(self, hand: Hand) -> bool:
+        """Whether it was accepted."""
+        hand.last = lambda: self.expand(hand)
+        name, items = hand.task, len(hand.facts.items(hand.task))
+        settled = self.runs.expand(self.run, name, hand.token, items=items, wakes=hand.facts.wakes(name))
+        assert settled == self.model.expand(name, hand.token)
+        self._send(settled.ready)
+        return settled.accepted
+
+    def commit(self, hand: Hand, *, reused: bool) -> None:
+        hand.last = lambda: self.commit(hand, reused=reused)
+        name, facts = hand.task, hand.facts
+        settled = self.runs.commit(
+            self.run, name, hand.token, reused=reused, group=facts.group(name), wakes=facts.wakes(name)
+        )
+        assert settled == self.model.commit(name, hand.token, reused=reused)
         self.store(hand, hand.tasks)
         self._send(settled.ready)
 
