@@ -59,11 +59,9 @@ def hand_back(worker: WorkController, requests: Iterable[Request]) -> None:
 def end(worker: WorkController) -> None:
     """Kill what still runs, and let other workers start it at once."""
     pool = worker.pool._pool
-    worker.pool.close()  # no process is replaced from here on
     running = list(state.reserved_requests)
     processes = [child for child in pool._pool if child.pid in set(map(_process_of, running))]
-    for child in processes:
-        _kill(child)
+    kill_all(worker, processes)
     for child in processes:
         pool.process_flush_queues(child)  # a result may have come in the last moment
     unfinished = [request for request in running if request in state.reserved_requests]
@@ -85,7 +83,10 @@ def _process_of(request: Request) -> int | None:
     return request.worker_pid or (writing_to.pid if writing_to else None)
 
 
-def _kill(child: BaseProcess) -> None:
-    child._controlled_termination = True  # else billiard logs an error
-    kill(child.pid)
-    child._popen.wait(_DEATH_SECONDS)
+def kill_all(worker: WorkController, processes: Iterable[BaseProcess]) -> None:
+    """Kill processes of the pool, and return once they are gone; none is replaced."""
+    worker.pool.close()
+    for child in processes:
+        child._controlled_termination = True  # else billiard logs an error
+        kill(child.pid)
+        child._popen.wait(_DEATH_SECONDS)

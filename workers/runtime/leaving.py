@@ -25,8 +25,7 @@ from kombu.asynchronous import Hub
 from redis.exceptions import RedisError
 
 from orchestrator.settings import settings
-from workers.runtime.handing_back import end, hand_back, has_begun
-from workers.runtime.processes import kill
+from workers.runtime.handing_back import end, hand_back, has_begun, kill_all
 
 log = logging.getLogger(__name__)
 
@@ -150,10 +149,11 @@ class Leaving(bootsteps.StartStopStep):
                 break
             with contextlib.suppress(Empty):
                 self.wake.get(timeout=PACE)
-        for child in list(self.worker.pool._pool._pool):
-            kill(child.pid)
         log.error("ended by force: what it ran goes to others when its leases end", extra={"action": "left"})
-        os._exit(os.EX_SOFTWARE)
+        try:
+            kill_all(self.worker, list(self.worker.pool._pool._pool))
+        finally:
+            os._exit(os.EX_SOFTWARE)
 
 
 def _hear_nothing(**_: object) -> None:
