@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,16 +17,15 @@ from mlflow import MlflowClient
 
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.coordinator.catalogue import load_catalogue
-from orchestrator.coordinator.submission import prepare, submit
+from orchestrator.coordinator.submission import prepare
 from orchestrator.runs.connection import connect
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import settings
-from orchestrator.supervisor.service import supervised
 
-from ..conftest import Service, is_ready, start_worker, wait_until
+from ..conftest import Service, is_ready, start, start_worker, wait_until
 from ..mlflow_server import MlflowServer
 
 HERE = Path(__file__).parent
@@ -55,9 +56,12 @@ class School:
         return worker
 
     def submit(self, name: str, folder: Path | None = None) -> RunId:
-        pipeline = load_catalogue(["lessons"]).find(name)
-        prepared = prepare(pipeline, {"folder": str(folder or self.folder)}, queues=settings().queues)
-        return submit(prepared, store=self.store, runs=self.runs)
+        """Start a run from a process of its own: Celery's application in this one may have another broker."""
+        command = [sys.executable, "-m", "orchestrator", "run", name, "--detach", "--json"]
+        command += ["-p", f"folder={folder or self.folder}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return RunId(json.loads(done.stdout.splitlines()[-1])["id"])
 
     def record(self, run: RunId) -> RunRecord:
         summary = self.reader.summary(run)
@@ -127,10 +131,13 @@ def school(
     sys.path_importer_cache.pop(str(HERE), None)
     connect(environment["REDIS_URL"]).flushdb()
     school = School(tmp_path / "gates", environment, server, tmp_path)
-    with supervised(settings(), str(settings().redis_url)):
-        yield school
-        for worker in school.workers:
-            hit(worker, signal.SIGCONT)
-            hit(worker, signal.SIGKILL)
-            worker.process.wait()
+    coordinator = start(
+        [sys.executable, "-m", "orchestrator", "coordinator"], tmp_path / "coordinator.log", {}
+    )
+    yield school
+    coordinator.stop()
+    for worker in school.workers:
+        hit(worker, signal.SIGCONT)
+        hit(worker, signal.SIGKILL)
+        worker.process.wait()
     server.kill()
