@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.reading import ANEW, as_written
-from orchestrator.authoring.graph import NodeName
+from orchestrator.authoring.graph import NodeName, item_name
 from orchestrator.runs.keys import RunId
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
-
-_ITEM = re.compile(r"^(?P<group>.+)\[(?P<index>\d+)\]$")
 
 
 @dataclass(frozen=True)
@@ -69,17 +66,6 @@ class Round:
         keys = store.keys(f"runs/{run}/rounds")
         numbers = (int(key.rpartition("/")[2].removesuffix(".json")) for key in keys)
         return cls.read(store, run, max(numbers, default=0))
-
-
-def item_name(node: NodeName, index: int) -> NodeName:
-    """The name of one item of a map."""
-    return NodeName(f"{node}[{index}]")
-
-
-def group_and_index(name: str) -> tuple[NodeName, int | None]:
-    """The map that an item belongs to, and the item's index; a node's own name, and None."""
-    item = _ITEM.match(name)
-    return (NodeName(item["group"]), int(item["index"])) if item else (NodeName(name), None)
 
 
 def _key(run: RunId, number: int) -> str:

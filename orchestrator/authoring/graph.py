@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +13,8 @@ from orchestrator.authoring.policies import Policy
 
 NodeName = NewType("NodeName", str)
 StageName = NewType("StageName", str)
+
+_ITEM = re.compile(r"^(?P<group>.+)\[(?P<index>\d+)\]$")
 
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 
@@ -188,6 +191,17 @@ class Graph:
             tuple(_node_from_json(node) for node in handlers),
             fail_fast=bool(plain.get("fail_fast", False)),
         )
+
+
+def item_name(node: NodeName, index: int) -> NodeName:
+    """The name of one item of a map."""
+    return NodeName(f"{node}[{index}]")
+
+
+def group_and_index(name: str) -> tuple[NodeName, int | None]:
+    """The map that an item belongs to, and the item's index; a node's own name, and None."""
+    item = _ITEM.match(name)
+    return (NodeName(item["group"]), int(item["index"])) if item else (NodeName(name), None)
 
 
 def find_cycle(nodes: Iterable[Node]) -> tuple[NodeName, ...] | None:

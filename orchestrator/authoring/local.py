@@ -11,7 +11,7 @@ from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import attempting, current_attempt
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.authoring.failure import FailedNode, Failure
-from orchestrator.authoring.graph import Constant, FailureOfRun, Gather, Graph, Input, Node, Output
+from orchestrator.authoring.graph import Constant, FailureOfRun, Gather, Graph, Input, Node, Output, item_name
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
 
@@ -51,7 +51,7 @@ def _run_items(node: Node, values: Mapping[str, object]) -> list[object]:
         raise EmptyMap(f"{node.name}: a map needs at least one item, and it was given an empty list")
     rows = zip(*columns.values(), strict=True)
     return [
-        _run(node, f"{node.name}[{index}]", values, dict(zip(columns, row, strict=True)))
+        _run(node, item_name(node.name, index), values, dict(zip(columns, row, strict=True)))
         for index, row in enumerate(rows)
     ]
 

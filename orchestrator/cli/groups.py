@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from orchestrator.authoring.graph import group_and_index
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import NodeState
-
-_ITEM = re.compile(r"^(?P<group>.+)\[(?P<index>\d+)\]$")
 
 #: The first of these that an item has is the state of an unfinished or failed map.
 _TELLING = (
@@ -107,8 +105,7 @@ class Group:
 
 def group_of(name: str) -> str:
     """The node that a record belongs to: `fit` for `fit[3]`, and for `fit`."""
-    item = _ITEM.match(name)
-    return item["group"] if item else name
+    return group_and_index(name)[0]
 
 
 def grouped(records: Iterable[NodeRecord]) -> dict[str, Group]:

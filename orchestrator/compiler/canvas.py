@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 from celery import Celery, chain, group
 from celery.canvas import Signature
 
-from orchestrator.authoring.graph import Node, NodeName
+from orchestrator.authoring.graph import Node, NodeName, item_name
 from orchestrator.compiler.chording import SteadyChord
 from orchestrator.compiler.plan import Link, Plan, Sequence
 from orchestrator.runs.keys import RunId
@@ -64,7 +64,7 @@ class Canvas:
 
     def item(self, name: NodeName, index: int) -> Signature:
         """One item of a map, by itself."""
-        return self._task(self.plan.node(name), f"{name}[{index}]")
+        return self._task(self.plan.node(name), item_name(name, index))
 
     def shares(self, name: NodeName, count: int) -> Signature:
         """What makes workers help themselves to the items of a map, until there are none left."""
@@ -107,7 +107,7 @@ class Canvas:
         node = self.plan.node(link.node)
         if not self.plan.written_out(node):
             return self._task(node, more=self._has_more(link))
-        header = [self._task(node, f"{node.name}[{index}]") for index in range(node.known_length or 0)]
+        header = [self._task(node, item_name(node.name, index)) for index in range(node.known_length or 0)]
         following = self.plan.following(node.name)
         if following and not link.sides and not following.heads:
             body = self.plan.node(following.node)

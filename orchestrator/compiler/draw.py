@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Graph, Input, Node, Output
+from orchestrator.authoring.graph import JSON, Graph, Input, Node, outputs_in
 from orchestrator.compiler.plan import Link, Plan, Sequence
 
 
@@ -34,7 +34,7 @@ def mermaid(graph: Graph) -> str:
     for node in graph.handlers:
         lines.append(f'  {ids[node.name]}(["on failure: {node.name}"]):::{node.policy.queue}')
     for node in graph:
-        data = {output.node for value in _given(node) for output in _outputs(value)}
+        data = {output.node for value in _given(node) for output in outputs_in(value)}
         tests = {condition.node for condition in node.conditions}
         for need in sorted(node.needs):
             arrow = "-->" if need in data else "-. if .->" if need in tests else "-.->"
@@ -46,17 +46,6 @@ def mermaid(graph: Graph) -> str:
 
 def _given(node: Node) -> list[Input]:
     return [*node.inputs.values(), *node.varying.values()]
-
-
-def _outputs(value: Input) -> Iterator[Output]:
-    match value:
-        case Output():
-            yield value
-        case Gather(items):
-            for item in items:
-                yield from _outputs(item)
-        case Constant() | FailureOfRun():
-            return
 
 
 def _describe(plan: Plan, link: Link) -> str:

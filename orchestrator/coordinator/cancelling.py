@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from orchestrator.archive.final import write_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.coordinator.concluding import send_conclusion
+from orchestrator.coordinator.concluding import send_conclusion_to
 from orchestrator.runs.errors import RunIsOver
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
@@ -26,7 +26,7 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
     terminate(at_work)
     reader = RunReader(runs.client)
     write_final(store, reader.read(run, specification.graph), reader.tracebacks(run))
-    send_conclusion(run, store=store)
+    send_conclusion_to(run, min(specification.graph.queues))
     return len(at_work)
 
 

@@ -16,7 +16,11 @@ CONCLUDE = "orchestrator.conclude"
 
 def send_conclusion(run: RunId, *, store: ArtifactStore) -> None:
     """Ask a worker of one of the run's queues to do so; as often as you like. Raises UnknownRun."""
+    send_conclusion_to(run, min(Specification.read(store, run).graph.queues))
+
+
+def send_conclusion_to(run: RunId, queue: str) -> None:
+    """Ask a worker of this queue to do so."""
     from orchestrator.app import app
 
-    queue = min(Specification.read(store, run).graph.queues)
     app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, immutable=True).apply_async()

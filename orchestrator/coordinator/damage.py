@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator.archive.rounds import group_and_index, item_name
 from orchestrator.artifacts import holds_all
-from orchestrator.authoring.graph import Graph, Node, NodeName, Output, outputs_in
+from orchestrator.authoring.graph import Graph, Node, NodeName, Output, group_and_index, item_name, outputs_in
 from orchestrator.coordinator.progress import Progress
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.manifest import Manifest, manifest_names, read_items
-from orchestrator.archive.rounds import Round, group_and_index, item_name
+from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import AlteredArtifact
-from orchestrator.authoring.graph import Graph, Node, NodeName
+from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
 from orchestrator.runs.keys import RunId
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.archive.rounds import Round, group_and_index
+from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
-from orchestrator.authoring.graph import Graph, NodeName
+from orchestrator.authoring.graph import Graph, NodeName, group_and_index
 from orchestrator.compiler.arrange import arrange
 from orchestrator.coordinator.damage import lost_work
 from orchestrator.coordinator.progress import progress_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from orchestrator.authoring.graph import JSON, Graph, Node, NodeName
+from orchestrator.authoring.graph import JSON, Graph, Node, NodeName, item_name
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, HINDRANCE, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
@@ -217,7 +217,7 @@ def _records(node: Node, raw: Mapping[str, Mapping[str, JSON]], unseen: NodeStat
     if whole in (NodeState.UPSTREAM_FAILED, NodeState.SKIPPED, NodeState.CANCELLED):
         unseen = whole
     for index in range(int(cast("int", items))):
-        name = f"{node.name}[{index}]"
+        name = item_name(node.name, index)
         yield _record(node, name, raw.get(name, {}), unseen, why)
 
 

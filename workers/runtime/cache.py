@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from orchestrator.artifacts import StoreError, digest_of, holds_all
 from orchestrator.artifacts.tree import Tree
@@ -23,6 +23,7 @@ class Earlier:
     output: Tree | None = None  #: the result to be taken; None: there is none
     why: str = ""  #: it was taken or not, for people; empty where the stage is not cached
     reused: bool = False  #: it is another run's
+    fingerprint: Fingerprint | None = None  #: of the node, where it had to be taken
 
 
 def find_earlier(claimed: ClaimedNode) -> Earlier:
@@ -34,21 +35,24 @@ def find_earlier(claimed: ClaimedNode) -> Earlier:
         return Earlier()
     if not claimed.job.specification.cache:
         return Earlier(why="computed: the run was sent with --no-cache")
+    fingerprint = None
     try:
-        earlier = _look_up(claimed, fingerprint_of(claimed))
+        fingerprint = fingerprint_of(claimed)
+        earlier = _look_up(claimed, fingerprint)
     except StoreError as error:
         if error.transient:
             raise
         earlier = Earlier(why=f"computed: results of earlier runs cannot be read: {error}")
     log.info(earlier.why)
-    return earlier
+    return replace(earlier, fingerprint=fingerprint)
 
 
-def keep_for_later(claimed: ClaimedNode, output: Tree) -> None:
+def keep_for_later(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None:
     """Let later runs find the result, and see how theirs differ. If that is not possible, they compute it."""
     if not claimed.task.node.policy.cache:
         return
-    fingerprint, store, run = fingerprint_of(claimed), claimed.workshop.store, claimed.job.run
+    fingerprint = earlier.fingerprint or fingerprint_of(claimed)
+    store, run = claimed.workshop.store, claimed.job.run
     kept: dict[str, JSON] = {
         "run": run,
         "node": claimed.task.name,

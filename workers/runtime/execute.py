@@ -63,7 +63,7 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
     output = claimed.output()
     if monotonic() - since > claimed.workshop.settings.lease_seconds / 2 and not _still_held(claimed):
         return SUPERSEDED
-    keep_for_later(claimed, output)
+    keep_for_later(claimed, output, earlier)
     return _commit(claimed, output, earlier.why, flush=is_dear(monotonic() - since))
 
 

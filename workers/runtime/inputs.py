@@ -9,7 +9,7 @@ from typing import cast
 from orchestrator.artifacts import AlteredArtifact, MissingArtifact, decode
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import element_of, hints_of
-from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, NodeName, Output
+from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Output, item_name
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
 from workers.runtime.errors import MissingOutput
@@ -112,7 +112,7 @@ class _Loader:
         count = source.known_length
         if count is None:
             count = self._workshop.runs.items(self._job.run, output.node)
-        items = [Task(NodeName(f"{source.name}[{index}]"), source, index) for index in range(count)]
+        items = [Task(item_name(source.name, index), source, index) for index in range(count)]
         return [item for item in items if self._is_there(item)] if source.policy.tolerate else items
 
     def _is_there(self, item: Task) -> bool:

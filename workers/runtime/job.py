@@ -7,9 +7,9 @@ from functools import cached_property
 
 from celery import Celery
 
-from orchestrator.archive.rounds import Round, group_and_index
+from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
-from orchestrator.authoring.graph import Graph, Node, NodeName
+from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import Canvas
 from orchestrator.compiler.plan import Plan

@@ -9,14 +9,13 @@ from celery.canvas import Signature
 
 from orchestrator.app import app
 from orchestrator.authoring.graph import NodeName
-from orchestrator.coordinator.cancelling import terminate
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from workers.runtime.attempt import ClaimedNode
 from workers.runtime.errors import StageTimeout
 from workers.runtime.job import Job
 from workers.runtime.outcome import Again, Failed, Stopped
-from workers.runtime.passing import send_ending, send_item, send_ready, send_share
+from workers.runtime.passing import send_consequences, send_item, send_share
 from workers.runtime.workshop import Workshop
 
 
@@ -46,10 +45,8 @@ def _settle(job: Job, name: NodeName, delivery: str, message: Signature | None, 
                 message.apply_async(countdown=wait)
             elif task.index is not None:
                 send_item(job, task.node.name, task.index, wait)
-        case Failed(_, ready, ending, stopped):
-            terminate(stopped)
-            send_ready(job, ready, shop)
-            send_ending(job, ending, shop)
+        case Failed():
+            send_consequences(job, outcome, shop)
         case Stopped():
             pass
         case _:

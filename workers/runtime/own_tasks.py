@@ -10,7 +10,7 @@ from kombu import Message
 
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.compiler.canvas import JOIN
-from orchestrator.coordinator.cancelling import terminate
+from orchestrator.coordinator.concluding import CONCLUDE
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import Verdict
@@ -19,12 +19,11 @@ from workers.runtime.conclude import conclude
 from workers.runtime.errors import UnknownStage
 from workers.runtime.overdue import settle_overdue
 from workers.runtime.passing import (
-    CONCLUDE,
     DELIVER,
     OVERDUE,
     UNKNOWN,
     halt,
-    send_ending,
+    send_consequences,
     send_onward,
     send_unknown,
 )
@@ -95,8 +94,7 @@ def fail_unclaimed(run: RunId, node: str, why: str, shop: Workshop) -> None:
         group=task.group,
         needed_by=job.needed_by(task),
     )
-    terminate(settled.stopped)
-    send_ending(job, settled.ending, shop)
+    send_consequences(job, settled, shop)
 
 
 @task_unknown.connect

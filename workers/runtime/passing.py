@@ -8,14 +8,14 @@ from celery.app.task import Context
 from celery.canvas import Signature
 
 from orchestrator.app import app
-from orchestrator.runs.keys import RunId
+from orchestrator.coordinator.cancelling import terminate
+from orchestrator.coordinator.concluding import send_conclusion_to
 from orchestrator.runs.presence import served_queues
-from orchestrator.runs.transitions import Ending, Ready
+from orchestrator.runs.transitions import Ending, Ready, Settled
 from workers.runtime.job import Job, join_of
+from workers.runtime.outcome import Failed, Shared
 from workers.runtime.workshop import Workshop
 
-#: The task that writes an ended run down.
-CONCLUDE = "orchestrator.conclude"
 #: The task that delivers what could not be logged while MLflow was away.
 DELIVER = "orchestrator.deliver"
 #: Queues whose workers load MLflow before their first message.
@@ -72,23 +72,21 @@ def send_ending(job: Job, ending: Ending, workshop: Workshop) -> None:
         case Ending.HANDLERS:
             job.canvas.handlers().apply_async()
         case Ending.OVER:
-            _send_conclusion(job, workshop)
+            send_conclusion_to(job.run, _queue_with_mlflow(job, workshop))
 
 
-def _send_conclusion(job: Job, workshop: Workshop) -> None:
-    """The run has ended: have that written down, where possible by a worker that has MLflow loaded."""
-    _send_to_mlflow(CONCLUDE, job, workshop)
-
-
-def send_conclusion_to(run: RunId, queue: str) -> None:
-    """The run has ended: have that written down by a worker of this queue."""
-    app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
+def send_consequences(job: Job, settled: Failed | Shared | Settled, workshop: Workshop) -> None:
+    """Stop what is at work on a run that has failed fast, and send what is due now."""
+    terminate(settled.stopped)
+    send_ready(job, settled.ready, workshop)
+    send_ending(job, settled.ending, workshop)
 
 
 def send_deliveries(workshop: Workshop) -> None:
     """MLflow answers again: have what waits delivered, rather than at the end of the runs only."""
     for run in workshop.due_deliveries():
-        _send_to_mlflow(DELIVER, workshop.job(run), workshop)
+        queue = _queue_with_mlflow(workshop.job(run), workshop)
+        app.signature(DELIVER, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
 
 
 def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
@@ -111,11 +109,10 @@ def halt(request: Context) -> None:
     request.errbacks = None
 
 
-def _send_to_mlflow(task: str, job: Job, workshop: Workshop) -> None:
-    """Send a task about a run as a whole, where possible to a worker that has MLflow loaded."""
+def _queue_with_mlflow(job: Job, workshop: Workshop) -> str:
+    """Where to send what concerns a run as a whole: where possible to a worker that has MLflow loaded."""
     served = served_queues(workshop.runs.client) & job.graph.queues
-    queue = max(served or job.graph.queues, key=lambda name: (name in LOADED, name))
-    app.signature(task, kwargs={"run": job.run}, queue=queue, immutable=True).apply_async()
+    return max(served or job.graph.queues, key=lambda name: (name in LOADED, name))
 
 
 def _in_place_of(request: Context, signature: Signature) -> Signature:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from orchestrator.archive.manifest import write_items
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.artifacts.tree import Tree, shown_value
-from orchestrator.authoring.graph import NodeName
+from orchestrator.authoring.graph import NodeName, item_name
 from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import DoneItem, Ending, Ready, Settled, Standing
@@ -144,7 +144,7 @@ class _Share:
             return self.pending.popleft() if self.pending else None
 
     def _run_item(self, index: int, standing: Standing) -> None:
-        task = Task(NodeName(f"{self.map}[{index}]"), self.task.node, index)
+        task = Task(item_name(self.map, index), self.task.node, index)
         claimed = ClaimedNode(self.job, task, self.token, standing, self.delivery.redelivered, self.workshop)
         log = AttemptLog(self.workshop, self.run, task.name, standing.number)
         began = self.began
@@ -154,7 +154,7 @@ class _Share:
                 output = earlier.output
                 if output is None:
                     output = claimed.output()
-                    keep_for_later(claimed, output)
+                    keep_for_later(claimed, output, earlier)
             with self.lock:
                 self.done[index] = _Done(claimed, began, monotonic(), output, earlier.reused, earlier.why)
         except LeaseLost as error:

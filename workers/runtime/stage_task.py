@@ -15,7 +15,6 @@ from redis.exceptions import RedisError
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.graph import NodeName
 from orchestrator.authoring.registry import stages
-from orchestrator.coordinator.cancelling import terminate
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from workers.runtime.attempt import Delivery
@@ -24,6 +23,7 @@ from workers.runtime.job import Job
 from workers.runtime.outcome import Again, Committed, Early, Expanded, Failed, Stopped
 from workers.runtime.passing import (
     halt,
+    send_consequences,
     send_deliveries,
     send_ending,
     send_item,
@@ -113,22 +113,18 @@ class StageTask(Task):
                 return why
             case Again(error, wait):
                 raise self.retry(exc=error, countdown=wait)
-            case Failed(error, ready, ending, stopped):
+            case Failed(error):
                 halt(self.request)
-                terminate(stopped)
-                send_ready(job, ready, shop)
-                send_ending(job, ending, shop)
+                send_consequences(job, outcome, shop)
                 return error
             case _:
                 assert_never(outcome)
 
     def _work_share(self, delivery: Delivery, job: Job, number: int, shop: Workshop) -> str:
         shared = work_share(delivery, shop, lambda: send_share(job, delivery.node, number))
-        send_ready(job, shared.ready, shop)
+        send_consequences(job, shared, shop)
         for index, wait in shared.retries:
             send_item(job, delivery.node, index, wait)
-        terminate(shared.stopped)
-        send_ending(job, shared.ending, shop)
         if shared.again:
             send_share(job, delivery.node, number)
         return "more" if shared.again else "none left"

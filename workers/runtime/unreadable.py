@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from orchestrator.artifacts.errors import StoreError
+from orchestrator.coordinator.concluding import send_conclusion_to
 from orchestrator.runs.keys import RunId
-from workers.runtime.passing import send_conclusion_to
 from workers.runtime.workshop import Workshop
 
 log = logging.getLogger("orchestrator.unreadable")

@@ -7,15 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from workers.tracking.masking import as_params, mask_text
-from workers.tracking.models import BEGAN, search_models
+from workers.tracking.models import ATTEMPT, BEGAN, NODE, RUN, search_models
 from workers.tracking.records import AttemptInfo, Recall, Remember, RunInfo, milliseconds, run_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-RUN, PIPELINE, STATE = "orchestrator.run", "orchestrator.pipeline", "orchestrator.state"
-NODE, STAGE, ATTEMPT = "orchestrator.node", "orchestrator.stage", "orchestrator.attempt"
+PIPELINE, STAGE, STATE = "orchestrator.pipeline", "orchestrator.stage", "orchestrator.state"
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
 
 _STATUS = {"succeeded": "FINISHED", "skipped": "FINISHED", "cancelled": "KILLED"}

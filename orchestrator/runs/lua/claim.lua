@@ -12,7 +12,7 @@ local record = load_node(node)
 local waits = tonumber(ARGV[6])
 if record.state == 'succeeded' then
   local reply = {'done', 0}
-  for _, each in ipairs(ready_messages(ARGV, 7 + waits)) do table.insert(reply, each) end
+  tell_ready(reply, ARGV, 7 + waits)
   return reply
 end
 if OVER[record.state] or OVER[run_state] or is_too_late(node) or is_too_soon(node) then return {'over', 0} end

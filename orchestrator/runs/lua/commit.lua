@@ -7,7 +7,7 @@ local record = load_node(node)
 if not speaks_for(record, token) then
   local reply = refuse(node, record, token, 'committed')
   if reply[1] == 'committed' then
-    for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
+    tell_ready(reply, ARGV, 7)
   end
   return reply
 end
@@ -24,6 +24,6 @@ emit(node, 'succeeded')
 settle_items(ARGV[6], 1)
 local reply = {'committed', settle(1)}
 if redis.call('EXISTS', PARKED) == 1 then
-  for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
+  tell_ready(reply, ARGV, 7)
 end
 return reply

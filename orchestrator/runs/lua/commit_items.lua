@@ -26,5 +26,5 @@ for at = 4 + wakes, #ARGV, 6 do
 end
 if count > 0 then settle_items(group, count) end
 local reply = {'committed', count > 0 and settle(count) or repeated and state_after(group) or ''}
-for _, each in ipairs(ready_messages(ARGV, 4, 3 + wakes)) do table.insert(reply, each) end
+tell_ready(reply, ARGV, 4, 3 + wakes)
 return reply

@@ -7,16 +7,13 @@ local record = load_node(node)
 if not speaks_for(record, token) then
   local reply = refuse(node, record, token, 'expanded')
   if reply[1] == 'expanded' then
-    for _, each in ipairs(ready_messages(ARGV, 4)) do table.insert(reply, each) end
+    tell_ready(reply, ARGV, 4)
   end
   return reply
 end
 local items = tonumber(ARGV[3])
-record.attempts = nil
+undo_attempt(record)
 grant(record, token, 'expanded')
-record.token = nil
-redis.call('ZREM', LEASES, record.holder)
-record.holder = nil
 local done = 0
 for index = 0, items - 1 do
   if load_node(node .. '[' .. index .. ']').state == 'succeeded' then done = done + 1 end
@@ -30,5 +27,5 @@ emit(node, 'expanded', items)
 if record.left == 0 then emit(node, 'succeeded') end
 redis.call('HINCRBY', META, 'open', items - done)
 local reply = {'expanded', settle(1)}
-for _, each in ipairs(ready_messages(ARGV, 4)) do table.insert(reply, each) end
+tell_ready(reply, ARGV, 4)
 return reply

@@ -10,7 +10,7 @@ if not speaks_for(record, token) then
   local word, state = unpack(refuse(node, record, token, 'failed'))
   local reply = {word, state, 0}
   if word == 'failed' and group ~= '' then
-    for _, each in ipairs(ready_messages(ARGV, 8, 7 + wakes)) do table.insert(reply, each) end
+    tell_ready(reply, ARGV, 8, 7 + wakes)
   end
   return reply
 end
@@ -52,6 +52,6 @@ for _, delivery in ipairs(at_work) do
 end
 reply[3] = #reply - 3
 if group ~= '' then
-  for _, each in ipairs(ready_messages(ARGV, 8, 7 + wakes)) do table.insert(reply, each) end
+  tell_ready(reply, ARGV, 8, 7 + wakes)
 end
 return reply

@@ -69,22 +69,33 @@ local function standing(record)
   return #record.attempts, #record.attempts - base - lost - spared, lost
 end
 
+-- Nobody works on a node any more.
+local function put_down(record)
+  record.token = nil
+  record.holder = nil
+end
+
+-- A node's only attempt was none: it had not to run itself, or not at all.
+local function undo_attempt(record)
+  redis.call('ZREM', LEASES, record.holder)
+  record.attempts = nil
+  put_down(record)
+end
+
 local function lose_attempt(record, failure, spared)
   local attempt = record.attempts[#record.attempts]
   attempt.lost = true
   if spared then attempt.spared = true end
   attempt.ended = NOW
   attempt.error = failure
-  record.token = nil
-  record.holder = nil
+  put_down(record)
 end
 
 local function close_attempt(record, failure, ended)
   local attempt = record.attempts[#record.attempts]
   attempt.ended = ended or NOW
   if failure ~= '' then attempt.error = failure end
-  record.token = nil
-  record.holder = nil
+  put_down(record)
 end
 
 -- Put a node to rest without running; returns how many open ones it counted for. A map that the canvas writes
@@ -240,4 +251,9 @@ local function ready_messages(names, first, last)
     end
   end
   return ready
+end
+
+-- The same, at the end of a reply.
+local function tell_ready(reply, names, first, last)
+  for _, each in ipairs(ready_messages(names, first, last)) do table.insert(reply, each) end
 end

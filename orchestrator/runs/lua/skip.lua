@@ -4,12 +4,9 @@
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then return refuse(node, record, token, 'skipped') end
-record.attempts = nil
+undo_attempt(record)
 record.started = nil
 grant(record, token, 'skipped')
-record.token = nil
-redis.call('ZREM', LEASES, record.holder)
-record.holder = nil
 record.state = 'skipped'
 save_node(node, record)
 emit(node, 'skipped')

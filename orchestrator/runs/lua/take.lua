@@ -10,7 +10,7 @@ if not run_state or OVER[run_state] then return {'none'} end
 local map = load_node(group)
 if map.state == 'succeeded' then
   local reply = {'done'}
-  for _, each in ipairs(ready_messages(ARGV, 7)) do table.insert(reply, each) end
+  tell_ready(reply, ARGV, 7)
   return reply
 end
 -- no items yet, or each has a message of its own

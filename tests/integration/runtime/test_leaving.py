@@ -222,18 +222,24 @@ def test_a_worker_that_is_shut_down_remotely_has_its_grace_too(crew: Crew, tmp_p
     assert_nothing_is_left(crew, leaver)
 
 
-def test_the_command_line_s_worker_hands_back_after_its_own_grace(crew: Crew, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "orchestrator", "worker", "data", "--slots", "1", "--name", "leaver"]
-    service = start([*command, "--grace", "0.5"], tmp_path / "cli.log", crew.environment, group=True)
-    crew.services["cli"] = service
-    wait_until(lambda: is_ready(service), "the worker is ready")
-    run = begin_to_linger(crew, tmp_path / "go")
+def hand_back(crew: Crew, service: Service, marker: Path) -> RunId:
+    """A service is told to stop at work: its stage goes to another worker, and the service ends."""
+    run = begin_to_linger(crew, marker)
     crew.start("stayer")
     tell_to_stop(service)
     wait_until(lambda: len(lingering(crew, run).attempts) == 2, "the stage runs elsewhere", 15)
     assert service.process.wait(20) == 0
     assert lingering(crew, run).attempts[0].error == STOPPED
     assert_gone(service)
+    return run
+
+
+def test_the_command_line_s_worker_hands_back_after_its_own_grace(crew: Crew, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "orchestrator", "worker", "data", "--slots", "1", "--name", "leaver"]
+    service = start([*command, "--grace", "0.5"], tmp_path / "cli.log", crew.environment, group=True)
+    crew.services["cli"] = service
+    wait_until(lambda: is_ready(service), "the worker is ready")
+    run = hand_back(crew, service, tmp_path / "go")
     (tmp_path / "go").touch()
     wait_until(lambda: crew.runner.reader.concluded(run), "the run is concluded")
 
@@ -245,13 +251,7 @@ def test_the_fleet_hands_back_after_its_own_grace(crew: Crew, tmp_path: Path) ->
     service = start([*command, "--grace", "0.5"], tmp_path / "fleet.log", crew.environment, group=True)
     crew.services["fleet"] = service
     wait_until((ready / "data").exists, "the worker is ready")
-    run = begin_to_linger(crew, tmp_path / "go")
-    crew.start("stayer")
-    tell_to_stop(service)
-    wait_until(lambda: len(lingering(crew, run).attempts) == 2, "the stage runs elsewhere", 15)
-    assert service.process.wait(20) == 0
-    assert lingering(crew, run).attempts[0].error == STOPPED
-    assert_gone(service)
+    hand_back(crew, service, tmp_path / "go")
 
 
 @pytest.mark.parametrize("at_work", [False, True])

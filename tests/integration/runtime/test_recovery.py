@@ -59,6 +59,13 @@ def children_of(service: Service) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
+def resume(runner: Runner, run: RunId, pipeline: str) -> RunRecord:
+    """Carry a run on that could not be mended before, to its end."""
+    send_round(run, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(run), "the resumed run is concluded")
+    return record_of(runner, run, pipeline, marker="", path="")
+
+
 def runs_on(runner: Runner, run: RunId, node: str) -> str | None:
     """The worker that runs a node just now."""
     found = nodes_of(record_of(runner, run, "lingering", marker="")).get(node)
@@ -193,9 +200,7 @@ def test_a_failed_run_is_resumed_and_recomputes_nothing(runner: Runner, tmp_path
     record = runner.run("mendable", marker=str(marker), path=str(lines))
     assert record.state == "failed"
     marker.touch()
-    send_round(record.id, store=runner.store, runs=runner.runs)
-    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
-    again = record_of(runner, record.id, "mendable", marker="", path="")
+    again = resume(runner, record.id, "mendable")
     assert again.state == "succeeded"
     assert nodes_of(again)["note"].reused
     assert nodes_of(again)["note"].why == "committed before the run was carried on"
@@ -211,9 +216,7 @@ def test_a_long_map_is_resumed_behind_the_items_that_are_done(runner: Runner, tm
     record = runner.run("mendable_map", marker=str(marker), path=str(lines))
     assert record.state == "failed"
     marker.touch()
-    send_round(record.id, store=runner.store, runs=runner.runs)
-    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
-    again = record_of(runner, record.id, "mendable_map", marker="", path="")
+    again = resume(runner, record.id, "mendable_map")
     assert again.state == "succeeded"
     assert nodes_of(again)["add"].value == sum(range(100))
     assert set(Counter(lines.read_text().split()).values()) == {1}
@@ -226,9 +229,7 @@ def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis
         if record.id in str(key):
             client.delete(key)
     marker.touch()
-    send_round(record.id, store=runner.store, runs=runner.runs)
-    wait_until(lambda: runner.reader.concluded(record.id), "the run is concluded")
-    assert record_of(runner, record.id, "mendable", marker="", path="").state == "succeeded"
+    assert resume(runner, record.id, "mendable").state == "succeeded"
     assert Counter(lines.read_text().split())["5"] == 1
 
 
