@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 
+from orchestrator.stack.cores import usable_cores
 from orchestrator.stack.errors import StackFailed
 
 
 def slots_of(queues: Iterable[str], wished: Mapping[str, int]) -> dict[str, int]:
-    """The slots of each queue: as wished, else data 2, training one per core (at least 2), others 1.
+    """The slots of each queue: as wished, else data 2, training one per usable core (at least 2), others 1.
 
     Wishes for queues that are not started here are put aside; StackFailed for those that there are not.
     """
@@ -19,7 +19,7 @@ def slots_of(queues: Iterable[str], wished: Mapping[str, int]) -> dict[str, int]
     known = tuple(dict.fromkeys([*settings().queues, *queues]))
     if unknown := sorted(set(wished) - set(known)):
         raise StackFailed(f"slots are wished for queue {unknown[0]!r}; the queues are {', '.join(known)}")
-    usual = {"data": 2, "training": max(2, os.cpu_count() or 2)}
+    usual = {"data": 2, "training": max(2, usable_cores())}
     slots = {queue: wished.get(queue, usual.get(queue, 1)) for queue in queues}
     for queue, count in slots.items():
         if count < 1:

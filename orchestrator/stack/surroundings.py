@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.stack.cores import usable_cores
 from orchestrator.stack.tracking_file import artifact_root
 
 #: Each numeric library reads another of these when it is loaded.
@@ -57,12 +58,14 @@ def child_environment(variables: Mapping[str, str], *, home: Path) -> dict[str, 
 
 
 def thread_variables(slots: Mapping[str, int]) -> dict[str, str]:
-    """Numeric libraries share the cores between the slots of a queue, unless the user decided otherwise.
+    """Numeric libraries share the usable cores between a queue's slots, unless the user decided otherwise.
 
-    With 8 cores and `training=4`, a stage computes with 2 threads; with a single slot, the libraries choose.
+    With 8 cores and `training=4`, a stage computes with 2 threads. A single slot on a whole machine is left
+    to the libraries; in a container they would count the cores of its host.
     """
+    cores = usable_cores()
     most = max(slots.values(), default=1)
-    if most == 1:
+    if most == 1 and cores == os.cpu_count():
         return {}
-    share = str(max(1, (os.cpu_count() or 1) // most))
+    share = str(max(1, cores // most))
     return {name: share for name in _THREADS if name not in os.environ}
