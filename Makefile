@@ -10,7 +10,7 @@ UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo test faults lint format types bench lock clean
+.PHONY: help setup demo test test-compose faults lint format types bench lock clean
 
 # An environment that was moved, or whose Python has gone, is not ready whatever its age.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
@@ -18,7 +18,7 @@ ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
 endif
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=…   the Python to make .venv with (default: the newest of 3.14 to 3.11)'
 	@echo '  ARGS=…     more arguments for demo, test, faults and bench, for example ARGS="-k gate"'
@@ -42,6 +42,9 @@ demo: setup ## run the digits pipeline: from data to a promoted model
 
 test: setup ## run the tests
 	@$(BIN)/python -m pytest --ignore=tests/compose $(ARGS)
+
+test-compose: setup ## run the tests of docker-compose.yml: build it, start it, hit it
+	@$(BIN)/python -m pytest tests/compose $(ARGS)
 
 faults: setup ## hit N=200 runs with faults, by SEED=0: killed processes, paused workers, a dead Redis
 	@$(BIN)/python -m tests.faults --runs $(or $(N),200) --seed $(or $(SEED),0) $(ARGS)

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = Field(
         None, validation_alias=AliasChoices("mlflow_tracking_uri", "MLFLOW_TRACKING_URI")
     )
+    mlflow_pages: str | None = None  #: where people open MLflow, if not at the tracking URI
     home: Path = Path(".orchestrator")  #: what the embedded stack keeps
     store: str = ""  #: the artifact store's URL; a folder in `home` by default
     pipelines: Words = ("pipelines",)  #: modules and packages in which pipelines are found

@@ -216,7 +216,7 @@ def s3_at(port: int) -> S3Store:
         endpoint=f"http://127.0.0.1:{port}",
         client_options={"allow_http": True},
         access_key_id="key",
-        secret_access_key="secret",  # noqa: S106
+        secret_access_key="secret",
         region="us-east-1",
         retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=5)},
     )

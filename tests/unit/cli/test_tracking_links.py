@@ -1,0 +1,30 @@
+"""How a reader of the command line gets to a run's page in MLflow."""
+
+from __future__ import annotations
+
+from orchestrator.cli.tracking_links import ways_to_open
+from orchestrator.settings import Settings
+
+
+def settings(**given: str) -> Settings:
+    return Settings.model_validate(given)
+
+
+def test_a_server_has_a_page_for_the_run():
+    assert ways_to_open("a1", settings(mlflow_tracking_uri="http://mlflow:5000/"), None) == [
+        "http://mlflow:5000/#/runs/a1"
+    ]
+
+
+def test_people_are_sent_to_the_address_that_is_theirs():
+    inside = settings(mlflow_tracking_uri="http://mlflow:5000", mlflow_pages="http://localhost:5000")
+    assert ways_to_open("a1", inside, None) == ["http://localhost:5000/#/runs/a1"]
+
+
+def test_the_pages_of_a_stack_that_is_up_come_first():
+    inside = settings(mlflow_tracking_uri="http://mlflow:5000", mlflow_pages="http://elsewhere:5000")
+    assert ways_to_open("a1", inside, "http://127.0.0.1:5001") == ["http://127.0.0.1:5001/#/runs/a1"]
+
+
+def test_a_run_without_one_has_no_page():
+    assert ways_to_open(None, settings(), None) == []
