@@ -75,8 +75,7 @@ class Stack:
     def prepare(self) -> None:
         """Write the file with secrets, the way that the README says, and the settings of these tests."""
         subprocess.run(["sh", ROOT / "docker" / "write-env", self.env_file], check=True, capture_output=True)
-        lines = self.env_file.read_text().splitlines()
-        self.secrets = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+        self.read_secrets()
         self.settings = {
             **SIZES,
             "ORCHESTRATOR_IMAGE": "celery-ml-orchestrator:tested",
@@ -85,10 +84,21 @@ class Stack:
             "EXTRA_PACKAGES": "roman",
             "FLOWER_PORT": str(free_port()),
             "MLFLOW_PORT": str(free_port()),
-            **self.settings,
+            "REDIS_PORT": str(free_port()),
+            "TRAINING_WORKERS": "3",
         }
+        self.change(**self.settings)
+
+    def read_secrets(self) -> None:
+        """Look up the secrets as they are now."""
+        lines = self.env_file.read_text().splitlines()
+        pairs = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+        self.secrets = {name: value for name, value in pairs.items() if name not in self.settings}
+
+    def change(self, **settings: str) -> None:
+        """Add to the file; of two lines with one name, the later counts."""
         with self.env_file.open("a") as file:
-            file.writelines(f"{name}={value}\n" for name, value in self.settings.items())
+            file.writelines(f"{name}={value}\n" for name, value in settings.items())
 
     def compose(self, *words: str, seconds: float = 300, check: bool = True) -> str:
         """What a command of Compose printed."""
@@ -99,6 +109,12 @@ class Stack:
         """Start all services, or bring the training workers to that number; returns when all are healthy."""
         options = ["--scale", f"training-worker={training}", *(["--build"] if build else [])]
         self.compose("up", "--detach", "--wait", "--no-recreate", *options, seconds=1500)
+
+    def open(self, address: str) -> None:
+        """Publish Redis and MLflow on an address, for workers elsewhere."""
+        self.change(OPEN_ADDRESS=address)
+        files = ["--file", "docker-compose.yml", "--file", "docker/open.yml"]
+        self.compose(*files, "up", "--detach", "--wait")
 
     def scale(self, training: int) -> None:
         """Bring the training workers to that number, without waiting for those that start."""

@@ -1,0 +1,111 @@
+"""What docs/operations.md tells people to type: back up and restore, rotate secrets, work elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .stack import ROOT, Stack, breaches, docker, holds
+
+PAGE = ROOT / "docs" / "operations.md"
+
+
+def commands_under(heading: str) -> list[str]:
+    """The indented blocks of a section, each as one script."""
+    section = PAGE.read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    blocks = re.findall(r"(?:^ {4}.*\n(?:\n(?= {4}))?)+", section, flags=re.MULTILINE)
+    return ["\n".join(line[4:] for line in block.splitlines()) for block in blocks]
+
+
+def type_in(stack: Stack, script: str, folder: Path = ROOT) -> None:
+    """Run it as somebody would whose checkout is this one and whose `.env` is the stack's."""
+    variables = {
+        "COMPOSE_PROJECT_NAME": stack.project,
+        "COMPOSE_ENV_FILES": str(stack.env_file),
+        "COMPOSE_FILE": str(ROOT / "docker-compose.yml"),
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def test_a_backup_brings_back_the_models_and_lets_runs_be_resumed(stack: Stack, tmp_path: Path):
+    run = stack.wait_for(stack.submit("slow_fit", seconds=0.1))
+    back_up, restore = commands_under("Back up, restore")
+    type_in(stack, back_up, tmp_path)
+
+    stack.down()  # with all volumes
+    stack.up(training=3)
+    assert "no run" in stack.orchestrator("show", run["id"], check=False)
+    type_in(stack, restore, tmp_path)
+
+    stack.orchestrator("resume", run["id"])
+    again = stack.show(run["id"])
+    assert again["state"] == "succeeded"
+    assert all(node["reused"] for node in again["nodes"])
+    assert breaches(stack, again) == []
+
+
+def test_rotated_secrets_shut_out_the_old_ones_while_a_run_goes_on(stack: Stack):
+    old = dict(stack.secrets)
+    run = stack.submit("naps", count=6, seconds=3)
+    stack.machine_at_work(run, "nap[0]")
+
+    (command,) = commands_under("Rotate secrets")
+    type_in(stack, command)
+
+    stack.read_secrets()
+    assert all(stack.secrets[name] != value for name, value in old.items() if name.endswith("PASSWORD"))
+    assert breaches(stack, stack.wait_for(run)) == []
+    signed_in = stack.compose(
+        "exec", "-T", "redis", "redis-cli", "--no-auth-warning", "--user", "worker",
+        "--pass", old["REDIS_WORKER_PASSWORD"], "ping", check=False,
+    )  # fmt: skip
+    assert "WRONGPASS" in signed_in
+
+
+@pytest.fixture
+def machine_elsewhere(stack: Stack) -> Iterator[str]:
+    """A training worker outside of the stack's networks, which knows three addresses and no more."""
+    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    stack.open(gateway)
+    address = f"{gateway}:{stack.settings['REDIS_PORT']}"
+    variables = {
+        "REDIS_URL": f"redis://worker:{stack.secrets['REDIS_WORKER_PASSWORD']}@{address}/0",
+        "MLFLOW_TRACKING_URI": f"http://{gateway}:{stack.settings['MLFLOW_PORT']}",
+        "MLFLOW_TRACKING_USERNAME": "admin",
+        "MLFLOW_TRACKING_PASSWORD": stack.secrets["MLFLOW_PASSWORD"],
+        "ORCHESTRATOR_PIPELINES": stack.settings["ORCHESTRATOR_PIPELINES"],
+    }
+    (stack.folder / "worker.env").write_text(
+        "".join(f"{name}={value}\n" for name, value in variables.items())
+    )
+    machine = docker(
+        "run", "--detach", "--init", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",  # noqa: S108
+        "--env-file", str(stack.folder / "worker.env"), "--volume", f"{stack.project}_artifacts:/artifacts",
+        "--volume", f"{stack.settings['PIPELINES_FOLDER']}:/pipelines:ro", "--cpus", "1", "--memory", "1g",
+        stack.settings["ORCHESTRATOR_IMAGE"], "orchestrator", "worker", "training", "--slots", "1",
+    )[:12]  # fmt: skip
+    try:
+        yield machine
+        print(docker("logs", machine, check=False))
+    finally:
+        docker("rm", "--force", machine)
+        stack.compose("up", "--detach", "--wait")  # closed again
+
+
+def test_a_worker_on_another_host_takes_part(stack: Stack, machine_elsewhere: str):
+    stack.scale(0)
+    assert holds(lambda: f"training@{machine_elsewhere}" in stack.flower("/api/workers?refresh=1"), 60)
+    ended = stack.wait_for(stack.submit("slow_fit", seconds=0.1))
+    assert breaches(stack, ended) == []
+    assert {
+        each["worker"] for node in ended["nodes"] if node["name"] == "fit" for each in node["attempts"]
+    } == {f"training@{machine_elsewhere}"}
