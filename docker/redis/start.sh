@@ -2,6 +2,9 @@
 # Starts Redis with a user for each role. The configuration comes over standard input, so that no password is
 # written to a disk or shown in a list of processes.
 #
+# Nobody can sign in as `default`. It has its rights all the same, because Redis replays its append-only file as this
+# user: without them, all that a transaction or a script wrote would be refused, and lost.
+#
 # No role may flush, shut down, replicate, or read and change the configuration: `@admin` and `@dangerous` are
 # taken from all of them, and INFO given back, which Celery's clients and Flower ask for.
 set -eu
@@ -15,7 +18,7 @@ maxmemory-policy noeviction
 tcp-keepalive 60
 protected-mode no
 bind * -::*
-user default off
+user default off resetpass ~* &* +@all
 user health on nopass -@all +ping
 user worker on >$REDIS_WORKER_PASSWORD ~* &* +@all -@admin -@dangerous +info
 user coordinator on >$REDIS_COORDINATOR_PASSWORD ~* &* +@all -@admin -@dangerous +info

@@ -75,7 +75,7 @@ class RunReader:
 
     def knows(self, run: RunId) -> bool:
         """Whether Redis has this run."""
-        return bool(self.client.exists(RunKeys(run).meta))
+        return bool(self.client.hexists(RunKeys(run).meta, "state"))
 
     def state(self, run: RunId) -> RunState:
         """The run's state; raises UnknownRun."""
@@ -171,7 +171,7 @@ class RunReader:
 
     def _meta(self, run: RunId) -> Mapping[str, str]:
         meta = cast("Mapping[str, str]", self.client.hgetall(RunKeys(run).meta))
-        if not meta:
+        if "state" not in meta:  # a Redis that was wiped may be told later how a run was concluded
             raise UnknownRun(f"Redis knows no run '{run}'")
         return meta
 

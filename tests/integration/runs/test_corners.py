@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.transitions import DoneItem, Ending, Verdict
 
@@ -232,3 +235,18 @@ def test_a_failed_map_that_is_kept_starts_no_items_in_the_next_round(desk: Desk)
     assert desk.claim("m[1]")[0].verdict is Verdict.OVER
     assert desk.commit("a").ending is Ending.OVER
     assert desk.reader.state(desk.run) is RunState.FAILED
+
+
+def test_a_run_of_which_a_wiped_redis_hears_only_the_end_is_unknown(desk: Desk) -> None:
+    desk.submit(3)
+    desk.runs.cancel(desk.run)
+    desk.client.flushall()
+    desk.runs.conclude(desk.run, mlflow_run_id="a1", retention=60)
+    assert not desk.reader.knows(desk.run)
+    with pytest.raises(UnknownRun):
+        desk.reader.summary(desk.run)
+
+    desk.submit(3)
+    assert desk.reader.summary(desk.run).state is RunState.PENDING
+    assert not desk.reader.concluded(desk.run)
+    assert desk.reader.summary(desk.run).mlflow_run_id is None
