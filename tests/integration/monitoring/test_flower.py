@@ -1,0 +1,57 @@
+"""Flower as the Compose stack starts it: what it lists, what it keeps, and whom it asks for a password."""
+
+from __future__ import annotations
+
+import signal
+import time
+from urllib.error import HTTPError
+
+import pytest
+
+from ..conftest import wait_until
+from .conftest import Bench, Flower, fetch
+
+pytestmark = pytest.mark.slow
+
+
+def all_listed(flower: Flower, run: str) -> bool:
+    """Whether it has heard of the run's last message, and of the end of all before it."""
+    states = {task.name: task.state for task in flower.tasks().values() if run in task.kwargs}
+    return "orchestrator.conclude" in states and {"SUCCESS", "FAILURE"}.issuperset(states.values())
+
+
+def test_tasks_are_listed_by_stage_with_their_run_and_node(flower: Flower, bench: Bench) -> None:
+    run = bench.run()
+    wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
+    listed = {task.name: task for task in flower.tasks().values() if run in task.kwargs}
+    assert {name: task.state for name, task in listed.items() if name.startswith("weather.")} == {
+        "weather.measure": "SUCCESS",
+        "weather.report": "FAILURE",
+        "weather.judge": "FAILURE",
+    }
+    assert "'node': 'measure'" in listed["weather.measure"].kwargs
+    assert listed["weather.measure"].worker == "data@test"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_tasks_are_still_listed_by_the_next_flower(
+    flower: Flower, bench: Bench, number: signal.Signals
+) -> None:
+    run = bench.run()
+    wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
+    before = flower.tasks()
+    if number is signal.SIGKILL:
+        heard = time.time()
+        wait_until(lambda: flower.saved_since(heard), "Flower has saved what it lists")
+    flower.end(number)
+    flower.start()
+    assert flower.tasks() == before
+
+
+def test_pages_and_tasks_ask_for_the_password_metrics_and_health_do_not(flower: Flower) -> None:
+    for path in ("/workers", "/tasks", "/broker", "/api/tasks", "/api/workers"):
+        with pytest.raises(HTTPError, match="401"):
+            fetch(f"{flower.url}{path}")
+        assert fetch(f"{flower.url}{path}", signed_in=True)
+    assert b"flower_worker_online" in fetch(f"{flower.url}/metrics")
+    assert fetch(f"{flower.url}/healthcheck") == b"OK"
