@@ -29,7 +29,7 @@ def why_no_engine() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def built_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Built from the working tree, and up with three training workers."""
     if reason := why_no_engine():
         pytest.skip(f"no Docker Compose answers here: {reason}")
@@ -46,12 +46,12 @@ def built_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def stack(built_stack: Stack) -> Iterator[Stack]:
-    """As built, and brought back to three healthy training workers for the next test."""
-    yield built_stack
-    for machine in built_stack.machines("training-worker", all=True):
-        if not built_stack.inspect(machine)["State"]["Running"]:
-            built_stack.compose("rm", "--force", "training-worker")
-            break
-    built_stack.up(training=TRAINING)
-    assert holds(lambda: all(map(built_stack.is_healthy, built_stack.machines("training-worker"))), 60)
+def restored(stack: Stack) -> Iterator[None]:
+    """After the test, three training workers are up and healthy again."""
+    yield
+    if any(
+        not stack.inspect(each)["State"]["Running"] for each in stack.machines("training-worker", all=True)
+    ):
+        stack.compose("rm", "--force", "training-worker")
+    stack.up(training=TRAINING)
+    assert holds(lambda: all(map(stack.is_healthy, stack.machines("training-worker"))), 60)

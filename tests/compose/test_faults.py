@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .stack import Stack, breaches, docker, holds
+
+pytestmark = pytest.mark.usefixtures("restored")
 
 FIT = "fit"
 SECONDS = 8

@@ -12,6 +12,8 @@ import pytest
 
 from .stack import ROOT, Stack, breaches, docker, holds
 
+pytestmark = pytest.mark.usefixtures("restored")
+
 PAGE = ROOT / "docs" / "operations.md"
 
 

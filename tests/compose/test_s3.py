@@ -11,6 +11,8 @@ import pytest
 
 from .stack import Stack, breaches, docker, free_port, holds
 
+pytestmark = pytest.mark.usefixtures("restored")
+
 BUCKET = "artifacts"
 
 
