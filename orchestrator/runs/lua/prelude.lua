@@ -170,9 +170,16 @@ local function is_too_late(name)
   return redis.call('HEXISTS', META, 'handling') == 1 and not handlers()[name]
 end
 
--- What runs after a failure does not start before: its message may be an earlier round's.
+-- What runs after a failure does not start before: Redis may have forgotten that it was due.
 local function is_too_soon(name)
   return redis.call('HEXISTS', META, 'handling') == 0 and handlers()[name]
+end
+
+-- Whether a message is an earlier round's than the run's. Such a one starts nothing and waits for nothing:
+-- reopening puts down all that is open, and its round sends all of it itself, so nothing is lost with the message.
+-- A later round's counts, though: Redis has then forgotten the reopening, and there may be no other message.
+local function is_outdated(round)
+  return tonumber(round) < tonumber(redis.call('HGET', META, 'round') or 0)
 end
 
 -- The run is over, and nobody works on it or waits in it any more: it is to be written down.

@@ -1,16 +1,16 @@
 -- A worker asks for items of a map: items given back or lost first, then fresh ones in order. Towards the end
 -- it gets fewer, so that no worker is left with many while others have none. An item whose worker died is taken
 -- by itself: if it is the cause, it takes no others with it again.
--- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, how many it would like,
---       then nodes that the map may wake
+-- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, the message's round, how
+--       many it would like, then nodes that the map may wake
 -- Reply: {taken | done | none, then index, attempt, tries and lost attempts of each}; for done, the ready messages
 local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run_state = redis.call('HGET', META, 'state')
-if not run_state or OVER[run_state] then return {'none'} end
+if not run_state or OVER[run_state] or is_outdated(ARGV[6]) then return {'none'} end
 local map = load_node(group)
 if map.state == 'succeeded' then
   local reply = {'done'}
-  tell_ready(reply, ARGV, 7)
+  tell_ready(reply, ARGV, 8)
   return reply
 end
 -- no items yet, or each has a message of its own
@@ -42,7 +42,7 @@ end
 
 local back = map.back or {}
 local fair = math.ceil((map.items - map.next + #back) / 16)
-local wanted = math.max(1, math.min(tonumber(ARGV[6]), fair))
+local wanted = math.max(1, math.min(tonumber(ARGV[7]), fair))
 local taken = 0
 while taken < wanted and #back > 0 do
   if is_suspect(back[#back]) then

@@ -116,6 +116,10 @@ class Model:
         """Whether a node may start: before a failure, or after it."""
         return self.handling == (name in self.facts.handlers)
 
+    def is_outdated(self, number: int) -> bool:
+        """Whether a round of this number is an earlier one."""
+        return number < self.facts.number
+
     def ready(self, task: str) -> tuple[Ready, ...]:
         """The parked messages among those which `task` may wake that have all they wait for."""
         return tuple(
@@ -153,6 +157,8 @@ class Model:
         task = self.tasks.get(name) or Task()
         if self.run is None:
             return Claim(Verdict.GONE, Standing(0))
+        if self.is_outdated(holder.round):
+            return Claim(Verdict.OUTDATED, Standing(0))
         if task.state is NodeState.SUCCEEDED:
             return Claim(Verdict.DONE, Standing(0), self.ready(name))
         if task.state.over or not self.is_open or not self.in_turn(name):
@@ -240,8 +246,10 @@ class Model:
             self._to(name, NodeState.SUCCEEDED)
         return self._settle(name)
 
-    def park(self, name: str, waits: Sequence[NodeName]) -> bool:
+    def park(self, name: str, waits: Sequence[NodeName], number: int) -> bool:
         if not self.is_open or self.state(name).over or self.succeeded(waits) or self.handling:
+            return False
+        if self.is_outdated(number):
             return False
         self.parked[name] = tuple(waits)
         self._tell(name, NodeState.WAITING)
