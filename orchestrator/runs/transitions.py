@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName
@@ -353,17 +354,17 @@ class RunStore:
         verdict, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)
         return verdict == "renewed"
 
-    def cancel(self, run: RunId) -> tuple[str, ...] | None:
+    def cancel(self, run: RunId, *, token: str = "") -> tuple[str, ...] | None:
         """Stop a run: nothing of it starts or commits any more.
 
-        Returns the deliveries that are at work, or None if the run was over.
+        Returns the deliveries that are at work, or None if the run was over; the same to the same token.
         """
-        verdict, *deliveries = self._apply("cancel", RunKeys(run), "")
+        verdict, *deliveries = self._apply("cancel", RunKeys(run), "", token or token_hex(8))
         return tuple(deliveries) if verdict == "cancelled" else None
 
     def give_up(self, run: RunId, *, error: str) -> bool:
         """Fail a run of which nobody can read any more what it consists of; False if it was over."""
-        verdict, *_ = self._apply("cancel", RunKeys(run), error)
+        verdict, *_ = self._apply("cancel", RunKeys(run), error, token_hex(8))
         return verdict == "cancelled"
 
     def reopen(self, run: RunId, reopening: Reopening) -> None:

@@ -129,9 +129,10 @@ local function handlers()
 end
 
 -- Nothing of the run starts or commits any more, but for what is to run after a failure: open nodes are cancelled.
--- Returns the deliveries that were at work, each once.
-local function stop_all()
-  local spared, seen, at_work = handlers(), {}, {}
+-- Returns the deliveries that were at work, each once, but for the `own` one of who asks. They are kept for the
+-- case that the token asks again: nobody else knows which processes are to be ended.
+local function stop_all(token, own)
+  local spared, seen, at_work = handlers(), {[own or ''] = true}, {}
   for _, name in ipairs(redis.call('HKEYS', NODES)) do
     local record = load_node(name)
     if not OVER[record.state] and not (spared[name] and record.state == 'waiting') then
@@ -147,8 +148,14 @@ local function stop_all()
     end
   end
   redis.call('DEL', PARKED, LEASES)
-  redis.call('HSET', META, 'open', 0)
+  redis.call('HSET', META, 'open', 0, 'stopped', cjson.encode({token = token, at_work = at_work}))
   return at_work
+end
+
+-- The deliveries that were at work when this token stopped the run; nil if it did not, or another one did later.
+local function stopped_by(token)
+  local stopped = cjson.decode(redis.call('HGET', META, 'stopped') or '{}')
+  if stopped.token == token then return stopped.at_work end
 end
 
 -- The run has failed: what is to run then is due, once in a round. Returns whether there is any.

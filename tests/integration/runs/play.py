@@ -278,9 +278,11 @@ class Play:
     # The run as a whole
 
     def cancel(self) -> None:
-        at_work = self.runs.cancel(self.run)
-        assert at_work is not None
-        assert sorted(at_work) == sorted(self.model.cancel() or ())
+        token = next(self.tokens)
+        expected = self.model.cancel(token)
+        assert expected is not None
+        for _ in range(2):
+            assert sorted(self.runs.cancel(self.run, token=token) or ()) == sorted(expected)
         assert self.runs.cancel(self.run) is None
 
     def send_again(self) -> None:

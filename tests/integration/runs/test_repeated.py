@@ -10,7 +10,7 @@ import redis
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import Ending, Holder, RunStore, Verdict
+from orchestrator.runs.transitions import Ending, Holder, Reopening, RunStore, Verdict
 
 pytestmark = pytest.mark.stack
 
@@ -93,3 +93,28 @@ def test_an_ended_run_is_known_until_it_is_written_down(runs: RunStore, run: Run
     assert run in reader.unconcluded_runs()
     runs.conclude(run, mlflow_run_id=None, retention=60)
     assert run not in reader.unconcluded_runs()
+
+
+def test_a_failure_that_stops_a_run_names_again_who_is_at_work(runs: RunStore, run: RunId) -> None:
+    hasty = RunId(f"{run}-hasty")
+    runs.submit(hasty, pipeline="pair", parameters={}, nodes=2, maps={}, submitted=0.0, fail_fast=True)
+    mine, other = claim(runs, hasty, ONE), claim(runs, hasty, TWO)
+    replies = [runs.fail(hasty, ONE, mine.token, error="E", traceback="") for _ in range(2)]
+    assert [reply.stopped for reply in replies] == [(other.delivery,)] * 2
+
+
+def test_a_cancel_that_is_repeated_names_again_who_is_at_work(runs: RunStore, run: RunId) -> None:
+    mine, token = claim(runs, run, ONE), token_hex(8)
+    assert [runs.cancel(run, token=token) for _ in range(2)] == [(mine.delivery,)] * 2
+    assert runs.cancel(run) is None
+
+
+def test_a_cancel_that_is_repeated_after_the_run_was_reopened_leaves_it_alone(
+    runs: RunStore, run: RunId
+) -> None:
+    token = token_hex(8)
+    runs.cancel(run, token=token)
+    again = Reopening(pipeline="pair", parameters={}, submitted=0.0, number=1, open=2, done={}, maps={})
+    runs.reopen(run, again)
+    runs.cancel(run, token=token)
+    assert RunReader(runs.client).state(run) == "running"
