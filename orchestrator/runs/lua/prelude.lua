@@ -9,6 +9,7 @@
 local BASE, OPEN_RUNS, ENDED_RUNS = KEYS[1], KEYS[2], KEYS[3]
 local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
 local PARKED, TRACEBACKS, MEMORY = BASE .. 'parked', BASE .. 'tracebacks', BASE .. 'memory'
+local TAKEN = BASE .. 'taken'
 
 local clock = redis.call('TIME')
 local NOW = string.format('%d%06d', clock[1], clock[2])
@@ -193,7 +194,7 @@ end
 local function end_run(state)
   local run = redis.call('HGET', META, 'id')
   redis.call('HSET', META, 'state', state, 'ended', NOW)
-  redis.call('DEL', LEASES, PARKED)
+  redis.call('DEL', LEASES, PARKED, TAKEN)
   redis.call('SREM', OPEN_RUNS, run)
   redis.call('SADD', ENDED_RUNS, run)
   emit('', state)

@@ -62,7 +62,7 @@ for at = first_kept + kept, #ARGV, 3 do
   local state = left > 0 and 'running' or 'succeeded'
   save_node(ARGV[at], {state = state, items = tonumber(ARGV[at + 1]), left = left, why = record.why})
 end
-redis.call('DEL', PARKED, LEASES)
+redis.call('DEL', PARKED, LEASES, TAKEN)
 redis.call('HSETNX', META, 'id', ARGV[1])
 redis.call('HSETNX', META, 'pipeline', ARGV[2])
 redis.call('HSETNX', META, 'parameters', ARGV[3])

@@ -60,10 +60,11 @@ class RunMachine(RuleBasedStateMachine):
             self.play.claim(name, worker, repeated=repeated)
 
     @precondition(lambda self: self.play.open_maps())
-    @rule(data=st.data(), worker=WORKERS, wanted=st.integers(1, 3))
-    def take(self, data: st.DataObject, worker: str, wanted: int) -> None:
+    @rule(data=st.data(), worker=WORKERS, wanted=st.integers(1, 3), repeated=st.booleans())
+    def take(self, data: st.DataObject, worker: str, wanted: int, repeated: bool) -> None:
         """A message that calls workers to the items of a map."""
-        self.play.take(data.draw(st.sampled_from(self.play.open_maps())), worker, wanted)
+        name = data.draw(st.sampled_from(self.play.open_maps()))
+        self.play.take(name, worker, wanted, repeated=repeated)
 
     @precondition(lambda self: self.play.earlier and self.play.calm % 3 == 0)
     @rule(data=st.data(), worker=WORKERS)

@@ -144,7 +144,15 @@ class Play:
         assert self.model.succeeded(facts.node(name).needs), f"{name} began before all it needs was done"
         return self._remember(Hand(name, holder, facts))
 
-    def take(self, name: NodeName, worker: str, wanted: int, *, late: Facts | None = None) -> Hand | None:
+    def take(
+        self,
+        name: NodeName,
+        worker: str,
+        wanted: int,
+        *,
+        repeated: bool = False,
+        late: Facts | None = None,
+    ) -> Hand | None:
         """A worker helps itself to items of a map; `late` where its message is an earlier round's."""
         facts, model = late or self.facts, self.model
         holder = self._holder(f"share of {name}", worker, facts)
@@ -157,6 +165,8 @@ class Play:
         assert len(taken.items) <= wanted
         names = {index: facts.items(name)[index] for index in taken.items}
         assert taken.items == {index: model.begin(item, holder) for index, item in names.items()}
+        if names and repeated:
+            assert taken == self.runs.take(self.run, name, holder, wanted=wanted, wakes=facts.wakes(name))
         done = model.is_open and model.state(name) is NodeState.SUCCEEDED and not outdated
         assert taken.ready == (model.ready(name) if done else ())
         self._send(taken.ready)

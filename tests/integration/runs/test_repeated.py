@@ -10,7 +10,7 @@ import redis
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import Ending, Holder, Reopening, RunStore, Verdict
+from orchestrator.runs.transitions import DoneItem, Ending, Holder, Reopening, RunStore, Verdict
 
 pytestmark = pytest.mark.stack
 
@@ -118,3 +118,25 @@ def test_a_cancel_that_is_repeated_after_the_run_was_reopened_leaves_it_alone(
     runs.reopen(run, again)
     runs.cancel(run, token=token)
     assert RunReader(runs.client).state(run) == "running"
+
+
+def test_items_that_are_taken_twice_are_one_attempt_until_they_are_settled(
+    runs: RunStore, run: RunId
+) -> None:
+    share = holder()
+    runs.expand(run, ONE, claim(runs, run, ONE).token, items=40)
+    taken, other = runs.take(run, ONE, share, wanted=3), runs.take(run, ONE, holder(), wanted=3)
+    assert list(taken.items) == [0, 1, 2]
+    assert list(other.items) == [3, 4, 5]
+    assert runs.take(run, ONE, share, wanted=3) == taken
+    done = [DoneItem(index=index, began=0.2, ended=0.1) for index in taken.items]
+    runs.commit_items(run, ONE, share.token, done)
+    assert list(runs.take(run, ONE, share, wanted=3).items) == [6, 7, 8]
+
+
+def test_items_that_were_lost_meanwhile_are_not_taken_twice(runs: RunStore, run: RunId) -> None:
+    share = holder()
+    runs.expand(run, ONE, claim(runs, run, ONE).token, items=40)
+    runs.take(run, ONE, share, wanted=3)
+    runs.release(run, share.delivery, error="its worker was lost")
+    assert [item.number for item in runs.take(run, ONE, share, wanted=3).items.values()] == [2]
