@@ -85,6 +85,7 @@ def send_round(
             fail_fast=graph.fail_fast,
             handlers=[node.name for node in graph.handlers],
             submitted=specification.submitted.timestamp(),
+            number=number,
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
             again=_reasons(left, changed, lost),

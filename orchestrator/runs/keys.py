@@ -63,6 +63,11 @@ class RunKeys:
         """Hash: ids of things made outside (MLflow runs), by what they were made for."""
         return self._key("memory")
 
+    @property
+    def taken(self) -> str:
+        """Hash: the items of a map that a delivery was given last, as JSON, by delivery."""
+        return self._key("taken")
+
     def log(self, node: str) -> str:
         """Stream: what the running attempt of a node printed and logged."""
         return self._key(f"log:{node}")
@@ -81,4 +86,5 @@ class RunKeys:
             self.parked,
             self.tracebacks,
             self.memory,
+            self.taken,
         ]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName
@@ -27,6 +28,7 @@ class Verdict(StrEnum):
     HELD = "held"  # another live worker runs it
     OVER = "over"  # it is not to run (any more)
     GONE = "gone"  # Redis knows no such run
+    OUTDATED = "outdated"  # its message is of an earlier round
 
 
 class Ending(StrEnum):
@@ -70,6 +72,7 @@ class Holder:
     token: str  #: unique to this attempt
     delivery: str  #: the message's arrival at this worker: leases are held by it
     worker: str  #: the worker's name, for people
+    round: int = 0  #: of the run, that the message belongs to
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class Reopening:
     fail_fast: bool = False
     handlers: Sequence[NodeName] = ()  #: nodes that run once the run has failed
     submitted: float  #: seconds since 1970
+    number: int  #: of the round
     open: int  #: nodes that are left; written-out maps count as their items
     done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
     again: Mapping[NodeName, str] = field(
@@ -177,6 +181,7 @@ class RunStore:
             holder.delivery,
             holder.worker,
             self._lease_ms,
+            holder.round,
             len(waits),
             *waits,
             *wakes,
@@ -251,9 +256,11 @@ class RunStore:
         record = json.loads(str(self.client.hget(RunKeys(run).nodes, node)))
         return int(record["items"])
 
-    def park(self, run: RunId, node: NodeName, message: str, waits: Sequence[NodeName]) -> bool:
-        """Keep an early message until its waits are over; False if they are by now."""
-        verdict, _ = self._apply("park", RunKeys(run), node, message, *waits)
+    def park(
+        self, run: RunId, node: NodeName, message: str, waits: Sequence[NodeName], *, round: int = 0
+    ) -> bool:
+        """Keep an early message of a round until its waits are over; False if it is to wait no more."""
+        verdict, _ = self._apply("park", RunKeys(run), node, message, round, *waits)
         return verdict == "parked"
 
     def unpark(self, run: RunId, nodes: Iterable[NodeName]) -> None:
@@ -278,6 +285,7 @@ class RunStore:
             holder.delivery,
             holder.worker,
             self._lease_ms,
+            holder.round,
             wanted,
             *wakes,
         )
@@ -346,17 +354,17 @@ class RunStore:
         verdict, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)
         return verdict == "renewed"
 
-    def cancel(self, run: RunId) -> tuple[str, ...] | None:
+    def cancel(self, run: RunId, *, token: str = "") -> tuple[str, ...] | None:
         """Stop a run: nothing of it starts or commits any more.
 
-        Returns the deliveries that are at work, or None if the run was over.
+        Returns the deliveries that are at work, or None if the run was over; the same to the same token.
         """
-        verdict, *deliveries = self._apply("cancel", RunKeys(run), "")
+        verdict, *deliveries = self._apply("cancel", RunKeys(run), "", token or token_hex(8))
         return tuple(deliveries) if verdict == "cancelled" else None
 
     def give_up(self, run: RunId, *, error: str) -> bool:
         """Fail a run of which nobody can read any more what it consists of; False if it was over."""
-        verdict, *_ = self._apply("cancel", RunKeys(run), error)
+        verdict, *_ = self._apply("cancel", RunKeys(run), error, token_hex(8))
         return verdict == "cancelled"
 
     def reopen(self, run: RunId, reopening: Reopening) -> None:
@@ -373,6 +381,7 @@ class RunStore:
             reopening.open,
             int(reopening.fail_fast),
             json.dumps(reopening.handlers),
+            reopening.number,
             len(reopening.done),
             len(reopening.again),
             len(reopening.kept),

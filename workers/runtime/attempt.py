@@ -52,7 +52,7 @@ class Delivery:
     def holder(self, token: str) -> Holder:
         """Who asks for a node with this delivery."""
         me = identity()
-        return Holder(token=token, delivery=me.delivery(self.message), worker=me.name)
+        return Holder(token=token, delivery=me.delivery(self.message), worker=me.name, round=self.round)
 
 
 @dataclass(frozen=True)

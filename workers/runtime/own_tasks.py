@@ -17,6 +17,7 @@ from orchestrator.runs.transitions import Verdict
 from workers.runtime.attempt import Delivery
 from workers.runtime.conclude import conclude
 from workers.runtime.errors import UnknownStage
+from workers.runtime.job import Job
 from workers.runtime.overdue import settle_overdue
 from workers.runtime.passing import (
     DELIVER,
@@ -53,9 +54,10 @@ def register_own_tasks(app: Celery) -> None:
         send_onward(job, node, self.request)
 
     @app.task(name=UNKNOWN, autoretry_for=(StoreUnavailable,), **patiently)
-    def fail_unknown(run: str, node: str, stage: str) -> None:
+    def fail_unknown(run: str, node: str, stage: str, round: int = 0) -> None:
         """This worker has no code for a stage: its node fails, since nobody else may have it either."""
-        fail_unclaimed(RunId(run), node, f"no worker of its queue knows the stage {stage}", workshop())
+        why = f"no worker of its queue knows the stage {stage}"
+        fail_unclaimed(workshop().job(RunId(run), round), node, why, workshop())
 
     @app.task(name=OVERDUE, autoretry_for=(StoreUnavailable,), **patiently)
     def judge_overdue(run: str, delivery: str, message: str) -> None:
@@ -77,11 +79,10 @@ def register_own_tasks(app: Celery) -> None:
         workshop().tracking.deliver(run)
 
 
-def fail_unclaimed(run: RunId, node: str, why: str, shop: Workshop) -> None:
+def fail_unclaimed(job: Job, node: str, why: str, shop: Workshop) -> None:
     """Record that a node cannot be run here at all."""
-    job = shop.job(run)
-    task = job.task(node)
-    holder = Delivery(run, node, uuid4().hex).holder(uuid4().hex)
+    run, task = job.run, job.task(node)
+    holder = Delivery(run, node, uuid4().hex, round=job.round.number).holder(uuid4().hex)
     if shop.runs.claim(run, task.name, holder).verdict is not Verdict.CLAIMED:
         return
     error = UnknownStage(f"{why}: are its module and ORCHESTRATOR_PIPELINES the same on every machine?")
@@ -103,4 +104,4 @@ def tell_unknown(name: str, message: Message, **_: object) -> None:
     _, kwargs, _ = message.payload
     if "node" in kwargs:
         queue = message.delivery_info["routing_key"]
-        send_unknown(kwargs["run"], kwargs["node"], name, queue)
+        send_unknown(kwargs["run"], kwargs["node"], name, queue, round=kwargs.get("round", 0))

@@ -42,7 +42,7 @@ def send_items(job: Job, node: str, count: int, request: Context, workshop: Work
     name = job.task(node).node.name
     if more or request.chord:
         join = _in_place_of(request, job.canvas.join(name))
-        if not workshop.runs.park(job.run, join_of(name), json.dumps(join), [name]):
+        if not workshop.runs.park(job.run, join_of(name), json.dumps(join), [name], round=job.round.number):
             join.apply_async()
     job.canvas.shares(name, count).apply_async()
     halt(request)
@@ -95,9 +95,9 @@ def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
     app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 
-def send_unknown(run: str, node: str, stage: str, queue: str) -> None:
+def send_unknown(run: str, node: str, stage: str, queue: str, *, round: int) -> None:
     """A worker has no code for a stage: have its node failed."""
-    kwargs = {"run": run, "node": node, "stage": stage}
+    kwargs = {"run": run, "node": node, "stage": stage, "round": round}
     app.signature(UNKNOWN, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 

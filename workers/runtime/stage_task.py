@@ -131,7 +131,8 @@ class StageTask(Task):
 
     def _park(self, job: Job, node: str, more: bool, shop: Workshop) -> str | Exception:
         message = json.dumps(self.signature_from_request(self.request))
-        if shop.runs.park(job.run, NodeName(node), message, job.waits(job.task(node))):
+        waits = job.waits(job.task(node))
+        if shop.runs.park(job.run, NodeName(node), message, waits, round=job.round.number):
             halt(self.request)
             return "parked"
         return self._deliver(job, node, more, None, shop)

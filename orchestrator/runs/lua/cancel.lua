@@ -1,14 +1,18 @@
 -- A run is to stop: nothing of it starts any more, and what runs cannot commit.
--- ARGV: why it failed (empty: it did not, somebody wanted it to stop)
+-- ARGV: why it failed (empty: it did not, somebody wanted it to stop), token of who asks
 -- Reply: {cancelled | over, deliveries that are at work, …}
-local state = redis.call('HGET', META, 'state')
-if not state or OVER[state] then return {'over'} end
 local reply = {'cancelled'}
-for _, delivery in ipairs(stop_all()) do table.insert(reply, delivery) end
-if ARGV[1] == '' then
-  end_run('cancelled')
-else
-  redis.call('HSETNX', META, 'error', ARGV[1])
-  end_run('failed')
+local at_work = stopped_by(ARGV[2])
+if not at_work then
+  local state = redis.call('HGET', META, 'state')
+  if not state or OVER[state] then return {'over'} end
+  at_work = stop_all(ARGV[2])
+  if ARGV[1] == '' then
+    end_run('cancelled')
+  else
+    redis.call('HSETNX', META, 'error', ARGV[1])
+    end_run('failed')
+  end
 end
+for _, delivery in ipairs(at_work) do table.insert(reply, delivery) end
 return reply

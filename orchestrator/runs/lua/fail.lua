@@ -6,13 +6,17 @@
 --         (name, message, …)}
 local node, token, group, wakes = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[7])
 local record = load_node(node)
-if not speaks_for(record, token) then
-  local word, state = unpack(refuse(node, record, token, 'failed'))
-  local reply = {word, state, 0}
+local function answer(word, state, at_work)
+  local reply = {word, state, #at_work}
+  for _, delivery in ipairs(at_work) do table.insert(reply, delivery) end
   if word == 'failed' and group ~= '' then
     tell_ready(reply, ARGV, 8, 7 + wakes)
   end
   return reply
+end
+if not speaks_for(record, token) then
+  local word, state = unpack(refuse(node, record, token, 'failed'))
+  return answer(word, state, word == 'failed' and stopped_by(token) or {})
 end
 local own = record.holder
 local number = #record.attempts
@@ -43,15 +47,7 @@ if not tolerated then
   redis.call('HSETNX', META, 'error', node .. ': ' .. ARGV[3])
   settled = settled + rest(ARGV, 8 + wakes, 'upstream_failed')
   if redis.call('HGET', META, 'fail_fast') == '1' and redis.call('HEXISTS', META, 'handling') == 0 then
-    at_work, settled = stop_all(), 0
+    at_work, settled = stop_all(token, own), 0
   end
 end
-local reply = {'failed', settle(settled), 0}
-for _, delivery in ipairs(at_work) do
-  if delivery ~= own then table.insert(reply, delivery) end
-end
-reply[3] = #reply - 3
-if group ~= '' then
-  tell_ready(reply, ARGV, 8, 7 + wakes)
-end
-return reply
+return answer('failed', settle(settled), at_work)

@@ -9,6 +9,7 @@
 local BASE, OPEN_RUNS, ENDED_RUNS = KEYS[1], KEYS[2], KEYS[3]
 local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
 local PARKED, TRACEBACKS, MEMORY = BASE .. 'parked', BASE .. 'tracebacks', BASE .. 'memory'
+local TAKEN = BASE .. 'taken'
 
 local clock = redis.call('TIME')
 local NOW = string.format('%d%06d', clock[1], clock[2])
@@ -129,9 +130,10 @@ local function handlers()
 end
 
 -- Nothing of the run starts or commits any more, but for what is to run after a failure: open nodes are cancelled.
--- Returns the deliveries that were at work, each once.
-local function stop_all()
-  local spared, seen, at_work = handlers(), {}, {}
+-- Returns the deliveries that were at work, each once, but for the `own` one of who asks. They are kept for the
+-- case that the token asks again: nobody else knows which processes are to be ended.
+local function stop_all(token, own)
+  local spared, seen, at_work = handlers(), {[own or ''] = true}, {}
   for _, name in ipairs(redis.call('HKEYS', NODES)) do
     local record = load_node(name)
     if not OVER[record.state] and not (spared[name] and record.state == 'waiting') then
@@ -147,8 +149,14 @@ local function stop_all()
     end
   end
   redis.call('DEL', PARKED, LEASES)
-  redis.call('HSET', META, 'open', 0)
+  redis.call('HSET', META, 'open', 0, 'stopped', cjson.encode({token = token, at_work = at_work}))
   return at_work
+end
+
+-- The deliveries that were at work when this token stopped the run; nil if it did not, or another one did later.
+local function stopped_by(token)
+  local stopped = cjson.decode(redis.call('HGET', META, 'stopped') or '{}')
+  if stopped.token == token then return stopped.at_work end
 end
 
 -- The run has failed: what is to run then is due, once in a round. Returns whether there is any.
@@ -170,16 +178,23 @@ local function is_too_late(name)
   return redis.call('HEXISTS', META, 'handling') == 1 and not handlers()[name]
 end
 
--- What runs after a failure does not start before: its message may be an earlier round's.
+-- What runs after a failure does not start before: Redis may have forgotten that it was due.
 local function is_too_soon(name)
   return redis.call('HEXISTS', META, 'handling') == 0 and handlers()[name]
+end
+
+-- Whether a message is an earlier round's than the run's. Such a one starts nothing and waits for nothing:
+-- reopening puts down all that is open, and its round sends all of it itself, so nothing is lost with the message.
+-- A later round's counts, though: Redis has then forgotten the reopening, and there may be no other message.
+local function is_outdated(round)
+  return tonumber(round) < tonumber(redis.call('HGET', META, 'round') or 0)
 end
 
 -- The run is over, and nobody works on it or waits in it any more: it is to be written down.
 local function end_run(state)
   local run = redis.call('HGET', META, 'id')
   redis.call('HSET', META, 'state', state, 'ended', NOW)
-  redis.call('DEL', LEASES, PARKED)
+  redis.call('DEL', LEASES, PARKED, TAKEN)
   redis.call('SREM', OPEN_RUNS, run)
   redis.call('SADD', ENDED_RUNS, run)
   emit('', state)

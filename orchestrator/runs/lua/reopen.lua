@@ -1,13 +1,14 @@
--- A run goes on in a new round: what is done stays, everything else is up again.
+-- A run goes on in a new round: what is done stays, everything else is up again. Atomic, so that no attempt is left
+-- at work on what the round sends, and no earlier message begins one.
 -- ARGV: run id, pipeline, parameters (JSON), number of open nodes (maps count as their open items, or as one),
---       whether the first failure stops the run (0/1), nodes that run after a failure (JSON list),
+--       whether the first failure stops the run (0/1), nodes that run after a failure (JSON list), the round's number,
 --       number of done nodes and items, number of nodes that are left with a reason, number of nodes that have ended
 --       otherwise and stay so; names and values of the first in turn, names and reasons of the second in turn,
 --       names of the third,
 --       then maps that are done or that the canvas writes out: name, items, items that are left
 -- Reply: {reopened, ''}
-local settled, count, reasons, kept = {}, tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local first_reason = 10 + 2 * count
+local settled, count, reasons, kept = {}, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local first_reason = 11 + 2 * count
 local first_kept = first_reason + 2 * reasons
 
 local function end_attempt(attempts)
@@ -28,7 +29,7 @@ for at = first_kept, first_kept + kept - 1 do
   settled[ARGV[at]] = true
   for index = 0, (load_node(ARGV[at]).items or 0) - 1 do close_item(ARGV[at] .. '[' .. index .. ']') end
 end
-for at = 10, first_reason - 1, 2 do
+for at = 11, first_reason - 1, 2 do
   settled[ARGV[at]] = true
   local record = load_node(ARGV[at])
   if record.state ~= 'succeeded' then
@@ -61,7 +62,7 @@ for at = first_kept + kept, #ARGV, 3 do
   local state = left > 0 and 'running' or 'succeeded'
   save_node(ARGV[at], {state = state, items = tonumber(ARGV[at + 1]), left = left, why = record.why})
 end
-redis.call('DEL', PARKED, LEASES)
+redis.call('DEL', PARKED, LEASES, TAKEN)
 redis.call('HSETNX', META, 'id', ARGV[1])
 redis.call('HSETNX', META, 'pipeline', ARGV[2])
 redis.call('HSETNX', META, 'parameters', ARGV[3])
@@ -70,7 +71,7 @@ redis.call('HSETNX', META, 'started', NOW)
 redis.call('HDEL', META, 'ended', 'concluded', 'handling')
 if kept == 0 then redis.call('HDEL', META, 'error') end
 redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
-redis.call('HSET', META, 'state', 'running', 'open', ARGV[4])
+redis.call('HSET', META, 'state', 'running', 'open', ARGV[4], 'round', ARGV[7])
 for _, key in ipairs({META, NODES, LEASES, EVENTS, PARKED, TRACEBACKS, MEMORY}) do redis.call('PERSIST', key) end
 redis.call('SADD', OPEN_RUNS, ARGV[1])
 redis.call('SREM', ENDED_RUNS, ARGV[1])

@@ -1,22 +1,35 @@
 -- A worker asks for items of a map: items given back or lost first, then fresh ones in order. Towards the end
 -- it gets fewer, so that no worker is left with many while others have none. An item whose worker died is taken
--- by itself: if it is the cause, it takes no others with it again.
--- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, how many it would like,
---       then nodes that the map may wake
+-- by itself: if it is the cause, it takes no others with it again. Whoever asks has settled what it was given
+-- before, unless that reply was lost: it is given the same again then, or nobody would run these.
+-- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, the message's round, how
+--       many it would like, then nodes that the map may wake
 -- Reply: {taken | done | none, then index, attempt, tries and lost attempts of each}; for done, the ready messages
 local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run_state = redis.call('HGET', META, 'state')
-if not run_state or OVER[run_state] then return {'none'} end
+if not run_state or OVER[run_state] or is_outdated(ARGV[6]) then return {'none'} end
 local map = load_node(group)
 if map.state == 'succeeded' then
   local reply = {'done'}
-  tell_ready(reply, ARGV, 7)
+  tell_ready(reply, ARGV, 8)
   return reply
 end
 -- no items yet, or each has a message of its own
 if not map.next or map.state == 'cancelled' or is_too_late(group) then return {'none'} end
 
-local reply = {'taken'}
+local reply, given = {'taken'}, {}
+local function tell(index, record)
+  table.insert(reply, index)
+  for _, each in ipairs({standing(record)}) do table.insert(reply, each) end
+end
+
+for position, index in ipairs(cjson.decode(redis.call('HGET', TAKEN, holder) or '[]')) do
+  local record = load_node(group .. '[' .. index .. ']')
+  if record.state == 'running' and record.token == token then tell(index, record)
+  elseif position == 1 then break end -- one that is settled tells that the reply came
+end
+if #reply > 1 then return reply end
+
 local function take(index)
   local name = group .. '[' .. index .. ']'
   local record = load_node(name)
@@ -28,8 +41,8 @@ local function take(index)
   local number = open_attempt(record, token, holder, worker)
   save_node(name, record)
   emit(name, 'running', number)
-  table.insert(reply, index)
-  for _, each in ipairs({standing(record)}) do table.insert(reply, each) end
+  tell(index, record)
+  table.insert(given, index)
   return 1
 end
 
@@ -42,7 +55,7 @@ end
 
 local back = map.back or {}
 local fair = math.ceil((map.items - map.next + #back) / 16)
-local wanted = math.max(1, math.min(tonumber(ARGV[6]), fair))
+local wanted = math.max(1, math.min(tonumber(ARGV[7]), fair))
 local taken = 0
 while taken < wanted and #back > 0 do
   if is_suspect(back[#back]) then
@@ -57,6 +70,10 @@ while taken < wanted and map.next < map.items do
 end
 map.back = #back > 0 and back or nil
 save_node(group, map)
-if #reply == 1 then return {'none'} end
+if #given == 0 then
+  redis.call('HDEL', TAKEN, holder)
+  return {'none'}
+end
+redis.call('HSET', TAKEN, holder, cjson.encode(given))
 redis.call('ZADD', LEASES, NOW_MS + tonumber(ARGV[5]), holder)
 return reply

@@ -26,6 +26,7 @@ class Kept:
     tasks: Mapping[str, Mapping[str, Any]]
     leases: Mapping[str, float]
     parked: Mapping[str, str]
+    taken: Mapping[str, str]
     is_open: bool
     is_ended: bool
 
@@ -33,17 +34,18 @@ class Kept:
     def read(cls, client: redis.Redis, run: RunId) -> Kept:
         keys = RunKeys(run)
         with client.pipeline(transaction=True) as pipe:
-            for key in (keys.meta, keys.nodes, keys.parked):
+            for key in (keys.meta, keys.nodes, keys.parked, keys.taken):
                 pipe.hgetall(key)
             pipe.sismember(OPEN_RUNS, run)
             pipe.sismember(ENDED_RUNS, run)
             pipe.zrange(keys.leases, 0, -1, withscores=True)
-            meta, tasks, parked, is_open, is_ended, leases = pipe.execute()
+            meta, tasks, parked, taken, is_open, is_ended, leases = pipe.execute()
         return cls(
             meta=meta,
             tasks={name: json.loads(text) for name, text in tasks.items()},
             leases=dict(leases),
             parked={name: json.loads(text)["message"] for name, text in parked.items()},
+            taken=taken,
             is_open=bool(is_open),
             is_ended=bool(is_ended),
         )
@@ -104,6 +106,7 @@ class Agreement:
         if not model.is_open:
             assert not kept.leases
             assert not kept.parked
+            assert not kept.taken
             assert model.run is None or kept.meta["ended"]
 
     def _check_holder(self, name: str, task: Mapping[str, Any], kept: Kept) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from uuid import uuid4
 
@@ -34,6 +34,7 @@ class Desk:
         self.runs = RunStore(self.client, lease_seconds=3600)
         self.reader = RunReader(self.client)
         self.keys = RunKeys(self.run)
+        self.round = 0
 
     def submit(self, nodes: int, *, handlers: str = "", fail_fast: bool = False, **maps: int) -> None:
         self.runs.submit(
@@ -48,11 +49,15 @@ class Desk:
         )
 
     def holder(self, message: str, worker: str = "ann") -> Holder:
-        return Holder(token=next(_tokens), delivery=f"{worker}#{message}", worker=worker)
+        return Holder(token=next(_tokens), delivery=f"{worker}#{message}", worker=worker, round=self.round)
 
-    def claim(self, node: str, *, waits: str = "", worker: str = "ann") -> tuple[Claim, str]:
-        """The answer, and the token that was given."""
+    def claim(
+        self, node: str, *, waits: str = "", worker: str = "ann", round: int | None = None
+    ) -> tuple[Claim, str]:
+        """The answer, and the token that was given; a message is the latest round's, or another's."""
         holder = self.holder(node, worker)
+        if round is not None:
+            holder = replace(holder, round=round)
         return self.runs.claim(self.run, NodeName(node), holder, waits=names(*waits)), holder.token
 
     def begin(self, node: str) -> str:
@@ -94,7 +99,8 @@ class Desk:
         )
 
     def park(self, node: str, *waits: str) -> bool:
-        return self.runs.park(self.run, NodeName(node), f"message of {node}", names(*waits))
+        message = f"message of {node}"
+        return self.runs.park(self.run, NodeName(node), message, names(*waits), round=self.round)
 
     def reopen(
         self,
@@ -104,10 +110,12 @@ class Desk:
         kept: Sequence[str] = (),
         maps: Mapping[NodeName, tuple[int, int]] | None = None,
     ) -> None:
+        self.round += 1
         reopening = Reopening(
             pipeline="some",
             parameters={},
             submitted=0.0,
+            number=self.round,
             open=left,
             handlers=names(*handlers),
             kept=names(*kept),

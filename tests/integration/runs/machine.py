@@ -60,10 +60,23 @@ class RunMachine(RuleBasedStateMachine):
             self.play.claim(name, worker, repeated=repeated)
 
     @precondition(lambda self: self.play.open_maps())
-    @rule(data=st.data(), worker=WORKERS, wanted=st.integers(1, 3))
-    def take(self, data: st.DataObject, worker: str, wanted: int) -> None:
+    @rule(data=st.data(), worker=WORKERS, wanted=st.integers(1, 3), repeated=st.booleans())
+    def take(self, data: st.DataObject, worker: str, wanted: int, repeated: bool) -> None:
         """A message that calls workers to the items of a map."""
-        self.play.take(data.draw(st.sampled_from(self.play.open_maps())), worker, wanted)
+        name = data.draw(st.sampled_from(self.play.open_maps()))
+        self.play.take(name, worker, wanted, repeated=repeated)
+
+    @precondition(lambda self: self.play.earlier and self.play.calm % 3 == 0)
+    @rule(data=st.data(), worker=WORKERS)
+    def deliver_late(self, data: st.DataObject, worker: str) -> None:
+        """A message of an earlier round was still on its queue."""
+        late = data.draw(st.sampled_from(self.play.earlier))
+        node = data.draw(st.sampled_from(late.graph.everything))
+        if node.mapped and data.draw(st.booleans()):
+            self.play.take(node.name, worker, 2, late=late)
+        else:
+            parts = [node.name, *(late.items(node.name) if node.mapped else ())]
+            self.play.claim(data.draw(st.sampled_from(parts)), worker, late=late)
 
     @precondition(lambda self: self.play.model.is_open)
     @rule(most=st.integers(1, 4), backwards=st.booleans())
@@ -75,7 +88,7 @@ class RunMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def park(self, data: st.DataObject) -> None:
         name, facts = _pop(data, self.play.early)
-        self.play.park(name, facts.waits(name))
+        self.play.park(name, facts.waits(name), facts)
 
     @precondition(lambda self: self.play.sent)
     @rule(data=st.data())

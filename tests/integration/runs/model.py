@@ -7,7 +7,7 @@ is one more method here, one in `play.py` that calls both and compares, and a ru
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.authoring.graph import NodeName
@@ -80,6 +80,7 @@ class Model:
     facts: Facts
     run: RunState | None = None
     broken: bool = False  #: a node failed whose failure counts
+    stopped: tuple[str, set[str]] | None = None  #: the token that stopped all, and who was at work then
     handling: bool = False  #: what runs after a failure has become due
     tasks: dict[str, Task] = field(default_factory=dict)
     leases: dict[str, bool] = field(default_factory=dict)  #: by delivery: whether the lease has not ended yet
@@ -115,6 +116,10 @@ class Model:
     def in_turn(self, name: str) -> bool:
         """Whether a node may start: before a failure, or after it."""
         return self.handling == (name in self.facts.handlers)
+
+    def is_outdated(self, number: int) -> bool:
+        """Whether a round of this number is an earlier one."""
+        return number < self.facts.number
 
     def ready(self, task: str) -> tuple[Ready, ...]:
         """The parked messages among those which `task` may wake that have all they wait for."""
@@ -153,6 +158,8 @@ class Model:
         task = self.tasks.get(name) or Task()
         if self.run is None:
             return Claim(Verdict.GONE, Standing(0))
+        if self.is_outdated(holder.round):
+            return Claim(Verdict.OUTDATED, Standing(0))
         if task.state is NodeState.SUCCEEDED:
             return Claim(Verdict.DONE, Standing(0), self.ready(name))
         if task.state.over or not self.is_open or not self.in_turn(name):
@@ -203,18 +210,20 @@ class Model:
         group, task, stopped = self.facts.group(name), self.tasks.get(name), set[str]()
         own = {task.holder.delivery} if task and task.holder else set()
         if not self._end(name, token, NodeState.FAILED, error, let_go=group is None):
-            return self._repeated(name, token, "fail", self.ready(name) if group else ())
+            told = self._repeated(name, token, "fail", self.ready(name) if group else ())
+            again = self._stopped_by(token) if told.accepted else None
+            return replace(told, stopped=tuple(sorted(again or ())))
         counts = not (group and self._tolerates(group))
         if counts:
             self.broken = True
             self._rest(self.facts.needed_by(name), NodeState.UPSTREAM_FAILED)
         self._count_item(name)
         if counts and self.facts.graph.fail_fast and not self.handling:
-            stopped = self._stop()
+            stopped = self._stop(token, own)
             ending = self._finish()
         else:
             ending = self._settle(name).ending
-        return Settled(True, ending, self.ready(name) if group else (), tuple(sorted(stopped - own)))
+        return Settled(True, ending, self.ready(name) if group else (), tuple(sorted(stopped)))
 
     def retry(self, name: str, token: str, error: str) -> Settled:
         plain = self.facts.group(name) is None
@@ -240,8 +249,10 @@ class Model:
             self._to(name, NodeState.SUCCEEDED)
         return self._settle(name)
 
-    def park(self, name: str, waits: Sequence[NodeName]) -> bool:
+    def park(self, name: str, waits: Sequence[NodeName], number: int) -> bool:
         if not self.is_open or self.state(name).over or self.succeeded(waits) or self.handling:
+            return False
+        if self.is_outdated(number):
             return False
         self.parked[name] = tuple(waits)
         self._tell(name, NodeState.WAITING)
@@ -290,10 +301,10 @@ class Model:
         self.leases.pop(delivery, None)
         return len(lost)
 
-    def cancel(self) -> set[str] | None:
+    def cancel(self, token: str) -> set[str] | None:
         if not self.is_open:
-            return None
-        at_work = self._stop()
+            return self._stopped_by(token)
+        at_work = self._stop(token)
         self._end_run(RunState.CANCELLED)
         return at_work
 
@@ -324,7 +335,7 @@ class Model:
 
     def wipe(self) -> None:
         """Redis loses all it has."""
-        self.run, self.broken, self.handling = None, False, False
+        self.run, self.broken, self.handling, self.stopped = None, False, False, None
         for kept in (self.tasks, self.leases, self.vanished, self.parked, self.commits):
             kept.clear()
 
@@ -412,8 +423,11 @@ class Model:
             if not task.state.over:
                 task.state, task.holder = NodeState.CANCELLED, None
 
-    def _stop(self) -> set[str]:
-        """All that is open ends, but for what is still to run after a failure; returns who is at work."""
+    def _stopped_by(self, token: str) -> set[str] | None:
+        return self.stopped[1] if self.stopped and self.stopped[0] == token else None
+
+    def _stop(self, token: str, own: Collection[str] = ()) -> set[str]:
+        """All that is open ends, but for what is to run after a failure; returns who else is at work."""
         at_work = set()
         for name, task in self.tasks.items():
             if task.holder is not None:
@@ -425,7 +439,8 @@ class Model:
                 self._to(name, NodeState.CANCELLED)
         self.leases.clear()
         self.parked.clear()
-        return at_work
+        self.stopped = token, at_work.difference(own)
+        return self.stopped[1]
 
     def _finish(self) -> Ending:
         """Nothing is open: the run ends, or what runs after a failure is due."""

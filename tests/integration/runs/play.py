@@ -64,6 +64,7 @@ class Play:
         self.tokens = map("token-{}".format, count(1))
         self.hands: list[Hand] = []
         self.early: list[tuple[NodeName, Facts]] = []  #: messages that a worker was told to park
+        self.earlier: list[Facts] = []  #: rounds whose messages may still come
         self.sent: list[list[NodeName]] = []  #: parked messages that a worker has sent again
         self.stored: set[NodeName] = set()  #: what has a manifest
         self.calm = 0  #: checks since the run as a whole was disturbed
@@ -121,9 +122,12 @@ class Play:
         expanded = (node.name for node in facts.graph if node.name in tasks and tasks[node.name].items)
         return [name for name in expanded if name not in facts.maps]
 
-    def claim(self, name: NodeName, worker: str, *, repeated: bool = False) -> Hand | None:
-        """A message comes to a worker; returns what it holds then."""
-        facts, holder = self.facts, self._holder(name, worker)
+    def claim(
+        self, name: NodeName, worker: str, *, repeated: bool = False, late: Facts | None = None
+    ) -> Hand | None:
+        """A message comes to a worker, or `late` one of an earlier round; returns what it holds then."""
+        facts = late or self.facts
+        holder = self._holder(name, worker, facts)
         waits = facts.waits(name)
         claim = self.runs.claim(self.run, name, holder, waits=waits, wakes=facts.wakes(name))
         assert claim == self.model.claim(name, holder, waits)
@@ -134,30 +138,43 @@ class Play:
         if claim.verdict is Verdict.EARLY:
             self.early.append((name, facts))
         if claim.verdict is Verdict.EXPANDED:
-            self.park(join_of(name), [name])
+            self.park(join_of(name), [name], facts)
         if claim.verdict is not Verdict.CLAIMED:
             return None
         assert self.model.succeeded(facts.node(name).needs), f"{name} began before all it needs was done"
         return self._remember(Hand(name, holder, facts))
 
-    def take(self, name: NodeName, worker: str, wanted: int) -> Hand | None:
-        """A worker helps itself to items of a map."""
-        facts, model, holder = self.facts, self.model, self._holder(f"share of {name}", worker)
-        free = model.takeable(name) if model.is_open and model.in_turn(name) else []
+    def take(
+        self,
+        name: NodeName,
+        worker: str,
+        wanted: int,
+        *,
+        repeated: bool = False,
+        late: Facts | None = None,
+    ) -> Hand | None:
+        """A worker helps itself to items of a map; `late` where its message is an earlier round's."""
+        facts, model = late or self.facts, self.model
+        holder = self._holder(f"share of {name}", worker, facts)
+        outdated = model.is_outdated(facts.number)
+        free = model.takeable(name) if model.is_open and model.in_turn(name) and not outdated else []
         lost = [index for index, item in enumerate(facts.items(name)) if model.is_lost(item)]
         taken = self.runs.take(self.run, name, holder, wanted=wanted, wakes=facts.wakes(name))
-        assert set(taken.items) <= {*free, *lost}
+        assert set(taken.items) <= (set() if outdated else {*free, *lost})
         assert bool(taken.items) >= bool(free), "items are left that nobody will run"
         assert len(taken.items) <= wanted
         names = {index: facts.items(name)[index] for index in taken.items}
         assert taken.items == {index: model.begin(item, holder) for index, item in names.items()}
-        done = model.is_open and model.state(name) is NodeState.SUCCEEDED
+        if names and repeated:
+            assert taken == self.runs.take(self.run, name, holder, wanted=wanted, wakes=facts.wakes(name))
+        done = model.is_open and model.state(name) is NodeState.SUCCEEDED and not outdated
         assert taken.ready == (model.ready(name) if done else ())
         self._send(taken.ready)
         return self._remember(Hand(name, holder, facts, taken=names)) if names else None
 
-    def park(self, name: NodeName, waits: Sequence[NodeName]) -> None:
-        assert self.runs.park(self.run, name, message_of(name), waits) == self.model.park(name, waits)
+    def park(self, name: NodeName, waits: Sequence[NodeName], facts: Facts) -> None:
+        parked = self.runs.park(self.run, name, message_of(name), waits, round=facts.number)
+        assert parked == self.model.park(name, waits, facts.number)
 
     def unpark(self, names: Sequence[NodeName]) -> None:
         self.runs.unpark(self.run, names)
@@ -169,7 +186,7 @@ class Play:
         """Commit what was claimed, or let it become its items."""
         if hand.expands:
             if self.expand(hand):
-                self.park(join_of(hand.task), [hand.task])
+                self.park(join_of(hand.task), [hand.task], hand.facts)
         else:
             self.commit(hand, reused=reused)
 
@@ -271,9 +288,11 @@ class Play:
     # The run as a whole
 
     def cancel(self) -> None:
-        at_work = self.runs.cancel(self.run)
-        assert at_work is not None
-        assert sorted(at_work) == sorted(self.model.cancel() or ())
+        token = next(self.tokens)
+        expected = self.model.cancel(token)
+        assert expected is not None
+        for _ in range(2):
+            assert sorted(self.runs.cancel(self.run, token=token) or ()) == sorted(expected)
         assert self.runs.cancel(self.run) is None
 
     def send_again(self) -> None:
@@ -284,6 +303,7 @@ class Play:
         reopening, facts = next_round(self.facts, self.stored, changed, ended_otherwise)
         if len(facts.done) < len(facts.graph):
             self.runs.reopen(self.run, reopening)
+            self.earlier.append(self.facts)
             self.model.reopen(reopening, facts)
             self.calm = 0
 
@@ -303,7 +323,7 @@ class Play:
             hand = self.claim(name, "cat")
             if len(self.early) > before:
                 self.early.pop()
-                self.park(name, self.facts.waits(name))
+                self.park(name, self.facts.waits(name), self.facts)
             self.check()
             if hand:
                 self.finish(hand)
@@ -329,9 +349,9 @@ class Play:
                     self.commit_items(share, set(share.taken or ()))
                     self.check()
 
-    def _holder(self, message: str, worker: str) -> Holder:
-        delivery = f"{worker}#{self.facts.number} {message}"
-        return Holder(token=next(self.tokens), delivery=delivery, worker=worker)
+    def _holder(self, message: str, worker: str, facts: Facts) -> Holder:
+        delivery = f"{worker}#{facts.number} {message}"
+        return Holder(token=next(self.tokens), delivery=delivery, worker=worker, round=facts.number)
 
     def _send(self, ready: Sequence[Ready]) -> None:
         if ready:

@@ -35,6 +35,7 @@ def next_round(
         pipeline="some",
         parameters={},
         submitted=0.0,
+        number=facts.number,
         fail_fast=graph.fail_fast,
         handlers=facts.handlers,
         open=sum(

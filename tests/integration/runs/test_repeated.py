@@ -10,7 +10,7 @@ import redis
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import Ending, Holder, RunStore, Verdict
+from orchestrator.runs.transitions import DoneItem, Ending, Holder, Reopening, RunStore, Verdict
 
 pytestmark = pytest.mark.stack
 
@@ -93,3 +93,50 @@ def test_an_ended_run_is_known_until_it_is_written_down(runs: RunStore, run: Run
     assert run in reader.unconcluded_runs()
     runs.conclude(run, mlflow_run_id=None, retention=60)
     assert run not in reader.unconcluded_runs()
+
+
+def test_a_failure_that_stops_a_run_names_again_who_is_at_work(runs: RunStore, run: RunId) -> None:
+    hasty = RunId(f"{run}-hasty")
+    runs.submit(hasty, pipeline="pair", parameters={}, nodes=2, maps={}, submitted=0.0, fail_fast=True)
+    mine, other = claim(runs, hasty, ONE), claim(runs, hasty, TWO)
+    replies = [runs.fail(hasty, ONE, mine.token, error="E", traceback="") for _ in range(2)]
+    assert [reply.stopped for reply in replies] == [(other.delivery,)] * 2
+
+
+def test_a_cancel_that_is_repeated_names_again_who_is_at_work(runs: RunStore, run: RunId) -> None:
+    mine, token = claim(runs, run, ONE), token_hex(8)
+    assert [runs.cancel(run, token=token) for _ in range(2)] == [(mine.delivery,)] * 2
+    assert runs.cancel(run) is None
+
+
+def test_a_cancel_that_is_repeated_after_the_run_was_reopened_leaves_it_alone(
+    runs: RunStore, run: RunId
+) -> None:
+    token = token_hex(8)
+    runs.cancel(run, token=token)
+    again = Reopening(pipeline="pair", parameters={}, submitted=0.0, number=1, open=2, done={}, maps={})
+    runs.reopen(run, again)
+    runs.cancel(run, token=token)
+    assert RunReader(runs.client).state(run) == "running"
+
+
+def test_items_that_are_taken_twice_are_one_attempt_until_they_are_settled(
+    runs: RunStore, run: RunId
+) -> None:
+    share = holder()
+    runs.expand(run, ONE, claim(runs, run, ONE).token, items=40)
+    taken, other = runs.take(run, ONE, share, wanted=3), runs.take(run, ONE, holder(), wanted=3)
+    assert list(taken.items) == [0, 1, 2]
+    assert list(other.items) == [3, 4, 5]
+    assert runs.take(run, ONE, share, wanted=3) == taken
+    done = [DoneItem(index=index, began=0.2, ended=0.1) for index in taken.items]
+    runs.commit_items(run, ONE, share.token, done)
+    assert list(runs.take(run, ONE, share, wanted=3).items) == [6, 7, 8]
+
+
+def test_items_that_were_lost_meanwhile_are_not_taken_twice(runs: RunStore, run: RunId) -> None:
+    share = holder()
+    runs.expand(run, ONE, claim(runs, run, ONE).token, items=40)
+    runs.take(run, ONE, share, wanted=3)
+    runs.release(run, share.delivery, error="its worker was lost")
+    assert [item.number for item in runs.take(run, ONE, share, wanted=3).items.values()] == [2]

@@ -337,6 +337,21 @@ def note(value: int, path: str) -> int:
     return value
 
 
+@stage
+def read(path: str) -> str:
+    return Path(path).read_text()
+
+
+@stage(queue="spare")
+def repeat(text: str) -> str:
+    return text
+
+
+@pipeline
+def repeated(path: str) -> None:
+    repeat(read(path))
+
+
 @pipeline
 def lingering(marker: str, seconds: float = 60.0) -> None:
     number.after(linger(seconds, marker))(3)

@@ -22,6 +22,7 @@ from orchestrator.runs.errors import RunIsOver
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
+from orchestrator.supervisor.broker import waiting_runs
 from orchestrator.supervisor.service import supervised
 
 from ..conftest import Service, is_ready, start_worker, wait_until
@@ -249,3 +250,24 @@ def test_a_changed_stage_runs_again_and_so_does_what_needs_it(runner: Runner, tm
     counts = Counter(lines.read_text().split())
     assert counts["5"] == 2
     assert nodes["add-2"].value == sum(range(70)) + 8
+
+
+def test_a_message_from_before_a_stage_was_changed_does_not_run_in_the_next_round(
+    runner: Runner, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (path := tmp_path / "text").write_text("before")
+    run = runner.submit("repeated", path=str(path))
+    wait_until(lambda: run in waiting_runs(runner.runs.client, ["spare"]), "its message waits for a worker")
+    cancel(run, store=runner.store, runs=runner.runs)
+    specification = Specification.read(runner.store, run)
+    replace(specification, code={**specification.code, "stages.read": "other"}).rewrite(runner.store)
+    path.write_text("after")
+    send_round(run, store=runner.store, runs=runner.runs)
+    worker = start_worker(environment, tmp_path / "spare.log", name="spare", slots=1, queues="spare")
+    try:
+        wait_until(lambda: runner.reader.state(run).over, "the resumed run ends", 40)
+    finally:
+        worker.stop()
+    node = nodes_of(record_of(runner, run, "repeated", path=""))["repeat"]
+    assert (node.value, len(node.attempts)) == ("after", 1)
+    assert "outdated" in worker.log.read_text()

@@ -14,6 +14,7 @@ from orchestrator.app import app
 from orchestrator.archive.final import read_final
 from orchestrator.archive.logs import read_log
 from orchestrator.archive.manifest import Manifest
+from orchestrator.coordinator.rounds import send_round
 from orchestrator.coordinator.submission import prepare, submit
 from orchestrator.settings import settings
 
@@ -230,6 +231,9 @@ def test_a_stage_that_no_worker_knows_fails_its_node(runner: Runner) -> None:
     error = runner.reader.summary(run).error or ""
     assert "no worker of its queue knows the stage" in error
     assert "only_here" in error
+    wait_until(lambda: runner.reader.concluded(run), "the failed run is concluded")
+    send_round(run, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.state(run).over, "the resumed run fails as well")
 
 
 def test_no_message_and_no_result_is_anything_but_json(runner: Runner) -> None:
