@@ -75,7 +75,7 @@ class RunReader:
 
     def knows(self, run: RunId) -> bool:
         """Whether Redis has this run."""
-        return bool(self.client.hexists(RunKeys(run).meta, "state"))
+        return bool(self.client.exists(RunKeys(run).meta))
 
     def state(self, run: RunId) -> RunState:
         """The run's state; raises UnknownRun."""
@@ -87,6 +87,11 @@ class RunReader:
     def is_handling_failure(self, run: RunId) -> bool:
         """Whether the run has failed, and what is to run then is due."""
         return bool(self.client.hexists(RunKeys(run).meta, "handling"))
+
+    def end(self, run: RunId) -> str | None:
+        """When the run ended, as `RunStore.conclude` wants to know it; None if it has not, or is unknown."""
+        found = self.client.hget(RunKeys(run).meta, "ended")
+        return None if found is None else str(found)
 
     def concluded(self, run: RunId) -> bool:
         """Whether all about an ended run has been written down."""
@@ -171,7 +176,7 @@ class RunReader:
 
     def _meta(self, run: RunId) -> Mapping[str, str]:
         meta = cast("Mapping[str, str]", self.client.hgetall(RunKeys(run).meta))
-        if "state" not in meta:  # a Redis that was wiped may be told later how a run was concluded
+        if not meta:
             raise UnknownRun(f"Redis knows no run '{run}'")
         return meta
 

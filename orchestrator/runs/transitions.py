@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName
-from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, HINDRANCE, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunId, RunKeys
 from orchestrator.runs.scripts import Transitions
 from orchestrator.runs.states import RunState
 
@@ -408,17 +408,13 @@ class RunStore:
         """Everything about an ended run is still to be written down; whoever waits for it may know why."""
         self.client.hset(RunKeys(run).memory, HINDRANCE, why)
 
-    def conclude(self, run: RunId, *, mlflow_run_id: str | None, retention: int) -> None:
-        """Everything about an ended run is written down; Redis may forget it after `retention` seconds."""
-        keys = RunKeys(run)
-        with self.client.pipeline(transaction=False) as pipe:
-            if mlflow_run_id:
-                pipe.hset(keys.meta, "mlflow_run_id", mlflow_run_id)
-            pipe.hset(keys.meta, "concluded", 1)
-            pipe.srem(ENDED_RUNS, run)
-            for key in keys.all():
-                pipe.expire(key, retention)
-            pipe.execute()
+    def conclude(self, run: RunId, ended: str, *, mlflow_run_id: str | None, retention: int) -> bool:
+        """The end that `RunReader.end` told of is written down; Redis may forget it after `retention` seconds.
+
+        False if the run has been carried on since, or Redis does not know it any more.
+        """
+        (done,) = self._apply("conclude", RunKeys(run), ended, mlflow_run_id or "", retention)
+        return done == "1"
 
     def _settle(self, name: str, run: RunId, *arguments: str | int | float) -> Settled:
         verdict, state, *rest = self._apply(name, RunKeys(run), *arguments)

@@ -20,15 +20,18 @@ log = logging.getLogger("orchestrator.conclude")
 
 def conclude(run: RunId, workshop: Workshop) -> None:
     """Write everything about an ended run down; as often as you like."""
+    reader = RunReader(workshop.runs.client)
+    ended = reader.end(run)
+    if ended is None:
+        return  # it has been carried on meanwhile
     try:
         job = workshop.job(run)
     except StoreError as error:
         if error.transient:
             raise
         _say_lost(run, error)
-        workshop.runs.conclude(run, mlflow_run_id=None, retention=workshop.settings.retention)
+        workshop.runs.conclude(run, ended, mlflow_run_id=None, retention=workshop.settings.retention)
         return
-    reader = RunReader(workshop.runs.client)
     record = reader.read(run, job.graph)
     tracebacks = reader.tracebacks(run)
     _keep(workshop, record, tracebacks)  # before MLflow, which may be away for long
@@ -46,7 +49,7 @@ def conclude(run: RunId, workshop: Workshop) -> None:
         )
     )
     _keep(workshop, replace(record, mlflow_run_id=mlflow_run_id), tracebacks)
-    workshop.runs.conclude(run, mlflow_run_id=mlflow_run_id, retention=workshop.settings.retention)
+    workshop.runs.conclude(run, ended, mlflow_run_id=mlflow_run_id, retention=workshop.settings.retention)
 
 
 def _keep(workshop: Workshop, record: RunRecord, tracebacks: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ local BASE, OPEN_RUNS, ENDED_RUNS = KEYS[1], KEYS[2], KEYS[3]
 local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
 local PARKED, TRACEBACKS, MEMORY = BASE .. 'parked', BASE .. 'tracebacks', BASE .. 'memory'
 local TAKEN = BASE .. 'taken'
+local KEPT = {META, NODES, LEASES, EVENTS, PARKED, TRACEBACKS, MEMORY, TAKEN} -- as long as the run is remembered
 
 local clock = redis.call('TIME')
 local NOW = string.format('%d%06d', clock[1], clock[2])

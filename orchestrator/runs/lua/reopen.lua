@@ -72,7 +72,7 @@ redis.call('HDEL', META, 'ended', 'concluded', 'handling')
 if kept == 0 then redis.call('HDEL', META, 'error') end
 redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
 redis.call('HSET', META, 'state', 'running', 'open', ARGV[4], 'round', ARGV[7])
-for _, key in ipairs({META, NODES, LEASES, EVENTS, PARKED, TRACEBACKS, MEMORY}) do redis.call('PERSIST', key) end
+for _, key in ipairs(KEPT) do redis.call('PERSIST', key) end
 redis.call('SADD', OPEN_RUNS, ARGV[1])
 redis.call('SREM', ENDED_RUNS, ARGV[1])
 emit('', 'running', 'resumed')

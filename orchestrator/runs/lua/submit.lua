@@ -2,8 +2,7 @@
 -- ARGV: run id, number of nodes, pipeline, parameters (JSON), whether the first failure stops the run (0/1), nodes
 --       that run after a failure (JSON list), then maps and how many items each has, in turn
 -- Reply: 1 if it is new, 0 if there is a run of this id.
-if redis.call('HEXISTS', META, 'state') == 1 then return 0 end
-redis.call('DEL', META) -- a Redis that was wiped may have been told how the run was concluded
+if redis.call('EXISTS', META) == 1 then return 0 end
 local open = tonumber(ARGV[2])
 for index = 7, #ARGV, 2 do
   local items = tonumber(ARGV[index + 1])

@@ -238,19 +238,27 @@ def test_a_failed_map_that_is_kept_starts_no_items_in_the_next_round(desk: Desk)
     assert desk.reader.state(desk.run) is RunState.FAILED
 
 
-def test_a_run_of_which_a_wiped_redis_hears_only_the_end_is_unknown(desk: Desk) -> None:
+def test_the_end_of_a_run_that_was_carried_on_meanwhile_is_not_its_end(desk: Desk) -> None:
+    desk.submit(3)
+    assert desk.reader.end(desk.run) is None
+    desk.runs.cancel(desk.run)
+    ended = desk.reader.end(desk.run)
+    assert ended is not None
+    desk.reopen(3)
+    assert not desk.runs.conclude(desk.run, ended, mlflow_run_id="a1", retention=60)
+    assert not desk.reader.concluded(desk.run)
+    assert desk.client.ttl(desk.keys.meta) == -1
+
+
+def test_a_run_of_which_a_wiped_redis_hears_only_the_end_stays_unknown(desk: Desk) -> None:
     desk.submit(3)
     desk.runs.cancel(desk.run)
+    ended = desk.reader.end(desk.run)
+    assert ended is not None
     desk.client.flushall()
-    desk.runs.conclude(desk.run, mlflow_run_id="a1", retention=60)
-    assert not desk.reader.knows(desk.run)
+    assert not desk.runs.conclude(desk.run, ended, mlflow_run_id="a1", retention=60)
     with pytest.raises(UnknownRun):
         desk.reader.summary(desk.run)
-
-    desk.submit(3)
-    assert desk.reader.summary(desk.run).state is RunState.PENDING
-    assert not desk.reader.concluded(desk.run)
-    assert desk.reader.summary(desk.run).mlflow_run_id is None
 
 
 def test_a_message_of_an_earlier_round_starts_nothing_and_passes_nothing_on(desk: Desk) -> None:
