@@ -1,5 +1,5 @@
--- All about a run's end is written down: Redis may forget the run after a while. Atomic, because the run may have been
--- carried on meanwhile, or be unknown to a Redis that was wiped.
+-- All about a run's end is written down: Redis may forget the run after a while. Atomic, because the run may
+-- have been carried on meanwhile, or be unknown to a Redis that was wiped.
 -- ARGV: the end that was written down, as `ended` has it; id of the MLflow run or ''; seconds until Redis forgets
 -- Reply: 1, or 0 if that is not how the run stands
 if redis.call('HGET', META, 'ended') ~= ARGV[1] then return 0 end
