@@ -409,7 +409,7 @@ class RunStore:
         self.client.hset(RunKeys(run).memory, HINDRANCE, why)
 
     def conclude(self, run: RunId, ended: str, *, mlflow_run_id: str | None, retention: int) -> bool:
-        """The end that `RunReader.end` told of is written down; Redis may forget it `retention` seconds later.
+        """The end that `RunReader.end` told of is written down; Redis forgets it `retention` seconds later.
 
         False if the run has been carried on since, or Redis does not know it any more.
         """
