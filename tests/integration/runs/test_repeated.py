@@ -91,7 +91,8 @@ def test_an_ended_run_is_known_until_it_is_written_down(runs: RunStore, run: Run
     runs.cancel(run)
     assert run not in reader.open_runs()
     assert run in reader.unconcluded_runs()
-    assert runs.conclude(run, reader.end(run), mlflow_run_id=None, retention=60)
+    assert (ended := reader.end(run))
+    assert runs.conclude(run, ended, mlflow_run_id=None, retention=60)
     assert run not in reader.unconcluded_runs()
 
 
