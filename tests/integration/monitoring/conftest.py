@@ -83,7 +83,7 @@ class Flower:
         command = stack["services"]["flower"]["command"]
         assert command[0] == "celery"
         own = [f"--address={LOOPBACK}", f"--port={self.port}", f"--db={self.kept / 'flower'}"]
-        own += [f"--state_save_interval={SAVE_INTERVAL}"]
+        own += [f"--state_save_interval={SAVE_INTERVAL}", f"--conf={ROOT / 'workers' / 'flowerconfig.py'}"]
         program = [sys.executable, "-m", *command, *own]  # what is given twice is as it was given last
         self.service = start(program, self.folder / "flower.log", self.environment)
         wait_until(lambda: answers(f"{self.url}/healthcheck"), "Flower answers")

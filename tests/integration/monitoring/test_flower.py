@@ -33,6 +33,17 @@ def test_tasks_are_listed_by_stage_with_their_run_and_node(flower: Flower, bench
     assert listed["weather.measure"].worker == "data@test"
 
 
+def test_pages_say_which_node_of_which_run_a_task_is_about(flower: Flower, bench: Bench) -> None:
+    run = bench.run()
+    wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
+    identity = next(
+        identity
+        for identity, task in flower.tasks().items()
+        if run in task.kwargs and task.name == "weather.measure"
+    )
+    assert f"measure of {run}".encode() in fetch(f"{flower.url}/task/{identity}", signed_in=True)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_tasks_are_still_listed_by_the_next_flower(
     flower: Flower, bench: Bench, number: signal.Signals

@@ -1,0 +1,49 @@
+"""How Flower keeps and shows tasks: `celery -A workers flower --conf=workers/flowerconfig.py`."""
+
+from __future__ import annotations
+
+import ast
+
+from celery.events.state import Task
+
+persistent = True
+max_tasks = 20_000
+tasks_columns = "name,kwargs,state,received,runtime,worker,uuid"
+
+# A worker that was killed is forgotten; the metrics would call it online for ever
+purge_offline_workers = 60
+
+# Seconds, up to half a day; without, all above ten seconds is one
+task_runtime_metric_buckets = [
+    0.1,
+    0.3,
+    1.0,
+    3.0,
+    10.0,
+    30.0,
+    60.0,
+    180.0,
+    600.0,
+    1800.0,
+    3600.0,
+    10800.0,
+    43200.0,
+]
+
+
+def format_task(task: Task) -> Task:
+    """In the pages, `score[3] of digits-…` instead of keyword arguments, cut off before the node."""
+    task.kwargs = in_words(task.kwargs)  # Flower hands over a copy
+    return task
+
+
+def in_words(kwargs: str) -> str:
+    """The node and the run that a task is about; what is no stage's arguments stays as it is."""
+    try:
+        given = ast.literal_eval(kwargs)
+        run, node = given["run"], given.get("node")
+    except (ValueError, SyntaxError, TypeError, KeyError, AttributeError):
+        return kwargs
+    if node is None:
+        return str(run)
+    return f"{node} (share {given['share']}) of {run}" if "share" in given else f"{node} of {run}"
