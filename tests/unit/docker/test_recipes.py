@@ -1,0 +1,60 @@
+"""What the files for containers promise each other, and what the handbook says of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+HANDBOOK = (ROOT / "docs" / "operations.md").read_text()
+#: The handbook names a few of these and leaves the others to "…".
+FAMILIES = re.compile(r"(REDIS|AWS)_\w+|\w+_(CPUS|MEMORY)")
+
+
+def default_of(variable: str) -> str:
+    found = re.search(rf"\$\{{{variable}:-([^}}]*)\}}", COMPOSE)
+    assert found, f"docker-compose.yml has no default for {variable}"
+    return found[1]
+
+
+@pytest.mark.parametrize("variable", sorted(set(re.findall(r"\$\{([A-Z_]+)", COMPOSE))))
+def test_the_handbook_says_what_each_variable_does(variable):
+    assert variable in HANDBOOK or FAMILIES.fullmatch(variable)
+
+
+@pytest.mark.parametrize("variable", sorted(set(re.findall(r"\bORCHESTRATOR_[A-Z_]+", HANDBOOK))))
+def test_the_handbook_names_only_settings_that_there_are(variable):
+    field = variable.removeprefix("ORCHESTRATOR_").lower()
+    assert field in Settings.model_fields or variable == "ORCHESTRATOR_IMAGE"
+
+
+def test_docker_waits_longer_for_a_worker_than_the_worker_for_its_stages():
+    grace = float(default_of("ORCHESTRATOR_GRACE_SECONDS"))
+    assert float(default_of("STOP_GRACE_PERIOD").removesuffix("s")) >= grace + 5
+
+
+def test_kubernetes_waits_longer_for_a_worker_than_the_worker_for_its_stages():
+    text = (ROOT / "docker" / "kubernetes" / "training-worker.yml").read_text()
+    deployment, scaling = yaml.safe_load_all(text)
+    pod = deployment["spec"]["template"]["spec"]
+    grace = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}[
+        "ORCHESTRATOR_GRACE_SECONDS"
+    ]
+    assert pod["terminationGracePeriodSeconds"] >= float(grace) + 5
+    assert scaling["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert scaling["spec"]["triggers"][0]["metadata"]["listName"] in pod["containers"][0]["command"]
+
+
+def test_each_service_is_hardened_and_has_its_limits():
+    for name, service in yaml.safe_load(COMPOSE)["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["restart"] == "unless-stopped", name
+        assert {"mem_limit", "cpus", "healthcheck", "stop_grace_period", "logging"} <= set(service), name
