@@ -5,6 +5,9 @@
 # Nobody can sign in as `default`. It has its rights all the same, because Redis replays its append-only file as this
 # user: without them, all that a transaction or a script wrote would be refused, and lost.
 #
+# There is no `maxmemory`: who is refused a write loses a message, whereas a Redis that is killed for its memory comes
+# back with all of them once REDIS_MEMORY is raised.
+#
 # No role may flush, shut down, replicate, or read and change the configuration: `@admin` and `@dangerous` are
 # taken from all of them, and INFO given back, which Celery's clients and Flower ask for.
 set -eu

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .stack import ROOT, Stack, breaches, docker, holds
+from .stack import ROOT, Refused, Stack, breaches, docker, holds
 
 pytestmark = pytest.mark.usefixtures("restored")
 
@@ -43,6 +43,8 @@ def test_a_backup_brings_back_runs_and_models_and_lets_runs_be_resumed(stack: St
     half = stack.submit("naps", count=6, seconds=2)
     assert holds(lambda: [node for node in stack.show(half)["nodes"] if node["state"] == "succeeded"][1:], 30)
     stack.orchestrator("cancel", half)
+    files = stack.compose("exec", "-T", "mlflow", "find", "/mlartifacts", "-type", "f")
+    assert files
     back_up, restore = commands_under("Back up, restore")
     type_in(stack, back_up, tmp_path)
 
@@ -52,6 +54,8 @@ def test_a_backup_brings_back_runs_and_models_and_lets_runs_be_resumed(stack: St
     type_in(stack, restore, tmp_path)
 
     assert breaches(stack, stack.show(run["id"])) == []
+    brought_back = stack.compose("exec", "-T", "mlflow", "find", "/mlartifacts", "-type", "f")
+    assert set(brought_back.split()) >= set(files.split())
     stack.orchestrator("resume", half)
     carried_on = stack.wait_for(half)
     assert breaches(stack, carried_on) == []
@@ -63,12 +67,18 @@ def test_rotated_secrets_shut_out_the_old_ones_while_a_run_goes_on(stack: Stack)
     run = stack.submit("naps", count=6, seconds=3)
     stack.machine_at_work(run, "nap[0]")
 
-    (command,) = commands_under("Rotate secrets")
+    command, _ = commands_under("Rotate secrets")
     type_in(stack, command)
 
     stack.read_secrets()
     assert all(stack.secrets[name] != value for name, value in old.items() if name.endswith("PASSWORD"))
-    assert breaches(stack, stack.wait_for(run)) == []
+    ended = stack.wait_for(run)
+    assert breaches(stack, ended) == []
+    assert {len(node["attempts"]) for node in ended["nodes"]} == {1}, "a stage was not let finish"
+    with pytest.raises(Refused, match="401"):
+        stack.flower("/api/workers", password=old["FLOWER_PASSWORD"])
+    with pytest.raises(Refused, match="401"):
+        stack.mlflow("experiments/search?max_results=1", password=old["MLFLOW_PASSWORD"])
     signed_in = stack.compose(
         "exec", "-T", "redis", "redis-cli", "--no-auth-warning", "--user", "worker",
         "--pass", old["REDIS_WORKER_PASSWORD"], "ping", check=False,
