@@ -19,9 +19,7 @@ def test_no_log_event_or_artifact_holds_a_secret(stack: Stack):
         "the run's record": stack.orchestrator("show", run, "--json"),
         "the artifacts": stack.compose("exec", "-T", "coordinator", "grep", "-rha", "", "/artifacts"),
         "MLflow's files": stack.compose("exec", "-T", "mlflow", "grep", "-rha", "", "/mlartifacts"),
-        "MLflow's database": stack.compose(
-            "exec", "-T", "postgres", "pg_dump", "--username", "mlflow", "mlflow"
-        ),
+        "MLflow's database": stack.compose("exec", "-T", *database),
     }
     secrets = [value for name, value in stack.secrets.items() if name.endswith(("PASSWORD", "KEY"))]
     assert all(texts.values())
