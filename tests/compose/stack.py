@@ -37,7 +37,9 @@ class Refused(Exception):
 
 def docker(*words: str, seconds: float = 120, check: bool = True) -> str:
     """What a docker command printed; raises AssertionError with what it said if it failed."""
-    done = subprocess.run(["docker", *words], cwd=ROOT, capture_output=True, text=True, timeout=seconds)
+    done = subprocess.run(
+        ["docker", *words], cwd=ROOT, capture_output=True, text=True, timeout=seconds, errors="replace"
+    )
     if check:
         assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout if check else done.stdout + done.stderr
