@@ -1,4 +1,4 @@
-"""What holds for every test: how long Hypothesis may take; and a disk that can be filled."""
+"""What holds for every test: how long Hypothesis may take, and what no test may leave; a disk to fill."""
 
 from __future__ import annotations
 
@@ -19,6 +19,25 @@ hypothesis.settings.register_profile(
     "long", deadline=None, print_blob=True, max_examples=3000, stateful_step_count=80
 )
 hypothesis.settings.load_profile("here")
+
+
+#: Where the tests were started, as a user starts ours.
+STARTED_IN = Path.cwd()
+
+
+def _own_files() -> set[str]:
+    """What lies there, without what caches and editors hide."""
+    names = (path.name for path in STARTED_IN.iterdir())
+    return {name for name in names if name == ".orchestrator" or not name.startswith((".", "__"))}
+
+
+@pytest.fixture(autouse=True)
+def untouched_folder() -> Iterator[None]:
+    """Nothing of ours may write outside the folders that it is given."""
+    before = _own_files()
+    yield
+    left = sorted(_own_files() - before)
+    assert not left, f"left in {STARTED_IN} by this test, or by the services that it shares: {left}"
 
 
 @pytest.fixture

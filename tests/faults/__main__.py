@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -45,7 +46,8 @@ def suite(
     folder = Path(mkdtemp(prefix="orchestrator-faults-"))
     planned = {number: schedule(seed, number, kinds) for number in range(first, first + runs)}
     rig: Rig | None = None
-    expected: dict[str, JSON] = {}
+    expected: Future[Mapping[str, JSON]] | None = None
+    aside = ThreadPoolExecutor(1)
     broken = False
     try:
         for number, faults in sorted(planned.items(), key=lambda each: (_needed(each[1]), each[0])):
@@ -53,9 +55,11 @@ def suite(
                 left += rig.stop()
                 rig = None
             if rig is None:
-                rig = _whole_rig(folder, number, _needed(faults))
-            expected = expected or _expected(rig)
-            outcome = try_run(rig, number, faults, expected)
+                rig = _rig(folder, number, _needed(faults))
+                expected = expected or aside.submit(_expected, rig)  # it sleeps, as the services start
+                _make_whole(rig)
+            assert expected is not None
+            outcome = try_run(rig, number, faults, expected.result())
             yield outcome
             if outcome.breaches:
                 broken = True
@@ -66,6 +70,7 @@ def suite(
         broken = True
         raise
     finally:
+        aside.shutdown()
         if rig is not None:
             left += rig.stop()
         if not broken and not left:
@@ -105,16 +110,19 @@ def _line(outcome: Outcome) -> str:
     return "\n".join([text, *(f"     BREACH {each}" for each in outcome.breaches)])
 
 
-def _whole_rig(folder: Path, number: int, surroundings: Surroundings) -> Rig:
-    """A rig that works. All of them have the same socket, since Celery's application keeps its address."""
-    rig = Rig(folder / f"from-run-{number}", folder / "redis.sock", surroundings)
+def _rig(folder: Path, number: int, surroundings: Surroundings) -> Rig:
+    """A rig that starts. All of them have the same socket, since Celery's application keeps its address."""
+    return Rig(folder / f"from-run-{number}", folder / "redis.sock", surroundings)
+
+
+def _make_whole(rig: Rig) -> None:
+    """Wait until a rig works."""
     if not holds(rig.is_whole, 60):
         raise SystemExit(f"the workers did not start: see {rig.folder}")
     # Undisturbed: MLflow makes its SQLite file at its first use, and does not survive a SIGKILL while it does
     run = rig.submit()
     if not holds(lambda: rig.reader.concluded(run), 60):
         raise SystemExit(f"a run without faults did not end: see {rig.folder}")
-    return rig
 
 
 def _options() -> argparse.Namespace:

@@ -216,8 +216,11 @@ class Rig:
     def _start_worker(self, number: int) -> Service:
         self._starts += 1
         log = self._logs / f"worker-{number}-start-{self._starts}.log"
-        way = {"REDIS_URL": f"redis+socket://{self._link(number)}"}
-        return start_worker(way, log, name=f"w{number}", slots=SLOTS, queues=QUEUES, group=True)
+        own = {
+            "REDIS_URL": f"redis+socket://{self._link(number)}",
+            "ORCHESTRATOR_PIPELINES": "preloaded,twelve",
+        }
+        return start_worker(own, log, name=f"w{number}", slots=SLOTS, queues=QUEUES, group=True)
 
     def _start_coordinator(self) -> Service:
         command = [sys.executable, "-m", "orchestrator", "coordinator"]

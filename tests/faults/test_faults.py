@@ -15,7 +15,8 @@ from .schedule import schedule
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
-RUNS, SEED = 6, 0
+#: Few runs with many faults, of every kind, whose long waits fall together.
+RUNS, SEED = 5, 16691
 KINDS = (
     "kill_child",
     "kill_worker",
@@ -47,6 +48,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, list[str]
 def test_a_run_ends_as_it_should_whatever_hits_it(outcomes: Mapping[int, list[str]], number: int) -> None:
     assert number in outcomes, "the suite ended before this run"
     assert not outcomes[number]
+
+
+def test_every_kind_of_fault_is_in_the_selection() -> None:
+    assert {name for number in range(RUNS) for name in _names(number)} == set(KINDS)
 
 
 def _names(number: int) -> list[str]:

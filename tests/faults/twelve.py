@@ -11,9 +11,6 @@ import pandas as pd
 from sklearn.linear_model import LinearRegression
 
 from orchestrator import context, pipeline, stage
-from workers.tracking import preload
-
-preload()  # once for a worker: its children inherit what is imported before they are forked
 
 
 def work() -> None:

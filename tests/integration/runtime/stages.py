@@ -417,14 +417,17 @@ def tries_later() -> int:
 
 
 @pipeline
-def of_all_kinds(path: str) -> None:
-    """On three slots: items of a long map run, others wait for a slot; one node retries, one is parked."""
+def of_all_kinds(path: str, marker: str) -> None:
+    """On three slots: one node retries, one is parked; with the marker, items of a long map run, others wait.
+
+    Without it, the items could take all slots before the message of the node that is to be parked.
+    """
     tries_later()
     slow = tick(-1, path)
     quick = number(1)
     add([slow, quick])
     add([slow, quick])
-    add(tick.partial(path=path).map(value=numbers(100)))
+    add(tick.partial(path=path).map(value=numbers.after(linger(60.0, marker))(100)))
 
 
 @stage

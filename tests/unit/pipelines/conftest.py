@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ def one_core() -> Iterator[None]:
 @pytest.fixture
 def run_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunPipeline]:
     """Runs a pipeline, and returns the outputs of its nodes by name."""
-    before = mlflow.get_tracking_uri()
+    before = os.environ.get("MLFLOW_TRACKING_URI")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     runs = (f"run-{number}" for number in count(1))
 
@@ -62,4 +63,6 @@ def run_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ru
         return pipeline.run_locally(**parameters)
 
     yield run
+    # Not what MLflow gives for its URI: that is a file in the current folder where there is none, and setting
+    # it hands it to every process that a later test starts.
     mlflow.set_tracking_uri(before)
