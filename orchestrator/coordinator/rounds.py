@@ -16,7 +16,8 @@ from orchestrator.coordinator.damage import lost_work
 from orchestrator.coordinator.progress import progress_of
 from orchestrator.coordinator.submission import code_of
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.transitions import Reopening, RunStore
+from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.values import Reopening
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore

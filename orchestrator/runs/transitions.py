@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterable, Mapping, Sequence
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -13,115 +11,21 @@ from orchestrator.authoring.graph import JSON, NodeName
 from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunId, RunKeys
 from orchestrator.runs.scripts import Transitions
 from orchestrator.runs.states import RunState
+from orchestrator.runs.values import (
+    Claim,
+    DoneItem,
+    Ending,
+    Holder,
+    Ready,
+    Reopening,
+    Settled,
+    Standing,
+    Taken,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from redis import Redis
-
-
-class Verdict(StrEnum):
-    """The answer to a claim."""
-
-    CLAIMED = "claimed"  # the node is the caller's to run
-    DONE = "done"  # it was committed before: the canvas goes on
-    EXPANDED = "expanded"  # a map that became items before
-    EARLY = "early"  # an awaited node is missing
-    HELD = "held"  # another live worker runs it
-    OVER = "over"  # it is not to run (any more)
-    GONE = "gone"  # Redis knows no such run
-    OUTDATED = "outdated"  # its message is of an earlier round
-
-
-class Ending(StrEnum):
-    """What a transition leaves to be done by whoever made it, as it was the last of the run."""
-
-    NONE = ""  # nodes are open
-    HANDLERS = "handling"  # the run has failed, and what is to run then is due
-    OVER = "over"  # the run has ended, and is to be written down
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A parked message whose node has all it waits for."""
-
-    node: NodeName
-    message: str
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How often a node was tried."""
-
-    number: int  #: of the attempt; of items for an expanded map
-    tries: int = 1  #: those that its retry policy counts, this one included
-    lost: int = 0  #: attempts whose worker died; not those whose worker was stopped
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The answer to a claim, with what goes with it."""
-
-    verdict: Verdict
-    standing: Standing
-    ready: tuple[Ready, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Holder:
-    """Who asks for a node: one delivery of its message to one worker."""
-
-    token: str  #: unique to this attempt
-    delivery: str  #: the message's arrival at this worker: leases are held by it
-    worker: str  #: the worker's name, for people
-    round: int = 0  #: of the run, that the message belongs to
-
-
-@dataclass(frozen=True)
-class Taken:
-    """Items of a map that are now the caller's to run, by index."""
-
-    items: Mapping[int, Standing]
-    ready: tuple[Ready, ...] = ()  #: where the whole map is done: what follows it, if that was not sent yet
-
-
-@dataclass(frozen=True, kw_only=True)
-class DoneItem:
-    """An item of a map whose output is written."""
-
-    index: int
-    began: float  #: seconds ago
-    ended: float  #: seconds ago
-    value: str = ""
-    reused: bool = False
-    why: str = ""  #: it was reused or not
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reopening:
-    """What is done of a run, and what is left."""
-
-    pipeline: str
-    parameters: Mapping[str, JSON]
-    fail_fast: bool = False
-    handlers: Sequence[NodeName] = ()  #: nodes that run once the run has failed
-    submitted: float  #: seconds since 1970
-    number: int  #: of the round
-    open: int  #: nodes that are left; written-out maps count as their items
-    done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
-    again: Mapping[NodeName, str] = field(
-        default_factory=dict
-    )  #: nodes that are left, and why they run (again)
-    kept: Collection[NodeName] = ()  #: nodes and items that have ended without success, and stay so
-    maps: Mapping[NodeName, tuple[int, int]]  #: written-out maps: items, and those that are left
-
-
-@dataclass(frozen=True)
-class Settled:
-    """The answer to a transition that ends an attempt."""
-
-    accepted: bool  #: False: the lease has moved, nothing was changed
-    ending: Ending = Ending.NONE
-    ready: tuple[Ready, ...] = ()
-    stopped: tuple[str, ...] = ()  #: deliveries at work on a run that fails fast
 
 
 class RunStore:

@@ -18,7 +18,7 @@ from orchestrator.authoring.policies import RetryRule
 from orchestrator.authoring.registry import stages
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import Holder, Standing
+from orchestrator.runs.values import Holder, Standing
 from workers.runtime.effects import Effects
 from workers.runtime.errors import DeadlyStage, MissingOutput, StageTimeout
 from workers.runtime.fence import Fence

@@ -10,7 +10,7 @@ from orchestrator.archive.manifest import Manifest
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.runs.errors import LeaseLost
-from orchestrator.runs.transitions import Claim, Verdict
+from orchestrator.runs.values import Claim, Verdict
 from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured

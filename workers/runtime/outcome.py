@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from orchestrator.runs.transitions import Ending, Ready
+from orchestrator.runs.values import Ending, Ready
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from orchestrator.compiler.canvas import JOIN
 from orchestrator.coordinator.concluding import CONCLUDE
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.transitions import Verdict
+from orchestrator.runs.values import Verdict
 from workers.runtime.attempt import Delivery
 from workers.runtime.conclude import conclude
 from workers.runtime.errors import UnknownStage

@@ -11,7 +11,7 @@ from orchestrator.app import app
 from orchestrator.coordinator.cancelling import terminate
 from orchestrator.coordinator.concluding import send_conclusion_to
 from orchestrator.runs.presence import served_queues
-from orchestrator.runs.transitions import Ending, Ready, Settled
+from orchestrator.runs.values import Ending, Ready, Settled
 from workers.runtime.job import Job, join_of
 from workers.runtime.outcome import Failed, Shared
 from workers.runtime.workshop import Workshop

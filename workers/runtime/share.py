@@ -20,7 +20,7 @@ from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName, item_name
 from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.transitions import DoneItem, Ending, Ready, Settled, Standing
+from orchestrator.runs.values import DoneItem, Ending, Ready, Settled, Standing
 from workers.runtime.attempt import ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured

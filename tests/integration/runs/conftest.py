@@ -14,7 +14,8 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
-from orchestrator.runs.transitions import Claim, Holder, Ready, Reopening, RunStore, Settled, Taken
+from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.values import Claim, Holder, Ready, Reopening, Settled, Taken
 
 _tokens = map("token-{}".format, count(1))
 

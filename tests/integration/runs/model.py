@@ -12,16 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.states import ALLOWED, NodeState, RunState
-from orchestrator.runs.transitions import (
-    Claim,
-    Ending,
-    Holder,
-    Ready,
-    Reopening,
-    Settled,
-    Standing,
-    Verdict,
-)
+from orchestrator.runs.values import Claim, Ending, Holder, Ready, Reopening, Settled, Standing, Verdict
 
 from .shapes import Facts
 

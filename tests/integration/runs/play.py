@@ -16,7 +16,8 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
-from orchestrator.runs.transitions import DoneItem, Holder, Ready, RunStore, Verdict
+from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.values import DoneItem, Holder, Ready, Verdict
 from workers.runtime.job import join_of
 
 from .agreement import Agreement, Kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from orchestrator.authoring.graph import Node, NodeName
-from orchestrator.runs.transitions import Reopening
+from orchestrator.runs.values import Reopening
 
 from .shapes import Facts
 

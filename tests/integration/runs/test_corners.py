@@ -7,7 +7,7 @@ import pytest
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.states import NodeState, RunState
-from orchestrator.runs.transitions import DoneItem, Ending, Verdict
+from orchestrator.runs.values import DoneItem, Ending, Verdict
 
 from .conftest import Desk
 from .shapes import CHAIN, CROSSED, failing

@@ -10,7 +10,8 @@ import redis
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import DoneItem, Ending, Holder, Reopening, RunStore, Verdict
+from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.values import DoneItem, Ending, Holder, Reopening, Verdict
 
 pytestmark = pytest.mark.stack
 

@@ -17,7 +17,8 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.submission import code_of, new_run_id
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import Holder, RunStore, Verdict
+from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.values import Holder, Verdict
 from orchestrator.settings import settings
 from orchestrator.supervisor.contact import Contact
 from orchestrator.supervisor.leadership import leads, step_down
