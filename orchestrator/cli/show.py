@@ -41,6 +41,8 @@ def _print(console: Console, known: KnownRun) -> None:
 
     from orchestrator.cli.progress import ROOMY
     from orchestrator.cli.summary import nodes_table, print_heading, print_results
+    from orchestrator.cli.tracking_links import ways_to_open
+    from orchestrator.settings import settings
 
     record = known.record
     print_heading(console, record, known.state)
@@ -65,8 +67,8 @@ def _print(console: Console, known: KnownRun) -> None:
             break
         console.print(Text(f"\n  {node.name}, attempt {attempt.number} on {attempt.worker}", "bold"))
         console.print(Padding(Text(trace.rstrip()), (0, 0, 0, 2), expand=False), soft_wrap=True)
-    if record.mlflow_run_id:
-        console.print(Text(f"\n  MLflow  {record.mlflow_run_id}", "bright_black"))
+    if ways := ways_to_open(record.mlflow_run_id, settings(), None):
+        console.print(Text(f"\n  MLflow  {'; '.join(ways)}", "bright_black"), soft_wrap=True)
 
 
 def _reuse(known: KnownRun) -> Iterator[Text]:

@@ -60,6 +60,7 @@ def test_a_worker_with_a_wrong_password_says_so_in_one_line(stack: Stack):
     printed = stack.compose("run", "--rm", "--no-deps", "-T", "-e", wrong, "training-worker", check=False)
     assert "password" in printed
     assert "Traceback" not in printed
+    assert len([line for line in printed.splitlines() if "edis" in line]) == 1
     assert "guessed" not in printed
 
 
