@@ -89,6 +89,8 @@ def test_a_container_can_change_nothing_but_its_volumes(stack: Stack, service: s
 
 
 def test_the_image_holds_nothing_to_build_with(stack: Stack):
-    tools = "cc gcc g++ make cmake cargo git"
-    found = docker("exec", stack.machines("coordinator")[0], "sh", "-c", f"command -v {tools} || true")
-    assert found == ""
+    machine = stack.machines("coordinator")[0]
+    for tool in ("cc", "gcc", "g++", "make", "cmake", "cargo", "git", "pip"):
+        assert docker("exec", machine, "sh", "-c", f"command -v {tool} || true") == ""
+    for python in ("/opt/orchestrator/bin/python", "/usr/local/bin/python"):
+        assert "No module named pip" in docker("exec", machine, python, "-m", "pip", check=False)
