@@ -19,6 +19,7 @@ def count_off(count: int) -> list[int]:
 
 @stage(queue="training")
 def nap(index: int, seconds: float) -> int:
+    print(f"nap {index} begins")
     time.sleep(seconds)
     context.log_metric("index", index)
     return index * index
