@@ -7,16 +7,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from orchestrator.stack.errors import StackFailed
 from orchestrator.stack.ports import LOOPBACK
 from orchestrator.stack.process import Process
+from orchestrator.stack.surroundings import PROJECT
 from orchestrator.stack.tracking_file import artifact_root, tracking_uri
 
 FLOWER_PORT = 5555
 MLFLOW_PORT = 5000
+FLOWER_CONFIGURATION = PROJECT / "workers" / "flowerconfig.py"
 
 _POLL = 0.1
 
@@ -53,19 +53,10 @@ def start_mlflow(*, home: Path, port: int, log: Path, environment: Mapping[str, 
 def start_flower(*, home: Path, port: int, log: Path, environment: Mapping[str, str]) -> Service:
     """Start Flower, which remembers tasks across restarts."""
     command = [sys.executable, "-m", "celery", "-A", "workers", "flower"]
-    command += [f"--address={LOOPBACK}", f"--port={port}", f"--conf={_flower_configuration()}"]
+    command += [f"--address={LOOPBACK}", f"--port={port}", f"--conf={FLOWER_CONFIGURATION}"]
     command += [f"--db={home / 'flower.db'}", "--state_save_interval=60000"]
     process = Process.start("flower", command, log=log, environment=environment)
     return Service(process, f"http://{LOOPBACK}:{port}", port, "/healthcheck")
-
-
-def _flower_configuration() -> Path:
-    """The file beside the workers, found without importing them."""
-    workers = find_spec("workers")
-    folders = workers.submodule_search_locations if workers else None
-    if not folders:
-        raise StackFailed("the package 'workers' is missing; install the project whole")
-    return Path(folders[0]) / "flowerconfig.py"
 
 
 def wait_until_healthy(services: Sequence[Service], seconds: float) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 from orchestrator.stack.cores import usable_cores
 from orchestrator.stack.tracking_file import artifact_root
 
+#: The folder of our packages, which the parts of a stack import.
+PROJECT = Path(__file__).resolve().parents[2]
+
 #: Each numeric library reads another of these when it is loaded.
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -42,10 +45,9 @@ def stack_variables(*, home: Path, redis_url: str, tracking_uri: str) -> dict[st
 def child_environment(variables: Mapping[str, str], *, home: Path) -> dict[str, str]:
     """The whole environment of a part: ours, the stack's variables, and defaults for what nobody has set."""
     environment = {**os.environ, **variables}
-    project = str(Path(__file__).resolve().parents[2])
     paths = environment.get("PYTHONPATH", "").split(os.pathsep)
-    if project not in paths:
-        environment["PYTHONPATH"] = os.pathsep.join([*filter(None, paths), project])
+    if str(PROJECT) not in paths:
+        environment["PYTHONPATH"] = os.pathsep.join([*filter(None, paths), str(PROJECT)])
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Where experiments that a stage makes by itself keep their files; MLflow's own default is ./mlruns

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import subprocess
-import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from orchestrator.stack.ports import free_port
+
+from ..faults.waiting import holds
 
 ROOT = Path(__file__).parents[2]
 PIPELINES = Path(__file__).parent / "pipelines"
@@ -45,22 +46,6 @@ def docker(*words: str, seconds: float = 120, check: bool = True) -> str:
     return done.stdout if check else done.stdout + done.stderr
 
 
-def holds(condition: Callable[[], object], seconds: float) -> bool:
-    """Whether the condition comes true in that time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.2)
-    return False
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @dataclass
 class Stack:
     """A project of Compose; `settings` come on top of the secrets that docker/write-env makes."""
@@ -84,9 +69,9 @@ class Stack:
             "ORCHESTRATOR_PIPELINES": "pipelines,trials",
             "PIPELINES_FOLDER": str(PIPELINES),
             "EXTRA_PACKAGES": "roman",
-            "FLOWER_PORT": str(free_port()),
-            "MLFLOW_PORT": str(free_port()),
-            "REDIS_PORT": str(free_port()),
+            "FLOWER_PORT": str(free_port(15555)),
+            "MLFLOW_PORT": str(free_port(15000)),
+            "REDIS_PORT": str(free_port(16379)),
             "TRAINING_WORKERS": "3",
         }
         self.change(**self.settings)
@@ -107,10 +92,10 @@ class Stack:
         project = ["--project-name", self.project, "--env-file", str(self.env_file)]
         return docker("compose", *project, *words, seconds=seconds, check=check)
 
-    def up(self, *, training: int = 1, build: bool = False) -> None:
+    def up(self, *, training: int = 1) -> None:
         """Start all services, or bring the training workers to that number; returns when all are healthy."""
-        options = ["--scale", f"training-worker={training}", *(["--build"] if build else [])]
-        self.compose("up", "--detach", "--wait", "--no-recreate", *options, seconds=1500)
+        scale = f"training-worker={training}"
+        self.compose("up", "--detach", "--wait", "--no-recreate", "--scale", scale, seconds=1500)
 
     def open(self, address: str) -> None:
         """Publish Redis and MLflow on an address, for workers elsewhere."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .stack import ROOT, Refused, Stack, breaches, docker, holds
+from ..faults.waiting import holds
+from .stack import ROOT, Refused, Stack, breaches, docker
 
 pytestmark = pytest.mark.usefixtures("restored")
 

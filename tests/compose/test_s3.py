@@ -9,7 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from .stack import Stack, breaches, docker, free_port, holds
+from orchestrator.stack.ports import free_port
+
+from ..faults.waiting import holds
+from .stack import Stack, breaches, docker
 
 pytestmark = pytest.mark.usefixtures("restored")
 
@@ -21,7 +24,7 @@ def object_store(stack: Stack) -> Iterator[str]:
     """The URL of an S3 server with one bucket, on the address that this host has for its containers alone."""
     gateway = docker("network", "inspect", f"{stack.project}_default", "--format",
                      "{{(index .IPAM.Config 0).Gateway}}").strip()  # fmt: skip
-    url = f"http://{gateway}:{(port := free_port())}"
+    url = f"http://{gateway}:{(port := free_port(15900))}"
     server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", gateway, "-p", str(port)],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     try:
