@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.redis_url import socket_url
 from orchestrator.runs.connection import connect
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.reader import RunReader
@@ -26,7 +27,6 @@ from orchestrator.stack.private_redis import (
     wait_for_redis,
 )
 from orchestrator.stack.process import Process, wait_until
-from orchestrator.stack.urls import socket_url
 
 if TYPE_CHECKING:
     from redis import Redis

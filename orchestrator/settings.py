@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, ByteSize, Field, field_validator
+from pydantic import AliasChoices, ByteSize, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.redis_url import normalized
 
 #: A tuple written as comma-separated words in the environment.
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -15,15 +18,30 @@ Words = Annotated[tuple[str, ...], NoDecode]
 #: A stage's process uses up to 350 MB for its libraries, before the stage does anything.
 MEMORY_FLOOR = 400_000_000
 
+_ENV_FILE = ".env"
+#: Settings whose variables people know from elsewhere.
+_NAMES_OF_OTHERS = ("redis_url", "mlflow_tracking_uri")
+
+
+class InvalidSettings(OrchestratorError):
+    """A variable, or the `.env` file, that cannot be read."""
+
 
 class Settings(BaseSettings):
     """Where things are, and how patient the services are. Durations are in seconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ORCHESTRATOR_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="ORCHESTRATOR_",
+        env_file=_ENV_FILE,
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # it may be a password
     )
 
     redis_url: str | None = Field(default=None, validation_alias=AliasChoices("redis_url", "REDIS_URL"))
+    redis_eviction: Literal["refuse", "warn"] = "refuse"  #: what to do about a Redis that may evict keys
     mlflow_tracking_uri: str | None = Field(
         None, validation_alias=AliasChoices("mlflow_tracking_uri", "MLFLOW_TRACKING_URI")
     )
@@ -44,6 +62,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(word.strip() for word in value.split(",") if word.strip())
         return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _normalized(cls, value: str | None) -> str | None:
+        return normalized(value) if value else None
 
     @field_validator("home")
     @classmethod
@@ -73,5 +96,24 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once (`settings.cache_clear()` reads them anew)."""
-    return Settings()
+    """The settings of this process, read once (`settings.cache_clear()` reads them anew).
+
+    Raises InvalidSettings, which names each variable that cannot be meant, and shows no value.
+    """
+    hint = f"see ORCHESTRATOR_*, REDIS_URL, MLFLOW_TRACKING_URI and the {_ENV_FILE} file"
+    try:
+        return Settings()
+    except ValidationError as error:
+        mistakes = "; ".join(_mistake(each["loc"], each["msg"]) for each in error.errors())
+        raise InvalidSettings(mistakes, hint=hint) from None
+    except UnicodeDecodeError as error:
+        where = Path(_ENV_FILE).absolute()
+        raise InvalidSettings(
+            f"{where} is not UTF-8 (at byte {error.start + 1}): save it as UTF-8", hint=hint
+        ) from None
+
+
+def _mistake(place: tuple[int | str, ...], message: str) -> str:
+    field = str(place[0]).lower()
+    variable = field.upper() if field in _NAMES_OF_OTHERS else f"ORCHESTRATOR_{field.upper()}"
+    return f"{variable}: {message.removeprefix('Value error, ')}"

@@ -160,12 +160,12 @@ def _detach(prepared: Prepared, begin: Begin, *, as_json: bool) -> None:
 
 
 def _open_runs() -> RunStore:
-    """The runs in the Redis of the settings, which answers; raises RedisUnreachable."""
-    from orchestrator.cli.surroundings import reach
+    """The runs in the Redis of the settings, which is fit to keep them; raises RedisUnreachable."""
+    from orchestrator.cli.surroundings import reach_for_work
     from orchestrator.runs.transitions import RunStore
     from orchestrator.settings import settings
 
-    return RunStore(reach(str(settings().redis_url)), lease_seconds=settings().lease_seconds)
+    return RunStore(reach_for_work(str(settings().redis_url)), lease_seconds=settings().lease_seconds)
 
 
 def _submit(prepared: Prepared, runs: RunStore) -> RunId:

@@ -41,22 +41,35 @@ def reach(url: str) -> Redis:
     return connect(url)
 
 
+def reach_for_work(url: str) -> Redis:
+    """The same, where runs are to be kept: raises RedisUnfit for a Redis that would lose them."""
+    from orchestrator.cli.telling import note
+    from orchestrator.runs.connection import require_fit
+
+    client = reach(url)
+    warning = require_fit(client, evicting=settings().redis_eviction)
+    if warning:
+        note(f"WARNING: {warning}")
+    return client
+
+
 def wait_for(url: str) -> None:
-    """Return once the Redis at `url` answers: services and machines may start in any order."""
+    """Return once the Redis at `url` can be worked with: services and machines may start in any order.
+
+    Raises RedisUnfit for what does not get better by waiting.
+    """
     import sys
     import time
 
-    from redis.exceptions import AuthenticationError
-
-    from orchestrator.runs.errors import RedisUnreachable
+    from orchestrator.runs.errors import RedisUnfit, RedisUnreachable
 
     told = False
     while True:
         try:
-            reach(url).close()
+            reach_for_work(url).close()
+        except RedisUnfit:
+            raise
         except RedisUnreachable as error:
-            if isinstance(error.__cause__, AuthenticationError):
-                raise
             if not told:
                 print(f"{error}; waiting for it", file=sys.stderr, flush=True)
             told = True

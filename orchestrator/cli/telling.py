@@ -52,17 +52,7 @@ def _read(error: Exception) -> tuple[str, str, str | None, int]:
     module = type(error).__module__.partition(".")[0]
     if module == "redis":
         return "RedisUnreachable", f"Redis failed: {error}", "is it still running? see REDIS_URL", WRONG_USE
-    if module == "pydantic_core":
-        return "InvalidSettings", _settings_mistakes(error), "see ORCHESTRATOR_* and the .env file", WRONG_USE
     if isinstance(error, OSError):
         return name, str(error), None, WRONG_USE
     message = str(error) or "no message"
     return name, message, "this is a defect; run the command again with --debug to see where", DEFECT
-
-
-def _settings_mistakes(error: Exception) -> str:
-    from pydantic import ValidationError
-
-    if not isinstance(error, ValidationError):
-        return str(error)
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())

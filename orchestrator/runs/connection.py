@@ -1,14 +1,25 @@
-"""Opens the connection to Redis."""
+"""Opens the connection to Redis, and says whether it is one that runs can be entrusted to."""
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.patience import retry
-from orchestrator.runs.errors import RedisUnreachable
+from orchestrator.redis_url import client_url
+from orchestrator.runs.errors import RedisUnfit, RedisUnreachable
 
 if TYPE_CHECKING:
     from redis import Redis
+
+#: Streams, LMOVE and script features that this project uses came with it; the oldest that is tested.
+OLDEST = (6, 2)
+
+#: The one policy under which a Redis that is full refuses a write, instead of dropping somebody's message.
+NO_EVICTION = "noeviction"
+
+_URL_HINT = "correct REDIS_URL"
 
 
 def connect(url: str, *, hasty: bool = False) -> Redis:
@@ -18,33 +29,96 @@ def connect(url: str, *, hasty: bool = False) -> Redis:
     """
     import redis
 
-    address = "unix://" + url.removeprefix("redis+socket://") if url.startswith("redis+socket:") else url
     try:
         return redis.Redis.from_url(
-            address.replace("virtual_host=", "db="),
+            client_url(url),
             decode_responses=True,
             socket_connect_timeout=5.0,
             health_check_interval=30,
             retry=None if hasty else retry(),
         )
     except ValueError as error:
-        raise RedisUnreachable(f"REDIS_URL is no Redis address: {error}") from error
+        raise RedisUnfit(f"REDIS_URL is no Redis address: {error}") from error
 
 
 def check(client: Redis) -> None:
-    """Raise RedisUnreachable, with what to do, unless Redis answers."""
+    """Raise RedisUnreachable unless Redis answers; RedisUnfit where waiting would not help."""
     import redis
 
+    place = client.connection_pool.connection_kwargs
+    authority = place.get("ssl_ca_certs")
+    if authority and not Path(authority).is_file():
+        raise RedisUnfit(f"there is no file {authority}, named as ssl_ca_certs", hint=_URL_HINT)
+    where = place.get("path") or f"{place.get('host')}:{place.get('port', 6379)}"
     try:
         client.ping()
-    except redis.exceptions.AuthenticationError as error:
-        raise RedisUnreachable(
-            "Redis refuses the password", hint="check the user and password in REDIS_URL"
-        ) from error
     except redis.exceptions.RedisError as error:
-        host = client.connection_pool.connection_kwargs
-        where = host.get("path") or f"{host.get('host')}:{host.get('port')}"
+        reason = _permanent(error, int(place.get("db", 0)))
+        if reason is not None:
+            raise RedisUnfit(reason.format(where=where), hint=_URL_HINT) from error
         raise RedisUnreachable(
             f"Redis does not answer at {where}",
             hint="start it, or correct REDIS_URL; without REDIS_URL a private Redis is started",
         ) from error
+
+
+def require_fit(client: Redis, *, evicting: str = "refuse") -> str | None:
+    """Raise RedisUnfit if this Redis is too old, or may drop keys when it is full.
+
+    With `evicting="warn"` the latter is only a warning, which is returned: some managed services leave no
+    choice.
+    """
+    import redis
+
+    try:
+        told = {**client.info("server"), **client.info("memory")}
+    except redis.exceptions.NoPermissionError:
+        return "this Redis does not let its user call INFO: whether it may evict keys is not known"
+    version = str(told["redis_version"])
+    numbers = tuple(int(part) for part in version.split(".")[:2])
+    if numbers < OLDEST:
+        raise RedisUnfit(
+            f"Redis is version {version}, and {OLDEST[0]}.{OLDEST[1]} is needed", hint="upgrade it"
+        )
+    policy = str(told.get("maxmemory_policy", NO_EVICTION))
+    if policy == NO_EVICTION:
+        return None
+    danger = f"Redis evicts keys when it is full (maxmemory-policy {policy}): messages and runs would be lost"
+    if evicting == "warn":
+        return danger
+    raise RedisUnfit(
+        danger,
+        hint=f"set it to {NO_EVICTION}: CONFIG SET maxmemory-policy {NO_EVICTION}, and in its configuration; "
+        "where a managed service leaves no choice, set ORCHESTRATOR_REDIS_EVICTION=warn",
+    )
+
+
+def _permanent(error: Exception, database: int) -> str | None:
+    """Why Redis will not take us however long we wait; None if it may only be away."""
+    from redis import exceptions
+
+    if isinstance(error, exceptions.AuthenticationError):
+        return "Redis refuses the user or the password (at {where})"
+    if isinstance(error, exceptions.BusyLoadingError):
+        return None
+    if isinstance(error, exceptions.InvalidResponse):
+        return "what answers at {where} is no Redis"
+    if isinstance(error, exceptions.ResponseError):
+        if "DB index" in str(error) or "SELECT is not allowed" in str(error):
+            return f"Redis at {{where}} has no database {database}"
+        return f"Redis at {{where}} refuses the connection: {str(error).replace('{', '(').replace('}', ')')}"
+    tls = _tls_error(error)
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of Redis at {{where}} is not trusted: {tls.verify_message}; "
+            "name its authority with ?ssl_ca_certs=FILE"
+        )
+    if tls is not None and "WRONG_VERSION_NUMBER" in str(tls):
+        return "what answers at {where} speaks no TLS: write redis:// instead of rediss://"
+    return None
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error

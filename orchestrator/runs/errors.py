@@ -21,5 +21,9 @@ class RedisUnreachable(OrchestratorError):
     """Redis does not answer."""
 
 
+class RedisUnfit(RedisUnreachable):
+    """Redis answers, but not so that runs could be entrusted to it: waiting does not help."""
+
+
 class LeaseLost(OrchestratorError):
     """Another worker took the node over: what this attempt made is not committed."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from orchestrator.redis_url import client_url
 from orchestrator.stack.background import start_in_background, stop_in_background
 from orchestrator.stack.embedded import EmbeddedStack
 from orchestrator.stack.errors import RedisNotFound, StackBusy, StackFailed, Terminated
 from orchestrator.stack.state import StackState, read_state
-from orchestrator.stack.urls import client_url
 
 __all__ = [
     "EmbeddedStack",

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from orchestrator.redis_url import socket_url
 from orchestrator.stack import tracking_file
 from orchestrator.stack.errors import StackFailed
 from orchestrator.stack.guarding import Guard
@@ -42,7 +43,6 @@ from orchestrator.stack.surroundings import (
     thread_variables,
     users_tracking_uri,
 )
-from orchestrator.stack.urls import socket_url
 
 Progress = Callable[[str], None]
 

