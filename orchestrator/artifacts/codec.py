@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from orchestrator.artifacts.digest import Digest
 from orchestrator.artifacts.errors import NoSuchPart, StoreError, WrongValue
+from orchestrator.artifacts.faults import understood
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import INLINE_LIMIT, Json, Tree, canonical, codec_name, digest_in, untagged
 
@@ -106,7 +107,7 @@ def load_json(tree: Tree, store: ArtifactStore) -> Json:
     """The JSON value of such a tree."""
     if "value" in tree:
         return tree["value"]
-    return cast("Json", json.loads(store.get(digest_in(tree))))
+    return _parsed(digest_in(tree), store)
 
 
 def json_part(tree: Tree, key: str | int, store: ArtifactStore) -> Tree | None:
@@ -123,7 +124,13 @@ def json_part(tree: Tree, key: str | int, store: ArtifactStore) -> Tree | None:
 @lru_cache(maxsize=4)
 def _kept_json(digest: Digest, store: ArtifactStore) -> Json:
     """A large JSON value, kept for whoever goes through its parts one by one."""
-    return cast("Json", json.loads(store.get(digest)))
+    return _parsed(digest, store)
+
+
+def _parsed(digest: Digest, store: ArtifactStore) -> Json:
+    data = store.get(digest)
+    with understood(f"artifact {digest}", "JSON"):
+        return cast("Json", json.loads(data))
 
 
 def json_parts(tree: Tree, kind: str, store: ArtifactStore) -> Json:

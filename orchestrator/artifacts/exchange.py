@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.artifacts.errors import UnsupportedType, WrongValue
+from orchestrator.artifacts.errors import StoreError, UnsupportedType, WrongValue
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digests_in
 from orchestrator.artifacts.walk import codec_for
@@ -30,9 +30,12 @@ def decode(tree: Tree, hint: object, store: ArtifactStore, path: Sequence[str | 
     come from the annotation alone: no name in the tree is ever imported.
     """
     codec = codec_for(hint)
-    for key in path:
-        codec, tree = codec.part(tree, key, store)
-    return codec.decode(tree, store)
+    try:
+        for key in path:
+            codec, tree = codec.part(tree, key, store)
+        return codec.decode(tree, store)
+    except RecursionError as error:
+        raise StoreError("a stored value is nested too deeply to be read") from error
 
 
 def holds_all(tree: Tree, store: ArtifactStore) -> bool:

@@ -1,9 +1,17 @@
-"""What the errors of disks and object stores mean: one line, what to do, and whether waiting may mend it."""
+"""What errors of disks, object stores and parsers mean: one line, what to do, and whether to wait."""
 
 from __future__ import annotations
 
 import errno
+import lzma
 import re
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 
@@ -35,6 +43,28 @@ _NO_ANSWER = re.compile(
     r"HTTP error:|timed? ?out|error sending request|connection (closed|refused|reset)", re.I
 )
 
+#: What parsers raise at bytes that are not theirs. Not `Exception`: a stage's time limit is one, too.
+_DAMAGE: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 _PATIENT = "Stages are tried again for some minutes; after that, resume the run."
 
 
@@ -42,6 +72,15 @@ def store_error(doing: str, url: str, error: BaseException) -> StoreError:
     """The error to raise instead of a library's: `StoreUnavailable` where waiting may mend it."""
     kind, hint = _judged(error)
     return kind(f"cannot {doing} in the artifact store {url}: {_reason(error)}", hint=hint)
+
+
+@contextmanager
+def understood(source: str, what: str, *, hint: str | None = None) -> Iterator[None]:
+    """Make sense of stored bytes inside the block; those that make none are one `StoreError`."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise StoreError(f"{source} is no {what} that can be read: {_reason(error)}", hint=hint) from error
 
 
 def _judged(error: BaseException) -> tuple[type[StoreError], str]:

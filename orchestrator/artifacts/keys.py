@@ -19,14 +19,19 @@ def confined(key: str) -> str:
 
     A key is words joined by `/`, such as `runs/20250101-ab12/manifests/fit[3].json`.
     """
-    segments = key.split("/")
-    if any(not _harmless(segment) for segment in segments) or segments[0] in _RESERVED:
+    if not is_key(key):
         raise WrongKey(
             f"{key!r} cannot be a key of the artifact store",
             hint="A key is words of letters, digits and -_.=+@,:~()[] joined by '/', without '..', "
             f"not starting with '/' or {' or '.join(f'{name}/' for name in _RESERVED)}.",
         )
     return key
+
+
+def is_key(text: str) -> bool:
+    """Whether this can be a key; somebody else may have put other files into a store's folder."""
+    segments = text.split("/")
+    return all(map(_harmless, segments)) and segments[0] not in _RESERVED
 
 
 def file_name(name: object) -> str:

@@ -10,8 +10,10 @@ nothing, and which the next process that writes removes once it is old.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +21,7 @@ from pathlib import Path
 from random import getrandbits
 from typing import IO
 
-#: Where the drafts are; obstore's listings pass over names that end in `#` and a number.
+#: Where the drafts are.
 DRAFTS = "drafts"
 #: Seconds since its last byte after which a draft is taken for abandoned.
 ABANDONED = 3600.0
@@ -28,16 +30,58 @@ Body = bytes | IO[bytes]
 
 
 class LocalFiles:
-    """The files below one folder. `flush` has a file on the disk, whatever happens to the machine."""
+    """The files below one folder. `flush` has a file on the disk, whatever happens to the machine.
+
+    The folder itself may be a link; one below it that leads elsewhere is not followed, so that who can write
+    to the store reaches no other files of its readers.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._inside = os.path.realpath(root) + os.sep
         self._drafts = root / DRAFTS
         self._swept = False
 
+    def path(self, key: str) -> Path:
+        """Where the file of a key lies; OSError if a link leads out of the folder."""
+        place = str(self._root)
+        for part in key.split("/"):
+            place = f"{place}{os.sep}{part}"
+            try:
+                linked = stat.S_ISLNK(os.lstat(place).st_mode)
+            except OSError:
+                break  # what is not there leads nowhere; other errors come again when it is used
+            if linked and not os.path.realpath(place).startswith(self._inside):
+                raise OSError(errno.EXDEV, "a link leads out of the store", key)
+        return self._root / key
+
+    def read(self, key: str) -> bytes:
+        """What is in a file; FileNotFoundError if there is none."""
+        # without waiting for the other end of what is no file but a pipe
+        handle = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError(errno.EINVAL, "is no file", key)
+            return file.read()
+
+    def keys(self, folder: str = "") -> Iterator[str]:
+        """The keys of the files below a folder; links are none, and drafts neither."""
+        top = self.path(folder) if folder else self._root
+        for place, folders, files in os.walk(top):
+            if place == str(self._root):
+                folders[:] = [name for name in folders if name != DRAFTS]
+            for name in files:
+                path = os.path.join(place, name)  # noqa: PTH118 - a Path for each of many files is slow
+                if not os.path.islink(path):  # noqa: PTH114
+                    yield os.path.relpath(path, self._root)
+
+    def remove(self, key: str) -> None:
+        """Forget a file; nothing happens if there is none."""
+        self.path(key).unlink(missing_ok=True)
+
     def create(self, key: str, body: Body, *, flush: bool = False) -> bool:
         """Make a file, unless there is one; True if this call made it, which only one caller can."""
-        path = self._root / key
+        path = self.path(key)
         with self._draft(body, flush) as draft:
             try:
                 _placed(os.link, draft, path)
@@ -49,7 +93,7 @@ class LocalFiles:
 
     def replace(self, key: str, body: Body, *, flush: bool = False, mode: int = 0o666) -> None:
         """Make a file, in the place of the one that may be there."""
-        path = self._root / key
+        path = self.path(key)
         with self._draft(body, flush, mode) as draft:
             _placed(os.replace, draft, path)
         if flush:

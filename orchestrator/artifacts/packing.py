@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
-from pathlib import Path
-from typing import IO
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, cast
 
 from orchestrator.artifacts.errors import StoreError, WrongValue
+from orchestrator.artifacts.faults import understood
+
+#: Folders below folders; what is deeper was made to break whoever unpacks it.
+_DEPTH: Final = 200
 
 
 def pack(folder: Path, target: IO[bytes]) -> None:
@@ -29,18 +35,54 @@ def pack(folder: Path, target: IO[bytes]) -> None:
                     archive.addfile(entry, file)
 
 
-def unpack(archive_path: Path, folder: Path) -> None:
-    """Make `folder` from a packed one; its files are read-only."""
-    folder.mkdir(parents=True)
-    with tarfile.open(archive_path, mode="r:") as archive:
-        for entry in archive:
-            if not (entry.isreg() or entry.isdir()):
-                raise StoreError(
-                    f"a stored folder holds {entry.name!r}, which is neither a file nor a folder"
-                )
-            try:
-                archive.extract(entry, folder, filter="data")
-            except tarfile.FilterError as error:
-                raise StoreError(f"a stored folder cannot be unpacked: {error}") from error
-            if entry.isreg():
-                (folder / entry.name).chmod(entry.mode & 0o555)
+def unpack(packed: Path, folder: Path) -> None:
+    """Make `folder` from a packed one; its files are read-only.
+
+    All names are judged before anything is written, and nothing but names, contents and "executable" is taken
+    from the archive: no owner, no mode, no link.
+    """
+    with understood("a stored folder", "tar"):
+        archive = tarfile.open(packed, mode="r:")  # noqa: SIM115 - closed below, once it could be opened
+    with archive:
+        with understood("a stored folder", "tar"):
+            entries = _checked(archive.getmembers(), packed.stat().st_size)
+        folder.mkdir(parents=True)
+        for name, entry in entries.items():
+            path = folder / name
+            if entry.isdir():
+                path.mkdir(parents=True, exist_ok=True)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(archive, entry, path)
+
+
+def _checked(entries: Iterable[tarfile.TarInfo], size: int) -> Mapping[PurePosixPath, tarfile.TarInfo]:
+    """The entries by name, if all of them are files and folders below the folder itself."""
+    checked: dict[PurePosixPath, tarfile.TarInfo] = {}
+    for entry in entries:
+        if not (entry.isreg() or entry.isdir()) or entry.issparse():
+            raise StoreError(f"a stored folder holds {entry.name!r}, which is neither a file nor a folder")
+        name = PurePosixPath(entry.name)
+        if name.is_absolute() or ".." in name.parts or not name.parts or "\0" in entry.name:
+            raise StoreError(f"a stored folder holds {entry.name!r}, which leads out of it")
+        if len(name.parts) > _DEPTH:
+            raise StoreError(f"a stored folder is nested more than {_DEPTH} deep")
+        if name in checked:
+            raise StoreError(f"a stored folder holds {entry.name!r} twice")
+        if not 0 <= entry.size <= size:
+            raise StoreError(f"a stored folder holds {entry.name!r}, which is larger than the folder itself")
+        checked[name] = entry
+    for name in checked:
+        for parent in name.parents:
+            if parent in checked and not checked[parent].isdir():
+                raise StoreError(f"a stored folder holds {str(parent)!r} both as a file and as a folder")
+    return checked
+
+
+def _write(archive: tarfile.TarFile, entry: tarfile.TarInfo, path: Path) -> None:
+    with path.open("xb") as target:
+        try:
+            shutil.copyfileobj(cast("IO[bytes]", archive.extractfile(entry)), target, 1 << 20)
+        except tarfile.TarError as error:
+            raise StoreError(f"a stored folder cannot be unpacked: {error}") from error
+    path.chmod(0o555 if entry.mode & 0o100 else 0o444)

@@ -17,7 +17,7 @@ from orchestrator.artifacts.copies import Blocks, Copies
 from orchestrator.artifacts.digest import Digest, blob_key, digest_of_bytes, digest_of_file
 from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact, StoreError, WrongValue
 from orchestrator.artifacts.faults import store_error
-from orchestrator.artifacts.keys import confined
+from orchestrator.artifacts.keys import confined, is_key
 from orchestrator.artifacts.local_files import LocalFiles
 from orchestrator.artifacts.packing import pack
 
@@ -39,8 +39,8 @@ class ArtifactStore:
 
     def __init__(self, url: str) -> None:
         self.url = shown(url)
-        self._backend, self._root = open_backend(url)
-        self._files = LocalFiles(self._root) if self._root is not None else None
+        self._backend, folder = open_backend(url)
+        self._files = LocalFiles(folder) if folder is not None else None
         self._copies = Copies()
         self._verified: dict[Path, _Stamp] = {}
 
@@ -72,8 +72,14 @@ class ArtifactStore:
 
     def get(self, digest: Digest) -> bytes:
         """The bytes of this digest, verified."""
-        with plainly(f"read {digest}", self.url):
-            data = bytes(self._fetch(digest).bytes())
+        try:
+            with plainly(f"read {digest}", self.url):
+                if self._files is not None:
+                    data = self._files.read(blob_key(digest))
+                else:
+                    data = bytes(self._fetch(digest).bytes())
+        except FileNotFoundError as error:
+            raise self._missing(digest) from error
         if digest_of_bytes(data) != digest:
             raise self._altered(digest)
         return data
@@ -86,8 +92,7 @@ class ArtifactStore:
         except MissingArtifact:
             return False
         except AlteredArtifact:
-            with suppress(FileNotFoundError), plainly(f"remove the altered {digest}", self.url):
-                obstore.delete(self._backend, blob_key(digest))
+            self._remove(blob_key(digest), f"remove the altered {digest}")
             return False
         return True
 
@@ -96,15 +101,16 @@ class ArtifactStore:
 
         It is the store's own file where the store is a folder. A file is hashed again only if it was touched.
         """
-        if self._root is None:
+        if self._files is None:
             with plainly(f"fetch {digest}", self.url):
                 path = self._copies.download(digest, lambda: cast("Blocks", self._fetch(digest)))
         else:
-            path = self._root / blob_key(digest)
+            with plainly(f"read {digest}", self.url):
+                path = self._files.path(blob_key(digest))
         try:
             self._verify(digest, path)
         except AlteredArtifact:
-            if self._root is None:
+            if self._files is None:
                 path.unlink(missing_ok=True)  # only a copy: the next read fetches it anew
             raise
         return path
@@ -154,23 +160,25 @@ class ArtifactStore:
         """What is under `key`, or None if there is nothing."""
         try:
             with plainly(f"read {key!r}", self.url):
-                if self._root is not None:
-                    return (self._root / confined(key)).read_bytes()
+                if self._files is not None:
+                    return self._files.read(confined(key))
                 return bytes(obstore.get(self._backend, confined(key)).bytes())
         except FileNotFoundError:
             return None
 
     def remove(self, key: str) -> None:
         """Forget `key`; nothing happens if it is not there."""
-        with suppress(FileNotFoundError), plainly(f"remove {key!r}", self.url):
-            obstore.delete(self._backend, confined(key))
+        self._remove(confined(key), f"remove {key!r}")
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The keys below the folder `prefix` (`runs/a` has `runs/a/b`, not `runs/ab`), sorted; no blobs."""
         folder = confined(prefix.removesuffix("/")) if prefix else None
         with plainly(f"list {prefix!r}", self.url):
-            found = [meta["path"] for page in obstore.list(self._backend, folder) for meta in page]
-        return iter(sorted(key for key in found if not key.startswith("blobs/")))
+            if self._files is not None:
+                found = list(self._files.keys(folder or ""))
+            else:
+                found = [meta["path"] for page in obstore.list(self._backend, folder) for meta in page]
+        return iter(sorted(filter(is_key, found)))
 
     @contextmanager
     def spool(self) -> Iterator[IO[bytes]]:
@@ -194,13 +202,20 @@ class ArtifactStore:
     def _is_whole(self, digest: Digest, size: int) -> bool:
         """Whether a local blob is there, unaltered."""
         try:
-            path = cast("Path", self._root) / blob_key(digest)
+            path = cast("LocalFiles", self._files).path(blob_key(digest))
             if path.stat().st_size != size:
                 return False
             self._verify(digest, path)
         except (FileNotFoundError, MissingArtifact, AlteredArtifact):
             return False
         return True
+
+    def _remove(self, key: str, doing: str) -> None:
+        with suppress(FileNotFoundError), plainly(doing, self.url):
+            if self._files is not None:
+                self._files.remove(key)
+            else:
+                obstore.delete(self._backend, key)
 
     def _size(self, key: str) -> int | None:
         try:

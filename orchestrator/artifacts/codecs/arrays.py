@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from orchestrator.artifacts.codec import BlobCodec, Codec, described
 from orchestrator.artifacts.codecs.scalars import SCALARS
-from orchestrator.artifacts.errors import StoreError, WrongValue
+from orchestrator.artifacts.errors import WrongValue
+from orchestrator.artifacts.faults import understood
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Json, Tree, digest_in
 
@@ -38,11 +39,9 @@ class ArrayCodec(BlobCodec):
 
     def load(self, tree: Tree, store: ArtifactStore) -> object:
         path = store.local_path(digest_in(tree))
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise StoreError(f"artifact {digest_in(tree)} is no array that can be read: {error}") from error
-        return self._checked(array.view(np.ndarray))
+        with understood(f"artifact {digest_in(tree)}", "array"):
+            array = np.lib.format.open_memmap(path, mode="r").view(np.ndarray)
+        return self._checked(array)
 
     def _checked(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if array.dtype.hasobject:
@@ -105,15 +104,20 @@ class SparseCodec(BlobCodec):
     def load(self, tree: Tree, store: ArtifactStore) -> object:
         from scipy import sparse
 
-        try:
-            value: object = sparse.load_npz(store.local_path(digest_in(tree)))
-        except (ValueError, KeyError, OSError) as error:
-            raise StoreError(
-                f"artifact {digest_in(tree)} is no sparse matrix that can be read: {error}"
-            ) from error
+        path = store.local_path(digest_in(tree))
+        with understood(f"artifact {digest_in(tree)}", "sparse matrix"), path.open("rb") as file:
+            value: object = sparse.load_npz(file)
+            check_indices(value)
         if not isinstance(value, self._cls):
             raise self.wrong(value)
         return value
+
+
+def check_indices(matrix: object) -> None:
+    """Raise ValueError if a sparse matrix points beyond its shape: SciPy's loops in C would follow."""
+    check = getattr(matrix, "check_format", None)  # COO and DIA are checked when they are made
+    if check is not None:
+        check(full_check=True)
 
 
 def scalar_of(hint: object) -> type[np.generic] | None:

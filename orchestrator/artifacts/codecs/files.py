@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.artifacts.codec import BlobCodec
 from orchestrator.artifacts.errors import StoreError, WrongValue
+from orchestrator.artifacts.faults import understood
 from orchestrator.artifacts.registry import UserCodec
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import INLINE_LIMIT, Tree, digest_in
@@ -82,7 +83,9 @@ class CustomCodec(BlobCodec):
             return {"codec": self.kind, "type": self.label, "digest": store.put(folder)}
 
     def load(self, tree: Tree, store: ArtifactStore) -> object:
-        value = self._codec.load(store.folder(digest_in(tree), "value"))
+        folder = store.folder(digest_in(tree), "value")
+        with understood(f"artifact {digest_in(tree)}", self.label):
+            value = self._codec.load(folder)
         if not isinstance(value, self._cls):
             raise self.wrong(value)
         return value

@@ -14,8 +14,9 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.artifacts.codec import BlobCodec
-from orchestrator.artifacts.codecs.tables import load_table, save_table
-from orchestrator.artifacts.errors import WrongValue
+from orchestrator.artifacts.codecs.tables import load_table, save_table, stream_table
+from orchestrator.artifacts.errors import StoreError, WrongValue
+from orchestrator.artifacts.faults import understood
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digest_in
 
@@ -40,7 +41,7 @@ class FrameCodec(BlobCodec):
         return {"codec": self.kind, "digest": save_table(to_arrow(value), store)}
 
     def load(self, tree: Tree, store: ArtifactStore) -> object:
-        return from_arrow(load_table(digest_in(tree), store))
+        return load_frame(tree, store)
 
 
 class SeriesCodec(BlobCodec):
@@ -61,8 +62,18 @@ class SeriesCodec(BlobCodec):
         return {"codec": self.kind, "named": name is not None, "digest": save_table(to_arrow(frame), store)}
 
     def load(self, tree: Tree, store: ArtifactStore) -> object:
-        column = from_arrow(load_table(digest_in(tree), store)).iloc[:, 0]
+        frame = load_frame(tree, store)
+        if frame.shape[1] != 1:
+            raise StoreError(f"artifact {digest_in(tree)} is no Series: it has {frame.shape[1]} columns")
+        column = frame.iloc[:, 0]
         return column if tree.get("named") else column.rename(None)
+
+
+def load_frame(tree: Tree, store: ArtifactStore) -> pd.DataFrame:
+    """The frame of a blob that was stored by `to_arrow`."""
+    table = load_table(digest_in(tree), store)
+    with understood(f"artifact {digest_in(tree)}", "table"):
+        return from_arrow(table)
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
@@ -158,8 +169,7 @@ def _categories_text(dtype: Any) -> str:
 
 
 def _categories_of(text: str) -> pd.CategoricalDtype:
-    with pa.ipc.open_stream(base64.b64decode(text)) as stream:
-        categories = cast("pd.DataFrame", stream.read_all().to_pandas()).iloc[:, 0]
+    categories = cast("pd.DataFrame", stream_table(base64.b64decode(text)).to_pandas()).iloc[:, 0]
     return pd.CategoricalDtype(
         pd.Index(categories, name=None).rename(None), ordered=categories.name == "True"
     )

@@ -124,3 +124,23 @@ def test_a_sparse_matrix_comes_back_the_same(form: str, kind: str, store: Artifa
 def test_a_blob_that_is_no_sparse_matrix_is_one_clear_error(store: ArtifactStore) -> None:
     with pytest.raises(StoreError, match="is no sparse matrix that can be read"):
         decode({"codec": "sparse", "digest": store.put(b"nothing")}, sparse.csr_array, store)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo"])
+def test_a_sparse_matrix_that_points_beyond_its_shape_is_refused(form: str, store: ArtifactStore) -> None:
+    cls = getattr(sparse, f"{form}_matrix")
+    matrix = cls(np.eye(4))
+    if form == "coo":
+        matrix.coords[0][-1] = 1_000_000
+    else:
+        matrix.indices[-1] = 1_000_000
+    file = io.BytesIO()
+    sparse.save_npz(file, matrix)
+    with pytest.raises(StoreError, match="is no sparse matrix that can be read"):
+        decode({"codec": "sparse", "digest": store.put(file.getvalue())}, cls, store)
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04nothing", b"PK\x05\x06" + bytes(18), b""])
+def test_an_archive_that_is_damaged_is_one_clear_error(data: bytes, store: ArtifactStore) -> None:
+    with pytest.raises(StoreError, match="is no sparse matrix that can be read"):
+        decode({"codec": "sparse", "digest": store.put(data)}, sparse.csr_array, store)

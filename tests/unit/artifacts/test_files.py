@@ -20,6 +20,7 @@ from orchestrator.artifacts import (
     registry,
     unsupported,
 )
+from orchestrator.artifacts.packing import unpack
 
 
 class Network:
@@ -102,32 +103,70 @@ def test_a_stored_name_cannot_lead_elsewhere(
         decode({**tree, "name": name, "form": form}, Path, store)
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
-def test_a_stored_folder_with_links_is_refused(kind: bytes, store: ArtifactStore) -> None:
+def packed(*entries: tarfile.TarInfo, content: bytes = b"") -> bytes:
+    """A tar as somebody else may have made it."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as archive:
-        entry = tarfile.TarInfo("link")
-        entry.type, entry.linkname = kind, "/etc/passwd"
-        archive.addfile(entry)
-    with pytest.raises(StoreError, match="'link', which is neither a file nor a folder"):
-        decode(
-            {"codec": "path", "form": "folder", "name": "x", "digest": store.put(data.getvalue())},
-            Path,
-            store,
-        )
+        for entry in entries:
+            archive.addfile(entry, io.BytesIO(content.ljust(entry.size)))
+    return data.getvalue()
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/../../evil"])
-def test_a_stored_folder_cannot_write_elsewhere(name: str, store: ArtifactStore) -> None:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo(name))
-    with pytest.raises(StoreError, match="cannot be unpacked"):
-        decode(
-            {"codec": "path", "form": "folder", "name": "x", "digest": store.put(data.getvalue())},
-            Path,
-            store,
-        )
+def entry(name: str, **others: object) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    for attribute, value in others.items():
+        setattr(made, attribute, value)
+    return made
+
+
+def unpacked(data: bytes, store: ArtifactStore) -> object:
+    return decode({"codec": "path", "form": "folder", "name": "x", "digest": store.put(data)}, Path, store)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([entry("link", type=tarfile.SYMTYPE, linkname="/etc/passwd")], "'link', which is neither a file"),
+        ([entry("link", type=tarfile.LNKTYPE, linkname="/etc/passwd")], "'link', which is neither a file"),
+        ([entry("device", type=tarfile.CHRTYPE)], "'device', which is neither a file"),
+        ([entry("../evil")], "leads out of it"),
+        ([entry("a/../../evil")], "leads out of it"),
+        ([entry("/evil")], "leads out of it"),
+        ([entry("a"), entry("./a")], "twice"),
+        ([entry("a"), entry("a/b")], "both as a file and as a folder"),
+        ([entry("a/" * 2000 + "a")], "nested more than"),
+    ],
+)
+def test_a_stored_folder_is_judged_before_anything_is_written(
+    entries: list[tarfile.TarInfo], message: str, tmp_path: Path
+) -> None:
+    blob = tmp_path / "blob"
+    blob.write_bytes(packed(entry("first"), *entries))
+    with pytest.raises(StoreError, match=message):
+        unpack(blob, tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == [blob]
+
+
+def test_a_stored_folder_sets_no_modes_elsewhere(store: ArtifactStore, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.touch(0o600)
+    with pytest.raises(StoreError, match="leads out of it"):
+        unpacked(packed(entry(str(victim), mode=0o777)), store)
+    assert victim.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_stored_folder_brings_no_special_modes(store: ArtifactStore) -> None:
+    back = unpacked(packed(entry("a", mode=0o6755), entry("b", mode=0o666)), store)
+    assert isinstance(back, Path)
+    assert [oct((back / name).stat().st_mode & 0o7777) for name in "ab"] == ["0o555", "0o444"]
+
+
+@pytest.mark.parametrize("cut", [100, 600, 1500])
+def test_a_stored_folder_that_is_damaged_is_one_clear_error(cut: int, store: ArtifactStore) -> None:
+    data = packed(entry("a", size=2000), entry("b"))
+    for damaged in (data[:cut], b"x" * cut + data[cut:]):
+        with pytest.raises(StoreError):
+            unpacked(damaged, store)
 
 
 @pytest.mark.usefixtures("_registered")

@@ -125,6 +125,53 @@ def test_a_store_whose_folder_was_emptied_is_written_to_again(store: ArtifactSto
     assert store.get(store.put(b"some bytes")) == b"some bytes"
 
 
+# Links and pipes that somebody has put among the files
+
+
+def test_a_link_that_leads_out_of_the_store_is_not_followed(store: ArtifactStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.json").write_text("{}")
+    store.write("runs/r1/specification.json", b"{}")
+    (Path(store.url) / "runs" / "r1" / "nodes").symlink_to(outside)
+    (Path(store.url) / "runs" / "r1" / "record.json").symlink_to(outside / "secret.json")
+    digest = store.put(b"some bytes")
+    blob = store.local_path(digest)
+    (outside / "blob").write_bytes(b"some bytes")
+    blob.unlink()
+    blob.symlink_to(outside / "blob")
+    for act in (
+        lambda: store.read("runs/r1/nodes/secret.json"),
+        lambda: store.read("runs/r1/record.json"),
+        lambda: store.create("runs/r1/nodes/new.json", b""),
+        lambda: store.write("runs/r1/nodes/new.json", b""),
+        lambda: store.remove("runs/r1/nodes/secret.json"),
+        lambda: list(store.keys("runs/r1/nodes")),
+        lambda: store.get(digest),
+        lambda: store.local_path(digest),
+    ):
+        with pytest.raises(StoreError, match="a link leads out of the store"):
+            act()
+    assert list(store.keys("runs")) == ["runs/r1/specification.json"]
+    assert files_in(outside) == ["blob", "secret.json"]
+
+
+def test_a_store_whose_folder_is_a_link_itself_is_used(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "store").symlink_to(tmp_path / "disk")
+    store = ArtifactStore(str(tmp_path / "store"))
+    store.write("runs/a", b"1")
+    assert (store.read("runs/a"), list(store.keys("runs"))) == (b"1", ["runs/a"])
+    assert store.local_path(store.put(b"some bytes")).read_bytes() == b"some bytes"
+
+
+def test_a_pipe_in_the_place_of_a_record_keeps_nobody_waiting(store: ArtifactStore) -> None:
+    store.write("runs/a", b"")
+    os.mkfifo(Path(store.url) / "runs" / "pipe")
+    with pytest.raises(StoreError, match="is no file"):
+        store.read("runs/pipe")
+
+
 # Blobs that are not what they were
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import io
+import json
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -233,3 +237,39 @@ def test_a_blob_of_another_form_is_one_clear_error(hint: object, store: Artifact
     kind = {pd.DataFrame: "frame", pd.Series: "series", pa.Table: "arrow"}[hint]
     with pytest.raises(StoreError, match="is no table that can be read"):
         decode({"codec": kind, "digest": store.put(b"PAR1 nothing PAR1")}, hint, store)
+
+
+def with_shell(table: pa.Table, shell: pa.RecordBatch, store: ArtifactStore) -> dict[str, Any]:
+    """The tree of a table in whose Parquet somebody has put another shell."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, shell.schema) as stream:
+        stream.write_batch(shell)
+    metadata = {b"orchestrator.shell": base64.b64encode(sink.getvalue().to_pybytes())}
+    file = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata), file)
+    return {"codec": "arrow", "digest": store.put(file.getvalue())}
+
+
+def test_codes_beyond_their_categories_are_refused(store: ArtifactStore) -> None:
+    shell = pa.record_batch({"c": pa.array(["a", "b"]).dictionary_encode().slice(0, 0)})
+    tree = with_shell(pa.table({"0": pa.array([0, 1_000_000], pa.int32())}), shell, store)
+    with pytest.raises(StoreError, match="is no table that can be read"):
+        decode(tree, pa.Table, store)
+
+
+def test_categories_whose_texts_lie_beyond_their_bytes_are_refused(store: ArtifactStore) -> None:
+    # the last offset is right, which is all that a quick check looks at
+    offsets = pa.py_buffer(np.array([0, 1_000_000, 2], "i4").tobytes())
+    evil = pa.StringArray.from_buffers(2, offsets, pa.py_buffer(b"ab"))
+    codes = pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), evil, safe=False)
+    tree = with_shell(pa.table({"0": pa.array([0, 1], pa.int32())}), pa.record_batch({"c": codes}), store)
+    with pytest.raises(StoreError, match="is no table that can be read"):
+        decode(tree, pa.Table, store)
+
+
+@pytest.mark.parametrize("extra", [{"objects": {"7": "nan"}}, {"categories": {"0": "AAAA"}}, [], "text"])
+def test_a_frame_whose_notes_were_altered_is_one_clear_error(extra: object, store: ArtifactStore) -> None:
+    table = pa.table({"a": [1]}, metadata={"orchestrator.pandas": json.dumps(extra)})
+    tree = {**encode(table, pa.Table, store), "codec": "frame"}
+    with pytest.raises(StoreError, match="is no table that can be read"):
+        decode(tree, pd.DataFrame, store)
