@@ -67,11 +67,14 @@ class Plan:
         return sequence.links[position + 1] if position + 1 < len(sequence.links) else None
 
     def written_out(self, node: Node) -> bool:
-        """Whether a map's items stand in the canvas itself; others become items on a worker."""
+        """Whether a map's items stand in the canvas itself; others become items on a worker.
+
+        A chord counts only items that succeed, so a map that tolerates failures cannot be one.
+        """
         length = node.known_length
         short = node.mapped and length is not None and length <= WRITTEN_OUT
         starts_freely = node.name not in self.waits and not self.link(node.name).heads
-        return short and starts_freely and not node.conditions
+        return short and starts_freely and not node.conditions and not node.policy.tolerate
 
     def node(self, name: NodeName) -> Node:
         """A node of the graph."""

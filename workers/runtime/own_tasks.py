@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import uuid4
 
 from celery import Celery, Task
@@ -9,15 +10,18 @@ from celery.signals import task_unknown
 from kombu import Message
 
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
+from orchestrator.authoring.graph import item_name
 from orchestrator.compiler.canvas import JOIN
 from orchestrator.coordinator.concluding import CONCLUDE
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.values import Verdict
-from workers.runtime.attempt import Delivery
+from orchestrator.runs.values import Holder, Standing, Verdict
+from workers.runtime.attempt import ClaimedNode, Delivery
 from workers.runtime.conclude import conclude
 from workers.runtime.errors import UnknownStage
 from workers.runtime.job import Job
+from workers.runtime.job import Task as NodeTask
+from workers.runtime.outcome import Failed
 from workers.runtime.overdue import settle_overdue
 from workers.runtime.passing import (
     DELIVER,
@@ -28,6 +32,7 @@ from workers.runtime.passing import (
     send_onward,
     send_unknown,
 )
+from workers.runtime.share import MOST
 from workers.runtime.unreadable import give_up
 from workers.runtime.workshop import Workshop, workshop
 from workers.tracking import TrackingUnavailable
@@ -54,10 +59,10 @@ def register_own_tasks(app: Celery) -> None:
         send_onward(job, node, self.request)
 
     @app.task(name=UNKNOWN, autoretry_for=(StoreUnavailable,), **patiently)
-    def fail_unknown(run: str, node: str, stage: str, round: int = 0) -> None:
+    def fail_unknown(run: str, node: str, stage: str, round: int = 0, share: bool = False) -> None:
         """This worker has no code for a stage: its node fails, since nobody else may have it either."""
         why = f"no worker of its queue knows the stage {stage}"
-        fail_unclaimed(workshop().job(RunId(run), round), node, why, workshop())
+        fail_unclaimed(workshop().job(RunId(run), round), node, why, workshop(), share=share)
 
     @app.task(name=OVERDUE, autoretry_for=(StoreUnavailable,), **patiently)
     def judge_overdue(run: str, delivery: str, message: str) -> None:
@@ -79,23 +84,32 @@ def register_own_tasks(app: Celery) -> None:
         workshop().tracking.deliver(run)
 
 
-def fail_unclaimed(job: Job, node: str, why: str, shop: Workshop) -> None:
-    """Record that a node cannot be run here at all."""
-    run, task = job.run, job.task(node)
-    holder = Delivery(run, node, uuid4().hex, round=job.round.number).holder(uuid4().hex)
-    if shop.runs.claim(run, task.name, holder).verdict is not Verdict.CLAIMED:
-        return
+def fail_unclaimed(job: Job, node: str, why: str, shop: Workshop, *, share: bool = False) -> None:
+    """Record that a node cannot be run here at all; of a share of a map, all items that are left."""
+    task = job.task(node)
+    holder = Delivery(job.run, node, uuid4().hex, round=job.round.number).holder(uuid4().hex)
     error = UnknownStage(f"{why}: are its module and ORCHESTRATOR_PIPELINES the same on every machine?")
-    settled = shop.runs.fail(
-        run,
-        task.name,
-        holder.token,
-        error=f"UnknownStage: {error}",
-        traceback=f"{error}\n",
-        group=task.group,
-        needed_by=job.needed_by(task),
-    )
-    send_consequences(job, settled, shop)
+    taken = _take_all(job.run, task, holder, shop) if share else _claim(job.run, task, holder, shop)
+    for each, standing in taken:
+        claimed = ClaimedNode(job, each, holder.token, standing, redelivered=False, workshop=shop)
+        outcome = claimed.failed(error)
+        if isinstance(outcome, Failed):
+            send_consequences(job, outcome, shop)
+    shop.runs.let_go(job.run, holder.delivery)
+
+
+def _claim(run: RunId, task: NodeTask, holder: Holder, shop: Workshop) -> Iterator[tuple[NodeTask, Standing]]:
+    claim = shop.runs.claim(run, task.name, holder)
+    if claim.verdict is Verdict.CLAIMED:
+        yield task, claim.standing
+
+
+def _take_all(
+    run: RunId, task: NodeTask, holder: Holder, shop: Workshop
+) -> Iterator[tuple[NodeTask, Standing]]:
+    while items := shop.runs.take(run, task.name, holder, wanted=MOST).items:
+        for index, standing in items.items():
+            yield NodeTask(item_name(task.name, index), task.node, index), standing
 
 
 @task_unknown.connect
@@ -104,4 +118,5 @@ def tell_unknown(name: str, message: Message, **_: object) -> None:
     _, kwargs, _ = message.payload
     if "node" in kwargs:
         queue = message.delivery_info["routing_key"]
-        send_unknown(kwargs["run"], kwargs["node"], name, queue, round=kwargs.get("round", 0))
+        of = {"share": "share" in kwargs, "round": kwargs.get("round", 0)}
+        send_unknown(kwargs["run"], kwargs["node"], name, queue, **of)

@@ -95,9 +95,9 @@ def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
     app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 
-def send_unknown(run: str, node: str, stage: str, queue: str, *, round: int) -> None:
-    """A worker has no code for a stage: have its node failed."""
-    kwargs = {"run": run, "node": node, "stage": stage, "round": round}
+def send_unknown(run: str, node: str, stage: str, queue: str, *, round: int, share: bool) -> None:
+    """A worker has no code for a stage: have its node failed, or the items of a map that are left."""
+    kwargs = {"run": run, "node": node, "stage": stage, "round": round, "share": share}
     app.signature(UNKNOWN, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 

@@ -32,7 +32,7 @@ local tolerated = false
 if group ~= '' then
   local whole = load_node(group)
   whole.failed = (whole.failed or 0) + 1
-  tolerated = whole.failed <= whole.items * tonumber(ARGV[6])
+  tolerated = whole.failed <= whole.items * tonumber(ARGV[6]) + 1e-9 -- 100 * 0.29 is 28.999…
   if not tolerated and whole.state == 'running' then
     whole.state = 'failed'
     whole.ended = NOW

@@ -460,6 +460,30 @@ def tolerant(count: int = 100) -> None:
 
 
 @pipeline
+def tolerant_in_short(values: list[int]) -> None:
+    """A map of known length by itself, before another map, and beside another branch of a join."""
+    picked = picky.map(value=values)
+    add([add(picked), add(number.map(value=picked)), number(1)])
+
+
+@pipeline
+def picked_elsewhere(count: int) -> None:
+    add(picky.options(queue="spare").map(value=numbers(count)))
+
+
+@pipeline
+def tolerates_deaths(values: list[int]) -> None:
+    add(dies_if.options(tolerate=0.5).partial(bad=2).map(value=values))
+
+
+@stage
+def dies_if(value: int, bad: int) -> int:
+    if value == bad:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+@pipeline
 def uneven() -> None:
     add(slow_one.map(value=numbers(200)))
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
+from orchestrator.authoring.graph import NodeName
+from orchestrator.runs.values import Holder
+from workers.runtime.passing import send_unknown
+
+from ..conftest import wait_until
 from .conftest import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
@@ -15,6 +21,42 @@ def test_a_share_of_the_items_may_fail(runner: Runner) -> None:
     assert record.state == "succeeded"
     assert states["picky[3]"] == "failed"
     assert nodes_of(record)["add"].value == sum(value for value in range(100) if value % 3)
+
+
+def test_a_share_of_the_items_of_a_short_map_may_fail(runner: Runner) -> None:
+    record = runner.run("tolerant_in_short", values=[0, 1, 2, 4])
+    assert record.state == "succeeded"
+    assert states_of(record)["picky[0]"] == "failed"
+    assert nodes_of(record)["add-3"].value == 7 + 7 + 1
+
+
+def test_all_items_of_a_short_map_but_those_tolerated_have_to_succeed(runner: Runner) -> None:
+    record = runner.run("tolerant_in_short", values=[0, 3, 6, 1])
+    assert record.state == "failed"
+    assert states_of(record)["picky[3]"] == "succeeded"
+    assert states_of(record)["add-3"] == "upstream_failed"
+
+
+def test_an_item_that_its_workers_die_of_may_be_tolerated(runner: Runner) -> None:
+    record = runner.run("tolerates_deaths", values=[1, 2, 3])
+    assert record.state == "succeeded"
+    assert "DeadlyStage" in str(nodes_of(record)["dies_if[1]"].error)
+    assert nodes_of(record)["add"].value == 4
+
+
+def test_items_whose_stage_is_unknown_to_the_worker_that_is_called_to_them_fail(
+    runner: Runner, client: redis.Redis
+) -> None:
+    run, name = runner.submit("picked_elsewhere", count=4), NodeName("picky")
+    wait_until(lambda: client.llen("spare"), "the map is sent to the queue without a worker")
+    client.delete("spare")
+    runner.runs.claim(run, name, Holder(token="one", delivery="a#b", worker="w"))
+    runner.runs.expand(run, name, "one", items=4)
+    send_unknown(run, name, "stages.picky", "data", round=0, share=True)
+    wait_until(lambda: runner.reader.state(run).over, "the run fails")
+    record = runner.reader.read(run, runner.prepare("picked_elsewhere", count=4).graph)
+    assert [node.state for node in record.nodes[1:]] == [*4 * ["failed"], "upstream_failed"]
+    assert "no worker of its queue knows the stage" in str(nodes_of(record)["picky[3]"].error)
 
 
 def test_more_failures_than_are_tolerated_fail_the_map(runner: Runner) -> None:

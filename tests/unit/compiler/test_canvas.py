@@ -57,6 +57,11 @@ def mapped() -> None:
 
 
 @pipeline
+def tolerant() -> None:
+    add(number.options(tolerate=0.5).map(of=[1, 2, 3]))
+
+
+@pipeline
 def unknown_length() -> None:
     number(add(number.map(of=numbers(3))))
 
@@ -151,6 +156,10 @@ def test_a_messages_size_does_not_grow_with_the_graph() -> None:
 
 def test_a_short_map_is_written_out_as_a_chord() -> None:
     assert sorted(nodes_in(canvas(mapped.graph()).start())) == ["add", "number[0]", "number[1]", "number[2]"]
+
+
+def test_a_map_that_tolerates_failures_expands_on_a_worker_since_no_chord_would_count_them() -> None:
+    assert nodes_in(canvas(tolerant.graph()).start()) == ["number"]
 
 
 def test_a_map_of_unknown_length_expands_on_a_worker() -> None:
