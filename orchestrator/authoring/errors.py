@@ -25,6 +25,10 @@ class InvalidPolicy(OrchestratorError):
     """A stage's policy that cannot be meant."""
 
 
+class InvalidDefinition(OrchestratorError):
+    """A function that cannot be a stage or a pipeline, or whose name is another's."""
+
+
 class InvalidParameters(OrchestratorError):
     """Parameters that the pipeline does not take, or values of the wrong type."""
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, cast, overload
 
 from orchestrator.authoring.disguise import dress
+from orchestrator.authoring.functions import check_function
 from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.parameters import parse_parameters
-from orchestrator.authoring.registry import pipelines
+from orchestrator.authoring.registry import register_pipeline
 from orchestrator.authoring.stage import Stage
 from orchestrator.authoring.trace import Trace, Use, active_trace
 
@@ -100,8 +101,9 @@ def pipeline(
     handlers = (on_failure,) if isinstance(on_failure, Stage) else tuple(on_failure)
 
     def decorate(function: Callable[P, object]) -> Pipeline[P]:
+        check_function("pipeline", function)
         made = Pipeline(function, function.__name__, function.__module__, handlers, fail_fast)
-        pipelines[f"{made.module}.{made.name}"] = made
+        register_pipeline(made)
         return made
 
     return decorate if function is None else decorate(function)

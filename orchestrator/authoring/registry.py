@@ -1,8 +1,17 @@
-"""The stages and pipelines that the imported modules define, by name."""
+"""The stages and pipelines that the imported modules define, by name; each name stands for one function."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import CellType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
+
+from orchestrator.authoring.errors import InvalidDefinition
+from orchestrator.authoring.functions import place_of, plain
 
 if TYPE_CHECKING:
     from orchestrator.authoring.graph import StageName
@@ -12,3 +21,111 @@ if TYPE_CHECKING:
 #: By `<module>.<function>`.
 stages: dict[StageName, Stage[Any, Any]] = {}
 pipelines: dict[str, Pipeline[Any]] = {}
+
+
+@dataclass(frozen=True)
+class _Definition:
+    function: Callable[..., object]
+    place: str
+    load: object = None  #: one execution of the module; `importlib.reload` begins another
+    lasting: bool = True  #: False: made by a function that no module calls as it is run, such as a test
+
+
+_definitions: dict[tuple[str, str], _Definition] = {}
+
+
+def register_stage(made: Stage[Any, Any]) -> None:
+    """Make a stage known; raises InvalidDefinition if another function has its name."""
+    _take_name("stage", made.name, made.function)
+    stages[made.name] = made
+
+
+def register_pipeline(made: Pipeline[Any]) -> None:
+    """Make a pipeline known; raises InvalidDefinition if another function of its module has its name."""
+    name = f"{made.module}.{made.name}"
+    _take_name("pipeline", name, made.function)
+    pipelines[name] = made
+
+
+def _take_name(kind: str, name: str, function: Callable[..., object]) -> None:
+    made = _definition(function)
+    before = _definitions.get((kind, name))
+    if before is not None and _are_two(kind, before, made):
+        raise InvalidDefinition(
+            f"two functions are {kind} {name}: {before.place} and {made.place}",
+            hint="give each a name of its own; what a factory varies can be a parameter instead, "
+            "and a decorator keeps its function's name by functools.wraps",
+        )
+    _definitions[kind, name] = made
+
+
+def _definition(function: Callable[..., object]) -> _Definition:
+    written, innermost = place_of(function), plain(function)
+    if not isinstance(innermost, FunctionType):
+        return _Definition(function, written)
+    load = innermost.__globals__.get("__spec__")
+    if "<locals>" not in innermost.__qualname__:
+        return _Definition(function, written, load)
+    maker = _maker(innermost)
+    if maker is None:
+        return _Definition(function, written, load, lasting=False)
+    return _Definition(function, f"{written} (for {maker.f_code.co_filename}:{maker.f_lineno})", load)
+
+
+def _maker(function: FunctionType) -> FrameType | None:
+    """Where a module that is being run has another function make this one."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    if frame is None:
+        return None
+    running = frame.f_globals is function.__globals__
+    imported = getattr(frame.f_globals.get("__spec__"), "_initializing", False)
+    return frame if running or imported else None
+
+
+def _are_two(kind: str, before: _Definition, made: _Definition) -> bool:
+    """Whether these are different functions of a module as it is loaded now.
+
+    A module that is loaded again, and a notebook's cell that is run again, replace what they defined before.
+    """
+    one, other = plain(before.function), plain(made.function)
+    if not isinstance(one, FunctionType) or not isinstance(other, FunctionType):
+        return one is not other
+    if one.__globals__ is not other.__globals__ or before.load is not made.load:
+        return False
+    passing = not before.lasting and not made.lasting
+    if one.__code__ == other.__code__:
+        # Of stages that a test makes, too, one would run in the other's place; a pipeline runs as it was made
+        return not _alike(before.function, made.function) and not (passing and kind == "pipeline")
+    if passing:
+        return False
+    return all(Path(each.__code__.co_filename).is_file() for each in (one, other))
+
+
+def _alike(one: object, other: object) -> bool:
+    """Whether two values are the same; for functions, whether they do the same."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, FunctionType) and isinstance(other, FunctionType):
+        return one.__code__ == other.__code__ and _all_alike(_bound_in(one), _bound_in(other))
+    if isinstance(one, partial) and isinstance(other, partial):
+        ours, theirs = ((each.func, *each.args, *each.keywords.values()) for each in (one, other))
+        return [*one.keywords] == [*other.keywords] and _all_alike(ours, theirs)
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - an array, or whatever else cannot be compared
+        return False
+
+
+def _all_alike(ones: Sequence[object], others: Sequence[object]) -> bool:
+    return len(ones) == len(others) and all(map(_alike, ones, others))
+
+
+def _bound_in(function: FunctionType) -> list[object]:
+    """The values that a function was made with: of its closure, and its defaults."""
+    cells = [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]
+    found = [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    return [None if value is function else value for value in found]  # it may call itself

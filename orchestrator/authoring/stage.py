@@ -11,10 +11,11 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from orchestrator.authoring.disguise import dress
 from orchestrator.authoring.errors import EmptyMap, InvalidPolicy
+from orchestrator.authoring.functions import check_function
 from orchestrator.authoring.graph import StageName
 from orchestrator.authoring.policies import Policy, Retry
 from orchestrator.authoring.reference import Step
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.registry import register_stage
 from orchestrator.authoring.trace import Trace, Use, active_trace, bind
 
 P = ParamSpec("P")
@@ -182,12 +183,13 @@ def stage(function: Callable[P, R] | None = None, /, **policy: Any) -> object:
     """
 
     def decorate(function: Callable[P, R]) -> Stage[P, R]:
+        check_function("stage", function)
         parameters = inspect.signature(function).parameters.values()
         if any(each.kind in (each.POSITIONAL_ONLY, each.VAR_POSITIONAL) for each in parameters):
             raise InvalidPolicy(f"stage {function.__name__}: its parameters must be passable by name")
         name = StageName(f"{function.__module__}.{function.__name__}")
         made = Stage(function, name, Policy().refined(**policy))
-        stages[name] = made
+        register_stage(made)
         return made
 
     return decorate if function is None else decorate(function)

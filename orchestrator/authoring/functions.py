@@ -1,0 +1,84 @@
+"""What a stage or a pipeline may be made of: a function that returns its result when it is called."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from functools import partial
+from textwrap import dedent
+from typing import Any
+
+from orchestrator.authoring.errors import InvalidDefinition
+
+
+def check_function(kind: str, function: Callable[..., object]) -> None:
+    """Raise InvalidDefinition unless a call of the function gives its result, and the function has a name."""
+    name = getattr(function, "__name__", None)
+    if name is None or not hasattr(function, "__module__"):
+        given = type(function).__name__
+        raise InvalidDefinition(f"@{kind} takes a function written with def, not a {given}: let one call it")
+    found = _what_it_gives(function)
+    if found is not None:
+        raise InvalidDefinition(f"{kind} {name} ({place_of(function)}) {_WAYS_OUT[found].format(kind=kind)}")
+
+
+def place_of(function: Callable[..., object]) -> str:
+    """Where a function is written: `file:line`."""
+    code = getattr(plain(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else getattr(function, "__module__", "?")
+
+
+def plain(function: Callable[..., object]) -> Callable[..., Any]:
+    """The function in a `functools.partial` or a bound method, or behind an object's `__call__`."""
+    while True:
+        if isinstance(function, partial):
+            function = function.func
+        elif inspect.ismethod(function):
+            function = function.__func__
+        elif not inspect.isroutine(function) and not isinstance(function, type) and callable(function):
+            function = type(function).__call__
+        else:
+            return function
+
+
+_COROUTINE, _GENERATOR, _ASYNC_GENERATOR = "coroutine", "generator", "async generator"
+
+_WAYS_OUT = {
+    _COROUTINE: "is written with async def, and nobody awaits a {kind}: let a plain def call asyncio.run(…)",
+    _GENERATOR: "is a generator, and nobody iterates over a {kind}: return a list instead of yielding",
+    _ASYNC_GENERATOR: "is an async generator, and nobody iterates over a {kind}: let a plain def collect "
+    "what it yields",
+}
+
+
+def _what_it_gives(function: Callable[..., object]) -> str | None:
+    """What a call gives instead of a result, if it does."""
+    innermost = plain(function)
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(innermost):
+        return _COROUTINE
+    if inspect.isasyncgenfunction(innermost):
+        return _ASYNC_GENERATOR
+    if inspect.isgeneratorfunction(innermost):
+        return _GENERATOR
+    wrapped = getattr(innermost, "__wrapped__", None) or getattr(function, "__wrapped__", None)
+    if not callable(wrapped):
+        return None
+    given = _what_it_gives(wrapped)
+    return given if given and _passes_on(innermost) else None
+
+
+def _passes_on(wrapper: Callable[..., object]) -> bool:
+    """Whether a decorator's function returns what the decorated one gave, and does not run it to its end."""
+    try:
+        tree = ast.parse(dedent(inspect.getsource(wrapper.__code__)))
+    except (OSError, TypeError, SyntaxError, AttributeError):
+        return False
+    code = wrapper.__code__
+    return any(
+        isinstance(node, ast.Return)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id in code.co_freevars
+        for node in ast.walk(tree)
+    )
