@@ -22,8 +22,16 @@ def as_written(store: ArtifactStore, key: str, *, hint: str) -> Iterator[None]:
     """Make sense of a record inside the block; one that makes none is an error in one line."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise AlteredArtifact(
             f"{key!r} in the artifact store {store.url} is not what was written there: altered, or cut short",
             hint=hint,
         ) from error
+
+
+def put_aside(store: ArtifactStore, key: str, data: bytes) -> str:
+    """Move a record that cannot be read out of the way, for whoever wants to look into it; its new key."""
+    aside = f"{key}.unreadable"
+    store.write(aside, data)
+    store.remove(key)
+    return aside

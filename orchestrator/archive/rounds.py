@@ -56,16 +56,17 @@ class Round:
             return cls()
         key = _key(run, number)
         data = store.read(key)
+        if data is None:
+            return cls(number)
         with as_written(store, key, hint=ANEW):
-            plain = json.loads(data or b'{"done": [], "redone": {}}')
+            plain = json.loads(data)
             return cls(number, frozenset(plain["done"]), dict(plain["redone"]))
 
     @classmethod
     def latest(cls, store: ArtifactStore, run: RunId) -> Round:
         """The round that began last."""
-        keys = store.keys(f"runs/{run}/rounds")
-        numbers = (int(key.rpartition("/")[2].removesuffix(".json")) for key in keys)
-        return cls.read(store, run, max(numbers, default=0))
+        names = (key.rpartition("/")[2].removesuffix(".json") for key in store.keys(f"runs/{run}/rounds"))
+        return cls.read(store, run, max((int(name) for name in names if name.isdecimal()), default=0))
 
 
 def _key(run: RunId, number: int) -> str:
