@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     mlflow_pages: str | None = None  #: where people open MLflow, if not at the tracking URI
     home: Path = Path(".orchestrator")  #: what the embedded stack keeps
     store: str = ""  #: the artifact store's URL; a folder in `home` by default
+    store_credentials: Literal["environment", "machine"] = (
+        "environment"  #: where a cloud's store has them from
+    )
     pipelines: Words = ("pipelines",)  #: modules and packages in which pipelines are found
     queues: Words = ("data", "training", "deployment")  #: queues that stages may ask for
     trusted_types: Words = ()  #: further types that a stored estimator may contain (skops)

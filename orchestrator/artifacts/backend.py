@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store, from_url
 
+from orchestrator.artifacts.credentials import check_credentials
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.artifacts.faults import store_error
 
@@ -45,6 +46,7 @@ def open_backend(url: str) -> tuple[Backend, Path | None]:
         if scheme == "memory":
             return MemoryStore(), None
         if scheme in _REMOTE:
+            check_credentials(scheme, shown(url))
             return from_url(url, retry_config=_REQUESTS), None  # type: ignore[return-value]  # a remote one
         if scheme in ("", "file"):
             folder = _folder(url) if scheme else Path(url).expanduser().absolute()

@@ -27,6 +27,7 @@ from orchestrator.artifacts import (
 )
 from orchestrator.artifacts.backend import plainly
 from orchestrator.artifacts.local_files import ABANDONED
+from orchestrator.settings import settings
 
 LARGE = os.urandom(3_000_000)
 
@@ -305,3 +306,93 @@ def test_a_bucket_that_does_not_exist_is_one_clear_error(monkeypatch: pytest.Mon
             with pytest.raises(StoreError, match="not found") as caught:
                 write()
             assert not caught.value.transient
+
+
+# Credentials
+
+CLOUDS = ["s3://bucket/prefix", "gs://bucket/prefix", "az://container/prefix"]
+
+
+@pytest.fixture
+def _no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in os.environ:
+        if name.startswith(("AWS_", "GOOGLE_", "AZURE_", "ORCHESTRATOR_STORE")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@contextmanager
+def metadata_service() -> Iterator[tuple[str, list[str]]]:
+    """What a cloud's machines find at a link-local address: its URL here, and what it was asked for."""
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            asked.append(self.path)
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_PUT  # noqa: N815 - the server's names
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("_no_credentials")
+@pytest.mark.parametrize("url", CLOUDS)
+def test_a_store_without_credentials_is_refused_before_anything_is_asked(url: str) -> None:
+    with pytest.raises(StoreError, match=f"there are no credentials for the artifact store {url}") as caught:
+        ArtifactStore(url)
+    assert "ORCHESTRATOR_STORE_CREDENTIALS=machine" in str(caught.value.hint)
+    assert not caught.value.transient
+
+
+@pytest.mark.usefixtures("_no_credentials")
+@pytest.mark.parametrize("allowed", ["AWS_METADATA_ENDPOINT", "ORCHESTRATOR_STORE_CREDENTIALS"])
+def test_the_machine_is_asked_for_its_role_where_the_settings_say_so(
+    allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.artifacts.backend._REQUESTS", {"max_retries": 0})
+    with metadata_service() as (endpoint, asked):
+        monkeypatch.setenv("ORCHESTRATOR_STORE_CREDENTIALS", "environment")
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", endpoint)
+        monkeypatch.setenv(allowed, endpoint if allowed.startswith("AWS") else "machine")
+        with pytest.raises(StoreError):
+            ArtifactStore("s3://bucket/prefix").read("key")
+    assert asked
+
+
+@pytest.mark.usefixtures("_no_credentials")
+@pytest.mark.parametrize(
+    ("url", "variables"),
+    [
+        (CLOUDS[0], {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}),
+        (CLOUDS[0], {"AWS_SKIP_SIGNATURE": "true"}),
+        (CLOUDS[1], {"GOOGLE_SKIP_SIGNATURE": "true"}),
+        (CLOUDS[2], {"AZURE_STORAGE_ACCOUNT_NAME": "name", "AZURE_STORAGE_ACCOUNT_KEY": "a2V5"}),
+    ],
+)
+def test_credentials_of_the_environment_are_enough(
+    url: str, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert repr(ArtifactStore(url)) == f"ArtifactStore('{url}')"
+
+
+@pytest.mark.usefixtures("_no_credentials")
+@pytest.mark.parametrize("variables", [{"AWS_ACCESS_KEY_ID": "key"}, {"AWS_SKIP_SIGNATURE": "false"}])
+def test_half_of_the_credentials_are_none(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match="no credentials"):
+        ArtifactStore("s3://bucket/prefix")
