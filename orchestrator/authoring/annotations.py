@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from typing_extensions import is_typeddict
 
 
 @cache
@@ -52,6 +54,45 @@ def element_of(hint: object) -> object:
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return arguments[0]
     return Any
+
+
+def plural(hint: object) -> object | None:
+    """What the items of a list, set or tuple of any length are annotated with; None for anything else."""
+    for each in _alternatives(hint) or (hint,):
+        origin, arguments = get_origin(each) or each, get_args(each)
+        if origin in (list, set, frozenset, Sequence):
+            return arguments[0] if arguments else Any
+        if origin is tuple and (not arguments or arguments[-1] is Ellipsis):
+            return arguments[0] if arguments else Any
+    return None
+
+
+def inside(hint: object, path: Sequence[str | int]) -> object:
+    """The annotation found by following field names, keys and positions; Any where it is not known.
+
+    An optional annotation counts as what it is when it is not None.
+    """
+    for part in path:
+        hint = _step(_present(hint), part)
+    return _present(hint)
+
+
+def _present(hint: object) -> object:
+    members = [each for each in _alternatives(hint) or () if each is not type(None)]
+    return members[0] if len(members) == 1 else hint
+
+
+def _step(hint: object, part: str | int) -> object:
+    if (members := _alternatives(hint)) is not None:  # pydantic names the member as a step of its own
+        return next((each for each in members if part in (shown(each), getattr(each, "__name__", ""))), Any)
+    if (fields := fields_of(hint)) is not None:
+        return list(fields.values())[part] if isinstance(part, int) else fields.get(part, Any)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple and Ellipsis not in arguments and isinstance(part, int):
+        return arguments[part]
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return arguments[1]
+    return element_of(hint)
 
 
 def shown(hint: object) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.authoring.annotations import hints_of, shown
+from orchestrator.authoring.annotations import fields_of, hints_of, inside, plural, shown
 from orchestrator.authoring.errors import InvalidParameters
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
+    from pydantic_core import ErrorDetails
+
+#: How pydantic calls a field that its type does not have.
+_UNKNOWN_FIELD = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 def parse_parameters(
@@ -34,8 +39,11 @@ def parse_parameters(
             try:
                 parsed[name] = parse_value(given[name], hints.get(name, Any))
             except ValueError as error:
-                wanted = shown(hints.get(name, Any))
-                mistakes.append(f"{name}={given[name]!r}: {reason(error)}; it takes {wanted}")
+                hint = hints.get(name, Any)
+                way_out = _written_as_list(name, given[name], hint)
+                mistakes.append(
+                    f"{name}={given[name]!r}: {reason(error, hint)}; it takes {shown(hint)}{way_out}"
+                )
         elif parameter.default is inspect.Parameter.empty:
             mistakes.append(f"parameter '{name}' is missing: give it with -p {name}=VALUE")
         else:
@@ -48,7 +56,8 @@ def parse_parameters(
 def parse_value(value: object, hint: object) -> object:
     """One value, validated by its annotation; JSON text is read where the annotation is no plain text.
 
-    Raises ValueError (pydantic's ValidationError is one).
+    A field that a dataclass, NamedTuple, TypedDict or model does not have is a mistake, at any depth, unless
+    the type itself says what becomes of such fields. Raises ValueError (pydantic's ValidationError is one).
     """
     from pydantic import ValidationError
 
@@ -57,16 +66,36 @@ def parse_value(value: object, hint: object) -> object:
     except TypeError:  # an annotation that cannot be hashed
         adapter = _adapter.__wrapped__(hint)
     try:
-        return adapter.validate_python(value)
+        return _validated(adapter.validate_python, value, hint)
     except ValidationError:
         if not isinstance(value, str):
             raise
         try:
-            return adapter.validate_json(value)
+            return _validated(adapter.validate_json, value, hint)
         except ValidationError as error:
             if error.errors()[0]["type"] != "json_invalid":
                 raise
         raise
+
+
+def _validated(validate: Callable[..., object], value: object, hint: object) -> object:
+    from pydantic import ValidationError
+
+    try:
+        return validate(value, extra="forbid")
+    except ValidationError as error:
+        if all(_allowed(each, hint) for each in error.errors()):
+            return validate(value)
+        raise
+
+
+def _allowed(error: ErrorDetails, hint: object) -> bool:
+    """Whether it is about a field too many, in a type that says itself what becomes of those."""
+    if error["type"] not in _UNKNOWN_FIELD:
+        return False
+    owner = inside(hint, error["loc"][:-1])
+    settings = getattr(owner, "model_config", None) or getattr(owner, "__pydantic_config__", None) or {}
+    return settings.get("extra") in ("allow", "ignore")
 
 
 @cache
@@ -78,23 +107,52 @@ def _adapter(hint: object) -> TypeAdapter[object]:
     try:
         return TypeAdapter(form, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:  # a model brings its own configuration
+        pass
+    try:
         return TypeAdapter(form)
+    except PydanticUserError as error:  # such as typing's own TypedDict on Python 3.11
+        raise ValueError(str(error).partition("\n")[0]) from error
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, known: Collection[str]) -> str:
+    return _no_such("parameter", name, known, "its parameters")
+
+
+def _no_such(what: str, name: str, known: Collection[str], listing: str) -> str:
     near = get_close_matches(name, known, 1)
     if near:
-        return f"there is no parameter '{name}'. Did you mean '{near[0]}'?"
-    listed = ", ".join(known) if known else "none"
-    return f"there is no parameter '{name}'; its parameters: {listed}"
+        return f"there is no {what} '{name}'. Did you mean '{near[0]}'?"
+    return f"there is no {what} '{name}'; {listing}: {', '.join(known) or 'none'}"
 
 
-def reason(error: ValueError) -> str:
+def _written_as_list(name: str, value: object, hint: object) -> str:
+    """How to write a list whose items were given as `a,b`; empty where that was not the mistake."""
+    element = plural(hint)
+    if element is None or not isinstance(value, str) or value.lstrip().startswith(("[", "{")):
+        return ""
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        written = [parse_value(part, element) for part in parts]
+        text = json.dumps(written, ensure_ascii=False)
+    except (ValueError, TypeError):  # not of the items' type, or one that JSON does not know
+        text = json.dumps(parts, ensure_ascii=False)
+    return f", written as JSON: -p {name}='{text}'"
+
+
+def reason(error: ValueError, hint: object = Any) -> str:
     """The first thing that a validation found wrong, without pydantic's frame around it."""
     from pydantic import ValidationError
 
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
+    return _first_mistake(error, hint) if isinstance(error, ValidationError) else str(error)
+
+
+def _first_mistake(error: ValidationError, hint: object) -> str:
+    wrong = [each for each in error.errors() if not _allowed(each, hint)]
+    first = (wrong or error.errors())[0]
+    if first["type"] not in _UNKNOWN_FIELD:
         where = ".".join(str(part) for part in first["loc"])
         return f"{where}: {first['msg']}" if where else first["msg"]
-    return str(error)
+    *place, name = first["loc"]
+    known = fields_of(inside(hint, place)) or {}
+    where = f" in {'.'.join(map(str, place))}" if place else ""
+    return _no_such(f"field{where}", str(name), list(known), "its fields")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pytest
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from orchestrator import pipeline, stage
 from orchestrator.authoring.errors import InvalidParameters
@@ -70,3 +74,99 @@ def test_all_wrong_parameters_are_told_at_once() -> None:
     with pytest.raises(InvalidParameters) as caught:
         tuned.parse({"folds": "many", "kind": "slow", "foldz": 1})
     assert str(caught.value).count(";") >= 3
+
+
+@dataclass(frozen=True)
+class Tree:
+    depth: int = 3
+
+
+class Leaf(NamedTuple):
+    depth: int = 3
+
+
+class Branch(TypedDict, total=False):
+    depth: int
+
+
+class Root(BaseModel):
+    depth: int = 3
+    tree: Tree = Tree()
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    depth: int = 3
+    tree: Tree = Tree()
+
+
+@dataclass(frozen=True)
+class Forest:
+    tree: Tree = Tree()
+    trees: list[Tree] = field(default_factory=list)
+    by_name: dict[str, Tree] = field(default_factory=dict)
+
+
+@pipeline
+def grown(
+    tree: Tree = Tree(),
+    leaf: Leaf = Leaf(),  # noqa: B008
+    branch: Branch | None = None,
+    root: Root | None = None,
+    open_root: Open | None = None,
+    forest: Forest = Forest(),
+    trees: Sequence[Tree] = (),
+    either: Tree | Leaf | None = None,
+    names: list[str] | None = None,
+    depths: tuple[int, ...] = (),
+) -> None:
+    nothing()
+
+
+UNKNOWN_FIELDS = {
+    "dataclass": ("tree", '{"depht": 9}', "field 'depht'"),
+    "NamedTuple": ("leaf", '{"depht": 9}', "field 'depht'"),
+    "TypedDict": ("branch", '{"depht": 9}', "field 'depht'"),
+    "model": ("root", '{"depht": 9}', "field 'depht'"),
+    "value": ("tree", {"depht": 9}, "field 'depht'"),
+    "nested": ("forest", '{"tree": {"depht": 9}}', "field in tree 'depht'"),
+    "in a list": ("forest", '{"trees": [{}, {"depht": 9}]}', "field in trees.1 'depht'"),
+    "in a mapping": ("forest", '{"by_name": {"oak": {"depht": 9}}}', "field in by_name.oak 'depht'"),
+    "list": ("trees", '[{"depht": 9}]', "field in 0 'depht'"),
+    "in a model": ("root", '{"tree": {"depht": 9}}', "field in tree 'depht'"),
+    "in an open model": ("open_root", '{"x": 1, "tree": {"depht": 9}}', "field in tree 'depht'"),
+    "union": ("either", '{"depht": 9}', "field in Tree 'depht'"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "field"), UNKNOWN_FIELDS.values(), ids=UNKNOWN_FIELDS)
+def test_an_unknown_field_is_refused_with_a_near_one(name: str, value: object, field: str) -> None:
+    with pytest.raises(InvalidParameters) as caught:
+        grown.parse({name: value})
+    assert f"there is no {field}. Did you mean 'depth'?" in str(caught.value)
+
+
+def test_an_unknown_field_without_a_near_one_lists_the_fields() -> None:
+    with pytest.raises(InvalidParameters, match="no field 'colour'; its fields: tree, trees, by_name"):
+        grown.parse({"forest": '{"colour": 1}'})
+
+
+def test_a_type_that_says_so_takes_further_fields() -> None:
+    parsed = grown.parse({"open_root": '{"colour": 1}'})["open_root"]
+    assert isinstance(parsed, Open)
+    assert parsed.model_extra == {"colour": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "written"),
+    [
+        ("names", "a,b", '-p names=\'["a", "b"]\''),
+        ("names", "a", "-p names='[\"a\"]'"),
+        ("depths", "3, 5", "-p depths='[3, 5]'"),
+        ("depths", "x,y", '-p depths=\'["x", "y"]\''),
+    ],
+)
+def test_a_list_that_is_not_json_is_told_how_to_be_written(name: str, text: str, written: str) -> None:
+    with pytest.raises(InvalidParameters) as caught:
+        grown.parse({name: text})
+    assert written in str(caught.value)
