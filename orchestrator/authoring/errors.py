@@ -48,7 +48,12 @@ class InvalidPipeline(OrchestratorError):
 
 
 class EmptyMap(OrchestratorError):
-    """A map over no items at all."""
+    """A map over fewer items than its author asked for with `at_least`."""
+
+    @classmethod
+    def of(cls, name: str, items: int, at_least: int) -> EmptyMap:
+        """The error of a map that got too few items."""
+        return cls(f"{name}.map(…, at_least={at_least}) got {items or 'no'} item{'s' * (items != 1)}")
 
 
 class Unfit(OrchestratorError, ValueError):

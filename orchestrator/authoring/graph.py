@@ -83,6 +83,7 @@ class Node:
     policy: Policy
     inputs: Mapping[str, Input] = field(default_factory=dict)
     varying: Mapping[str, Input] = field(default_factory=dict)  #: inputs that a map takes one item each from
+    at_least: int = 0  #: items that a map must have
     after: tuple[NodeName, ...] = ()  #: order without data
     conditions: tuple[Output, ...] = ()  #: it runs only if all of them are true
     met: frozenset[NodeName] = frozenset()  #: needs that an earlier round of the run has met
@@ -248,6 +249,8 @@ def _node_to_json(node: Node) -> dict[str, JSON]:
         plain["inputs"] = {name: _input_to_json(value) for name, value in node.inputs.items()}
     if node.varying:
         plain["varying"] = {name: _input_to_json(value) for name, value in node.varying.items()}
+    if node.at_least:
+        plain["at_least"] = node.at_least
     if node.after:
         plain["after"] = list(node.after)
     if node.conditions:
@@ -265,6 +268,7 @@ def _node_from_json(plain: Mapping[str, JSON]) -> Node:
         policy=Policy.from_json(cast("dict[str, object]", plain["policy"])),
         inputs={name: _input_from_json(value) for name, value in inputs.items()},
         varying={name: _input_from_json(value) for name, value in varying.items()},
+        at_least=cast("int", plain.get("at_least", 0)),
         after=tuple(NodeName(str(name)) for name in cast("list[JSON]", plain.get("after", []))),
         conditions=tuple(cast("Output", _input_from_json(condition)) for condition in conditions),
     )

@@ -47,8 +47,8 @@ def _tell_handlers(graph: Graph, node: Node, error: Exception) -> None:
 def _run_items(node: Node, values: Mapping[str, object]) -> list[object]:
     columns = {key: list(cast("list[object]", _value(value, values))) for key, value in node.varying.items()}
     lengths = {len(column) for column in columns.values()}
-    if lengths == {0}:
-        raise EmptyMap(f"{node.name}: a map needs at least one item, and it was given an empty list")
+    if min(lengths) < node.at_least:
+        raise EmptyMap.of(node.name, min(lengths), node.at_least)
     rows = zip(*columns.values(), strict=True)
     return [
         _run(node, item_name(node.name, index), values, dict(zip(columns, row, strict=True)))

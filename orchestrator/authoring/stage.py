@@ -85,9 +85,12 @@ class Stage(Generic[P, R]):
         """Fix some arguments, the same for every item of a `map` that follows."""
         return Partial(self, fixed)
 
-    def map(self, **varying: object) -> list[R]:
-        """Run the stage once for each element of the given lists, which are gone through side by side."""
-        return self.partial().map(**varying)
+    def map(self, *, at_least: int = 0, **varying: object) -> list[R]:
+        """Run the stage once for each element of the given lists, which are gone through side by side.
+
+        No elements give an empty list; fewer than `at_least` are an error.
+        """
+        return self.partial().map(at_least=at_least, **varying)
 
     @cached_property
     def code(self) -> str:
@@ -109,6 +112,7 @@ class Stage(Generic[P, R]):
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
         varying: Mapping[str, object] | None = None,
+        at_least: int = 0,
     ) -> object:
         varying = varying or {}
         try:
@@ -122,6 +126,7 @@ class Stage(Generic[P, R]):
             policy=self.policy,
             arguments={name: value for name, value in arguments.items() if name not in varying},
             varying={name: value for name, value in arguments.items() if name in varying},
+            at_least=at_least,
             after=self.waits,
             conditions=self.conditions,
         )
@@ -135,24 +140,26 @@ class Partial(Generic[R]):
     stage: Stage[..., R]
     fixed: Mapping[str, object]
 
-    def map(self, **varying: object) -> list[R]:
+    def map(self, *, at_least: int = 0, **varying: object) -> list[R]:
         """Run the stage once for each element of the given lists, which are gone through side by side.
 
-        A list may also be a reference to one, whose length is then known only during the run.
+        A list may also be a reference to one, whose length is then known only during the run. No elements
+        give an empty list; fewer than `at_least` are an error, EmptyMap.
         """
+        name = self.stage.function.__name__
+        if not isinstance(at_least, int) or at_least < 0:
+            raise InvalidPolicy(f"{name}.map(at_least={at_least!r}): a number of items, not below 0")
         trace = active_trace()
         if not varying:
-            raise TypeError(
-                f"{self.stage.function.__name__}.map() needs a list to go through: .map(name=[…])"
-            )
+            raise TypeError(f"{name}.map() needs a list to go through: .map(name=[…])")
         if trace is None:
-            return self._map_here(varying)
-        return cast("list[R]", self.stage._record(trace, (), self.fixed, varying))
+            return self._map_here(varying, at_least)
+        return cast("list[R]", self.stage._record(trace, (), self.fixed, varying, at_least))
 
-    def _map_here(self, varying: Mapping[str, object]) -> list[R]:
+    def _map_here(self, varying: Mapping[str, object], at_least: int) -> list[R]:
         columns = [list(cast("list[object]", values)) for values in varying.values()]
-        if not columns[0]:
-            raise EmptyMap(f"{self.stage.function.__name__}.map(…): a map needs at least one item")
+        if len(columns[0]) < at_least:
+            raise EmptyMap.of(self.stage.function.__name__, len(columns[0]), at_least)
         rows = zip(*columns, strict=True)
         call = self.stage.function
         return [call(**self.fixed, **dict(zip(varying, row, strict=True))) for row in rows]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.authoring.annotations import assignable, element_of, hints_of, shown
-from orchestrator.authoring.errors import InvalidPipeline
+from orchestrator.authoring.errors import EmptyMap, InvalidPipeline
 from orchestrator.authoring.failure import Failure
 from orchestrator.authoring.graph import (
     JSON,
@@ -45,6 +45,7 @@ class Use:
     policy: Policy
     arguments: Mapping[str, object]
     varying: Mapping[str, object] = field(default_factory=dict)
+    at_least: int = 0  #: items that the map must have
     after: Sequence[object] = ()
     conditions: Sequence[object] = ()
 
@@ -99,6 +100,7 @@ class Trace:
                 key: self._varying(name, key, value, hints.get(key, Any))
                 for key, value in use.varying.items()
             },
+            at_least=use.at_least,
         )
         self._check_lengths(node)
         self._nodes[name] = node
@@ -178,10 +180,7 @@ class Trace:
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
             self.mistake(f"{node}.map({parameter}=…) takes a list, not {type(value).__name__}")
             return Constant([None])
-        items = list(value)
-        if not items:
-            self.mistake(f"{node}.map({parameter}=[]): a map needs at least one item")
-        return self._input(node, parameter, items, list[hint])  # type: ignore[valid-type]
+        return self._input(node, parameter, list(value), list[hint])  # type: ignore[valid-type]
 
     def _check_lengths(self, node: Node) -> None:
         lengths = {
@@ -192,6 +191,8 @@ class Trace:
         if len({length for length in known.values() if length is not None}) > 1:
             listed = ", ".join(f"{parameter} has {length}" for parameter, length in known.items())
             self.mistake(f"{node.name}.map(…) goes through its lists side by side, but {listed}")
+        elif node.known_length is not None and node.known_length < node.at_least:
+            self.mistake(str(EmptyMap.of(node.name, node.known_length, node.at_least)))
 
     def _constant(self, node: NodeName, parameter: str, value: object, hint: object) -> JSON:
         if type(value) is hint and isinstance(value, bool | int | float | str):

@@ -28,7 +28,8 @@ def mermaid(graph: Graph) -> str:
     ids = {node.name: f"n{place}" for place, node in enumerate(graph.everything)}
     lines = ["flowchart TD"]
     for node in graph:
-        label = f"{node.name} ×{node.known_length or '?'}" if node.mapped else node.name
+        length = "?" if node.known_length is None else node.known_length
+        label = f"{node.name} ×{length}" if node.mapped else node.name
         shape = f'[["{label}"]]' if node.mapped else f'["{label}"]'
         lines.append(f"  {ids[node.name]}{shape}:::{node.policy.queue}")
     for node in graph.handlers:
@@ -63,8 +64,11 @@ def _describe(plan: Plan, link: Link) -> str:
 
 
 def _map_note(plan: Plan, node: Node) -> str:
+    bound = f" (at least {node.at_least})" if node.at_least else ""
     if node.known_length is None:
-        return "map, a chord as long as its list turns out"
+        return f"map, a chord as long as its list turns out{bound}"
+    if not node.known_length:
+        return "map without items"
     return f"map, a chord of {node.known_length}{'' if plan.written_out(node) else ' made on a worker'}"
 
 

@@ -69,10 +69,11 @@ class Plan:
     def written_out(self, node: Node) -> bool:
         """Whether a map's items stand in the canvas itself; others become items on a worker.
 
-        A chord counts only items that succeed, so a map that tolerates failures cannot be one.
+        A chord counts only items that succeed, so a map that tolerates failures cannot be one; nor can one
+        without items.
         """
         length = node.known_length
-        short = node.mapped and length is not None and length <= WRITTEN_OUT
+        short = node.mapped and length is not None and 0 < length <= WRITTEN_OUT
         starts_freely = node.name not in self.waits and not self.link(node.name).heads
         return short and starts_freely and not node.conditions and not node.policy.tolerate
 

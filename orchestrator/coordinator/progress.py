@@ -30,8 +30,10 @@ class Progress:
         """Whether nothing of a node is left to do."""
         if not node.mapped:
             return node.name in self.outputs
-        length = self.lengths.get(node.name)
-        return length is not None and self.items_done(node) == length
+        length = self.lengths.get(
+            node.name
+        )  # without items there is nothing in the store to show that it ran
+        return bool(length) and self.items_done(node) == length
 
     def items_done(self, node: Node) -> int:
         """How many items of a map are done."""

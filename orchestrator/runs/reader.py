@@ -215,7 +215,7 @@ def _unseen(node: Node, graph: Graph, done: set[str], run: RunState, *, handling
 def _records(node: Node, raw: Mapping[str, Mapping[str, JSON]], unseen: NodeState) -> Iterator[NodeRecord]:
     own = raw.get(node.name, {})
     items = own.get("items")
-    if items is None:
+    if not items:  # not a map, not one yet, or an empty one
         yield _record(node, node.name, own, unseen)
         return
     whole, why = NodeState(str(own["state"])), str(own.get("why", ""))

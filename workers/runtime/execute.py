@@ -106,8 +106,8 @@ def _skip(claimed: ClaimedNode) -> Outcome:
 def _expand(claimed: ClaimedNode) -> Outcome:
     job, task = claimed.job, claimed.task
     items = count_items(task, job, claimed.workshop)
-    if items == 0:
-        raise EmptyMap(f"{task.name}: a map needs at least one item, and it was given an empty list")
+    if items < task.node.at_least:
+        raise EmptyMap.of(task.name, items, task.node.at_least)
     settled = claimed.workshop.runs.expand(
         job.run, task.name, claimed.token, items=items, wakes=job.wakes(task)
     )

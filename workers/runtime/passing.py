@@ -44,7 +44,8 @@ def send_items(job: Job, node: str, count: int, request: Context, workshop: Work
         join = _in_place_of(request, job.canvas.join(name))
         if not workshop.runs.park(job.run, join_of(name), json.dumps(join), [name], round=job.round.number):
             join.apply_async()
-    job.canvas.shares(name, count).apply_async()
+    if count:
+        job.canvas.shares(name, count).apply_async()
     halt(request)
 
 

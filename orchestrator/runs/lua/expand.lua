@@ -22,6 +22,7 @@ record.items = items
 record.left = items - done
 record.next = 0
 if record.left == 0 then record.state = 'succeeded' record.ended = NOW end
+if items == 0 then record.value = '[]' end
 save_node(node, record)
 emit(node, 'expanded', items)
 if record.left == 0 then emit(node, 'succeeded') end

@@ -186,6 +186,25 @@ def run_time_map(count: int = 4) -> None:
     number(add(number.map(value=numbers(count))))
 
 
+@stage
+def all_rows(frames: list[pd.DataFrame]) -> int:
+    return sum(map(len, frames))
+
+
+@pipeline
+def empty_maps(values: list[int], after: int = 1) -> None:
+    """Maps without items, known before the run and not: before a fan-in, a map, in a join, and at the end."""
+    known = number.map(value=values)
+    unknown = number.map(value=numbers(len(values)))
+    add([add(known), add(number.map(value=unknown)), all_rows(table.map(rows=unknown)), number(after)])
+    number.after(unknown).map(value=known)
+
+
+@pipeline
+def asks_for_items(count: int) -> None:
+    add(number.map(value=numbers(count), at_least=2))
+
+
 @pipeline
 def maps_of_maps(count: int = 3) -> None:
     first = number.map(value=numbers(count))

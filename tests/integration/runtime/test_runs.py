@@ -75,12 +75,20 @@ def test_branches_without_a_join_run_side_by_side(runner: Runner) -> None:
     assert runner.run("side_by_side").state == "succeeded"
 
 
-def test_an_empty_list_at_run_time_fails_with_a_clear_line(runner: Runner) -> None:
-    record = runner.run("run_time_map", count=0)
-    assert record.state == "failed"
-    assert record.error == (
-        "number: EmptyMap: number: a map needs at least one item, and it was given an empty list"
-    )
+def test_a_map_over_an_empty_list_gives_an_empty_list(runner: Runner) -> None:
+    record = runner.run("empty_maps", values=[], after=5)
+    assert record.state == "succeeded", record.error
+    assert set(states_of(record).values()) == {"succeeded"}
+    nodes = nodes_of(record)
+    assert nodes["add-3"].value == 5
+    assert nodes["number"].value == []
+    assert sum(len(node.attempts) for node in record.nodes) == 6
+
+
+def test_a_map_has_as_many_items_as_its_author_asks_for_or_fails_with_a_clear_line(runner: Runner) -> None:
+    assert nodes_of(runner.run("asks_for_items", count=2))["add"].value == 1
+    record = runner.run("asks_for_items", count=1)
+    assert record.error == "number: EmptyMap: number.map(…, at_least=2) got 1 item"
 
 
 def test_a_condition_that_holds_lets_its_node_run(runner: Runner) -> None:

@@ -82,6 +82,12 @@ def churn(path: str = "123456789", minimum: float = 0.0) -> None:
     deploy(winner).only_if(good(winner, minimum))
 
 
+@pipeline
+def asking() -> None:
+    """With what is written down only where it is used."""
+    load.map(path=["x"], at_least=1)
+
+
 def mistakes_of(function: Callable[..., object]) -> tuple[str, ...]:
     with pytest.raises(InvalidPipeline) as caught:
         pipeline(function).graph()
@@ -197,6 +203,7 @@ def test_a_pipeline_inside_a_pipeline_adds_its_nodes() -> None:
 def test_a_graph_survives_json() -> None:
     graph = churn.graph()
     assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+    assert asking.graph() == Graph.from_json(json.loads(json.dumps(asking.graph().to_json())))
 
 
 def test_run_locally_gives_each_nodes_output() -> None:
@@ -276,11 +283,32 @@ def test_a_cycle_names_the_nodes_on_it() -> None:
     assert "a cycle: deploy → deploy-2 → deploy" in mistakes_of(wrong)[0]
 
 
-def test_a_map_over_an_empty_list_is_a_mistake() -> None:
-    def wrong() -> None:
-        fit.partial(train=[1]).map(depth=[])
+def test_a_map_over_an_empty_list_gives_an_empty_list() -> None:
+    @pipeline
+    def empty() -> None:
+        total(score_of.map(candidate=fit.partial(train=[1]).map(depth=[])))
 
-    assert mistakes_of(wrong) == ("fit.map(depth=[]): a map needs at least one item",)
+    assert empty.graph()["fit"].known_length == 0
+    assert empty.run_locally() == {"fit": [], "score_of": [], "total": 0}
+    assert fit.partial(train=[1]).map(depth=[]) == []
+
+
+def test_a_map_with_fewer_items_than_its_author_asks_for_is_a_mistake() -> None:
+    def wrong() -> None:
+        fit.partial(train=[1]).map(depth=[], at_least=1)
+        load.map(path=["one"], at_least=2)
+
+    assert mistakes_of(wrong) == (
+        "fit.map(…, at_least=1) got no items",
+        "load.map(…, at_least=2) got 1 item",
+    )
+    with pytest.raises(EmptyMap, match=r"fit.map\(…, at_least=1\) got no items"):
+        fit.partial(train=[1]).map(depth=[], at_least=1)
+
+
+def test_the_number_of_items_that_a_map_needs_is_a_number() -> None:
+    with pytest.raises(InvalidPolicy, match="a number of items, not below 0"):
+        fit.partial(train=[1]).map(depth=[], at_least=-1)
 
 
 def test_lists_of_different_lengths_are_a_mistake() -> None:
@@ -311,17 +339,18 @@ def test_a_pipeline_without_stages_is_a_mistake() -> None:
     assert mistakes_of(lambda: None) == ("it calls no stage",)
 
 
-def test_an_empty_list_met_at_run_time_is_an_error() -> None:
+def test_an_empty_list_met_at_run_time_gives_an_empty_list_unless_items_are_asked_for() -> None:
     @pipeline
-    def empty() -> None:
-        score_of.map(candidate=nothing())
+    def empty(at_least: int = 0) -> None:
+        total(score_of.map(candidate=nothing(), at_least=at_least))
 
     @stage
     def nothing() -> list[Candidate]:
         return []
 
-    with pytest.raises(EmptyMap, match="score_of: a map needs at least one item"):
-        empty.run_locally()
+    assert empty.run_locally()["total"] == 0
+    with pytest.raises(EmptyMap, match=r"score_of.map\(…, at_least=1\) got no items"):
+        empty.run_locally(at_least=1)
 
 
 @pytest.mark.parametrize(

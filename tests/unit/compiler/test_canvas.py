@@ -12,7 +12,7 @@ from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import JOIN, SPAN, Canvas
 from orchestrator.compiler.chording import SteadyChord
-from orchestrator.compiler.draw import as_json, mermaid
+from orchestrator.compiler.draw import as_json, mermaid, tree
 from orchestrator.runs.keys import RunId
 
 app = Celery("test", set_as_current=False)
@@ -59,6 +59,11 @@ def mapped() -> None:
 @pipeline
 def tolerant() -> None:
     add(number.options(tolerate=0.5).map(of=[1, 2, 3]))
+
+
+@pipeline
+def empty() -> None:
+    add(number.map(of=[]))
 
 
 @pipeline
@@ -160,6 +165,13 @@ def test_a_short_map_is_written_out_as_a_chord() -> None:
 
 def test_a_map_that_tolerates_failures_expands_on_a_worker_since_no_chord_would_count_them() -> None:
     assert nodes_in(canvas(tolerant.graph()).start()) == ["number"]
+
+
+def test_an_empty_map_is_passed_on_by_a_worker_and_shown() -> None:
+    graph = empty.graph()
+    assert nodes_in(canvas(graph).start()) == ["number"]
+    assert "number  (data; map without items)" in tree(arrange(graph))
+    assert "number ×0" in mermaid(graph)
 
 
 def test_a_map_of_unknown_length_expands_on_a_worker() -> None:
