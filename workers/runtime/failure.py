@@ -10,9 +10,13 @@ from workers.runtime.workshop import Workshop
 
 
 def failure_of(job: Job, workshop: Workshop) -> Failure:
-    """The run's first error, and every node that has failed."""
+    """The run's first error, and every node that had failed then: the same for each handler.
+
+    Handlers run side by side, so another one may have failed by now; nothing else of the run goes on.
+    """
     reader = RunReader(workshop.runs.client)
     record, tracebacks = reader.read(job.run, job.graph), reader.tracebacks(job.run)
+    handlers = {handler.name for handler in job.graph.handlers}
     failed = tuple(
         FailedNode(
             name=node.name,
@@ -22,6 +26,6 @@ def failure_of(job: Job, workshop: Workshop) -> Failure:
             attempts=len(node.attempts),
         )
         for node in record.nodes
-        if node.state is NodeState.FAILED
+        if node.state is NodeState.FAILED and node.name not in handlers
     )
     return Failure(run=job.run, pipeline=job.graph.pipeline, error=record.error or "", nodes=failed)

@@ -252,6 +252,14 @@ def tell(failure: Failure) -> list[str]:
     return [failure.run, failure.error, *ends]  # short enough to be shown as the node's value
 
 
+@stage(retry=Retry(times=1, backoff=2.0))
+def flaky_tell(failure: Failure) -> list[str]:
+    """Told only once other handlers have failed."""
+    if context.attempt == 1:
+        raise OSError("later")
+    return tell.function(failure)
+
+
 @stage
 def tell_in_vain(failure: Failure) -> None:
     raise RuntimeError("nobody listens")
@@ -381,6 +389,11 @@ def mendable(marker: str, path: str) -> None:
     first = note(1, path)
     items = note.partial(path=path).map(value=numbers(70))
     add([note(first, path), fails_until(marker), add(items)])
+
+
+@pipeline(on_failure=[tell_in_vain, flaky_tell])
+def told_twice() -> None:
+    fail(1)
 
 
 @pipeline(on_failure=[tell, tell_in_vain])

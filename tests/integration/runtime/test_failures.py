@@ -29,6 +29,15 @@ def test_what_is_to_run_after_a_failure_is_told_of_it(runner: Runner, tmp_path: 
     assert 'raise RuntimeError("not mended yet")' in str(failed)
 
 
+def test_a_failure_is_what_the_run_was_when_it_failed_whatever_other_handlers_do(runner: Runner) -> None:
+    record = runner.run("told_twice")
+    assert states_of(record) == {"fail": "failed", "tell_in_vain": "failed", "flaky_tell": "succeeded"}
+    told = nodes_of(record)["flaky_tell"].value
+    assert isinstance(told, list)
+    assert len(told) == 3
+    assert str(told[2]).startswith("fail: Traceback")
+
+
 def test_an_error_while_a_failure_is_told_changes_nothing_of_it(runner: Runner, tmp_path: Path) -> None:
     record = runner.run("told", marker=str(tmp_path / "mended"))
     assert states_of(record)["tell_in_vain"] == "failed"
