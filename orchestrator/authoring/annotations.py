@@ -46,6 +46,14 @@ def items_of(hint: object) -> tuple[object, ...] | None:
     return None
 
 
+def has_elements(hint: object) -> bool:
+    """Whether a value of this annotation may be gone through as a list."""
+    kind = get_origin(hint) or hint
+    if kind is Any or not isinstance(kind, type):
+        return kind is not None
+    return hasattr(kind, "__iter__") and not issubclass(kind, (str, bytes, Mapping))
+
+
 def element_of(hint: object) -> object:
     """What an annotation of a list says of its elements; Any where it says nothing."""
     origin, arguments = get_origin(hint), get_args(hint)

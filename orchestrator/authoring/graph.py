@@ -45,11 +45,26 @@ class Gather:
 
 
 @dataclass(frozen=True)
+class Not:
+    """The opposite of another node's truth."""
+
+    of: Output
+
+    @property
+    def node(self) -> NodeName:
+        """The node whose truth it is the opposite of."""
+        return self.of.node
+
+    def __str__(self) -> str:
+        return f"not {self.of}"
+
+
+@dataclass(frozen=True)
 class FailureOfRun:
     """What an `on_failure` stage is told; made when the run has failed."""
 
 
-Input: TypeAlias = Constant | Output | Gather | FailureOfRun
+Input: TypeAlias = Constant | Output | Not | Gather | FailureOfRun
 
 
 def outputs_in(value: Input) -> Iterator[Output]:
@@ -57,6 +72,8 @@ def outputs_in(value: Input) -> Iterator[Output]:
     match value:
         case Output():
             yield value
+        case Not(output):
+            yield output
         case Gather(items):
             for item in items:
                 yield from outputs_in(item)
@@ -85,7 +102,7 @@ class Node:
     varying: Mapping[str, Input] = field(default_factory=dict)  #: inputs that a map takes one item each from
     at_least: int = 0  #: items that a map must have
     after: tuple[NodeName, ...] = ()  #: order without data
-    conditions: tuple[Output, ...] = ()  #: it runs only if all of them are true
+    conditions: tuple[Output | Not, ...] = ()  #: it runs only if all of them are true
     met: frozenset[NodeName] = frozenset()  #: needs that an earlier round of the run has met
 
     @property
@@ -220,6 +237,8 @@ def _input_to_json(value: Input) -> JSON:
             return {"constant": constant}
         case Output(node, path):
             return {"output": [node, *path]}
+        case Not(output):
+            return {"not": _input_to_json(output)}
         case Gather(items):
             return {"gather": [_input_to_json(item) for item in items]}
         case FailureOfRun():
@@ -235,6 +254,8 @@ def _input_from_json(plain: JSON) -> Input:
         case "output":
             node, *path = cast("list[str | int]", value)
             return Output(NodeName(str(node)), tuple(path))
+        case "not":
+            return Not(cast("Output", _input_from_json(value)))
         case "gather":
             return Gather(tuple(_input_from_json(item) for item in cast("list[JSON]", value)))
         case "failure":
@@ -270,5 +291,5 @@ def _node_from_json(plain: Mapping[str, JSON]) -> Node:
         varying={name: _input_from_json(value) for name, value in varying.items()},
         at_least=cast("int", plain.get("at_least", 0)),
         after=tuple(NodeName(str(name)) for name in cast("list[JSON]", plain.get("after", []))),
-        conditions=tuple(cast("Output", _input_from_json(condition)) for condition in conditions),
+        conditions=tuple(cast("Output | Not", _input_from_json(condition)) for condition in conditions),
     )

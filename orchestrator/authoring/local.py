@@ -11,7 +11,17 @@ from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import attempting, current_attempt
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.authoring.failure import FailedNode, Failure
-from orchestrator.authoring.graph import Constant, FailureOfRun, Gather, Graph, Input, Node, Output, item_name
+from orchestrator.authoring.graph import (
+    Constant,
+    FailureOfRun,
+    Gather,
+    Graph,
+    Input,
+    Node,
+    Not,
+    Output,
+    item_name,
+)
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
 
@@ -86,5 +96,7 @@ def _value(value: Input, values: Mapping[str, object]) -> object:
                 named = isinstance(key, str) and not isinstance(found, dict)
                 found = getattr(found, str(key)) if named else found[key]  # type: ignore[index]
             return found
+        case Not(output):
+            return not _value(output, values)
         case FailureOfRun():
             raise LookupError("only the stages of on_failure are told of a failure")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from orchestrator.authoring.annotations import fields_of, items_of, shown
-from orchestrator.authoring.graph import NodeName, Output
+from orchestrator.authoring.annotations import assignable, fields_of, items_of, shown
+from orchestrator.authoring.graph import NodeName, Not, Output
 
 if TYPE_CHECKING:
     from orchestrator.authoring.trace import Trace
@@ -23,14 +23,24 @@ class Reference:
     """The output of a node, or a part of it, before there is any value.
 
     It can be passed to other stages, taken apart by its fields (NamedTuple, dataclass, pydantic model) or
-    by position (tuples), and told when to run. It has no value to compute with.
+    by position (tuples), negated with `~` where it is a bool, and told when to run. It has no value to
+    compute with.
     """
 
-    def __init__(self, trace: Trace, node: NodeName, hint: object, path: tuple[str | int, ...] = ()) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        node: NodeName,
+        hint: object,
+        path: tuple[str | int, ...] = (),
+        *,
+        negated: bool = False,
+    ) -> None:
         self._trace = trace
         self._node = node
         self._hint = hint
         self._path = path
+        self._negated = negated
 
     def after(self, *others: object) -> Reference:
         """Start this node only once `others` have succeeded, though it takes nothing from them."""
@@ -71,14 +81,44 @@ class Reference:
             self._no_value("be looped over; use .map(…) to run a stage for each element")
         return iter([self[position] for position in range(len(items))])
 
+    def __invert__(self) -> Reference:
+        """The opposite of a truth: `deploy(model).only_if(~known)`."""
+        if not assignable(self._hint, bool):
+            self._trace.mistake(
+                f"~{self}: {self._node} gives {shown(self._hint)}; only a bool can be negated"
+            )
+        return Reference(self._trace, self._node, bool, self._path, negated=not self._negated)
+
     def __bool__(self) -> bool:
-        self._no_value("decide an if; use .only_if(…)")
+        self._no_value(
+            "decide an `if`, `not`, `and` or `or`; "
+            "use .only_if(x), .only_if(~x) for not, .only_if(x).only_if(y) for and"
+        )
 
     def __len__(self) -> int:
         self._no_value("be measured")
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Reference):
+            self._no_value("be compared; do that in a stage that returns a bool")
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: object) -> bool:
+        self._no_value("be compared; do that in a stage that returns a bool")
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    def __and__(self, other: object) -> Reference:
+        self._no_value(
+            "be combined with & or |; use .only_if(x).only_if(y) for and, a stage for anything else"
+        )
+
+    __or__ = __rand__ = __ror__ = __and__
+
     def __str__(self) -> str:
-        return str(Output(self._node, self._path))
+        return str(output_of(self))
 
     def __repr__(self) -> str:
         return f"<reference to {self}>"
@@ -90,9 +130,15 @@ class Reference:
         raise TypeError(f"{self} has no value while the pipeline is written down, so it cannot {use}")
 
 
-def output_of(reference: Reference) -> Output:
+def output_of(reference: Reference) -> Output | Not:
     """What the reference stands for, as data."""
-    return Output(reference._node, reference._path)
+    output = Output(reference._node, reference._path)
+    return Not(output) if reference._negated else output
+
+
+def node_of(reference: Reference) -> NodeName:
+    """The node whose output the reference stands for."""
+    return reference._node
 
 
 def hint_of(reference: Reference) -> object:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.authoring.annotations import assignable, element_of, hints_of, shown
+from orchestrator.authoring.annotations import assignable, element_of, has_elements, hints_of, shown
 from orchestrator.authoring.errors import EmptyMap, InvalidPipeline
 from orchestrator.authoring.failure import Failure
 from orchestrator.authoring.graph import (
@@ -26,7 +26,7 @@ from orchestrator.authoring.graph import (
 )
 from orchestrator.authoring.parameters import parse_value, reason
 from orchestrator.authoring.policies import Policy
-from orchestrator.authoring.reference import Reference, hint_of, output_of
+from orchestrator.authoring.reference import Reference, hint_of, node_of, output_of
 
 _active: ContextVar[Trace | None] = ContextVar("orchestrator_trace", default=None)
 
@@ -127,7 +127,7 @@ class Trace:
         if len(references) < len(others):
             self.mistake(f"{name}.after(…) takes what other stages returned in this pipeline")
         node = self._nodes[name]
-        names = dict.fromkeys([*node.after, *(output_of(reference).node for reference in references)])
+        names = dict.fromkeys([*node.after, *(node_of(reference) for reference in references)])
         self._nodes[name] = replace(node, after=tuple(names))
 
     def condition(self, name: NodeName, condition: object) -> None:
@@ -157,7 +157,7 @@ class Trace:
         if isinstance(value, Reference):
             if not assignable(hint_of(value), hint):
                 self.mistake(
-                    f"{node}({parameter}={value}): {output_of(value).node} gives {shown(hint_of(value))}, "
+                    f"{node}({parameter}={value}): {node_of(value)} gives {shown(hint_of(value))}, "
                     f"but {node} takes {shown(hint)}"
                 )
             return output_of(value)
@@ -173,8 +173,10 @@ class Trace:
 
     def _varying(self, node: NodeName, parameter: str, value: object, hint: object) -> Input:
         if isinstance(value, Reference):
-            if not assignable(element_of(hint_of(value)), hint):
-                given = f"{output_of(value).node} gives {shown(hint_of(value))}"
+            given = f"{node_of(value)} gives {shown(hint_of(value))}"
+            if not has_elements(hint_of(value)):
+                self.mistake(f"{node}.map({parameter}={value}): {given}, but a map goes through a list")
+            elif not assignable(element_of(hint_of(value)), hint):
                 self.mistake(f"{node}.map({parameter}={value}): {given}, but each item is a {shown(hint)}")
             return output_of(value)
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.authoring.graph import JSON, Graph, Input, Node, outputs_in
+from orchestrator.authoring.graph import JSON, Graph, Input, Node, Not, outputs_in
 from orchestrator.compiler.plan import Link, Plan, Sequence
 
 
@@ -36,9 +36,11 @@ def mermaid(graph: Graph) -> str:
         lines.append(f'  {ids[node.name]}(["on failure: {node.name}"]):::{node.policy.queue}')
     for node in graph:
         data = {output.node for value in _given(node) for output in outputs_in(value)}
-        tests = {condition.node for condition in node.conditions}
+        tests = {
+            condition.node: "if not" if isinstance(condition, Not) else "if" for condition in node.conditions
+        }
         for need in sorted(node.needs):
-            arrow = "-->" if need in data else "-. if .->" if need in tests else "-.->"
+            arrow = "-->" if need in data else f"-. {tests[need]} .->" if need in tests else "-.->"
             lines.append(f"  {ids[need]} {arrow} {ids[node.name]}")
     colours = {"data": "#dbeafe", "training": "#fef3c7", "deployment": "#dcfce7"}
     lines += [f"  classDef {queue} fill:{colours.get(queue, '#f3f4f6')}" for queue in sorted(graph.queues)]

@@ -9,7 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 
 from orchestrator.artifacts import digest_of
-from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Output
+from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output
 from orchestrator.authoring.registry import stages
 from workers.runtime.attempt import ClaimedNode
 from workers.runtime.inputs import input_trees, item_of
@@ -70,5 +70,7 @@ def _digest(value: Input, claimed: ClaimedNode) -> JSON:
         case Output(_, path):
             trees = input_trees(value, claimed.job, claimed.workshop)
             return [*path, *(digest_of(tree) for tree in trees)]
+        case Not(output):
+            return {"not": _digest(output, claimed)}
         case FailureOfRun():
             return claimed.job.run

@@ -9,7 +9,7 @@ from typing import cast
 from orchestrator.artifacts import AlteredArtifact, MissingArtifact, decode
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import element_of, hints_of
-from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Output, item_name
+from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output, item_name
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
 from workers.runtime.errors import MissingOutput
@@ -79,6 +79,8 @@ class _Loader:
                 if source.mapped and not path:
                     return [self._decode(item, value) for item in self._items(value)]
                 return self._decode(self._job.task(node), value)
+            case Not(output):
+                return not self.load(output, hint)
             case FailureOfRun():
                 return failure_of(self._job, self._workshop)
 

@@ -68,6 +68,11 @@ def above(value: int, limit: int) -> bool:
 
 
 @stage
+def truth(value: bool) -> bool:
+    return value
+
+
+@stage
 def fail(value: int = 0) -> int:
     raise RuntimeError(f"no good: {value}")
 
@@ -230,6 +235,13 @@ def gate(limit: int) -> None:
     passed_on = number.only_if(above(value, limit))(passed)
     number(passed_on)
     number(value)
+
+
+@pipeline
+def negated_gate(limit: int) -> None:
+    known = above(5, limit)
+    number.only_if(~known)(1)
+    truth(~known)  # type: ignore[arg-type]
 
 
 @pipeline

@@ -104,6 +104,13 @@ def test_a_condition_that_does_not_hold_skips_the_node_and_what_needs_it(runner:
     ]
 
 
+@pytest.mark.parametrize(("limit", "state"), [(3, "skipped"), (7, "succeeded")])
+def test_a_condition_can_be_negated(runner: Runner, limit: int, state: str) -> None:
+    record = runner.run("negated_gate", limit=limit)
+    assert states_of(record)["number"] == state
+    assert nodes_of(record)["truth"].value is (state == "succeeded")
+
+
 def test_a_condition_skips_a_whole_map(runner: Runner) -> None:
     states = states_of(runner.run("skipped_map"))
     assert states == {"above": "succeeded", "number": "skipped", "add": "skipped"}

@@ -11,7 +11,9 @@ import pytest
 
 from orchestrator import Retry, Unfit, context, pipeline, stage
 from orchestrator.authoring.errors import EmptyMap, InvalidPipeline, InvalidPolicy
-from orchestrator.authoring.graph import Constant, Gather, Graph, Output
+from orchestrator.authoring.graph import Constant, Gather, Graph, Not, Output
+from orchestrator.compiler.arrange import arrange
+from orchestrator.compiler.draw import mermaid, tree
 
 
 class Parts(NamedTuple):
@@ -69,6 +71,11 @@ def score_of(candidate: Candidate) -> float:
 @stage
 def attempt() -> str:
     return f"{context.run} {context.node} {context.attempt}"
+
+
+@stage
+def same(value: bool) -> bool:
+    return value
 
 
 DEPLOYED: list[Candidate] = []
@@ -325,6 +332,65 @@ def test_a_table_cannot_be_written_into_a_run() -> None:
         fit(object(), 1)  # type: ignore[arg-type]
 
     assert "cannot be written into a run; load or make it in a stage" in mistakes_of(wrong)[0]
+
+
+def test_a_condition_can_be_negated() -> None:
+    @pipeline
+    def either(minimum: float = 0.0) -> None:
+        one = fit([1], 1)
+        known = good(one, minimum)
+        deploy.only_if(~known)(one)
+        score_of.only_if(~~known)(one)
+        same(~known)  # type: ignore[arg-type]  # to a type checker ~ of a bool is an int
+
+    graph = either.graph()
+    assert graph["deploy"].conditions == (Not(Output(graph["good"].name)),)
+    assert graph["deploy"].needs == {"fit", "good"}
+    assert graph["score_of"].conditions == (Output(graph["good"].name),)
+    assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+    assert "deploy  (deployment; only if not good" in tree(arrange(graph))
+    assert "-. if not .->" in mermaid(graph)
+    assert {"score_of", "deploy"} & either.run_locally(minimum=0.0).keys() == {"score_of"}
+    assert {"score_of", "deploy"} & either.run_locally(minimum=9.0).keys() == {"deploy"}
+    assert either.run_locally(minimum=9.0)["same"] is True
+
+
+def test_only_a_bool_can_be_negated() -> None:
+    def wrong() -> None:
+        deploy.only_if(~load("a"))(fit([1], 1))  # type: ignore[operator]
+
+    assert mistakes_of(wrong) == ("~load: load gives list[int]; only a bool can be negated",)
+
+
+def test_a_map_goes_through_a_list() -> None:
+    def wrong() -> None:
+        load.map(path=score_of(fit([1], 1)))
+        same.map(value=~good(fit([1], 1), 0.5))
+
+    assert mistakes_of(wrong) == (
+        "load.map(path=score_of): score_of gives float, but a map goes through a list",
+        "same.map(value=not good): good gives bool, but a map goes through a list",
+    )
+
+
+@pytest.mark.parametrize(
+    ("use", "told"),
+    [
+        (lambda truth, _: not truth, ".only_if(~x) for not"),
+        (lambda truth, other: truth and other, ".only_if(x).only_if(y) for and"),
+        (lambda truth, other: truth & other, "for and, a stage for anything else"),
+        (lambda truth, _: truth == 1, "do that in a stage that returns a bool"),
+        (lambda truth, _: truth > 1, "do that in a stage that returns a bool"),
+    ],
+)
+def test_what_computes_with_a_reference_is_told_what_to_do(
+    use: Callable[[object, object], object], told: str
+) -> None:
+    def wrong() -> None:
+        one = fit([1], 1)
+        use(good(one, 0.5), good(one, 0.7))
+
+    assert told in mistakes_of(wrong)[0]
 
 
 @pytest.mark.parametrize("use", [bool, len, list])
