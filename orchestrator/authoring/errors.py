@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class OrchestratorError(Exception):
@@ -19,6 +19,15 @@ class OrchestratorError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+def is_bad_input(error: Exception) -> bool:
+    """Whether the same input would bring the error about again."""
+    if isinstance(error, OrchestratorError):
+        return not error.transient
+    from pydantic import ValidationError
+
+    return isinstance(error, ValidationError)
 
 
 class InvalidPolicy(OrchestratorError):
@@ -54,6 +63,16 @@ class EmptyMap(OrchestratorError):
     def of(cls, name: str, items: int, at_least: int) -> EmptyMap:
         """The error of a map that got too few items."""
         return cls(f"{name}.map(…, at_least={at_least}) got {items or 'no'} item{'s' * (items != 1)}")
+
+
+class UnevenMap(OrchestratorError):
+    """A map over lists of different lengths."""
+
+    @classmethod
+    def of(cls, name: str, lengths: Mapping[str, int]) -> UnevenMap:
+        """The error of a map whose lists have these lengths, by parameter."""
+        listed = ", ".join(f"{parameter} has {length}" for parameter, length in lengths.items())
+        return cls(f"{name}.map(…) goes through its lists side by side, but {listed}")
 
 
 class Unfit(OrchestratorError, ValueError):

@@ -1,15 +1,16 @@
-"""Runs a graph in this process, node after node."""
+"""Runs a graph in this process, node after node, by the rules that workers follow."""
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import attempting, current_attempt
-from orchestrator.authoring.errors import EmptyMap
+from orchestrator.authoring.errors import EmptyMap, UnevenMap
 from orchestrator.authoring.failure import FailedNode, Failure
 from orchestrator.authoring.graph import (
     Constant,
@@ -25,63 +26,138 @@ from orchestrator.authoring.graph import (
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
 
+log = logging.getLogger("orchestrator.local")
+
 
 def run_graph(graph: Graph) -> dict[str, object]:
-    """Run every node once and return the outputs by node name; skipped nodes are left out."""
-    values: dict[str, object] = {}
+    """Run every node and return the outputs by node name; skipped nodes are left out.
+
+    Stages are tried again as their policy says, without its waits; time limits and caches are not looked at.
+    After a failure, nodes that do not need the failed one still run, unless the graph fails fast; then the
+    handlers are told, and the error is raised.
+    """
+    run = _LocalRun(graph)
     for name in graph.order:
-        node = graph[name]
-        reached = all(need in values for need in node.needs)
-        if reached and all(_value(condition, values) for condition in node.conditions):
+        run.reach(graph[name])
+        if run.error is not None and graph.fail_fast:
+            break
+    if run.error is not None:
+        run.tell_handlers()
+        raise run.error
+    return run.values
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """What the last attempt of a node or an item ended with."""
+
+    error: Exception
+    attempts: int = 1
+
+
+@dataclass
+class _LocalRun:
+    graph: Graph
+    values: dict[str, object] = field(default_factory=dict)  #: of the nodes that have succeeded
+    failed: list[FailedNode] = field(default_factory=list)  #: nodes and items, tolerated ones too
+    error: Exception | None = None  #: the first that was not tolerated
+    summary: str = ""  #: who raised it, and what it says
+
+    def reach(self, node: Node) -> None:
+        """Run a node if all that it needs has succeeded and its conditions hold."""
+        if not all(need in self.values for need in node.needs):
+            return
+        try:
+            if not all(_value(condition, self.values) for condition in node.conditions):
+                return
+            rows = self._rows(node) if node.mapped else None
+        except Exception as error:  # noqa: BLE001 - the node has failed, others go on
+            self._end(node.name, node, _Failed(error))
+            return
+        if rows is None:
+            value = self._call(node, node.name, {})
+            if self._end(node.name, node, value):
+                self.values[node.name] = value
+        else:
+            self._run_items(node, rows)
+
+    def tell_handlers(self) -> None:
+        """Run what is to run when the pipeline has failed; an error in it changes nothing of that."""
+        failed = tuple(self.failed)
+        failure = Failure(
+            run=current_attempt().run, pipeline=self.graph.pipeline, error=self.summary, nodes=failed
+        )
+        for handler in self.graph.handlers:
+            outcome = self._call(handler, handler.name, dict.fromkeys(handler.inputs, failure))
+            if isinstance(outcome, _Failed):
+                log.error("%s has failed too", handler.name, exc_info=outcome.error)
+
+    def _rows(self, node: Node) -> list[dict[str, object]]:
+        """What varies between the items of a map: the arguments of each."""
+        columns = {key: self._column(node, key, value) for key, value in node.varying.items()}
+        lengths = {key: len(column) for key, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise UnevenMap.of(node.name, lengths)
+        if min(lengths.values()) < node.at_least:
+            raise EmptyMap.of(node.name, min(lengths.values()), node.at_least)
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _column(self, node: Node, key: str, value: Input) -> list[object]:
+        hint = hints_of(stages[node.stage].function).get(key, object)
+        column = list(cast("list[object]", _value(value, self.values)))
+        return [parse_value(each, hint) for each in column] if isinstance(value, Constant) else column
+
+    def _run_items(self, node: Node, rows: list[dict[str, object]]) -> None:
+        names = [item_name(node.name, index) for index in range(len(rows))]
+        values, failures = [], 0
+        for name, row in zip(names, rows, strict=True):
+            value = self._call(node, name, row)
+            failures += isinstance(value, _Failed)
+            tolerated = node.policy.tolerates(failures, len(rows))
+            if self._end(name, node, value, tolerated=tolerated):
+                values.append(value)
+            elif not tolerated and self.graph.fail_fast:
+                return
+        if node.policy.tolerates(failures, len(rows)):
+            self.values[node.name] = values
+
+    def _call(self, node: Node, name: str, given: Mapping[str, object]) -> object:
+        """What the node's function returns, or `_Failed` with the error of the last attempt."""
+        function = stages[node.stage].function
+        number = 0
+        while True:
+            number += 1
             try:
-                values[name] = _run_items(node, values) if node.mapped else _run(node, name, values, {})
-            except Exception as error:
-                _tell_handlers(graph, node, error)
-                raise
-    return values
+                arguments = {**self._arguments(node), **given}
+                with attempting(replace(current_attempt(), node=name, number=number)):
+                    return function(**arguments)
+            except Exception as error:  # noqa: BLE001 - whatever a stage raises is judged by its policy
+                if not node.policy.grants_another(error, number):
+                    return _Failed(error, number)
 
+    def _arguments(self, node: Node) -> dict[str, object]:
+        hints = hints_of(stages[node.stage].function)
+        return {
+            key: parse_value(value.value, hints.get(key, object))
+            if isinstance(value, Constant)
+            else _value(value, self.values)
+            for key, value in node.inputs.items()
+            if not isinstance(value, FailureOfRun)
+        }
 
-def _tell_handlers(graph: Graph, node: Node, error: Exception) -> None:
-    """Run what is to run when the pipeline fails."""
-    told = f"{type(error).__name__}: {error}"
-    trace = "".join(traceback.format_exception(error))
-    failed = FailedNode(name=node.name, stage=node.stage, error=told, traceback=trace, attempts=1)
-    failure = Failure(
-        run=current_attempt().run, pipeline=graph.pipeline, error=f"{node.name}: {told}", nodes=(failed,)
-    )
-    for handler in graph.handlers:
-        with attempting(replace(current_attempt(), node=handler.name)):
-            stages[handler.stage].function(**dict.fromkeys(handler.inputs, failure))
-
-
-def _run_items(node: Node, values: Mapping[str, object]) -> list[object]:
-    columns = {key: list(cast("list[object]", _value(value, values))) for key, value in node.varying.items()}
-    lengths = {len(column) for column in columns.values()}
-    if min(lengths) < node.at_least:
-        raise EmptyMap.of(node.name, min(lengths), node.at_least)
-    rows = zip(*columns.values(), strict=True)
-    return [
-        _run(node, item_name(node.name, index), values, dict(zip(columns, row, strict=True)))
-        for index, row in enumerate(rows)
-    ]
-
-
-def _run(node: Node, name: str, values: Mapping[str, object], item: Mapping[str, object]) -> object:
-    function = stages[node.stage].function
-    hints = hints_of(function)
-    arguments = {key: _argument(value, values, hints.get(key, object)) for key, value in node.inputs.items()}
-    varied = {
-        key: parse_value(value, hints.get(key, object)) if isinstance(node.varying[key], Constant) else value
-        for key, value in item.items()
-    }
-    with attempting(replace(current_attempt(), node=name)):
-        return function(**arguments, **varied)
-
-
-def _argument(value: Input, values: Mapping[str, object], hint: object) -> object:
-    if isinstance(value, Constant):
-        return parse_value(value.value, hint)
-    return _value(value, values)
+    def _end(self, name: str, node: Node, outcome: object, *, tolerated: bool = False) -> bool:
+        """Note how a node or an item ended; whether it has succeeded."""
+        if not isinstance(outcome, _Failed):
+            return True
+        error = outcome.error
+        told = f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(error))
+        self.failed.append(
+            FailedNode(name=name, stage=node.stage, error=told, traceback=trace, attempts=outcome.attempts)
+        )
+        if not tolerated and self.error is None:
+            self.error, self.summary = error, f"{name}: {told}"
+        return False
 
 
 def _value(value: Input, values: Mapping[str, object]) -> object:

@@ -70,8 +70,10 @@ class Pipeline(Generic[P]):
     def run_locally(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, object]:
         """Run the pipeline in this process, without broker, store or tracking: for tests and debuggers.
 
-        Returns each node's output by its name, a map's as a list; what was skipped is left out. An error in a
-        stage is raised as it is, once the `on_failure` stages were told of it.
+        Returns each node's output by its name, a map's as a list; what was skipped is left out. As on
+        workers, stages are tried again by their policy (at once: its waits are left out), a map's failures
+        are tolerated by its policy, and after any other failure the branches that do not need it go on,
+        unless the pipeline fails fast. Then the `on_failure` stages are told, and the first error is raised.
         """
         from orchestrator.authoring.local import run_graph
 

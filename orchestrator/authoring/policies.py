@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.authoring.errors import InvalidPolicy
+from orchestrator.authoring.errors import InvalidPolicy, is_bad_input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,15 @@ class Policy:
             raise InvalidPolicy(f"priority={self.priority}: from 0 (first) to 9 (last)")
         if not 0 <= self.tolerate <= 1:
             raise InvalidPolicy(f"tolerate={self.tolerate}: a share, from 0 (none may fail) to 1 (all may)")
+
+    def grants_another(self, error: Exception, tries: int) -> bool:
+        """Whether there is another attempt after `tries` of them, the last of which ended with `error`."""
+        retry = self.retry
+        return retry is not None and tries <= retry.times and retry.covers(error) and not is_bad_input(error)
+
+    def tolerates(self, failures: int, items: int) -> bool:
+        """Whether a map of so many items may have so many failures."""
+        return failures <= items * self.tolerate + 1e-9  # 100 * 0.29 is 28.999…
 
     def refined(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.authoring.annotations import assignable, element_of, has_elements, hints_of, shown
-from orchestrator.authoring.errors import EmptyMap, InvalidPipeline
+from orchestrator.authoring.errors import EmptyMap, InvalidPipeline, UnevenMap
 from orchestrator.authoring.failure import Failure
 from orchestrator.authoring.graph import (
     JSON,
@@ -189,10 +189,13 @@ class Trace:
             parameter: Node(name=node.name, stage=node.stage, policy=node.policy, varying={parameter: value})
             for parameter, value in node.varying.items()
         }
-        known = {parameter: each.known_length for parameter, each in lengths.items()}
-        if len({length for length in known.values() if length is not None}) > 1:
-            listed = ", ".join(f"{parameter} has {length}" for parameter, length in known.items())
-            self.mistake(f"{node.name}.map(…) goes through its lists side by side, but {listed}")
+        known = {
+            parameter: each.known_length
+            for parameter, each in lengths.items()
+            if each.known_length is not None
+        }
+        if len(set(known.values())) > 1:
+            self.mistake(str(UnevenMap.of(node.name, known)))
         elif node.known_length is not None and node.known_length < node.at_least:
             self.mistake(str(EmptyMap.of(node.name, node.known_length, node.at_least)))
 

@@ -7,7 +7,6 @@ import traceback
 from dataclasses import dataclass
 
 from celery.exceptions import SoftTimeLimitExceeded
-from pydantic import ValidationError
 
 from orchestrator.artifacts import encode
 from orchestrator.artifacts.tree import Tree
@@ -126,10 +125,10 @@ class ClaimedNode:
 
     def _wait_after(self, error: Exception) -> float | None:
         """Seconds until the next attempt, if the policy grants one after this error."""
-        policy, tries = self.task.node.policy.retry, self.standing.tries
+        policy, tries = self.task.node.policy, self.standing.tries
         jitter = random.random()  # noqa: S311 - nobody needs to be kept from guessing it
-        if policy and tries <= policy.times and policy.covers(error) and not is_bad_input(error):
-            return policy.wait(tries, jitter)
+        if policy.retry and policy.grants_another(error, tries):
+            return policy.retry.wait(tries, jitter)
         if is_service_away(error) and tries <= PATIENCE.times:
             return PATIENCE.wait(tries, jitter)
         return None
@@ -170,13 +169,6 @@ def in_one_line(error: Exception) -> str:
 def is_dear(seconds: float) -> bool:
     """Whether so much work is not to be done again because a machine lost its power just then."""
     return seconds >= DEAR
-
-
-def is_bad_input(error: Exception) -> bool:
-    """Whether the same input would bring the error about again."""
-    return isinstance(error, ValidationError) or (
-        isinstance(error, OrchestratorError) and not error.transient
-    )
 
 
 def is_service_away(error: Exception) -> bool:

@@ -9,6 +9,7 @@ from typing import cast
 from orchestrator.artifacts import AlteredArtifact, MissingArtifact, decode
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import element_of, hints_of
+from orchestrator.authoring.errors import UnevenMap
 from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output, item_name
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
@@ -49,12 +50,11 @@ def conditions_hold(task: Task, job: Job, workshop: Workshop) -> bool:
 
 
 def count_items(task: Task, job: Job, workshop: Workshop) -> int:
-    """How many items a map has, now that what it goes through is there. Raises ValueError if lists differ."""
+    """How many items a map has, now that what it goes through is there. Raises UnevenMap if lists differ."""
     loader = _Loader(job, workshop)
     lengths = {name: loader.length(value) for name, value in task.node.varying.items()}
     if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise ValueError(f"{task.name}.map(…) goes through its lists side by side, but {listed}")
+        raise UnevenMap.of(task.name, lengths)
     return next(iter(lengths.values()))
 
 

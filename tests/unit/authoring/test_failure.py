@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
-from orchestrator import Failure, Stage, pipeline, stage
+from orchestrator import Failure, Retry, Stage, Unfit, context, pipeline, stage
 from orchestrator.authoring.errors import InvalidPipeline
 from orchestrator.authoring.graph import FailureOfRun, Graph
 from orchestrator.compiler.arrange import arrange
@@ -62,6 +63,93 @@ def test_a_local_run_tells_its_handlers_and_raises_the_error() -> None:
     assert [(node.name, node.attempts) for node in failure.nodes] == [("crash", 1)]
     assert "def crash" not in failure.nodes[0].traceback
     assert "RuntimeError: no good: 5" in failure.nodes[0].traceback
+
+
+@stage
+def calls(value: int, log: str = "calls") -> int:
+    count[log] += 1
+    return value
+
+
+count: Counter[str] = Counter()
+
+
+@stage(retry=Retry(on=(OSError,), times=2))
+def flaky(failures: int) -> int:
+    count["flaky"] += 1
+    if context.attempt <= failures:
+        raise OSError(f"not at attempt {context.attempt}")
+    return context.attempt
+
+
+@stage(retry=Retry(times=2))
+def unfit() -> int:
+    count["unfit"] += 1
+    raise Unfit("no retry helps")
+
+
+@stage(tolerate=0.5)
+def picky(value: int) -> int:
+    if value % 2:
+        raise RuntimeError(f"odd: {value}")
+    return value
+
+
+@stage
+def fail_to_tell(failure: Failure) -> None:
+    raise RuntimeError("nobody listens")
+
+
+def test_a_local_run_tries_again_by_the_stages_policy() -> None:
+    @pipeline
+    def retried(failures: int) -> None:
+        flaky(failures)
+
+    count.clear()
+    assert retried.run_locally(failures=2) == {"flaky": 3}
+    assert count["flaky"] == 3
+    with pytest.raises(OSError, match="not at attempt 3"):
+        retried.run_locally(failures=3)
+
+
+def test_a_local_run_does_not_try_again_what_no_retry_mends() -> None:
+    @pipeline
+    def hopeless() -> None:
+        unfit()
+
+    count.clear()
+    with pytest.raises(Unfit):
+        hopeless.run_locally()
+    assert count["unfit"] == 1
+
+
+def test_a_local_run_tolerates_failures_by_the_maps_policy() -> None:
+    @pipeline
+    def tolerant(values: list[int]) -> None:
+        calls.map(value=picky.map(value=values))
+
+    assert tolerant.run_locally(values=[1, 2, 3, 4])["calls"] == [2, 4]
+    with pytest.raises(RuntimeError, match="odd: 5"):
+        tolerant.run_locally(values=[1, 2, 3, 4, 5])
+
+
+def test_a_local_run_finishes_what_does_not_need_the_failed_node_unless_it_fails_fast() -> None:
+    def branches() -> None:
+        calls(crash(1))
+        crash.map(value=[2, 3])
+        calls(4, "beside")
+
+    count.clear()
+    told.clear()
+    with pytest.raises(RuntimeError, match="no good: 1"):
+        pipeline(on_failure=[fail_to_tell, tell])(branches).run_locally()
+    assert count == {"beside": 1}
+    (failure,) = told
+    assert [node.name for node in failure.nodes] == ["crash", "crash-2[0]", "crash-2[1]"]
+
+    with pytest.raises(RuntimeError, match="no good: 1"):
+        pipeline(fail_fast=True)(branches).run_locally()
+    assert count == {"beside": 1}
 
 
 @pytest.mark.parametrize("parameters", ["two", "none", "other"])
