@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
+from multiprocessing import current_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +66,7 @@ def consume(queue: str, options: Options) -> int:
         quiet=True,
     )
     worker.start()
+    _remove_own_folder()
     return int(worker.exitcode or 0)
 
 
@@ -96,6 +99,13 @@ def _leave(exitcode: int, **_: object) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _remove_own_folder() -> None:
+    """Remove the folder that billiard's shared memory was in: its finalizers are not run at `os._exit`."""
+    folder = current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_to(log: Path) -> None:

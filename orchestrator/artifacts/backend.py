@@ -39,8 +39,11 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def open_backend(url: str) -> tuple[Backend, Path | None]:
-    """The object store of this URL, and its folder if it is a local one."""
+def open_backend(url: str, *, create: bool = True) -> tuple[Backend, Path | None]:
+    """The object store of this URL, and its folder if it is a local one.
+
+    Without `create`, a folder that is not there is taken for an empty store, and not made.
+    """
     scheme = url.partition("://")[0] if "://" in url else "file:" if url.startswith("file:") else ""
     with _in_one_line("open", shown(url)):
         if scheme == "memory":
@@ -50,6 +53,8 @@ def open_backend(url: str) -> tuple[Backend, Path | None]:
             return from_url(url, retry_config=_REQUESTS), None  # type: ignore[return-value]  # a remote one
         if scheme in ("", "file"):
             folder = _folder(url) if scheme else Path(url).expanduser().absolute()
+            if not create and not folder.exists():
+                return MemoryStore(), None
             return LocalStore(folder, mkdir=True), folder
     raise StoreError(
         f"{shown(url)} is not a store's URL",

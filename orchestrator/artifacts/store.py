@@ -37,9 +37,10 @@ class ArtifactStore:
     tests). Safe to use from several threads and (except `memory://`) processes; not across a fork.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Open it; without `create`, a local folder that is not there is an empty store, and is not made."""
         self.url = shown(url)
-        self._backend, folder = open_backend(url)
+        self._backend, folder = open_backend(url, create=create)
         self._files = LocalFiles(folder) if folder is not None else None
         self._copies = Copies()
         self._verified: dict[Path, _Stamp] = {}

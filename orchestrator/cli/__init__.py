@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
+
+#: Exit status after Ctrl-C, as shells have it.
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command that `sys.argv` asks for, and exit with its status."""
+    try:
+        status = _run()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    finally:
+        # What was started is stopped by now: a Ctrl-C while Python takes itself down needs no traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)
+
+
+def _run() -> int:
     from orchestrator.cli.commands import app
     from orchestrator.cli.telling import tell_error
 
@@ -20,4 +35,5 @@ def main() -> None:
     try:
         app(arguments, prog_name="orchestrator")
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it is told and not lost
-        sys.exit(tell_error(error, debug=debug))
+        return tell_error(error, debug=debug)
+    return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.authoring.graph import Graph
+from orchestrator.cli.calling import as_called
 from orchestrator.cli.telling import note
 from orchestrator.cli.waiting import QueueWatch
 from orchestrator.runs.connection import check
@@ -72,7 +73,7 @@ class Follower:
             return f"the run has {state}; waiting until a worker has written it to MLflow"
         told = f"the run has {state}, and that is final; {why}: "
         if leaving and not self.workers_stay:
-            return f"{told}what was logged is kept: orchestrator show {self.run}"
+            return as_called(f"{told}what was logged is kept: orchestrator show {self.run}")
         return f"{told}it is written there as soon as that is possible, and nothing is run again"
 
     def _look(self) -> RunRecord:

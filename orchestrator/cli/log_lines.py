@@ -15,7 +15,6 @@ from orchestrator.cli.groups import group_of
 from orchestrator.cli.records import KnownRun, Records
 from orchestrator.cli.traces import without_runtime
 from orchestrator.cli.wording import as_line, first_line
-from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, stamp
 from orchestrator.runs.states import NodeState
 
@@ -36,7 +35,7 @@ def kept_lines(records: Records, known: KnownRun, node: str | None) -> Iterator[
     """All lines so far: attempt by attempt, in the order of the nodes."""
     stored = _stored(records, known)
     for each in known.nodes(node):
-        live = _in_redis(records.reader, known, each) if known.live else {}
+        live = _in_redis(known, each)
         for attempt in sorted({*stored.get(each.name, ()), *live}):
             kept = read_log(records.store, known.record.id, each.name, attempt)
             for line in live.get(attempt, ()) if kept is None else kept:
@@ -45,7 +44,7 @@ def kept_lines(records: Records, known: KnownRun, node: str | None) -> Iterator[
 
 def live_lines(records: Records, known: KnownRun, node: str | None) -> Iterator[LogLine]:
     """Lines as they come, until the run is over."""
-    reader = records.reader
+    reader = known.reader
     assert reader is not None  # noqa: S101 - only a run in Redis is followed
     last: dict[tuple[str, int], datetime] = {}
 
@@ -93,11 +92,11 @@ def _stored(records: Records, known: KnownRun) -> dict[str, list[int]]:
     return found
 
 
-def _in_redis(reader: RunReader | None, known: KnownRun, node: NodeRecord) -> dict[int, list[Line]]:
-    if reader is None or not node.attempts or node.state is NodeState.WAITING:
+def _in_redis(known: KnownRun, node: NodeRecord) -> dict[int, list[Line]]:
+    if known.reader is None or not node.attempts or node.state is NodeState.WAITING:
         return {}
     found: dict[int, list[Line]] = {}
-    for _, text in reader.log(known.record.id, node.name):
+    for _, text in known.reader.log(known.record.id, node.name):
         number, _, line = text.partition(" ")
         found.setdefault(int(number), []).append(Line.from_text(line))
     return found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from orchestrator.archive.final import ended_runs, read_final
 from orchestrator.archive.manifest import Manifest
@@ -13,7 +15,7 @@ from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inli
 from orchestrator.authoring.graph import Graph
 from orchestrator.cli.errors import AmbiguousRun, UnknownNode
 from orchestrator.cli.groups import group_of
-from orchestrator.cli.surroundings import join_stack, reach
+from orchestrator.cli.surroundings import join_stack, private_stacks, reach, take_part
 from orchestrator.cli.telling import note
 from orchestrator.runs.errors import RedisUnreachable, UnknownRun
 from orchestrator.runs.keys import RunId
@@ -21,6 +23,9 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.settings import settings
+
+if TYPE_CHECKING:
+    from orchestrator.stack.state import StackState
 
 #: How many runs of Redis are looked through for the beginning of an id.
 RECENT = 10_000
@@ -33,7 +38,12 @@ class KnownRun:
     record: RunRecord
     graph: Graph
     tracebacks: Mapping[str, str] = field(default_factory=dict)  #: of failed attempts, by `node#number`
-    live: bool  #: Redis has it
+    reader: RunReader | None = None  #: of the Redis that has it
+
+    @property
+    def live(self) -> bool:
+        """A Redis has it."""
+        return self.reader is not None
 
     @property
     def unfinished(self) -> bool:
@@ -65,24 +75,39 @@ class Records:
     """The runs that can be looked up from here."""
 
     store: ArtifactStore
-    reader: RunReader | None  #: None where there is no Redis
+    readers: tuple[RunReader, ...]  #: of each Redis that can be asked
+    private: Mapping[RunReader, StackState] = field(default_factory=dict)  #: those of private stacks
 
     @classmethod
     def open(cls) -> Records:
-        """With the Redis of the settings or of the stack that is up; without, if it does not answer."""
+        """With each Redis that answers: of the settings, of the stack that is up, of private stacks.
+
+        Nothing is made: a store that is not there has no runs.
+        """
         join_stack()
         chosen = settings()
-        reader = None
+        readers = []
         if chosen.redis_url is not None:
             try:
-                reader = RunReader(reach(chosen.redis_url))
+                readers.append(RunReader(reach(chosen.redis_url)))
             except RedisUnreachable as error:
                 note(f"{error}; this is what the artifact store knows")
-        return cls(ArtifactStore(chosen.store_url), reader)
+        private = {}
+        for state in private_stacks():
+            with suppress(RedisUnreachable):  # it has just ended
+                private[RunReader(reach(state.redis_url))] = state
+        return cls(ArtifactStore(chosen.store_url, create=False), (*readers, *private), private)
+
+    def join(self, run: RunId) -> str | None:
+        """Take part in the stack that has a run; returns the address of its Redis, None if there is none."""
+        for reader, state in self.private.items():
+            if reader.knows(run):
+                take_part(state.environment)
+        return settings().redis_url
 
     def ids(self, limit: int) -> list[RunId]:
         """The latest runs, newest first."""
-        live = self.reader.ids(limit) if self.reader else []
+        live = [run for reader in self.readers for run in reader.ids(limit)]
         known = dict.fromkeys([*live, *ended_runs(self.store)])
         return sorted(known, key=_submitted, reverse=True)[:limit]
 
@@ -107,19 +132,19 @@ class Records:
     def get(self, run: RunId) -> KnownRun:
         """A run, from Redis as long as that has it; raises UnknownRun."""
         specification = Specification.read(self.store, run)
-        if self.reader is not None and self.reader.knows(run):
-            record = self.reader.read(run, specification.graph)
-            return KnownRun(
-                record=record, graph=specification.graph, tracebacks=self.reader.tracebacks(run), live=True
-            )
+        reader = next((reader for reader in self.readers if reader.knows(run)), None)
+        if reader is not None:
+            record = reader.read(run, specification.graph)
+            tracebacks = reader.tracebacks(run)
+            return KnownRun(record=record, graph=specification.graph, tracebacks=tracebacks, reader=reader)
         try:
             final = read_final(self.store, run)
         except AlteredArtifact as error:
             note(f"{error}; this is what its manifests say")
             final = None
         if final is not None:
-            return KnownRun(record=final[0], graph=specification.graph, tracebacks=final[1], live=False)
-        return KnownRun(record=self._from_manifests(specification), graph=specification.graph, live=False)
+            return KnownRun(record=final[0], graph=specification.graph, tracebacks=final[1])
+        return KnownRun(record=self._from_manifests(specification), graph=specification.graph)
 
     def _from_manifests(self, specification: Specification) -> RunRecord:
         """What can be told of a run that nobody wrote down: which of its nodes are done."""

@@ -38,9 +38,6 @@ Cache = Annotated[
 #: Sends a run and returns its id.
 Begin: TypeAlias = "Callable[[Prepared, RunStore], RunId]"
 
-#: Exit status after Ctrl-C, as shells have it.
-INTERRUPTED = 130
-
 
 def run(
     pipeline: PipelineName,
@@ -97,7 +94,7 @@ def start_privately(
     os.environ["ORCHESTRATOR_PIPELINES"] = ",".join(sorted(modules))  # the workers need no others
     with EmbeddedStack.start(settings().home, wished, prepared.graph.queues) as stack:
         take_part(stack.environment())
-        with supervised(settings(), stack.redis_url):
+        with stack.known_to_others(), supervised(settings(), stack.redis_url):
             start_here(prepared, begin, as_json=as_json, private=stack)
 
 
@@ -110,6 +107,7 @@ def start_here(
     private: EmbeddedStack | None = None,
 ) -> None:
     """Run it on the Redis of the settings, and exit with 1 unless it succeeds."""
+    from orchestrator.cli import INTERRUPTED
     from orchestrator.cli.consoles import errors, output
     from orchestrator.cli.follow import Follower
     from orchestrator.cli.summary import print_summary
@@ -147,6 +145,7 @@ def start_here(
 
 
 def _detach(prepared: Prepared, begin: Begin, *, as_json: bool) -> None:
+    from orchestrator.cli.calling import as_called
     from orchestrator.cli.wording import as_line
     from orchestrator.runs.reader import RunReader
 
@@ -156,7 +155,7 @@ def _detach(prepared: Prepared, begin: Begin, *, as_json: bool) -> None:
         record: RunRecord = RunReader(runs.client).read(run, prepared.graph)
         print(as_line(dict(record.to_json())))
     else:
-        print(f"submitted {run}; follow it with: orchestrator logs {run} --follow")
+        print(as_called(f"submitted {run}; follow it with: orchestrator logs {run} --follow"))
 
 
 def _open_runs() -> RunStore:
@@ -204,10 +203,12 @@ def _ahead(runs: RunStore):  # type: ignore[no-untyped-def]
 def _tell_interrupted(run: RunId, *, private: bool) -> None:
     import sys
 
+    from orchestrator.cli.calling import as_called
+
     if private:
         told = (
             f"interrupted: {run} stops with its private stack; what it finished is kept in the artifact store"
         )
     else:
         told = f"interrupted: {run} goes on without us; follow it with: orchestrator logs {run} --follow"
-    print(told, file=sys.stderr)
+    print(as_called(told), file=sys.stderr)

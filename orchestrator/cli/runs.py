@@ -15,16 +15,18 @@ def runs(*, limit: Limit = 20, as_json: AsJson = False) -> None:
     """List the latest runs, newest first."""
     from orchestrator.cli.records import Records
     from orchestrator.cli.wording import as_line
+    from orchestrator.settings import settings
 
     records = Records.open()
     known = [records.get(run) for run in records.ids(limit)]
     if as_json:
         print(as_line([dict(each.record.to_json()) for each in known]))
         return
+    from orchestrator.cli.calling import as_called, first_command
     from orchestrator.cli.consoles import output
     from orchestrator.cli.tables import runs_table
 
     if known:
         output().print(runs_table(known))
     else:
-        output().print("no runs yet; try: orchestrator run hello")
+        output().print(f"no runs yet; try: {as_called(first_command(settings().pipelines))}")

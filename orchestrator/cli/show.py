@@ -39,6 +39,7 @@ def _print(console: Console, known: KnownRun) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
+    from orchestrator.cli.calling import as_called
     from orchestrator.cli.progress import ROOMY
     from orchestrator.cli.summary import nodes_table, print_heading, print_results
     from orchestrator.cli.tracking_links import ways_to_open
@@ -63,7 +64,7 @@ def _print(console: Console, known: KnownRun) -> None:
         console.print(line)
     for place, (node, attempt, trace) in enumerate(_traces(known)):
         if place == TRACEBACKS:
-            console.print(Text(f"\n  … and more: orchestrator logs {record.id}", "bright_black"))
+            console.print(Text(as_called(f"\n  … and more: orchestrator logs {record.id}"), "bright_black"))
             break
         console.print(Text(f"\n  {node.name}, attempt {attempt.number} on {attempt.worker}", "bold"))
         console.print(Padding(Text(trace.rstrip()), (0, 0, 0, 2), expand=False), soft_wrap=True)

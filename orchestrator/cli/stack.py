@@ -10,6 +10,7 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
     import json
     import sys
 
+    from orchestrator.cli.calling import as_called, first_command
     from orchestrator.cli.telling import note
     from orchestrator.settings import settings
     from orchestrator.stack import read_state, start_in_background
@@ -31,8 +32,8 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
         "Redis": state.redis_url,
         "workers": slots_told,
         "logs": home / "logs",
-        "stop": "orchestrator down",
-        "next": "orchestrator run digits",
+        "stop": as_called("orchestrator down"),
+        "next": as_called(first_command(settings().pipelines)),
     }
     print("the stack was up already" if before else "the stack is up")
     for name, value in rows.items():

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.authoring.graph import Graph
+from orchestrator.cli.calling import as_called
 from orchestrator.cli.groups import Group, grouped
 from orchestrator.cli.progress import ROOMY
 from orchestrator.cli.wording import ICONS, STYLES, between, day_and_time, duration, plain, shortened, words
@@ -136,14 +137,14 @@ def _failure(record: RunRecord, node: NodeRecord) -> Text:
     command = f"orchestrator logs {record.id} '{node.name}'" if "[" in node.name else None
     command = command or f"orchestrator logs {record.id} {node.name}"
     error = shortened((node.error or "").strip(), SHOWN)
-    return Text.assemble((error, "red"), ("\nsee ", _GREY), command)
+    return Text.assemble((error, "red"), ("\nsee ", _GREY), as_called(command))
 
 
 def _next_commands(record: RunRecord) -> Iterator[tuple[str, Text]]:
-    yield "next", Text(f"orchestrator show {record.id}")
+    yield "next", Text(as_called(f"orchestrator show {record.id}"))
     failed = next((node.name for node in record.nodes if node.state is NodeState.FAILED), None)
     if failed is None:
-        yield "", Text(f"orchestrator logs {record.id}")
+        yield "", Text(as_called(f"orchestrator logs {record.id}"))
 
 
 def _print_rows(console: Console, title: str | None, rows: Sequence[tuple[str, Text]]) -> None:

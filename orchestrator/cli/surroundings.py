@@ -26,6 +26,15 @@ def join_stack() -> StackState | None:
     return state
 
 
+def private_stacks() -> list[StackState]:
+    """The private stacks of other terminals, if nothing says that there is another Redis to look at."""
+    if settings().redis_url is not None:
+        return []
+    from orchestrator.stack.state import private_states
+
+    return private_states(settings().home)
+
+
 def take_part(variables: Mapping[str, str]) -> None:
     """Set this process's environment, and thereby its settings, as those of a stack's parts are."""
     os.environ.update(variables)

@@ -7,11 +7,15 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from orchestrator.cli.calling import as_called
+from orchestrator.cli.wording import shortened
 from orchestrator.errors import OrchestratorError
 
 #: Exit status for what nobody foresaw (EX_SOFTWARE in sysexits.h), so that it is not taken for a failed run.
 DEFECT = 70
 WRONG_USE = 2
+#: Characters of a message; some libraries put a whole document into theirs.
+LONGEST = 4_000
 
 
 def tell_error(error: Exception, *, debug: bool = False) -> int:
@@ -21,9 +25,9 @@ def tell_error(error: Exception, *, debug: bool = False) -> int:
     name, message, hint, status = _read(error)
     if sys.stderr.isatty():
         name = f"\033[1;31m{name}\033[0m"
-    print(f"{name}: {message}", file=sys.stderr)
+    print(as_called(f"{name}: {shortened(message, LONGEST)}"), file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(as_called(f"hint: {hint}"), file=sys.stderr)
     return status
 
 
@@ -42,7 +46,7 @@ def doing(text: str) -> Iterator[None]:
 
 def note(text: str) -> None:
     """Say on stderr what is not an error, but should be known."""
-    print(f"note: {text}", file=sys.stderr)
+    print(as_called(f"note: {shortened(text, LONGEST)}"), file=sys.stderr)
 
 
 def _read(error: Exception) -> tuple[str, str, str | None, int]:

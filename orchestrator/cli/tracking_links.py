@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.cli.calling import as_called
 from orchestrator.settings import Settings
 
 _SQLITE = "sqlite:///"
@@ -16,5 +17,5 @@ def ways_to_open(mlflow_run_id: str | None, settings: Settings, pages: str | Non
         return [f"{uri.rstrip('/')}/#/runs/{mlflow_run_id}"]
     lines = [f"run {mlflow_run_id}"]
     if uri == f"{_SQLITE}{settings.home / 'mlflow.db'}":
-        return [*lines, "open it with `orchestrator up`"]
+        return [*lines, as_called("open it with `orchestrator up`")]
     return [*lines, f"open it with `mlflow ui --backend-store-uri {uri}`"]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from orchestrator.cli.calling import as_called
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import NodeState
@@ -65,7 +66,9 @@ class QueueWatch:
 
 def start_one(queue: str) -> str:
     """What to do about a queue without a worker."""
-    return f"waiting: no worker serves the queue '{queue}'; start one with: orchestrator worker {queue}"
+    return as_called(
+        f"waiting: no worker serves the queue '{queue}'; start one with: orchestrator worker {queue}"
+    )
 
 
 def still_starting(queue: str) -> str:

@@ -6,7 +6,7 @@ from orchestrator.redis_url import client_url
 from orchestrator.stack.background import start_in_background, stop_in_background
 from orchestrator.stack.embedded import EmbeddedStack
 from orchestrator.stack.errors import RedisNotFound, StackBusy, StackFailed, Terminated
-from orchestrator.stack.state import StackState, read_state
+from orchestrator.stack.state import StackState, private_states, read_state
 
 __all__ = [
     "EmbeddedStack",
@@ -16,6 +16,7 @@ __all__ = [
     "StackState",
     "Terminated",
     "client_url",
+    "private_states",
     "read_state",
     "start_in_background",
     "stop_in_background",

@@ -6,17 +6,18 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from orchestrator.redis_url import socket_url
 from orchestrator.stack import tracking_file
-from orchestrator.stack.errors import StackFailed
+from orchestrator.stack.errors import PortTaken, StackFailed
 from orchestrator.stack.guarding import Guard
 from orchestrator.stack.leaving import OrderlyLeaving
-from orchestrator.stack.ports import free_port
+from orchestrator.stack.ports import ReservedPort, reserve_port
 from orchestrator.stack.private_redis import (
     SOCKET,
     private_folder,
@@ -37,6 +38,7 @@ from orchestrator.stack.services import (
 )
 from orchestrator.stack.slots import slots_of
 from orchestrator.stack.state import FILE as STATE_FILE
+from orchestrator.stack.state import PRIVATE, StackState, write_state
 from orchestrator.stack.surroundings import (
     child_environment,
     stack_variables,
@@ -47,6 +49,8 @@ from orchestrator.stack.surroundings import (
 Progress = Callable[[str], None]
 
 _HEALTHY_SECONDS = 90.0
+#: How often a stack is started anew because a port was taken while a service got ready to listen on it.
+_PORT_TRIES = 5
 #: What a part is given to end, on top of the grace for running stages, before it is killed.
 _LEAVING_SECONDS = 5.0
 
@@ -74,6 +78,7 @@ class EmbeddedStack:
         self._parts: list[Process] = []  # each is needed for as long as the stack is
         self._redis: Process | None = None
         self._database: Process | None = None
+        self._ports: list[ReservedPort] = []
         self._leaving = OrderlyLeaving()
         users = users_tracking_uri()
         self._own_mlflow = users is None
@@ -81,8 +86,9 @@ class EmbeddedStack:
         self._folder = private_folder()
         self._ready = self._folder / "ready"
         self.redis_url = socket_url(self._folder / SOCKET)
-        left_behind = [self._folder, home / STATE_FILE] if services else [self._folder]
-        self._guard = Guard(left_behind, lock=lock)
+        self._private_state = home / PRIVATE / f"{self._folder.name}.json"
+        state = home / STATE_FILE if services else self._private_state
+        self._guard = Guard([self._folder, state], lock=lock)
 
     @classmethod
     def start(
@@ -108,7 +114,15 @@ class EmbeddedStack:
         )
         try:
             stack._leaving.begin()
-            stack._start(on_progress)
+            for remaining in reversed(range(_PORT_TRIES)):
+                try:
+                    stack._start(on_progress)
+                    break
+                except PortTaken as taken:
+                    if not remaining:
+                        raise
+                    on_progress(f"{taken}; starting anew")
+                    stack._end_parts(0.0)
         except BaseException:
             stack.stop()
             raise
@@ -119,6 +133,28 @@ class EmbeddedStack:
         return stack_variables(
             home=self.home, redis_url=self.redis_url, tracking_uri=self.mlflow_tracking_uri
         )
+
+    def describe(self) -> StackState:
+        """The stack as others need to know it."""
+        return StackState(
+            pid=os.getpid(),
+            started=datetime.now(UTC).isoformat(),
+            redis_url=self.redis_url,
+            mlflow_tracking_uri=self.mlflow_tracking_uri,
+            mlflow_url=self.mlflow_url,
+            flower_url=self.flower_url,
+            slots=dict(self.slots),
+            environment=self.environment(),
+        )
+
+    @contextlib.contextmanager
+    def known_to_others(self) -> Iterator[None]:
+        """Inside the block, commands in other terminals find the runs of this private stack."""
+        write_state(self._private_state, self.describe())
+        try:
+            yield
+        finally:
+            self._private_state.unlink(missing_ok=True)
 
     def ready_queues(self) -> frozenset[str]:
         """The queues whose workers take messages by now. Messages sent earlier wait for them."""
@@ -173,11 +209,12 @@ class EmbeddedStack:
         self.stop()
 
     def _start(self, on_progress: Progress) -> None:
+        remove_folder(self._ready)
         self._ready.mkdir()
         on_progress("starting Redis")
         self._start_redis()
         with_mlflow = self._services and self._own_mlflow
-        mlflow_port = free_port(MLFLOW_PORT) if with_mlflow else None
+        mlflow_port = self._reserve(MLFLOW_PORT) if with_mlflow else None
         if mlflow_port is not None:
             self.mlflow_tracking_uri = mlflow_url(mlflow_port)
         environment = child_environment(self.environment(), home=self.home)
@@ -212,7 +249,7 @@ class EmbeddedStack:
             self._guard.add(self._database.pid)
 
     def _start_services(self, environment: Mapping[str, str], mlflow_port: int | None) -> Service:
-        port = free_port(FLOWER_PORT, taken=() if mlflow_port is None else (mlflow_port,))
+        port = self._reserve(FLOWER_PORT)
         flower = start_flower(home=self.home, port=port, log=self._log("flower"), environment=environment)
         self._add(flower.process)
         services = [flower]
@@ -227,6 +264,11 @@ class EmbeddedStack:
         wait_until_healthy(services, _HEALTHY_SECONDS)
         self.flower_url = flower.url
         return flower
+
+    def _reserve(self, wanted: int) -> int:
+        port = reserve_port(wanted)
+        self._ports.append(port)
+        return port.number
 
     def _add(self, part: Process) -> None:
         self._parts.append(part)
@@ -247,7 +289,9 @@ class EmbeddedStack:
             self._redis.signal(signal.SIGTERM if self._services else signal.SIGKILL)
             self._redis.end(_LEAVING_SECONDS)
             self._guard.drop(self._redis.pid)
-        self._parts, self._database, self._redis = [], None, None
+        for port in self._ports:
+            port.release()
+        self._parts, self._database, self._redis, self._ports = [], None, None, []
 
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"

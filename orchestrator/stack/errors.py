@@ -13,6 +13,10 @@ class StackFailed(OrchestratorError):
     """A part of the local stack did not start, or died while it was needed."""
 
 
+class PortTaken(StackFailed):
+    """Another program began to listen on a port that had been free a moment before."""
+
+
 class StackBusy(OrchestratorError):
     """Another stack of the same home is starting or stopping, and did not get done in time."""
 

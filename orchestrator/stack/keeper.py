@@ -12,14 +12,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.stack.embedded import EmbeddedStack
 from orchestrator.stack.errors import StackBusy, Terminated
-from orchestrator.stack.state import FILE, StackState, take_lock, write_state
+from orchestrator.stack.state import FILE, take_lock, write_state
 
 log = logging.getLogger("orchestrator.stack.keeper")
 
@@ -71,8 +70,8 @@ def keep(home: Path, slots: dict[str, int]) -> None:
     )
     with stack:
         try:
-            state = describe(stack)
-            write_state(home, state)
+            state = stack.describe()
+            write_state(home / FILE, state)
             log.info("stack is up", extra={"action": "stack_up"})
             tell("state", state.as_json())
             stop_telling()
@@ -82,20 +81,6 @@ def keep(home: Path, slots: dict[str, int]) -> None:
                     time.sleep(_LOOK_SECONDS)
         finally:
             (home / FILE).unlink(missing_ok=True)
-
-
-def describe(stack: EmbeddedStack) -> StackState:
-    """The stack as others need to know it."""
-    return StackState(
-        pid=os.getpid(),
-        started=datetime.now(UTC).isoformat(),
-        redis_url=stack.redis_url,
-        mlflow_tracking_uri=stack.mlflow_tracking_uri,
-        mlflow_url=stack.mlflow_url,
-        flower_url=stack.flower_url,
-        slots=dict(stack.slots),
-        environment=stack.environment(),
-    )
 
 
 def tell(kind: str, value: object) -> None:

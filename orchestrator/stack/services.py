@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.stack.errors import PortTaken, StackFailed
 from orchestrator.stack.ports import LOOPBACK
 from orchestrator.stack.process import Process
 from orchestrator.stack.surroundings import PROJECT
@@ -60,20 +63,27 @@ def start_flower(*, home: Path, port: int, log: Path, environment: Mapping[str, 
 
 
 def wait_until_healthy(services: Sequence[Service], seconds: float) -> None:
-    """Return when all answer; raises StackFailed, with the end of its log, for one that does not."""
+    """Return when all answer; raises StackFailed, with the end of its log, for one that does not.
+
+    PortTaken says that another program was quicker to listen on its port.
+    """
     deadline = time.monotonic() + seconds
     waiting = list(services)
     while waiting:
         for service in waiting:
             if service.process.exit_status is not None:
-                raise service.process.failure(
-                    f"ended with exit status {service.process.exit_status} as it was started"
-                )
+                raise _failure_of(service)
         waiting = [service for service in waiting if not is_healthy(service)]
         if waiting and time.monotonic() > deadline:
             raise waiting[0].process.failure(f"did not answer on {waiting[0].url} within {seconds:.0f} s")
         if waiting:
             time.sleep(_POLL)
+
+
+def _failure_of(service: Service) -> StackFailed:
+    if os.strerror(errno.EADDRINUSE).lower() in service.process.last_lines().lower():
+        return PortTaken(f"port {service.port} was taken while {service.process.name} was started")
+    return service.process.failure(f"ended with exit status {service.process.exit_status} as it was started")
 
 
 def is_healthy(service: Service) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -13,6 +14,8 @@ from typing import IO
 
 FILE = "stack.json"
 LOCK = "stack.lock"
+#: The folder in which private stacks are described, each in a file of its own.
+PRIVATE = "private"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +68,30 @@ def is_kept(home: Path) -> bool:
     return False
 
 
-def write_state(home: Path, state: StackState) -> None:
+def keeper_of(home: Path) -> int | None:
+    """The process id of the keeper that is starting, up or stopping; None if there is none."""
+    if not is_kept(home):
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        return int((home / LOCK).read_text(encoding="utf-8"))
+    return None
+
+
+def private_states(home: Path) -> list[StackState]:
+    """The private stacks of `home`, each there for one run only; one may have ended a moment ago."""
+    found = []
+    for file in sorted((home / PRIVATE).glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            state = StackState.from_json(file.read_text(encoding="utf-8"))
+            os.kill(state.pid, 0)
+            found.append(state)
+    return found
+
+
+def write_state(file: Path, state: StackState) -> None:
     """Write the file, whole or not at all, readable by this user only."""
-    file = home / FILE
-    new = file.with_name(f"{FILE}.{state.pid}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f"{file.name}.{state.pid}")
     new.touch(mode=0o600)
     new.write_text(state.as_json())
     new.replace(file)
@@ -80,7 +103,7 @@ def take_lock(home: Path, seconds: float) -> IO[str] | None:
     Who was killed leaves the lock to its guard, which lets go of it when it has cleaned up.
     """
     home.mkdir(parents=True, exist_ok=True)
-    lock = (home / LOCK).open("a")
+    lock = (home / LOCK).open("a+", encoding="utf-8")
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -91,4 +114,7 @@ def take_lock(home: Path, seconds: float) -> IO[str] | None:
                 return None
             time.sleep(0.02)
         else:
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
             return lock

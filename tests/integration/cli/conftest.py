@@ -47,6 +47,7 @@ class Shell:
             "ORCHESTRATOR_HOME": str(self.home),
             "ORCHESTRATOR_PIPELINES": "orders",
             "PYTHONPATH": str(HERE),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
         return {**inherited, **own, **self.variables}
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,3 +41,41 @@ def test_leaving_ends_the_run_which_is_shown_as_unfinished(alone: Shell, tmp_pat
     shown = alone("show", "latest")
     assert "not finished" in shown.out
     assert json.loads(alone("show", "latest", "--json").out)["error"].startswith("not finished")
+
+
+@contextmanager
+def lingering(shell: Shell, gate: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run on a private stack whose stage is running, until the block is left."""
+    with shell.start("run", "patient", "-p", f"gate={gate}", "--slots", "training=1") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "linger" in line and "running" in line:
+                break
+        try:
+            yield process
+        finally:
+            gate.touch()
+            process.communicate(timeout=30)
+
+
+def test_a_run_on_a_private_stack_can_be_followed_and_cancelled_from_another_terminal(
+    alone: Shell, tmp_path: Path
+) -> None:
+    with lingering(alone, tmp_path / "gate") as process:
+        nodes = json.loads(alone("show", "latest", "--json").out)["nodes"]
+        assert "running" in [node["state"] for node in nodes]
+        assert "running" in alone("runs").out
+        assert "lingering" in alone("logs", "latest").out
+        assert "going on" in alone("resume", "latest").err
+        assert alone("cancel", "latest").status == 0
+        assert process.wait(20) == 1
+    assert "cancelled" in alone("runs").out
+    assert not list((alone.home / "private").iterdir())
+
+
+def test_a_stack_leaves_no_temporary_folder(alone: Shell, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    done = alone.where(TMPDIR=str(temporary))("run", "order")
+    assert done.status == 0, done.err
+    assert not list(temporary.iterdir())

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import pytest
 
 from .conftest import Shell
+
+MODULE = f"{sys.executable} -m orchestrator"
 
 HEAVY = ("rich", "celery", "redis", "mlflow", "pandas", "sklearn", "numpy", "obstore", "pydantic")
 
@@ -52,3 +58,41 @@ def test_a_pipeline_is_compiled_to_each_form(alone: Shell) -> None:
     assert json.loads(alone("compile", "order", "--format", "json").out)["pipeline"] == "order"
     assert alone("compile", "order", "--format", "mermaid").out.startswith("flowchart TD\n")
     assert alone("compile", "order", "--format", "picture").status == 2
+
+
+def test_looking_makes_no_folder(alone: Shell) -> None:
+    home = alone.home / "elsewhere"
+    shell = alone.where(ORCHESTRATOR_HOME=str(home), ORCHESTRATOR_PIPELINES="pipelines")
+    assert shell("runs").out == "no runs yet; try: orchestrator run hello\n"
+    assert shell("show", "latest").status == 2
+    assert shell("pipelines").status == 0
+    assert not home.exists()
+
+
+def test_commands_that_are_shown_can_be_called(alone: Shell, tmp_path: Path) -> None:
+    nowhere = alone.where(PATH="/usr/bin:/bin", ORCHESTRATOR_PIPELINES="orders")
+    assert nowhere("runs").out == f"no runs yet; try: {MODULE} pipelines\n"
+    assert f"`{MODULE} runs` lists the latest" in nowhere("show", "nope").err
+    (tmp_path / "orchestrator").symlink_to("/bin/true")
+    there = alone.where(PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert there("runs").out == "no runs yet; try: orchestrator pipelines\n"
+
+
+@pytest.mark.parametrize("moment", ["typer", "the end"])
+def test_ctrl_c_before_and_after_a_command_prints_no_traceback(alone: Shell, moment: str) -> None:
+    code = f"""
+import atexit, os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {moment!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+if {moment!r} == "the end":
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+from orchestrator.cli import main
+main()
+"""
+    command = [sys.executable, "-c", code, "runs"]
+    done = subprocess.run(command, env=alone.environment, cwd=alone.home, capture_output=True, text=True)
+    assert done.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in done.stderr

@@ -5,15 +5,27 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import redis
 
 from orchestrator.settings import settings
-from orchestrator.stack import StackState, client_url, read_state, start_in_background, stop_in_background
-from orchestrator.stack.state import FILE, write_state
+from orchestrator.stack import (
+    EmbeddedStack,
+    StackFailed,
+    StackState,
+    client_url,
+    read_state,
+    start_in_background,
+    stop_in_background,
+)
+from orchestrator.stack.ports import LOOPBACK, free_port
+from orchestrator.stack.services import FLOWER_PORT
+from orchestrator.stack.state import FILE, is_kept, write_state
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.usefixtures("surroundings")]
 
@@ -79,7 +91,60 @@ def test_a_state_file_whose_process_number_is_now_another_process_is_not_believe
         slots={"data": 1},
         environment={},
     )
-    write_state(home, state)
+    write_state(home / FILE, state)
     (home / "stack.lock").touch()
     assert json.loads((home / FILE).read_text())["pid"] == os.getpid()
     assert read_state(home) is None
+
+
+def test_stacks_of_two_homes_started_at_once_take_different_ports(
+    tmp_path: Path, surroundings: pytest.MonkeyPatch
+) -> None:
+    surroundings.delenv("MLFLOW_TRACKING_URI")
+    settings.cache_clear()
+    homes = [tmp_path / "one", tmp_path / "two"]
+    try:
+        with ThreadPoolExecutor() as pool:
+            states = list(pool.map(lambda home: start_in_background(home, {"data": 1}), homes))
+        pages = [page for state in states for page in (state.flower_url, state.mlflow_url)]
+        assert len(set(pages)) == 4
+        assert all(state.environment["MLFLOW_TRACKING_URI"] == state.mlflow_url for state in states)
+    finally:
+        stopped = [stop_in_background(home) for home in homes]
+        assert stopped == [True, True]
+
+
+def test_a_stack_that_another_up_is_starting_is_waited_for_and_shared(home: Path) -> None:
+    try:
+        with ThreadPoolExecutor() as pool:
+            first, second = pool.map(lambda _: start_in_background(home, {"data": 1}), range(2))
+        assert first == second == read_state(home)
+    finally:
+        stop_in_background(home)
+
+
+def test_down_stops_a_stack_that_is_just_starting(home: Path, processes, eventually) -> None:
+    with ThreadPoolExecutor() as pool:
+        starting = pool.submit(start_in_background, home, {"data": 1})
+        eventually(lambda: list(home.glob("logs/fleet.log")), "the workers are started")
+        assert stop_in_background(home)
+        with pytest.raises(StackFailed, match="was stopped while it was starting"):
+            starting.result()
+    assert not is_kept(home)
+    assert not processes.alive(processes.of(os.getpid()))
+
+
+def test_a_port_that_is_taken_while_its_service_starts_is_left_for_the_next(home: Path, eventually) -> None:
+    wanted = free_port(FLOWER_PORT)
+    with socket.socket() as other, ThreadPoolExecutor() as pool:
+
+        def be_quicker() -> None:
+            eventually((home / "logs" / "flower.log").exists, "Flower is started")
+            other.bind((LOOPBACK, wanted))
+            other.listen()
+
+        taken = pool.submit(be_quicker)
+        with EmbeddedStack.start(home, {"data": 1}, ["data"], services=True) as stack:
+            taken.result()
+            assert stack.flower_url != f"http://{LOOPBACK}:{wanted}"
+            assert page(f"{stack.flower_url}/healthcheck") == "OK"

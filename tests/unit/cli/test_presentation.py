@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from orchestrator.authoring.graph import JSON, Constant, Graph, Node, NodeName, Output, StageName
 from orchestrator.authoring.policies import Policy
+from orchestrator.cli.calling import program
 from orchestrator.cli.groups import grouped
 from orchestrator.cli.outline import outline
 from orchestrator.cli.progress import LiveProgress
@@ -22,6 +25,16 @@ from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 
 START = datetime(2026, 11, 24, 3, 15, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A command line that is called by its name."""
+    (tmp_path / "orchestrator").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program.cache_clear()
+    yield
+    program.cache_clear()
 
 
 def node(name: str, *needs: str, items: int = 0) -> Node:
