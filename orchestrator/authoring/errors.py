@@ -21,7 +21,7 @@ class OrchestratorError(Exception):
         self.hint = hint
 
 
-def is_bad_input(error: Exception) -> bool:
+def is_bad_input(error: BaseException) -> bool:
     """Whether the same input would bring the error about again."""
     if isinstance(error, OrchestratorError):
         return not error.transient

@@ -75,7 +75,7 @@ class Policy:
         if not 0 <= self.tolerate <= 1:
             raise InvalidPolicy(f"tolerate={self.tolerate}: a share, from 0 (none may fail) to 1 (all may)")
 
-    def grants_another(self, error: Exception, tries: int) -> bool:
+    def grants_another(self, error: BaseException, tries: int) -> bool:
         """Whether there is another attempt after `tries` of them, the last of which ended with `error`."""
         retry = self.retry
         return retry is not None and tries <= retry.times and retry.covers(error) and not is_bad_input(error)

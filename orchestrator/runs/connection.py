@@ -33,6 +33,7 @@ def connect(url: str, *, hasty: bool = False) -> Redis:
         return redis.Redis.from_url(
             client_url(url),
             decode_responses=True,
+            encoding_errors="backslashreplace",  # one text that is not UTF-8 costs no other one
             socket_connect_timeout=5.0,
             health_check_interval=30,
             retry=None if hasty else retry(),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def source(name: str) -> str:
     """The text of one transition."""
     folder = files("orchestrator.runs") / "lua"
-    return f"{(folder / 'prelude.lua').read_text()}\n{(folder / f'{name}.lua').read_text()}"
+    parts = ((folder / file).read_text(encoding="utf-8") for file in ("prelude.lua", f"{name}.lua"))
+    return "\n".join(parts)
 
 
 class Transitions:

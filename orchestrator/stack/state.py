@@ -48,7 +48,7 @@ def read_state(home: Path) -> StackState | None:
     neither a file that a killed keeper left nor a process that was given its number is taken for a stack.
     """
     try:
-        text = (home / FILE).read_text()
+        text = (home / FILE).read_text(encoding="utf-8")
         state = StackState.from_json(text)
         os.kill(state.pid, 0)
     except (OSError, ValueError, TypeError):
@@ -93,7 +93,7 @@ def write_state(file: Path, state: StackState) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(f"{file.name}.{state.pid}")
     new.touch(mode=0o600)
-    new.write_text(state.as_json())
+    new.write_text(state.as_json(), encoding="utf-8")
     new.replace(file)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import traceback
 from dataclasses import dataclass
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -19,8 +18,10 @@ from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import Holder, Standing
 from workers.runtime.effects import Effects
+from workers.runtime.error_text import in_one_line, traceback_of
 from workers.runtime.errors import DeadlyStage, MissingOutput, StageTimeout
 from workers.runtime.fence import Fence
+from workers.runtime.forks import copies_end_here
 from workers.runtime.identity import identity
 from workers.runtime.inputs import load_inputs, small_inputs
 from workers.runtime.job import Job, Task
@@ -79,35 +80,40 @@ class ClaimedNode:
         except MissingOutput:
             return None
 
-    def output(self) -> Tree:
-        """Call the stage's function, and store what it returns."""
+    def survive(self) -> None:
+        """Raise DeadlyStage if too many workers have died of this node."""
         if self.standing.lost >= DEATHS:
             last = RunReader(self.workshop.runs.client).last_loss(self.job.run, self.task.name)
             raise DeadlyStage(
                 f"{self.task.name} was running when {self.standing.lost} workers died; the last: {last}"
             )
+
+    def output(self) -> Tree:
+        """Call the stage's function, and store what it returns."""
+        self.survive()
         stage = stages[self.task.node.stage]
         arguments = load_inputs(self.task, self.job, self.workshop)
         fence = self._fence()
         with (
             self.workshop.tracking.attempt(self._info(), fence) as tracker,
             attempting(self._attempt(tracker, fence)),
+            copies_end_here(),
         ):
             value = stage.function(**arguments)
         return encode(value, hints_of(stage.function)["return"], self.workshop.store)
 
-    def failed(self, error: Exception) -> Again | Failed | Stopped:
+    def failed(self, error: BaseException) -> Again | Failed | Stopped:
         """Record an error: another attempt if the policy grants one, else the end of the node."""
         if isinstance(error, SoftTimeLimitExceeded):
             limit = self.task.node.policy.time_limit
             error = StageTimeout(f"{self.task.name} took longer than its time limit of {limit:g} s")
         told = in_one_line(error)
-        trace = "".join(traceback.format_exception(error))
+        trace = traceback_of(error)
         wait = self._wait_after(error)
         runs, run, name = self.workshop.runs, self.job.run, self.task.name
         if wait is not None:
             settled = runs.retry(run, name, self.token, error=told, traceback=trace, wait=wait)
-            return Again(error, wait) if settled.accepted else SUPERSEDED
+            return Again(told, wait) if settled.accepted else SUPERSEDED
         settled = runs.fail(
             run,
             name,
@@ -121,9 +127,9 @@ class ClaimedNode:
         )
         if not settled.accepted:
             return SUPERSEDED
-        return Failed(error, settled.ready, settled.ending, settled.stopped)
+        return Failed(told, settled.ready, settled.ending, settled.stopped, error.__traceback__)
 
-    def _wait_after(self, error: Exception) -> float | None:
+    def _wait_after(self, error: BaseException) -> float | None:
         """Seconds until the next attempt, if the policy grants one after this error."""
         policy, tries = self.task.node.policy, self.standing.tries
         jitter = random.random()  # noqa: S311 - nobody needs to be kept from guessing it
@@ -159,18 +165,11 @@ class ClaimedNode:
         )
 
 
-def in_one_line(error: Exception) -> str:
-    """An error as the run's record has it, with what to do about it."""
-    told = f"{type(error).__name__}: {error}"
-    hint = error.hint if isinstance(error, OrchestratorError) else None
-    return f"{told.removesuffix('.')}. {hint}" if hint else told
-
-
 def is_dear(seconds: float) -> bool:
     """Whether so much work is not to be done again because a machine lost its power just then."""
     return seconds >= DEAR
 
 
-def is_service_away(error: Exception) -> bool:
+def is_service_away(error: BaseException) -> bool:
     """Whether the error is none of the stage's: a service that it needs does not answer."""
     return isinstance(error, OrchestratorError) and error.transient and not isinstance(error, StageTimeout)

@@ -25,6 +25,13 @@ class MissingOutput(MissingArtifact):
     exit_status = 1
 
 
+class StageFailed(Exception):
+    """What Celery and Flower are told of a failed attempt.
+
+    Not the stage's own error, which may not be printable, nor survive the way to the worker's parent process.
+    """
+
+
 class DeadlyStage(OrchestratorError):
     """Workers die of a stage, again and again."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import traceback
 from time import monotonic
 from uuid import uuid4
+
+from billiard.common import terminate_handler_fired
 
 from orchestrator.archive.manifest import Manifest
 from orchestrator.artifacts.tree import Tree, shown_value
@@ -14,6 +15,7 @@ from orchestrator.runs.values import Claim, Verdict
 from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
+from workers.runtime.error_text import traceback_of
 from workers.runtime.inputs import conditions_hold, count_items
 from workers.runtime.outcome import Committed, Early, Expanded, Outcome, Stopped
 from workers.runtime.workshop import Workshop
@@ -34,8 +36,10 @@ def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
             return _run(claimed, since=monotonic())
     except LeaseLost:
         return SUPERSEDED
-    except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
-        log.add("error", "".join(traceback.format_exception(error)).rstrip())
+    except BaseException as error:  # whatever a stage raises is recorded, and judged by its policy
+        if terminate_handler_fired():
+            raise  # not the stage's: this process is told to end
+        log.add("error", traceback_of(error).rstrip())
         return claimed.failed(error)
     finally:
         log.close()
@@ -56,6 +60,7 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
     if not conditions_hold(claimed.task, claimed.job, claimed.workshop):
         return _skip(claimed)
     if claimed.task.node.mapped and claimed.task.index is None:
+        claimed.survive()
         return _expand(claimed)
     earlier = find_earlier(claimed)
     if earlier.output is not None:

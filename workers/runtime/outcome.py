@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TypeAlias
 
 from orchestrator.runs.values import Ending, Ready
@@ -42,7 +43,7 @@ class Stopped:
 class Again:
     """The attempt failed, and the policy grants another one."""
 
-    error: Exception
+    error: str  #: in one line
     wait: float  #: seconds until then
 
 
@@ -50,10 +51,11 @@ class Again:
 class Failed:
     """The node has failed for good."""
 
-    error: Exception
+    error: str  #: in one line
     ready: tuple[Ready, ...] = ()
     ending: Ending = Ending.NONE
     stopped: tuple[str, ...] = ()  #: deliveries at work on a run that fails fast
+    trace: TracebackType | None = None  #: where it was raised
 
 
 @dataclass(frozen=True)

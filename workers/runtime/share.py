@@ -7,12 +7,13 @@ time. How many, follows the time that the last ones took.
 from __future__ import annotations
 
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import uuid4
+
+from billiard.common import terminate_handler_fired
 
 from orchestrator.archive.manifest import write_items
 from orchestrator.artifacts.errors import StoreError
@@ -24,6 +25,7 @@ from orchestrator.runs.values import DoneItem, Ending, Ready, Settled, Standing
 from workers.runtime.attempt import ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
+from workers.runtime.error_text import traceback_of
 from workers.runtime.job import Job, Task
 from workers.runtime.outcome import Again, Failed, Shared
 from workers.runtime.workshop import Workshop
@@ -159,13 +161,15 @@ class _Share:
                 self.done[index] = _Done(claimed, began, monotonic(), output, earlier.reused, earlier.why)
         except LeaseLost as error:
             log.add("warning", str(error))  # the item is another worker's now
-        except Exception as error:  # noqa: BLE001 - whatever a stage raises is recorded, and judged by its policy
-            log.add("error", "".join(traceback.format_exception(error)).rstrip())
+        except BaseException as error:  # whatever a stage raises is recorded, and judged by its policy
+            if terminate_handler_fired():
+                raise  # not the stage's: this process is told to end
+            log.add("error", traceback_of(error).rstrip())
             self._settle_failure(index, claimed, error)
         finally:
             log.close()
 
-    def _settle_failure(self, index: int, claimed: ClaimedNode, error: Exception) -> None:
+    def _settle_failure(self, index: int, claimed: ClaimedNode, error: BaseException) -> None:
         match claimed.failed(error):
             case Again(_, wait):
                 self.retries.append((index, wait))

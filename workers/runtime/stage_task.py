@@ -6,11 +6,12 @@ import json
 from time import sleep
 from typing import NoReturn, assert_never
 
+from billiard.common import terminate_handler_fired
 from celery import Celery, Task
-from celery.exceptions import Reject
+from celery.exceptions import Reject, TaskPredicate
 from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from redis.exceptions import DataError, RedisError, ResponseError
 
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.graph import NodeName
@@ -18,7 +19,10 @@ from orchestrator.authoring.registry import stages
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from workers.runtime.attempt import Delivery
+from workers.runtime.error_text import in_one_line
+from workers.runtime.errors import StageFailed
 from workers.runtime.execute import execute
+from workers.runtime.identity import identity
 from workers.runtime.job import Job
 from workers.runtime.outcome import Again, Committed, Early, Expanded, Failed, Stopped
 from workers.runtime.passing import (
@@ -68,10 +72,26 @@ class StageTask(Task):
         except StoreError as error:
             return self._cannot_read(RunId(run), error, shop)
         except (RedisError, OperationalError) as error:
+            if is_refusal(error):
+                self._count_as_death(RunId(run), node, error, shop)
             self._hand_back(run, node, error)
-        if isinstance(word, Exception):
+        except TaskPredicate:
+            raise  # what Celery is told to do next
+        except BaseException as error:
+            if terminate_handler_fired():
+                raise
+            self._count_as_death(RunId(run), node, error, shop)
+        if isinstance(word, StageFailed):
             raise word  # for Celery's log and Flower: the failure itself is recorded
         return word
+
+    def _count_as_death(self, run: RunId, node: str, error: BaseException, shop: Workshop) -> NoReturn:
+        """An attempt that could not be recorded is over all the same: after a few of them, the node fails."""
+        log.exception("%s of run %s could not be recorded", node, run)
+        why = f"its end could not be recorded: {in_one_line(error)}"
+        shop.runs.release(run, identity().delivery(self.request.id), error=why)
+        sleep(PAUSE)
+        raise Reject(why, requeue=True) from error
 
     def _hand_back(self, run: str, node: str, error: Exception) -> NoReturn:
         """A service is away: somebody takes the message when it is back."""
@@ -87,7 +107,9 @@ class StageTask(Task):
         give_up(run, error, self.request.delivery_info["routing_key"], shop)
         return "given up"
 
-    def _deliver(self, job: Job, node: str, more: bool, share: int | None, shop: Workshop) -> str | Exception:
+    def _deliver(
+        self, job: Job, node: str, more: bool, share: int | None, shop: Workshop
+    ) -> str | StageFailed:
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         delivery = Delivery(job.run, node, self.request.id, redelivered, job.round.number)
         if share is not None:
@@ -112,11 +134,11 @@ class StageTask(Task):
                 send_ending(job, ending, shop)
                 return why
             case Again(error, wait):
-                raise self.retry(exc=error, countdown=wait)
-            case Failed(error):
+                raise self.retry(exc=StageFailed(error), countdown=wait)
+            case Failed(error, trace=trace):
                 halt(self.request)
                 send_consequences(job, outcome, shop)
-                return error
+                return StageFailed(error).with_traceback(trace)
             case _:
                 assert_never(outcome)
 
@@ -129,13 +151,18 @@ class StageTask(Task):
             send_share(job, delivery.node, number)
         return "more" if shared.again else "none left"
 
-    def _park(self, job: Job, node: str, more: bool, shop: Workshop) -> str | Exception:
+    def _park(self, job: Job, node: str, more: bool, shop: Workshop) -> str | StageFailed:
         message = json.dumps(self.signature_from_request(self.request))
         waits = job.waits(job.task(node))
         if shop.runs.park(job.run, NodeName(node), message, waits, round=job.round.number):
             halt(self.request)
             return "parked"
         return self._deliver(job, node, more, None, shop)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether Redis would refuse the same call again, however long we wait."""
+    return isinstance(error, DataError) or (type(error) is ResponseError and "user_script" in str(error))
 
 
 def register_tasks(app: Celery) -> None:

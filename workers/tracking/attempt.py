@@ -10,6 +10,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from orchestrator.runs.errors import LeaseLost
+from orchestrator.text import printable
 from workers.tracking.circuit import Circuit
 from workers.tracking.entries import Ending, Entry, File, LoggedModel, Metrics, Params, Tag, Target, Text
 from workers.tracking.errors import TrackingUnavailable, clear_errors, only_warn
@@ -117,7 +118,7 @@ class AttemptTracker:
 
     def set_tag(self, name: str, value: str) -> None:
         """Label the run."""
-        self._log(Tag(name=name, value=str(value)))
+        self._log(Tag(name=name, value=printable(str(value))))
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Keep a file or a folder."""
@@ -126,7 +127,7 @@ class AttemptTracker:
 
     def log_text(self, text: str, file_name: str) -> None:
         """Keep a text as a file."""
-        self._log(Text(text=text, file_name=file_name))
+        self._log(Text(text=printable(text), file_name=file_name))
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Keep a fitted estimator; see `workers.tracking.models`."""

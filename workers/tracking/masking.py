@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
+from orchestrator.text import printable
+
 MASK = "***"
 MAX_LENGTH = 6000  #: of a value; MLflow's own limit
 MAX_PARAMETERS = 100  #: of one node; further ones would only hide those that matter
@@ -56,7 +58,7 @@ def is_secret(name: str, value: object = "") -> bool:
 
 def mask_text(text: str) -> str:
     """The text without the passwords of URLs in it."""
-    return _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+    return _URL_PASSWORD.sub(rf"\1:{MASK}@", printable(text))
 
 
 def _flat(prefix: str, values: Mapping[str, object]) -> Iterator[tuple[str, object]]:

@@ -30,7 +30,7 @@ from orchestrator.settings import settings
 from ..conftest import Service, is_ready, start_worker, wait_until
 
 HERE = Path(__file__).parent
-MODULE = "stages"
+MODULES = ("stages", "unruly")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Runner:
     reader: RunReader
 
     def pipeline(self, name: str) -> Pipeline[Any]:
-        return load_catalogue([MODULE]).find(name)
+        return load_catalogue(MODULES).find(name)
 
     def prepare(self, name: str, **parameters: object) -> Prepared:
         return prepare(self.pipeline(name), parameters, queues=settings().queues)
@@ -72,7 +72,7 @@ def environment(redis_url: str, home: Path) -> dict[str, str]:
     return {
         "REDIS_URL": redis_url,
         "ORCHESTRATOR_HOME": str(home),
-        "ORCHESTRATOR_PIPELINES": MODULE,
+        "ORCHESTRATOR_PIPELINES": ",".join(MODULES),
         "ORCHESTRATOR_LEASE_SECONDS": "5",
         "ORCHESTRATOR_QUEUES": "data,training,deployment,spare",  # the last is for workers of a test's own
         "PYTHONPATH": f"{HERE}:{HERE.parents[2]}",
