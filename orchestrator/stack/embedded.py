@@ -26,6 +26,7 @@ from orchestrator.stack.private_redis import (
     wait_for_redis,
 )
 from orchestrator.stack.process import Process, wait_until
+from orchestrator.stack.redis_data import is_damaged, repairs
 from orchestrator.stack.services import (
     FLOWER_PORT,
     MLFLOW_PORT,
@@ -212,7 +213,7 @@ class EmbeddedStack:
         remove_folder(self._ready)
         self._ready.mkdir()
         on_progress("starting Redis")
-        self._start_redis()
+        self._start_redis(on_progress)
         with_mlflow = self._services and self._own_mlflow
         mlflow_port = self._reserve(MLFLOW_PORT) if with_mlflow else None
         if mlflow_port is not None:
@@ -229,11 +230,24 @@ class EmbeddedStack:
             self.wait_until_ready(_HEALTHY_SECONDS)
             let_flower_look(flower)
 
-    def _start_redis(self) -> None:
+    def _start_redis(self, on_progress: Progress) -> None:
         data = self.home / "redis" if self._services else None
-        self._redis = start_redis(self._folder, data=data, log=self._log("redis"), environment=os.environ)
-        self._add(self._redis)
-        wait_for_redis(self._redis, self._folder)
+        repairing = iter(()) if data is None else repairs(data)
+        while True:
+            redis = start_redis(self._folder, data=data, log=self._log("redis"), environment=os.environ)
+            self._redis = redis
+            self._add(redis)
+            try:
+                wait_for_redis(redis, self._folder)
+            except StackFailed:
+                told = next(repairing, None) if is_damaged(redis) else None
+                if told is None:
+                    raise
+                on_progress(told)
+                self._parts.remove(redis)
+                self._guard.drop(redis.pid)
+            else:
+                return
 
     def _start_fleet(self, environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "workers.fleet", "--parent", str(os.getpid())]

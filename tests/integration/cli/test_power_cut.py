@@ -1,0 +1,76 @@
+"""A stack that was up when the power went: what its files look like then keeps no `up` from starting."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..conftest import wait_until
+from .conftest import Shell
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
+
+
+@pytest.fixture
+def up(alone: Shell) -> Iterator[Shell]:
+    """A stack that is up, and is stopped in the end."""
+    shell = alone.where(MLFLOW_TRACKING_URI=f"sqlite:///{alone.home}/mlflow.db")
+    assert start(shell)
+    yield shell
+    shell("down")
+
+
+def start(shell: Shell) -> str:
+    """Start the stack, and return what it says on its way."""
+    done = shell("up", "--slots", "data=1", "--slots", "training=1", seconds=110)
+    assert done.status == 0, done
+    return done.err
+
+
+def begin(shell: Shell, gate: Path) -> str:
+    """A run that is in the middle of a stage; returns its id."""
+    assert shell("run", "patient", "-p", f"gate={gate}", "--detach").status == 0
+    record = {}
+
+    def running() -> bool:
+        record.update(json.loads(shell("show", "latest", "--json").out))
+        return "running" in [node["state"] for node in record["nodes"]]
+
+    wait_until(running, "the stage runs")
+    return record["id"]
+
+
+def cut_the_power(shell: Shell) -> Path:
+    """Kill the stack; returns the file in which Redis keeps what it is told."""
+    state = json.loads((shell.home / "stack.json").read_text())
+    os.kill(state["pid"], signal.SIGKILL)
+    wait_until(lambda: not (shell.home / "stack.json").exists(), "the guard has cleaned up")
+    return next((shell.home / "redis").rglob("*.aof"))
+
+
+def test_zeros_at_the_end_of_redis_file_cost_nothing_and_damage_costs_no_committed_stage(
+    up: Shell, tmp_path: Path
+) -> None:
+    first = begin(up, tmp_path / "one")
+    with cut_the_power(up).open("ab") as file:
+        file.write(bytes(70_000))
+    assert "ended in zeros" in start(up)
+    (tmp_path / "one").touch()
+    wait_until(lambda: '"succeeded"' in up("show", first, "--json").out, "the run has ended")
+
+    second = begin(up, tmp_path / "two")
+    damaged = cut_the_power(up)
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:200] + b"\xff" * 100 + content[200:])
+    assert "starts empty" in start(up)
+    assert list(up.home.glob("redis.damaged-*/**/*.aof"))
+    listed = {record["id"]: record["state"] for record in json.loads(up("runs", "--json").out)}
+    assert listed[first] == "succeeded"
+    assert second in listed
+    (tmp_path / "two").touch()
+    assert up("resume", second).status == 0
