@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 
+from celery import signals
+
 from orchestrator.app import app
+from orchestrator.code import keep_sources
 from orchestrator.coordinator.catalogue import load_catalogue
 from orchestrator.settings import settings
 from workers.runtime.child import expect_children
 from workers.runtime.heartbeat import Heartbeat
 from workers.runtime.leaving import Leaving
+from workers.runtime.loaded_code import know_code
 from workers.runtime.memory import MemoryWatch
 from workers.runtime.own_tasks import register_own_tasks
 from workers.runtime.stage_task import register_tasks
@@ -19,6 +23,8 @@ __all__ = ["app"]
 for problem in load_catalogue(settings().pipelines).broken:
     logging.getLogger(__name__).error("%s", problem)
 
+keep_sources()
+signals.worker_init.connect(know_code, weak=False)
 register_own_tasks(app)
 register_tasks(app)
 app.steps["worker"].update((Heartbeat, Leaving, MemoryWatch))

@@ -26,8 +26,10 @@ def load_application() -> None:
     import kombu.transport.redis  # noqa: F401
 
     from workers.celery import app
+    from workers.runtime.loaded_code import know_code
 
     app.finalize()
+    know_code()
 
 
 def load_libraries() -> None:

@@ -26,7 +26,8 @@ class Specification:
     graph: Graph
     parameters: Mapping[str, JSON]
     submitted: datetime
-    code: Mapping[str, str] = field(default_factory=dict)  #: of each stage, when the run was submitted
+    code: Mapping[str, str] = field(default_factory=dict)  #: all that its stages reach, as it was when sent
+    sent_from: str = ""  #: the machine with that code
     cache: bool = True  #: whether results of earlier runs may be taken
 
     def write(self, store: ArtifactStore) -> bool:
@@ -42,7 +43,8 @@ class Specification:
             "run": self.run,
             "submitted": stamp(self.submitted),
             "parameters": dict(self.parameters),
-            "code": dict(self.code),
+            "definitions": dict(self.code),
+            "sent_from": self.sent_from,
             "cache": self.cache,
             "graph": self.graph.to_json(),
         }
@@ -61,7 +63,8 @@ class Specification:
                 graph=Graph.from_json(plain["graph"]),
                 parameters=plain["parameters"],
                 submitted=cast("datetime", moment(plain["submitted"])),
-                code=plain["code"],
+                code=plain.get("definitions", {}),
+                sent_from=plain.get("sent_from", ""),
                 cache=plain["cache"],
             )
 

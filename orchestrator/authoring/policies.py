@@ -64,6 +64,7 @@ class Policy:
     time_limit: float | None = None  #: seconds for one attempt
     cache: bool = False  #: take an earlier run's result when code, parameters and inputs are the same
     version: str = ""  #: stands for the code, where given: the same version counts as the same code
+    libraries: bool = False  #: the versions of the libraries that it imports count as code
     priority: int | None = None  #: 0 (first) to 9 (last) within its queue
     tolerate: float = 0.0  #: the share of a map's items that may fail; their results are left out
 
@@ -92,6 +93,7 @@ class Policy:
         time_limit: float | None = None,
         cache: bool | None = None,
         version: str | None = None,
+        libraries: bool | None = None,
         priority: int | None = None,
         tolerate: float | None = None,
     ) -> Policy:
@@ -102,6 +104,7 @@ class Policy:
             time_limit=self.time_limit if time_limit is None else time_limit,
             cache=self.cache if cache is None else cache,
             version=self.version if version is None else version,
+            libraries=self.libraries if libraries is None else libraries,
             priority=self.priority if priority is None else priority,
             tolerate=self.tolerate if tolerate is None else tolerate,
         )
@@ -122,6 +125,8 @@ class Policy:
             plain["cache"] = True
         if self.version:
             plain["version"] = self.version
+        if self.libraries:
+            plain["libraries"] = True
         if self.priority is not None:
             plain["priority"] = self.priority
         if self.tolerate:

@@ -28,6 +28,7 @@ class _Definition:
     function: Callable[..., object]
     place: str
     load: object = None  #: one execution of the module; `importlib.reload` begins another
+    maker: tuple[str, int] | None = None  #: the module and line that had it made, while the module was run
     lasting: bool = True  #: False: made by a function that no module calls as it is run, such as a test
 
 
@@ -59,21 +60,26 @@ def _take_name(kind: str, name: str, function: Callable[..., object]) -> None:
     _definitions[kind, name] = made
 
 
+def made_at(stage: str) -> tuple[str, int] | None:
+    """The module and the line that made a stage, where a module did, as it was run: `double = make(2)`."""
+    definition = _definitions.get(("stage", stage))
+    return definition.maker if definition else None
+
+
 def _definition(function: Callable[..., object]) -> _Definition:
-    written, innermost = place_of(function), plain(function)
+    place, innermost = place_of(function), plain(function)
     if not isinstance(innermost, FunctionType):
-        return _Definition(function, written)
-    load = innermost.__globals__.get("__spec__")
-    if "<locals>" not in innermost.__qualname__:
-        return _Definition(function, written, load)
-    maker = _maker(innermost)
-    if maker is None:
-        return _Definition(function, written, load, lasting=False)
-    return _Definition(function, f"{written} (for {maker.f_code.co_filename}:{maker.f_lineno})", load)
+        return _Definition(function, place)
+    load, frame = innermost.__globals__.get("__spec__"), _running_module(innermost)
+    if frame is None:
+        return _Definition(function, place, load, lasting="<locals>" not in innermost.__qualname__)
+    if "<locals>" in innermost.__qualname__:
+        place = f"{place} (for {frame.f_code.co_filename}:{frame.f_lineno})"
+    return _Definition(function, place, load, maker=(str(frame.f_globals["__name__"]), frame.f_lineno))
 
 
-def _maker(function: FunctionType) -> FrameType | None:
-    """Where a module that is being run has another function make this one."""
+def _running_module(function: FunctionType) -> FrameType | None:
+    """Where a module that is being run makes this function, itself or by another function."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back

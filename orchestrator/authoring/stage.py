@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import sha256
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from orchestrator.authoring.disguise import dress
@@ -58,6 +57,7 @@ class Stage(Generic[P, R]):
         time_limit: float | None = None,
         cache: bool | None = None,
         version: str | None = None,
+        libraries: bool | None = None,
         priority: int | None = None,
         tolerate: float | None = None,
     ) -> Stage[P, R]:
@@ -68,6 +68,7 @@ class Stage(Generic[P, R]):
             time_limit=time_limit,
             cache=cache,
             version=version,
+            libraries=libraries,
             priority=priority,
             tolerate=tolerate,
         )
@@ -91,15 +92,6 @@ class Stage(Generic[P, R]):
         No elements give an empty list; fewer than `at_least` are an error.
         """
         return self.partial().map(at_least=at_least, **varying)
-
-    @cached_property
-    def code(self) -> str:
-        """A digest of the function's source, by which a change of it is noticed."""
-        try:
-            source = inspect.getsource(self.function)
-        except (OSError, TypeError):
-            source = self.function.__code__.co_code.hex()
-        return sha256(source.encode()).hexdigest()[:16]
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -175,6 +167,7 @@ def stage(
     time_limit: float | None = None,
     cache: bool = False,
     version: str = "",
+    libraries: bool = False,
     priority: int | None = None,
     tolerate: float = 0.0,
 ) -> Callable[[Callable[P, R]], Stage[P, R]]: ...

@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.authoring.errors import OrchestratorError
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.authoring.registry import pipelines
+from orchestrator.code import keep_source
 from orchestrator.coordinator.errors import BrokenModule, UnknownPipeline
 
 
@@ -62,6 +63,7 @@ def load_catalogue(modules: Iterable[str]) -> Catalogue:
 
 def _within(name: str, broken: list[BrokenModule]) -> Iterator[str]:
     module = _import(name, broken)
+    keep_source(name)
     if module is None:
         return
     yield name

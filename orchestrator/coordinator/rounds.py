@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
 from orchestrator.authoring.graph import Graph, NodeName, group_and_index
+from orchestrator.code import code_of, differing, in_words
 from orchestrator.compiler.arrange import arrange
 from orchestrator.coordinator.damage import lost_work
 from orchestrator.coordinator.progress import progress_of
-from orchestrator.coordinator.submission import code_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Reopening
@@ -27,12 +28,10 @@ log = logging.getLogger("orchestrator.rounds")
 
 def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
     """The nodes whose stage's code is not what it was when the run was sent, and all that need them: why."""
-    now = code_of(specification.graph)
-    changed = {
-        node.name: "its code has changed since the run was sent"
-        for node in specification.graph
-        if node.stage in now and now[node.stage] != specification.code.get(node.stage, now[node.stage])
-    }
+    changed: dict[NodeName, str] = {}
+    for node in specification.graph:
+        if names := differing(code_of([node]), specification.code):
+            changed[node.name] = f"{in_words(names, node.stage)} since the run was sent"
     after = {
         name: f"it needs {each}, whose code has changed"
         for each in changed
@@ -77,7 +76,8 @@ def send_round(
     }
     Round(number, done | kept, latest.redone).write(store, run)
     if changed:
-        replace(specification, code=code_of(graph)).rewrite(store)
+        now = {**specification.code, **code_of(graph.everything)}
+        replace(specification, code=now, sent_from=gethostname()).rewrite(store)
     runs.reopen(
         run,
         Reopening(

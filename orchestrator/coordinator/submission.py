@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.authoring.registry import stages
+from orchestrator.code import code_of
 from orchestrator.compiler.arrange import arrange
 from orchestrator.coordinator.checks import check_graph
 from orchestrator.runs.keys import RunId
@@ -56,7 +57,8 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
         graph=graph,
         parameters=prepared.parameters,
         submitted=now,
-        code=code_of(graph),
+        code=code_of(graph.everything),
+        sent_from=gethostname(),
         cache=prepared.cache,
     ).write(store)
     plan = arrange(graph)
@@ -73,11 +75,6 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
     )
     Canvas(app, plan, run).start().apply_async()
     return run
-
-
-def code_of(graph: Graph) -> dict[str, str]:
-    """A digest of each stage's code as it is now."""
-    return {name: stages[name].code for name in {node.stage for node in graph.everything} if name in stages}
 
 
 def new_run_id(pipeline: str, now: datetime) -> RunId:

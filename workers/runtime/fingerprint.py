@@ -10,9 +10,10 @@ from hashlib import sha256
 
 from orchestrator.artifacts import digest_of
 from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output
-from orchestrator.authoring.registry import stages
+from orchestrator.code import Code, in_words
 from workers.runtime.attempt import ClaimedNode
 from workers.runtime.inputs import input_trees, item_of
+from workers.runtime.loaded_code import loaded_code
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Fingerprint:
     """All that a node's result follows from."""
 
     stage: str
-    code: str  #: a digest of the function, or the version that stands for it
+    code: Code  #: digests of all that the function reaches, or the version that stands for it
     inputs: Mapping[str, str]  #: a digest of each argument, by parameter
 
     @cached_property
@@ -31,7 +32,9 @@ class Fingerprint:
     def difference(self, other: Fingerprint) -> str:
         """What is not as it was in `other`, in words."""
         names = [name for name in self.inputs if self.inputs[name] != other.inputs.get(name)]
-        reasons = ["its code has changed"] * (self.code != other.code)
+        ours, theirs = dict(self.code), dict(other.code)
+        changed = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+        reasons = [in_words(changed, self.stage)] if changed else []
         if names:
             reasons.append(f"{', '.join(names)} {'differs' if len(names) == 1 else 'differ'}")
         return " and ".join(reasons) or "its parameters are others"
@@ -43,7 +46,7 @@ def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
     arguments = {name: _digest(value, claimed) for name, value in node.inputs.items()}
     if index is not None:
         arguments |= {name: _digest_of_item(value, index, claimed) for name, value in node.varying.items()}
-    code = node.policy.version or stages[node.stage].code
+    code: Code = {str(node.stage): node.policy.version} if node.policy.version else loaded_code(node)
     return Fingerprint(node.stage, code, {name: _short(plain) for name, plain in arguments.items()})
 
 

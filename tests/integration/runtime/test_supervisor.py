@@ -14,7 +14,8 @@ import redis
 
 from orchestrator.archive.specification import Specification
 from orchestrator.authoring.graph import NodeName
-from orchestrator.coordinator.submission import code_of, new_run_id
+from orchestrator.code import code_of
+from orchestrator.coordinator.submission import new_run_id
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore

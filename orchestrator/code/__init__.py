@@ -1,0 +1,17 @@
+"""The user's code that stages reach, by digest: the same as before, or as on another machine?"""
+
+from orchestrator.code.comparison import code_of, differing, in_words
+from orchestrator.code.modules import differs_on_disk, keep_source, keep_sources
+from orchestrator.code.reach import Code, Reached, reached_by
+
+__all__ = [
+    "Code",
+    "Reached",
+    "code_of",
+    "differing",
+    "differs_on_disk",
+    "in_words",
+    "keep_source",
+    "keep_sources",
+    "reached_by",
+]

@@ -1,0 +1,246 @@
+"""What a stage's result can follow from of the user's code: every definition that its function reaches.
+
+A name is followed to what defines it, through imports, in all of the user's modules; what may be meant is
+reached. Where a module is used as a value, all of it is. Not seen is what a name made at run time leads to,
+as in `import_module(f"plugins.{name}")`, and compiled modules.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, TypeAlias
+
+from orchestrator.authoring.functions import plain
+from orchestrator.authoring.registry import made_at
+from orchestrator.authoring.stage import Stage
+from orchestrator.code.definitions import Chain, Definitions, Imported
+from orchestrator.code.modules import Source, is_own, source_of
+
+#: A digest of each definition, by `<module>.<name>`; a library's version, by its name.
+Code: TypeAlias = Mapping[str, str]
+
+#: Stand for all names of a module, and for what its load does beside defining names.
+_ALL, _EFFECTS = "*", ""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The code that a stage reaches."""
+
+    definitions: Code
+    modules: frozenset[str]  #: of the user's
+    libraries: frozenset[str]  #: the others, by the name that they are imported by
+
+    def with_versions(self) -> Code:
+        """The definitions, and the versions of the libraries."""
+        return {**self.definitions, **{name: _version(name) for name in sorted(self.libraries)}}
+
+
+def reached_by(stage: Stage[..., Any]) -> Reached:
+    """All code of the user's that a stage reaches, its own function included."""
+    walk = _Walk()
+    walk.start(stage)
+    place = made_at(stage.name)
+    if place is not None:
+        walk.start_at(*place)
+    walk.finish()
+    return Reached(dict(sorted(walk.digests.items())), frozenset(walk.modules), frozenset(walk.libraries))
+
+
+@dataclass
+class _Walk:
+    digests: dict[str, str] = field(default_factory=dict)
+    modules: set[str] = field(default_factory=set)
+    libraries: set[str] = field(default_factory=set)
+    _open: list[tuple[str, str]] = field(default_factory=list)
+    _seen: set[tuple[str, Chain]] = field(default_factory=set)
+    _started: set[int] = field(default_factory=set)
+
+    def start(self, value: object) -> None:
+        """Reach a function or class as it is in memory: where it is written, and what it holds."""
+        if isinstance(value, Stage):
+            value = value.function
+        if isinstance(value, partial):
+            for held in (*value.args, *value.keywords.values()):
+                self.start(held)
+        if isinstance(value, ModuleType):
+            self._module(value.__name__, ())
+        elif isinstance(value, type):
+            self._member(value.__module__, value.__qualname__.partition(".")[0], ())
+        elif callable(value) and isinstance(function := plain(value), FunctionType):
+            self._function(function)
+
+    def start_at(self, module: str, line: int) -> None:
+        """Reach what a line of a module defines: `double = make(2)`."""
+        definitions = _definitions(module) if is_own(module) else None
+        name = definitions.at_line(line) if definitions else None
+        if name is not None:
+            self._reach(module, name)
+
+    def finish(self) -> None:
+        """Follow all that was reached."""
+        while self._open:
+            module, name = self._open.pop()
+            definitions = _definitions(module)
+            if definitions is None:
+                continue
+            if name == _ALL:
+                for each in [*definitions.bound, *definitions.imports]:
+                    self._member(module, each, ())
+            else:
+                self._follow(module, name, definitions)
+
+    def _function(self, function: FunctionType) -> None:
+        if id(function) in self._started:
+            return
+        self._started.add(id(function))
+        module, top = function.__module__ or "", function.__qualname__.partition(".")[0]
+        definitions = _definitions(module) if is_own(module) else None
+        if definitions is not None and top not in definitions.bound:
+            top = definitions.at_line(function.__code__.co_firstlineno) or top
+        if definitions is not None and top in definitions.bound:
+            self._reach(module, top)
+        elif is_own(module):
+            self.digests[f"{module}.{top}"] = _short(repr(list(_compiled(function.__code__))))
+        for cell in function.__closure__ or ():
+            try:
+                self.start(cell.cell_contents)
+            except ValueError:  # empty
+                continue
+        self.start(getattr(function, "__wrapped__", None))
+
+    def _follow(self, module: str, name: str, definitions: Definitions) -> None:
+        uses = definitions.uses(name)
+        outside = sorted(
+            found for chain in uses.chains for found in self._resolve(definitions, chain, uses.imports)
+        )
+        self._load(each for many in uses.imports.values() for one in many for each in _loaded_by(one))
+        for named in uses.modules:
+            self._module(named, ())
+        self.digests[f"{module}.{name}" if name else module] = _short(f"{uses.digest} {outside}")
+
+    def _resolve(
+        self, definitions: Definitions, chain: Chain, inside: Mapping[str, list[Imported]]
+    ) -> Iterator[str]:
+        """Reach what a name means in a module; gives what of libraries it is bound to."""
+        head, *rest = chain
+        found = [*inside.get(head, ()), *definitions.imports.get(head, ())]
+        if head in definitions.bound:
+            self._reach(definitions.source.module, head)
+        elif not found:
+            found = [Imported(star, head) for star in definitions.stars if self._has(star, head)]
+        for each in found:
+            if not is_own(each.module):
+                self._library(each.module)
+                yield f"{head}={each.module}:{each.member}"
+            elif each.member is None:
+                self._module(each.module, tuple(rest))
+            else:
+                self._member(each.module, each.member, tuple(rest))
+
+    def _has(self, module: str, name: str) -> bool:
+        """Whether `from module import *` brings a name; nobody knows of a library's."""
+        if not is_own(module):
+            self._library(module)
+            return False
+        definitions = _definitions(module)
+        return definitions is not None and (name in definitions.bound or name in definitions.imports)
+
+    def _reach(self, module: str, name: str) -> None:
+        if (module, (name,)) not in self._seen:
+            self._seen.add((module, (name,)))
+            self._open.append((module, name))
+            self._load([module])
+
+    def _module(self, module: str, rest: Chain) -> None:
+        if not is_own(module):
+            self._library(module)
+            return
+        self._load([module])
+        if rest:
+            self._member(module, rest[0], rest[1:])
+        else:
+            self._reach(module, _ALL)
+
+    def _member(self, module: str, name: str, rest: Chain) -> None:
+        definitions = _definitions(module) if is_own(module) else None
+        if definitions is None or (module, (name, *rest, "")) in self._seen:
+            return  # modules may import from one another in a circle
+        self._seen.add((module, (name, *rest, "")))
+        self._load([module])
+        stars = any(self._has(star, name) for star in definitions.stars)
+        if name in definitions.bound or name in definitions.imports or stars:
+            list(self._resolve(definitions, (name, *rest), {}))
+        elif source_of(f"{module}.{name}"):
+            self._module(f"{module}.{name}", rest)
+        elif not name.startswith("__"):
+            self._reach(module, _ALL)  # made at run time, by whatever is there
+
+    def _library(self, module: str) -> None:
+        top = module.partition(".")[0]
+        if top not in sys.stdlib_module_names:
+            self.libraries.add(top)
+
+    def _load(self, modules: Iterable[str]) -> None:
+        """Reach what happens when modules are loaded, and the modules that they load."""
+        waiting = [*modules]
+        while waiting:
+            module = waiting.pop()
+            if not module or module in self.modules or not is_own(module):
+                continue
+            definitions = _definitions(module)
+            if definitions is None:
+                continue
+            self.modules.add(module)
+            if definitions.effects:
+                self._open.append((module, _EFFECTS))
+            waiting += [module.rpartition(".")[0], *definitions.stars]
+            imported = [one for many in definitions.imports.values() for one in many]
+            waiting += [each for one in imported for each in _loaded_by(one)]
+
+
+def _loaded_by(imported: Imported) -> Iterator[str]:
+    yield imported.loads or imported.module
+    if imported.member:
+        yield f"{imported.module}.{imported.member}"
+
+
+_parsed: dict[str, tuple[Source | None, Definitions | None]] = {}
+
+
+def _definitions(module: str) -> Definitions | None:
+    source = source_of(module)
+    known = _parsed.get(module)
+    if known is None or known[0] is not source:
+        try:
+            read = Definitions.of(source) if source else None
+        except SyntaxError:
+            read = None
+        known = _parsed[module] = (source, read)
+    return known[1]
+
+
+def _compiled(code: CodeType) -> Iterator[object]:
+    """A function without a source, as typed at a prompt."""
+    yield code.co_code
+    yield code.co_names
+    for each in code.co_consts:
+        yield list(_compiled(each)) if isinstance(each, CodeType) else each
+
+
+def _version(library: str) -> str:
+    """The installed version of what is imported by a name; empty where it was not installed."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ", ".join(version(each) for each in sorted(set(packages_distributions().get(library, ()))))
+
+
+def _short(text: str) -> str:
+    return sha256(text.encode(errors="backslashreplace")).hexdigest()[:16]
