@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.artifacts.codec import Codec
+from orchestrator.artifacts.errors import UnsupportedType
 
 _SPARSE = {"scipy.spmatrix", "scipy.sparray"}
 _MIXINS = {
@@ -38,5 +39,19 @@ def library_codec(hint: object, cls: type, names: set[str], label: str) -> Codec
     if "sklearn.BaseEstimator" in names or names & _MIXINS:
         from orchestrator.artifacts.codecs.estimators import EstimatorCodec
 
+        _check_trust(cls, label)
         return EstimatorCodec(label, cls)
     return None
+
+
+def _check_trust(cls: type, label: str) -> None:
+    """Say before anything is fitted that an estimator of this class could not be loaded again."""
+    from orchestrator.artifacts.trust import Use, advice, is_trusted  # late: it reads the settings
+
+    if not cls.__module__.startswith("sklearn.") and not is_trusted(
+        cls.__module__, cls.__name__, Use.INSTANCE
+    ):
+        raise UnsupportedType(
+            f"{label} cannot be stored: its type is not trusted",
+            hint=advice([f"{cls.__module__}.{cls.__name__}"]),
+        )

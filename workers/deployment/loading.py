@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, cast
 
-from orchestrator.artifacts.trust import trusted_types
+from orchestrator.artifacts.errors import StoreError, UntrustedTypes
 from workers.deployment.errors import UnknownModel, UnsafeModel
 from workers.deployment.registry import CHAMPION, by_alias, by_number, open_registry
 from workers.tracking.library import MODEL_MODULES, load
@@ -56,8 +55,7 @@ def _download(version: Registered, folder: Path) -> Path:
 
 def _load(version: Registered, file: Path) -> BaseEstimator:
     load(*MODEL_MODULES)
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
+    from orchestrator.artifacts.codecs.estimators import load_estimator
 
     content = file.read_bytes()
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -67,14 +65,8 @@ def _load(version: Registered, file: Path) -> BaseEstimator:
             hint="It was altered or damaged in the artifact store: roll back, or train again.",
         )
     try:
-        return skops.io.loads(content, trusted=list(trusted_types()))
-    except BadZipFile as error:
-        raise UnsafeModel(
-            f"the file of version {version.version} of '{version.name}' is not a skops file"
-        ) from error
-    except UntrustedTypesFoundException as error:
-        types = ", ".join(skops.io.get_untrusted_types(data=content))
-        raise UnsafeModel(
-            f"version {version.version} of '{version.name}' contains types that are not trusted: {types}",
-            hint="If you trust them, add them to ORCHESTRATOR_TRUSTED_TYPES on every worker.",
-        ) from error
+        return cast(
+            "BaseEstimator", load_estimator(content, f"version {version.version} of '{version.name}'")
+        )
+    except (StoreError, UntrustedTypes) as error:
+        raise UnsafeModel(str(error), hint=error.hint) from error

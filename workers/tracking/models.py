@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.artifacts.trust import trusted_types
+from orchestrator.artifacts.errors import UntrustedTypes, WrongValue
 from workers.tracking.errors import ModelNotLoggable
 from workers.tracking.library import MODEL_MODULES, load
 from workers.tracking.records import Remember, model_key
@@ -56,6 +56,7 @@ def save_model(model: object, example: object, folder: Path) -> None:
     from mlflow.models import Model
 
     rows = _first_rows(example)
+    trusted = _types_in(model)
     try:
         with warnings.catch_warnings():
             # A hint that integers may one day be missing: what a table may lack is the pipeline's matter.
@@ -67,16 +68,13 @@ def save_model(model: object, example: object, folder: Path) -> None:
                 str(folder),
                 mlflow_model=Model(),
                 serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-                skops_trusted_types=list(trusted_types()),
+                skops_trusted_types=trusted,
                 signature=_signature(model, rows),
                 input_example=rows,
-                pip_requirements=_requirements(),
+                pip_requirements=_requirements(trusted),
             )
     except MlflowException as error:
-        raise ModelNotLoggable(
-            f"a {type(model).__name__} cannot be kept by skops: {error}",
-            hint="If you trust the types it names, add them to ORCHESTRATOR_TRUSTED_TYPES on every worker.",
-        ) from error
+        raise ModelNotLoggable(f"a {type(model).__name__} cannot be logged: {error}") from error
 
 
 def enter_model(
@@ -206,9 +204,23 @@ def _signature(model: object, rows: object) -> ModelSignature:
     return infer_signature(rows, predict(rows) if predict else None)
 
 
-def _requirements() -> Sequence[str]:
+def _types_in(model: object) -> list[str]:
+    """What a model is made of, beside that which skops trusts by itself; all of it may be loaded again."""
+    from orchestrator.artifacts.codecs.estimators import dump_estimator, types_in
+
+    try:
+        return types_in(dump_estimator(model))
+    except (WrongValue, UntrustedTypes) as error:
+        raise ModelNotLoggable(
+            f"a {type(model).__name__} cannot be kept by skops: {error}", hint=error.hint
+        ) from error
+
+
+def _requirements(types: Iterable[str]) -> Sequence[str]:
     """What the model was fitted with; MLflow adds itself."""
-    return [f"{name}=={version(name)}" for name in ("scikit-learn", "skops", "numpy", "pandas")]
+    others = {name.partition(".")[0] for name in types}.intersection(("lightgbm", "xgboost"))
+    libraries = ("scikit-learn", "skops", "numpy", "pandas", *sorted(others))
+    return [f"{name}=={version(name)}" for name in libraries]
 
 
 def _first_rows(example: object) -> object:

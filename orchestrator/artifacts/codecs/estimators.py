@@ -8,13 +8,13 @@ import zipfile
 from typing import Any, cast
 
 import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from orchestrator.artifacts.codec import BlobCodec, described
-from orchestrator.artifacts.errors import StoreError, UntrustedTypes, WrongValue
+from orchestrator.artifacts.codecs.skops_files import Named, find_outside
+from orchestrator.artifacts.errors import StoreError, WrongValue
+from orchestrator.artifacts.faults import understood
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digest_in
-from orchestrator.artifacts.trust import trusted_types
 
 
 class EstimatorCodec(BlobCodec):
@@ -40,43 +40,49 @@ class EstimatorCodec(BlobCodec):
 
 
 def dump_estimator(value: object) -> bytes:
-    """The skops file of an estimator, if all its types may be loaded again; equal estimators, equal bytes."""
+    """The skops file of an estimator, if all of it may be loaded again; equal estimators, equal bytes."""
+    kind = described(value)
     try:
         data = _repeatable(skops.io.dumps(value))
-    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        Named(data, f"this {kind}")
+        outside = find_outside(value)
+    except (TypeError, ValueError, AttributeError, NotImplementedError, RecursionError) as error:
         raise WrongValue(
-            f"is a {described(value)} that skops cannot store: {error}",
+            f"is a {kind} that skops cannot store: {error}",
             hint="Store it in another form: register_codec(YourClass, codec).",
         ) from error
-    _refuse(data, f"this {described(value)}")
+    if outside:
+        raise WrongValue(
+            f"is a {kind} with {outside}", hint="Reset that parameter (set_params) before it is returned."
+        )
     return data
+
+
+def check_storable(estimator: object) -> None:
+    """Raise what storing an estimator would raise, as far as that can be known before it is fitted."""
+    dump_estimator(estimator)
+
+
+def types_in(data: bytes) -> list[str]:
+    """What is in a skops file beside that which skops trusts by itself, all of it trusted by us."""
+    return Named(data, "this estimator").trusted
 
 
 def load_estimator(data: bytes, source: str) -> object:
     """The estimator of a skops file, if it holds trusted types only; `source` names it in errors."""
-    trusted = list(trusted_types())
-    try:
-        return skops.io.loads(data, trusted=trusted)
-    except UntrustedTypesFoundException:
-        _refuse(data, source)
-        raise
-    except (TypeError, ValueError, KeyError, AttributeError, ImportError, zipfile.BadZipFile) as error:
+    with understood(
+        source,
+        "estimator",
+        hint="Was it made with other versions of scikit-learn or skops? Then run its stage again.",
+    ):
+        value = Named(data, source).made()
+        outside = find_outside(value)
+    if outside:
         raise StoreError(
-            f"{source} is no estimator that can be loaded here: {error}",
-            hint="Was it made with other versions of scikit-learn or skops? Then run its stage again.",
-        ) from error
-
-
-def _refuse(data: bytes, source: str) -> None:
-    """Raise if the file holds types outside skops' own list and the setting's."""
-    unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted_types()))
-    if unknown:
-        names = ",".join(unknown)
-        raise UntrustedTypes(
-            f"{source} holds types that are not trusted: {', '.join(unknown)}",
-            hint=f"If you trust them, and all who can write to the store, add {names} to the setting "
-            "ORCHESTRATOR_TRUSTED_TYPES (comma-separated) of the workers and of whoever loads the model.",
+            f"{source} is refused: it holds {outside}",
+            hint="This project stores no such estimator: somebody has altered it. Run its stage again.",
         )
+    return value
 
 
 def _repeatable(data: bytes) -> bytes:

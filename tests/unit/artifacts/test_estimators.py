@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
+import json
+import pickle
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn
 import skops.io
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import FeatureAgglomeration
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import VotingClassifier
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_selection import SelectKBest, f_classif
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.linear_model import LinearRegression, LogisticRegression, TweedieRegressor
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, scale
 from sklearn.tree import DecisionTreeClassifier
 
-from orchestrator.artifacts import ArtifactStore, StoreError, UntrustedTypes, WrongValue, decode, encode
+from orchestrator.artifacts import (
+    ArtifactStore,
+    StoreError,
+    UntrustedTypes,
+    WrongValue,
+    decode,
+    encode,
+    unsupported,
+)
+from orchestrator.artifacts.codecs.estimators import check_storable
 from orchestrator.settings import settings
 
 X = np.arange(12.0).reshape(6, 2)
@@ -114,7 +144,7 @@ def test_a_file_with_untrusted_types_put_there_by_others_never_loads(
 
 @pytest.mark.parametrize("data", [b"", b"nothing", b"\x80\x04K\x01."])
 def test_a_blob_that_is_no_model_is_one_clear_error(data: bytes, store: ArtifactStore) -> None:
-    with pytest.raises(StoreError, match="is no estimator that can be loaded here"):
+    with pytest.raises(StoreError, match="is no estimator that can be read"):
         decode({"codec": "estimator", "digest": store.put(data)}, BaseEstimator, store)
 
 
@@ -147,3 +177,285 @@ def test_equal_models_have_equal_digests_in_every_process(store: ArtifactStore) 
         [sys.executable, "-c", FIT], text=True, env={"PYTHONHASHSEED": "7"}
     ).strip()
     assert digest() == digest() == elsewhere
+
+
+# What is trusted of scikit-learn, of others, and of the pipelines' own packages
+
+TABLE = pd.DataFrame({"number": X[:, 0], "word": ["a", "b"] * 3})
+
+
+BY_KIND = make_column_transformer(
+    (StandardScaler(), make_column_selector(dtype_include=np.number)),
+    (OneHotEncoder(), make_column_selector(dtype_include="str")),
+)
+SEARCH = GridSearchCV(
+    LogisticRegression(), {"C": [1, 2]}, scoring=make_scorer(f1_score), cv=StratifiedKFold(2)
+)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(BY_KIND, LogisticRegression()),
+        SEARCH,
+        make_pipeline(SelectKBest(f_classif, k=1), LogisticRegression()),
+        make_pipeline(FunctionTransformer(np.log1p), FunctionTransformer(scale), LinearRegression()),
+        GaussianProcessRegressor(RBF() + WhiteKernel()),
+        TweedieRegressor(power=1.5),
+        VotingClassifier([("a", LogisticRegression()), ("b", DecisionTreeClassifier())]),
+        make_pipeline(FeatureAgglomeration(), LinearRegression()),
+        KNeighborsClassifier(1, metric="chebyshev", algorithm="kd_tree"),
+        CalibratedClassifierCV(LogisticRegression(), method="temperature", cv=2),
+    ],
+    ids=lambda model: type(getattr(model, "steps", [(0, model)])[0][1]).__name__,
+)
+def test_what_is_scikit_learns_own_data_and_arithmetic_is_trusted(model: Any, store: ArtifactStore) -> None:
+    by_kind = getattr(model, "steps", [(0, None)])[0][1] is BY_KIND
+    rows = TABLE if by_kind else X
+    model.fit(rows, Y)
+    back: Any = decode(encode(model, BaseEstimator, store), BaseEstimator, store)
+    assert type(back) is type(model)
+    np.testing.assert_array_equal(back.predict(rows), model.predict(rows))
+
+
+@pytest.mark.parametrize(
+    ("library", "name"),
+    [
+        ("lightgbm", "LGBMClassifier"),
+        ("lightgbm", "LGBMRegressor"),
+        ("xgboost", "XGBClassifier"),
+        ("xgboost", "XGBRFRegressor"),
+    ],
+)
+def test_boosted_trees_of_others_come_back(library: str, name: str, store: ArtifactStore) -> None:
+    others = pytest.importorskip(library)
+    rows = np.repeat(X, 10, axis=0)
+    model = getattr(others, name)(n_estimators=3).fit(rows, np.repeat(Y, 10))
+    for each in (model, make_pipeline(StandardScaler(), model)):
+        back: Any = decode(encode(each, BaseEstimator, store), BaseEstimator, store)
+        assert type(back) is type(each)
+    back = decode(encode(model, BaseEstimator, store), BaseEstimator, store)
+    np.testing.assert_array_equal(back.predict(rows), model.predict(rows))
+
+
+OWN = """
+from subprocess import run
+from sklearn.base import BaseEstimator, TransformerMixin
+class Scale(TransformerMixin, BaseEstimator):
+    def __init__(self, by=2): self.by = by
+    def fit(self, X, y=None): return self
+    def transform(self, X): return X * self.by
+class Helper:
+    def fit(self, *_): return self
+def clean(X): return X
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trust: Callable[[str], None]) -> Iterator[Any]:
+    """A module beside the pipelines of a package of somebody's own."""
+    (tmp_path / "acme_own").mkdir()
+    for name, code in (("__init__", ""), ("flows", ""), ("models", OWN)):
+        (tmp_path / "acme_own" / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ORCHESTRATOR_PIPELINES", "acme_own.flows")
+    settings.cache_clear()
+    yield importlib.import_module("acme_own.models")
+    for name in ("acme_own", "acme_own.models"):
+        sys.modules.pop(name, None)
+
+
+def test_estimators_of_the_pipelines_own_packages_are_trusted(own: Any, store: ArtifactStore) -> None:
+    model = make_pipeline(own.Scale(3), LogisticRegression()).fit(X, Y)
+    back: Any = decode(encode(model, BaseEstimator, store), BaseEstimator, store)
+    assert back.steps[0][1].by == 3
+
+
+def test_nothing_else_of_the_pipelines_own_packages_is_trusted(own: Any, store: ArtifactStore) -> None:
+    for model, name in (
+        (FunctionTransformer(own.clean), "acme_own.models.clean"),
+        (FunctionTransformer(own.run), "subprocess.run"),
+        (Pipeline([("helper", own.Helper())]), "acme_own.models.Helper"),
+    ):
+        with pytest.raises(UntrustedTypes, match=name) as caught:
+            encode(model, BaseEstimator, store)
+        assert ("no functions" in str(caught.value.hint)) == name.startswith("acme_own")
+
+
+def test_a_module_of_ones_own_does_not_make_trusted_what_it_imports(own: Any, store: ArtifactStore) -> None:
+    data = skops.io.dumps(FunctionTransformer(own.run))
+    evil = store.put(edited(data, lambda schema: rename(schema, "subprocess", "run", "acme_own.models")))
+    with pytest.raises(UntrustedTypes, match=r"acme_own\.models\.run"):
+        decode({"codec": "estimator", "digest": evil}, BaseEstimator, store)
+
+
+def test_an_annotation_that_names_an_untrusted_estimator_is_refused_at_submission(
+    trust: Callable[[str], None],
+) -> None:
+    assert f"{MINE} to the setting ORCHESTRATOR_TRUSTED_TYPES" in str(unsupported(Mine))
+    assert unsupported(BaseEstimator) is unsupported(Pipeline) is unsupported(ClassifierMixin) is None
+    trust(MINE)
+    assert unsupported(list[Mine]) is None
+
+
+def test_what_may_be_stored_is_known_before_it_is_fitted(trust: Callable[[str], None]) -> None:
+    check_storable(make_pipeline(StandardScaler(), LogisticRegression()))
+    with pytest.raises(UntrustedTypes, match=MINE):
+        check_storable(make_pipeline(StandardScaler(), Mine()))
+
+
+# What a file of somebody else's does with what is trusted
+
+
+def edited(data: bytes, edit: Callable[[Any], None]) -> bytes:
+    """A skops file whose schema somebody has edited."""
+    source, target = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
+    schema = json.loads(source.read("schema.json"))
+    edit(schema)
+    with zipfile.ZipFile(target, "w") as archive:
+        for name in source.namelist():
+            archive.writestr(name, json.dumps(schema) if name == "schema.json" else source.read(name))
+    return target.getvalue()
+
+
+def rename(node: Any, module: str, name: str, other: str) -> None:
+    """Let what a schema has under one module come from another."""
+    if isinstance(node, dict):
+        if (node.get("__module__"), node.get("__class__")) == (module, name):
+            node["__module__"] = other
+        for part in node.values():
+            rename(part, module, name, other)
+    elif isinstance(node, list):
+        for part in node:
+            rename(part, module, name, other)
+
+
+MEMORIES = [
+    Pipeline([("scale", StandardScaler())], memory="/cache"),
+    FeatureAgglomeration(memory="/cache"),
+    GridSearchCV(Pipeline([("scale", StandardScaler())], memory="/cache"), {}),
+    make_column_transformer((Pipeline([("scale", StandardScaler())], memory="/cache"), [0])),
+    VotingClassifier([("one", Pipeline([("fit", LogisticRegression())], memory="/cache"))]),
+]
+
+
+@pytest.mark.parametrize("model", MEMORIES, ids=lambda model: type(model).__name__)
+def test_a_memory_is_refused_wherever_it_is(model: Any, store: ArtifactStore) -> None:
+    with pytest.raises(WrongValue, match="memory='/cache', from where it would unpickle"):
+        encode(model, BaseEstimator, store)
+    evil = store.put(skops.io.dumps(model))
+    with pytest.raises(StoreError, match="memory='/cache', from where it would unpickle"):
+        decode({"codec": "estimator", "digest": evil}, BaseEstimator, store)
+
+
+def test_a_planted_cache_is_never_unpickled(store: ArtifactStore, tmp_path: Path) -> None:
+    cache, ran = tmp_path / "cache", tmp_path / "ran"
+    model = Pipeline([("scale", StandardScaler()), ("fit", LogisticRegression())], memory=str(cache))
+    clone(model).fit(X, Y)
+    (output,) = cache.rglob("output.pkl")
+    output.write_bytes(pickle.dumps(Touching(ran)))
+    with contextlib.suppress(TypeError):  # without the check, this is what happens
+        clone(model).fit(X, Y)
+    assert ran.exists()
+    ran.unlink()
+    with pytest.raises(StoreError):
+        decode({"codec": "estimator", "digest": store.put(skops.io.dumps(model))}, BaseEstimator, store)
+    assert not ran.exists()
+
+
+class Touching:
+    """A pickle that leaves a trace."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_memory_that_is_hidden_in_odd_attributes_is_found(store: ArtifactStore) -> None:
+    """Attributes may be any node that `dict.update` understands: here, JSON."""
+
+    def hide(schema: Any) -> None:
+        text = json.dumps({"steps": [], "memory": "/cache", "_sklearn_version": sklearn.__version__})
+        schema["content"] = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode"}
+        schema["content"] |= {"content": text, "is_json": True}
+
+    evil = store.put(edited(skops.io.dumps(Pipeline([("scale", StandardScaler())])), hide))
+    with pytest.raises(StoreError, match="memory='/cache'"):
+        decode({"codec": "estimator", "digest": evil}, BaseEstimator, store)
+
+
+def test_a_vectorizer_that_reads_files_is_refused(store: ArtifactStore) -> None:
+    model = make_pipeline(CountVectorizer(input="filename"), LogisticRegression())
+    with pytest.raises(WrongValue, match="would read any file"):
+        encode(model, BaseEstimator, store)
+    with pytest.raises(StoreError, match="would read any file"):
+        decode({"codec": "estimator", "digest": store.put(skops.io.dumps(model))}, BaseEstimator, store)
+
+
+def test_parameters_that_lead_lightgbm_elsewhere_are_refused(store: ArtifactStore) -> None:
+    model = pytest.importorskip("lightgbm").LGBMClassifier(forcedsplits_filename="/etc/passwd")
+    with pytest.raises(StoreError, match="forcedsplits_filename='/etc/passwd'"):
+        decode({"codec": "estimator", "digest": store.put(skops.io.dumps(model))}, BaseEstimator, store)
+
+
+@pytest.mark.parametrize(
+    ("loader", "module", "name"),
+    [
+        ("FunctionNode", "sklearn.datasets._base", "load_files"),
+        ("FunctionNode", "sklearn.datasets", "load_files"),
+        ("FunctionNode", "numpy", "load"),
+        ("FunctionNode", "joblib", "load"),
+        ("FunctionNode", "sklearn.preprocessing._data", "_handle_zeros_in_scale"),
+        ("FunctionNode", "sklearn.utils.fixes", "_open_text"),
+        ("ObjectNode", "sklearn.utils.parallel", "Parallel"),
+        ("ConstructorFromReduceNode", "sklearn.metrics._classification", "f1_score"),
+        ("ListNode", "sklearn.preprocessing._data", "scale"),
+        ("SetNode", "sklearn.compose._column_transformer", "make_column_selector"),
+        ("TypeNode", "sklearn.preprocessing._data", "scale"),
+        ("TypeNode", "subprocess", "run"),
+    ],
+)
+def test_each_use_of_a_name_is_judged_by_itself(
+    loader: str, module: str, name: str, store: ArtifactStore
+) -> None:
+    def plant(schema: Any) -> None:
+        node = {"__class__": name, "__module__": module, "__loader__": loader, "__id__": 1}
+        content = [] if loader in ("ListNode", "SetNode") else PAIR
+        schema["content"]["content"]["func"] = {**node, "content": content}
+
+    evil = store.put(edited(skops.io.dumps(FunctionTransformer(np.exp)), plant))
+    with pytest.raises(UntrustedTypes, match=name):
+        decode({"codec": "estimator", "digest": evil}, BaseEstimator, store)
+
+
+PAIR = {"__class__": "tuple", "__module__": "builtins", "__loader__": "TupleNode", "__id__": 2, "content": []}
+
+
+def test_keys_are_made_by_no_function(store: ArtifactStore, trust: Callable[[str], None]) -> None:
+    trust("os.system")
+
+    def plant(schema: Any) -> None:
+        node = {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode"}
+        kinds = schema["content"]["key_types"]["content"]
+        kinds[0] = {**kinds[0], **node}
+
+    evil = store.put(edited(skops.io.dumps(LogisticRegression()), plant))
+    with pytest.raises(StoreError, match="keys of a dictionary are of odd types"):
+        decode({"codec": "estimator", "digest": evil}, BaseEstimator, store)
+
+
+@pytest.mark.parametrize("edit", [lambda s: s.update(protocol=1), lambda s: s.update(protocol=0)])
+def test_an_older_protocol_which_judges_less_is_refused(edit: Any, store: ArtifactStore) -> None:
+    old = store.put(edited(skops.io.dumps(LogisticRegression()), edit))
+    with pytest.raises(StoreError, match="another version of skops"):
+        decode({"codec": "estimator", "digest": old}, BaseEstimator, store)
+
+
+def test_a_sparse_matrix_within_a_model_is_checked_too(store: ArtifactStore) -> None:
+    model = LogisticRegression()
+    model.coef_ = sparse.csr_matrix(np.eye(4))
+    model.coef_.indices[-1] = 1_000_000
+    with pytest.raises(StoreError, match="is no estimator that can be read"):
+        decode({"codec": "estimator", "digest": store.put(skops.io.dumps(model))}, BaseEstimator, store)
