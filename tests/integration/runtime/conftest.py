@@ -30,7 +30,7 @@ from orchestrator.settings import settings
 from ..conftest import Service, is_ready, start_worker, wait_until
 
 HERE = Path(__file__).parent
-MODULES = ("stages", "unruly")
+MODULES = ("stages", "unruly", "tests.random_graphs.stages")
 
 
 @dataclass(frozen=True)

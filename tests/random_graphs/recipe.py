@@ -1,0 +1,227 @@
+"""Random pipelines as plain data, from which a pipeline is made, and what it should do is worked out."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from orchestrator import pipeline
+from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.authoring.registry import pipelines
+from orchestrator.authoring.stage import Stage
+
+from . import stages
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What another step gives, or a field of it."""
+
+    step: int
+    field: str = ""
+
+    def __str__(self) -> str:
+        return f"s{self.step}.{self.field}" if self.field else f"s{self.step}"
+
+
+@dataclass(frozen=True)
+class Condition:
+    of: Ref
+    negated: bool
+
+
+#: A step's argument: numbers and what other steps give, one or a list.
+Operand: TypeAlias = int | Ref | tuple[int | Ref, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One use of a stage; `mapped` over its first argument."""
+
+    stage: str
+    value: Operand
+    mapped: bool = False
+    setting: int | str | None = None  #: the stage's second argument
+    tolerate: float = 0.0
+    after: tuple[int, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    steps: tuple[Step, ...]
+    handlers: bool
+    fail_fast: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each step's node: that of its stage, numbered from the second use on."""
+        uses: Counter[str] = Counter()
+        found = []
+        for step in self.steps:
+            uses[step.stage] += 1
+            found.append(step.stage if uses[step.stage] == 1 else f"{step.stage}-{uses[step.stage]}")
+        return tuple(found)
+
+    def __str__(self) -> str:
+        lines = [f"on_failure={self.handlers}, fail_fast={self.fail_fast}"]
+        lines += [f"s{number} = {_told(step)}" for number, step in enumerate(self.steps)]
+        return "\n".join(lines)
+
+
+#: Second arguments, by stage.
+SETTINGS: Mapping[str, str] = {"picky": "bad", "flaky": "modulus", "cached": "key", "spread": "most"}
+#: First arguments that are not called `value`.
+FIRST: Mapping[str, str] = {"add": "values", "flatten": "lists"}
+
+
+def pipeline_of(recipe: Recipe, salt: str) -> Pipeline[[]]:
+    """The pipeline, written as its author would; results are cached for the same `salt` only."""
+
+    def random_graph() -> None:
+        made: list[Any] = []
+        for step in recipe.steps:
+            made.append(_use(step, made, salt))
+
+    handlers: list[Stage[..., Any]] = [stages.report, stages.report_in_vain] if recipe.handlers else []
+    made = pipeline(on_failure=handlers, fail_fast=recipe.fail_fast)(random_graph)
+    pipelines.pop(f"{made.module}.{made.name}", None)  # another recipe is another pipeline
+    return made
+
+
+def _use(step: Step, made: list[Any], salt: str) -> Any:
+    used: Stage[..., Any] = getattr(stages, step.stage)
+    if step.tolerate:
+        used = used.options(tolerate=step.tolerate)
+    used = used.after(*(made[other] for other in step.after))
+    for condition in step.conditions:
+        truth = _given(condition.of, made)
+        used = used.only_if(~truth if condition.negated else truth)
+    fixed: dict[str, object] = {}
+    if step.setting is not None:
+        own = f"{salt} {step.setting}" if step.stage == "cached" else step.setting
+        fixed[SETTINGS[step.stage]] = own
+    first = {FIRST.get(step.stage, "value"): _given(step.value, made)}
+    return used.partial(**fixed).map(**first) if step.mapped else used(**fixed, **first)
+
+
+def _given(operand: Operand, made: list[Any]) -> Any:
+    match operand:
+        case Ref(step, field):
+            return getattr(made[step], field) if field else made[step]
+        case tuple():
+            return [_given(each, made) for each in operand]
+    return operand
+
+
+def recipe(seed: int) -> Recipe:
+    """The same for the same seed."""
+    chance = random.Random(seed)
+    draft = _Draft(chance)
+    for _ in range(chance.randint(3, 14)):
+        draft.add()
+    return Recipe(tuple(draft.steps), handlers=chance.random() < 0.6, fail_fast=chance.random() < 0.08)
+
+
+class _Draft:
+    """The steps so far, by what they give."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.steps: list[Step] = []
+        self.numbers: list[Ref] = []
+        self.lists: list[Ref] = []
+        self.truths: list[Ref] = []
+
+    def add(self) -> None:
+        """Add a step of a random kind."""
+        chance = self.chance
+        kinds = ["double", "picky", "flaky", "cached", "add", "flatten", "spread", "take_apart", "is_even"]
+        kind = chance.choices(kinds, [4, 4, 3, 2, 4, 1 if self.lists else 0, 3, 2, 2])[0]
+        mapped = kind in ("double", "picky", "flaky", "cached") and chance.random() < 0.6
+        setting: int | str | None = None
+        match kind:
+            case "picky":
+                setting = chance.choice([0, 1, 1, 2]) if mapped else chance.choice([0, 0, 1])
+            case "flaky":
+                setting = chance.choice([2, 3, 4]) if mapped else chance.choice([2, 3, 3, 4])
+            case "spread":
+                setting = chance.choice([2, 5])
+            case "cached":
+                setting = f"s{len(self.steps)}"
+        self._put(
+            Step(
+                stage=kind,
+                value=self._operand(kind, mapped),
+                mapped=mapped,
+                setting=setting,
+                tolerate=chance.choice([0.0, 0.3, 0.5, 0.5, 1.0]) if mapped else 0.0,
+                after=tuple(self._some(range(len(self.steps)), 0.2)),
+                conditions=tuple(
+                    Condition(each, chance.random() < 0.5) for each in self._some(self.truths, 0.3)
+                ),
+            )
+        )
+
+    def _put(self, step: Step) -> None:
+        own = Ref(len(self.steps))
+        self.steps.append(step)
+        if step.stage == "take_apart":
+            self.numbers += [Ref(own.step, "low"), Ref(own.step, "high")]
+            self.lists.append(Ref(own.step, "several"))
+            self.truths.append(Ref(own.step, "even"))
+        elif step.stage == "is_even":
+            self.truths.append(own)
+        elif step.mapped or step.stage in ("spread", "flatten"):
+            self.lists.append(own)
+        else:
+            self.numbers.append(own)
+        if step.stage == "cached" and self.chance.random() < 0.6:  # its twin finds the result
+            self._put_twin(step, own.step)
+
+    def _put_twin(self, step: Step, first: int) -> None:
+        self.steps.append(
+            Step(stage="cached", value=step.value, mapped=step.mapped, setting=step.setting, after=(first,))
+        )
+
+    def _operand(self, kind: str, mapped: bool) -> Operand:
+        chance = self.chance
+        if kind == "flatten":
+            return tuple(chance.choices(self.lists, k=chance.randint(1, 3)))
+        if not mapped and kind != "add":
+            return self._number()
+        if self.lists and chance.random() < 0.6 and kind != "cached":  # which takes each number once
+            return chance.choice(self.lists)
+        if kind == "cached" or chance.random() < 0.5:
+            length = chance.choices([0, 1, 3, 5, 70], [3, 4, 6, 6, 1])[0] if mapped else 3
+            return tuple(chance.sample(range(99), length))
+        return tuple(self._number() for _ in range(chance.randint(1, 4)))
+
+    def _number(self) -> int | Ref:
+        known = self.numbers and self.chance.random() < 0.75
+        return self.chance.choice(self.numbers) if known else self.chance.randrange(20)
+
+    def _some(self, given: Any, probability: float) -> Iterator[Any]:
+        left = list(given)
+        while left and self.chance.random() < probability:
+            yield left.pop(self.chance.randrange(len(left)))
+
+
+def _told(step: Step) -> str:
+    """A step as its author would write it."""
+    parts = [step.stage]
+    if step.tolerate:
+        parts.append(f"options(tolerate={step.tolerate})")
+    if step.after:
+        parts.append(f"after({', '.join(f's{other}' for other in step.after)})")
+    parts += [f"only_if({'~' * condition.negated}{condition.of})" for condition in step.conditions]
+    value = f"[{', '.join(map(str, step.value))}]" if isinstance(step.value, tuple) else str(step.value)
+    fixed = f"{SETTINGS[step.stage]}={step.setting!r}" if step.setting is not None else ""
+    first = f"{FIRST.get(step.stage, 'value')}={value}"
+    if step.mapped:
+        parts += [f"partial({fixed})"] * bool(fixed) + [f"map({first})"]
+        return ".".join(parts)
+    return f"{'.'.join(parts)}({', '.join(filter(None, [first, fixed]))})"
