@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.app import app
+from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.compiler.arrange import arrange
@@ -41,6 +42,7 @@ T = TypeVar("T")
 
 HERE = Path(__file__).parent
 QUEUES = "data,training"
+PIPELINES = "twelve,tests.random_graphs.stages"
 WORKERS, SLOTS = 2, 2
 #: Seconds after which a silent worker is taken for dead.
 LEASE = 2.0
@@ -74,12 +76,12 @@ class Rig:
 
     def submit(self) -> RunId:
         """Start a run of the twelve nodes, with connections of its own, as each command has."""
-        return _apart(lambda: submit(self.prepared, store=self.store, runs=self.runs))
+        return apart(lambda: submit(self.prepared, store=self.store, runs=self.runs))
 
     def submit_again(self, run: RunId) -> None:
         """Send the first messages of a run once more."""
-        canvas = Canvas(app, arrange(self.prepared.graph), run)
-        _apart(lambda: canvas.start().apply_async(retry=False))
+        canvas = Canvas(app, arrange(Specification.read(self.store, run).graph), run)
+        apart(lambda: canvas.start().apply_async(retry=False))
 
     @property
     def _home(self) -> Path:
@@ -190,7 +192,7 @@ class Rig:
         variables = {
             "REDIS_URL": f"redis+socket://{self._socket}",
             "ORCHESTRATOR_HOME": str(self._home),
-            "ORCHESTRATOR_PIPELINES": "twelve",
+            "ORCHESTRATOR_PIPELINES": PIPELINES,
             "ORCHESTRATOR_LEASE_SECONDS": str(LEASE),
             "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",
             "TMPDIR": str(self.folder / "tmp"),
@@ -218,7 +220,7 @@ class Rig:
         log = self._logs / f"worker-{number}-start-{self._starts}.log"
         own = {
             "REDIS_URL": f"redis+socket://{self._link(number)}",
-            "ORCHESTRATOR_PIPELINES": "preloaded,twelve",
+            "ORCHESTRATOR_PIPELINES": f"preloaded,{PIPELINES}",
         }
         return start_worker(own, log, name=f"w{number}", slots=SLOTS, queues=QUEUES, group=True)
 
@@ -227,7 +229,7 @@ class Rig:
         return start(command, self._logs / "coordinator.log", {}, group=True)
 
 
-def _apart(call: Callable[[], T]) -> T:
+def apart(call: Callable[[], T]) -> T:
     """Call in a thread of its own: Celery keeps the connection to its result backend by thread."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result()
