@@ -10,7 +10,7 @@ UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo test test-compose faults lint format types bench lock clean
+.PHONY: help setup demo test test-compose faults fault-graphs lint format types bench lock clean
 
 # An environment that was moved, or whose Python has gone, is not ready whatever its age.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
@@ -46,8 +46,12 @@ test: setup ## run the tests
 test-compose: setup ## run the tests of docker-compose.yml: build it, start it, hit it
 	@$(BIN)/python -m pytest tests/compose $(ARGS)
 
-faults: setup ## hit N=200 runs with faults, by SEED=0: killed processes, paused workers, a dead Redis
+faults: setup ## hit N=200 runs with faults, by SEED=0 (killed processes, a dead Redis); then fault-graphs
 	@$(BIN)/python -m tests.faults --runs $(or $(N),200) --seed $(or $(SEED),0) $(ARGS)
+	@$(MAKE) --no-print-directory fault-graphs
+
+fault-graphs: setup ## run GRAPHS=300 random graphs from SEED=0, undisturbed and with faults, beside an interpreter
+	@$(BIN)/python -m tests.faults.graphs --runs $(or $(GRAPHS),300) --seed $(or $(SEED),0)
 
 lint: setup ## check style, formatting, types and import rules
 	@$(BIN)/ruff check .

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from orchestrator.authoring.graph import JSON, NodeName
+from orchestrator.authoring.graph import JSON, NodeName, item_name
 from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunId, RunKeys
 from orchestrator.runs.scripts import Transitions
-from orchestrator.runs.states import RunState
+from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.values import (
     Claim,
     DoneItem,
@@ -159,6 +159,17 @@ class RunStore:
         """How many items a map became."""
         record = json.loads(str(self.client.hget(RunKeys(run).nodes, node)))
         return int(record["items"])
+
+    def succeeded_items(self, run: RunId, node: NodeName) -> tuple[int, ...] | None:
+        """The items of a map that succeeded; None if the map itself has not, or is unknown."""
+        nodes = RunKeys(run).nodes
+        record = json.loads(str(self.client.hget(nodes, node) or "{}"))
+        if record.get("state") != NodeState.SUCCEEDED:
+            return None
+        names = [item_name(node, index) for index in range(int(record["items"]))]
+        found = self.client.hmget(nodes, names) if names else []
+        states = (json.loads(str(text or "{}")).get("state") for text in found)
+        return tuple(index for index, state in enumerate(states) if state == NodeState.SUCCEEDED)
 
     def park(
         self, run: RunId, node: NodeName, message: str, waits: Sequence[NodeName], *, round: int = 0

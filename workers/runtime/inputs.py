@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from orchestrator.artifacts import AlteredArtifact, MissingArtifact, decode
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import element_of, hints_of
 from orchestrator.authoring.errors import UnevenMap
-from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output, item_name
+from orchestrator.authoring.graph import (
+    JSON,
+    Constant,
+    FailureOfRun,
+    Gather,
+    Input,
+    Node,
+    Not,
+    Output,
+    item_name,
+)
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
 from workers.runtime.errors import MissingOutput
@@ -89,8 +99,10 @@ class _Loader:
         if element is not None:
             return self.load(element, hint)
         output = cast("Output", value)
-        if self._job.graph[output.node].mapped:
-            return self._decode(self._items(output)[index], output)
+        source = self._job.graph[output.node]
+        if source.mapped:
+            own = self._indexes(source)[index] if source.policy.tolerate else index
+            return self._decode(_item(source, own), output)
         return self._decode(self._job.task(output.node), Output(output.node, (*output.path, index)))
 
     def trees(self, value: Output) -> list[Tree]:
@@ -105,17 +117,25 @@ class _Loader:
             case Gather(items):
                 return len(items)
             case Output(node) if self._job.graph[node].mapped:
-                return len(self._items(value))
+                return len(self._indexes(self._job.graph[node]))
         return len(cast("list[object]", self.load(value, object)))
 
     def _items(self, output: Output) -> list[Task]:
-        """The items of a map that succeeded: all, unless its policy tolerates failures."""
         source = self._job.graph[output.node]
+        return [_item(source, index) for index in self._indexes(source)]
+
+    def _indexes(self, source: Node) -> Sequence[int]:
+        """The items of a map that succeeded: all, unless its policy tolerates failures."""
+        if source.policy.tolerate:
+            survivors = self._workshop.survivors(self._job, source.name)
+            if survivors is not None:
+                return survivors
         count = source.known_length
         if count is None:
-            count = self._workshop.runs.items(self._job.run, output.node)
-        items = [Task(item_name(source.name, index), source, index) for index in range(count)]
-        return [item for item in items if self._is_there(item)] if source.policy.tolerate else items
+            count = self._workshop.runs.items(self._job.run, source.name)
+        if source.policy.tolerate:  # Redis has forgotten how the items ended: the store knows which succeeded
+            return [index for index in range(count) if self._is_there(_item(source, index))]
+        return range(count)
 
     def _is_there(self, item: Task) -> bool:
         with contextlib.suppress(MissingOutput):
@@ -133,6 +153,10 @@ class _Loader:
 def _returns(job: Job, output: Output) -> object:
     hints: Mapping[str, object] = hints_of(stages[job.graph[output.node].stage].function)
     return hints["return"]
+
+
+def _item(source: Node, index: int) -> Task:
+    return Task(item_name(source.name, index), source, index)
 
 
 def item_of(value: Input, index: int) -> Input | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from orchestrator.archive.reading import AGAIN
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.connection import connect
 from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.keys import RunId
@@ -38,6 +40,7 @@ class Workshop:
     _store: ArtifactStore | None = None
     _jobs: dict[tuple[RunId, int], Job] = field(default_factory=dict)
     _outputs: dict[tuple[RunId, str], Tree] = field(default_factory=dict)
+    _survivors: dict[tuple[RunId, int, NodeName], Sequence[int]] = field(default_factory=dict)
     _tracking: MlflowTracking | None = None
 
     @property
@@ -86,6 +89,17 @@ class Workshop:
                 hint=AGAIN,
             )
         return self._outputs[key]
+
+    def survivors(self, job: Job, map: NodeName) -> Sequence[int] | None:
+        """The items of a map that succeeded, where it is done; None if Redis does not know it as done."""
+        key = (job.run, job.round.number, map)
+        if key not in self._survivors:
+            found = self.runs.succeeded_items(job.run, map)
+            if found is None:
+                return None
+            _make_room(self._survivors, JOBS)
+            self._survivors[key] = found
+        return self._survivors[key]
 
     def stored_output(self, job: Job, task: Task) -> Tree:
         """The same, as the store has it now: what this process remembers may have been lost there since."""

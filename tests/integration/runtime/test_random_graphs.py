@@ -11,9 +11,9 @@ from .conftest import Runner
 pytestmark = pytest.mark.stack
 
 
-@pytest.mark.parametrize("first", [0, 20])
+@pytest.mark.parametrize("first", [0, 12])
 def test_runs_agree_with_the_interpreter(runner: Runner, first: int) -> None:
-    trials = [send(seed, store=runner.store, runs=runner.runs) for seed in range(first, first + 20)]
+    trials = [send(seed, store=runner.store, runs=runner.runs) for seed in range(first, first + 12)]
     wait_for(trials, lambda run: runner.reader.state(run).over, 60)
-    found = {trial: breaches for trial in trials if (breaches := trial.breaches(runner.reader))}
-    assert not found, "\n\n".join(trial.told(breaches) for trial, breaches in found.items())
+    found = [trial.told(breaches) for trial in trials if (breaches := trial.breaches(runner.reader))]
+    assert not found, "\n\n".join(found)
