@@ -5,13 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import BaseModel, Field, JsonValue
+
+from orchestrator.archive.reading import as_written
+from orchestrator.artifacts.errors import AlteredArtifact
 from orchestrator.authoring.graph import JSON
 from orchestrator.runs.keys import RunId
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
+
+
+class _Text(BaseModel):
+    """What stands in the file of an outbox: somebody may have altered it."""
+
+    began: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    subject: dict[str, JsonValue] = {}
+    entries: list[JsonValue] = []
+    refused: list[str] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,19 +65,26 @@ def outboxes(store: ArtifactStore, run: RunId, node: str = "") -> list[Outbox]:
 
 def _read(store: ArtifactStore, run: RunId, node: str) -> Iterator[Outbox]:
     for key in store.keys(f"{_folder(run)}/{node}" if node else _folder(run)):
+        name, _, file = key.removeprefix(f"{_folder(run)}/").rpartition("/")
+        number = file.removesuffix(".json")
+        if "/" in name or not name or not number.isdecimal():
+            continue  # nobody's here
         data = store.read(key)
         if data is None:
             continue  # somebody else has just delivered it
-        *_, name, number = key.removesuffix(".json").split("/")
-        plain = cast("dict[str, JSON]", json.loads(data))
+        try:
+            with as_written(store, key, hint="What it held is lost."):
+                text = _Text.model_validate_json(data)
+        except AlteredArtifact as error:
+            text = _Text(refused=[str(error)])
         yield Outbox(
             run=run,
             node=name,
             attempt=int(number),
-            began=cast("float", plain["began"]),
-            subject=cast("Mapping[str, JSON]", plain["subject"]),
-            entries=cast("list[JSON]", plain["entries"]),
-            refused=cast("list[str]", plain["refused"]),
+            began=text.began,
+            subject=text.subject,
+            entries=text.entries,
+            refused=text.refused,
         )
 
 

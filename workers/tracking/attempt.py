@@ -123,7 +123,7 @@ class AttemptTracker:
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Keep a file or a folder."""
         path = Path(path)
-        self._log(File(path=path.absolute(), is_folder=path.is_dir(), folder=folder))
+        self._log(File(path=path.absolute(), folder=folder))
 
     def log_text(self, text: str, file_name: str) -> None:
         """Keep a text as a file."""

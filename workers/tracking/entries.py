@@ -1,8 +1,13 @@
-"""What a stage logs, as values: written to MLflow at once, or kept as JSON and written when it is back."""
+"""What a stage logs, as values: written to MLflow at once, or kept as JSON and written when it is back.
+
+What is kept may have been altered since: it is read as strictly as a message. Its files are blobs, named by
+their digest only, so that nobody can have a worker publish a file of its own machine.
+"""
 
 from __future__ import annotations
 
 import logging
+import posixpath
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from orchestrator.artifacts import Digest
 from workers.tracking.models import Authorship, enter_late, enter_model
@@ -29,6 +34,27 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+def _within(path: str) -> str:
+    """A path of a run's artifacts, which must not lead out of them."""
+    if posixpath.normpath(path).startswith(("/", "..")) or "\0" in path:
+        raise ValueError("it leads out of the run's artifacts")
+    return path
+
+
+def _file_name(name: str) -> str:
+    if name in (".", ".."):
+        raise ValueError("it is no file's name")
+    return name
+
+
+_LARGEST = 2**63 - 1  #: of what MLflow's databases can keep
+Time = Annotated[int, Field(ge=0, le=_LARGEST)]  #: milliseconds since 1970
+Step = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
+Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$"), AfterValidator(_file_name)]
+ArtifactPath = Annotated[str, AfterValidator(_within)]
+
+
 @dataclass(frozen=True)
 class Target:
     """The MLflow run that entries are written to, and on whose behalf."""
@@ -41,6 +67,13 @@ class Target:
     check: Callable[[], None]  #: raises if another worker has taken the node over
     known_params: bool = False  #: an earlier attempt may have set params, which never change
     late: bool = False  #: what was kept is delivered: a later attempt may have been there since
+
+    @property
+    def blobs(self) -> ArtifactStore:
+        """The store, for what was kept there."""
+        if self.store is None:
+            raise LookupError("nothing can have been kept without an artifact store")
+        return self.store
 
 
 class Entry(BaseModel):
@@ -69,8 +102,8 @@ class Metrics(Entry):
 
     kind: Literal["metrics"] = "metrics"
     values: dict[str, float]
-    step: int
-    time: int  #: milliseconds since 1970
+    step: Step
+    time: Time
 
     def write(self, target: Target) -> str:
         from mlflow.entities import Metric
@@ -137,7 +170,7 @@ class Text(Entry):
 
     kind: Literal["text"] = "text"
     text: str
-    file_name: str
+    file_name: Annotated[ArtifactPath, Field(min_length=1)]
 
     def write(self, target: Target) -> str:
         target.client.log_text(target.run_id, self.text, self.file_name)
@@ -149,61 +182,89 @@ class Text(Entry):
 
 
 class File(Entry):
-    """A file or a folder: where it lies on this machine, or in the artifact store."""
+    """A file or a folder of this machine."""
 
-    kind: Literal["file"] = "file"
+    kind: Literal["local file"] = "local file"
     path: Path
-    is_folder: bool
-    folder: str = ""  #: of the run's artifacts
-    digest: str = ""
+    folder: ArtifactPath = ""  #: of the run's artifacts
 
     def write(self, target: Target) -> str:
-        target.client.log_artifact(target.run_id, str(self._local(target.store)), self.folder or None)
+        target.client.log_artifact(target.run_id, str(self.path), self.folder or None)
         return ""
 
     def kept(self, store: ArtifactStore) -> Entry:
-        return self.model_copy(update={"digest": store.put(self.path)})
+        return KeptFile(
+            name=self.path.name,
+            is_folder=self.path.is_dir(),
+            folder=self.folder,
+            digest=store.put(self.path),
+        )
 
     @property
     def named(self) -> str:
         return f"artifact {self.path.name}"
 
-    def _local(self, store: ArtifactStore | None) -> Path:
-        if not self.digest or store is None:
-            return self.path
-        find = store.folder if self.is_folder else store.file
-        return find(Digest(self.digest), self.path.name)
+
+class KeptFile(Entry):
+    """A file or a folder in the artifact store."""
+
+    kind: Literal["file"] = "file"
+    name: FileName
+    is_folder: bool
+    folder: ArtifactPath = ""  #: of the run's artifacts
+    digest: Sha256
+
+    def write(self, target: Target) -> str:
+        find = target.blobs.folder if self.is_folder else target.blobs.file
+        path = find(Digest(self.digest), self.name)
+        target.client.log_artifact(target.run_id, str(path), self.folder or None)
+        return ""
+
+    @property
+    def named(self) -> str:
+        return f"artifact {self.name}"
 
 
 class LoggedModel(Entry):
-    """A fitted estimator, saved in a folder."""
+    """A fitted estimator, saved in a folder of this machine, which is written to."""
 
-    kind: Literal["model"] = "model"
+    kind: Literal["local model"] = "local model"
     name: str
     path: Path
-    time: int  #: milliseconds since 1970
-    digest: str = ""
+    time: Time
 
     def write(self, target: Target) -> str:
         client, run_id, author = target.client, target.run_id, target.author
-        with self._own_copy(target.store) as folder:
-            if target.late:
-                return enter_late(client, run_id, self.name, folder, author, self.time, target.remember)
-            return enter_model(client, run_id, self.name, folder, author, self.time, target.check)
+        return enter_model(client, run_id, self.name, self.path, author, self.time, target.check)
 
     def kept(self, store: ArtifactStore) -> Entry:
-        return self.model_copy(update={"digest": store.put(self.path)})
+        return KeptModel(name=self.name, time=self.time, digest=store.put(self.path))
+
+    @property
+    def named(self) -> str:
+        return f"model {self.name}"
+
+
+class KeptModel(Entry):
+    """A fitted estimator, as a folder in the artifact store."""
+
+    kind: Literal["model"] = "model"
+    name: Annotated[str, Field(pattern=r"""^[^/:.%"']+$""")]
+    time: Time
+    digest: Sha256
+
+    def write(self, target: Target) -> str:
+        client, run_id, author = target.client, target.run_id, target.author
+        with self._own_copy(target.blobs) as folder:
+            return enter_late(client, run_id, self.name, folder, author, self.time, target.remember)
 
     @property
     def named(self) -> str:
         return f"model {self.name}"
 
     @contextmanager
-    def _own_copy(self, store: ArtifactStore | None) -> Iterator[Path]:
+    def _own_copy(self, store: ArtifactStore) -> Iterator[Path]:
         """The folder, to be written to."""
-        if not self.digest or store is None:
-            yield self.path
-            return
         with tempfile.TemporaryDirectory() as folder:
             source = store.folder(Digest(self.digest), "model")
             yield shutil.copytree(source, Path(folder) / "model", copy_function=shutil.copyfile)
@@ -213,8 +274,8 @@ class Ending(Entry):
     """How the attempt ended, for a node with an MLflow run of its own."""
 
     kind: Literal["ending"] = "ending"
-    status: str
-    time: int  #: milliseconds since 1970
+    status: Literal["FINISHED", "FAILED", "KILLED"]
+    time: Time
 
     def write(self, target: Target) -> str:
         if not target.late or target.author.is_latest(target.client.get_run(target.run_id).data.tags):
@@ -226,10 +287,10 @@ class Ending(Entry):
         return "how it ended"
 
 
-AnyEntry: TypeAlias = Annotated[
-    Metrics | Params | Tag | Text | File | LoggedModel | Ending, Field(discriminator="kind")
+AnyKept: TypeAlias = Annotated[
+    Metrics | Params | Tag | Text | KeptFile | KeptModel | Ending, Field(discriminator="kind")
 ]
-_ENTRY: TypeAdapter[AnyEntry] = TypeAdapter(AnyEntry)
+_KEPT: TypeAdapter[AnyKept] = TypeAdapter(AnyKept)
 
 
 def to_json(entry: Entry) -> JSON:
@@ -239,8 +300,8 @@ def to_json(entry: Entry) -> JSON:
 
 
 def from_json(plain: JSON) -> Entry:
-    """The inverse of `to_json`."""
-    return _ENTRY.validate_python(plain)
+    """The inverse of `to_json`; raises ValueError for what it did not write."""
+    return _KEPT.validate_python(plain)
 
 
 def _parts(items: list[T], size: int) -> Iterator[list[T]]:

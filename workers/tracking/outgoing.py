@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.archive.logs import Line, read_log, write_log
 from orchestrator.archive.outbox import Outbox
-from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact
+from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from workers.tracking.entries import Entry, Target, from_json, to_json
 from workers.tracking.errors import clear_errors
-from workers.tracking.masking import as_params
+from workers.tracking.masking import as_params, mask_text
 from workers.tracking.records import AttemptInfo
 
 if TYPE_CHECKING:
@@ -53,32 +53,52 @@ class Outgoing:
 
 
 def attempt_of(outbox: Outbox) -> AttemptInfo:
-    """The attempt that an outbox was kept for, as one whose run MLflow may know."""
+    """The attempt that an outbox was kept for, as one whose run MLflow may know.
+
+    Raises ValueError for a subject that is not what was written, or that is another attempt's.
+    """
     info: AttemptInfo = TypeAdapter(AttemptInfo).validate_python(outbox.subject)
+    if (info.run_id, info.node, info.attempt) != (outbox.run, outbox.node, outbox.attempt):
+        raise ValueError("its subject is another attempt")
     return replace(info, redelivered=True)
 
 
 def deliver_entries(outbox: Outbox, target: Target, tracking_uri: str) -> list[str]:
-    """Write what an outbox holds; returns what MLflow refuses, and why. Raises TrackingUnavailable."""
-    from mlflow.exceptions import MlflowException
+    """Write what an outbox holds; returns what cannot be delivered, and why. Raises TrackingUnavailable.
 
+    Whatever is wrong with an entry costs that entry alone: its run must be concluded all the same.
+    """
     refused = []
-    for plain in outbox.entries:
-        entry = from_json(plain)
+    for number, plain in enumerate(outbox.entries, 1):
+        name = f"entry {number}"
         try:
+            entry = from_json(plain)
+            name = entry.named
             with clear_errors(tracking_uri):
                 entry.write(target)
-        except (MlflowException, MissingArtifact, AlteredArtifact) as error:
-            refused.append(f"{entry.named}: {error}")
-            log.warning(
-                "%s of %s, attempt %d, cannot be delivered to MLflow: %s",
-                entry.named,
-                outbox.node,
-                outbox.attempt,
-                error,
-                extra={"action": "log refused", "run": outbox.run, "node": outbox.node},
-            )
+        except Exception as error:
+            if isinstance(error, OrchestratorError) and error.transient:
+                raise
+            refused.append(refusal(outbox, name, error))
     return refused
+
+
+def refusal(outbox: Outbox, name: str, error: Exception) -> str:
+    """Say that something of an outbox is not delivered, and why."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        why = f"it is not what was kept: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    else:
+        why = mask_text(str(error)) or type(error).__name__
+    log.warning(
+        "%s of %s, attempt %d, cannot be delivered to MLflow: %s",
+        name,
+        outbox.node,
+        outbox.attempt,
+        why,
+        extra={"action": "log refused", "run": outbox.run, "node": outbox.node},
+    )
+    return f"{name}: {why}"
 
 
 def settle(outbox: Outbox, refused: list[str], store: ArtifactStore) -> None:

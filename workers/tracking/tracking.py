@@ -16,7 +16,7 @@ from workers.tracking.entries import Target
 from workers.tracking.errors import ModelNotDelivered, clear_errors, clear_plain_errors
 from workers.tracking.library import settle_environment
 from workers.tracking.models import Authorship, is_ready, models_of
-from workers.tracking.outgoing import Outgoing, attempt_of, deliver_entries, settle
+from workers.tracking.outgoing import Outgoing, attempt_of, deliver_entries, refusal, settle
 from workers.tracking.pending import PendingModel
 from workers.tracking.records import AttemptInfo, Fence, NoFence, Recall, Remember, RunInfo, milliseconds
 from workers.tracking.runs import KeyedRuns
@@ -142,7 +142,10 @@ class MlflowTracking:
         return self._runs(pipeline).parent(run_id, pipeline, parameters, started)
 
     def _deliver(self, outbox: Outbox) -> list[str]:
-        info = attempt_of(outbox)
+        try:
+            info = attempt_of(outbox)
+        except ValueError as error:
+            return [refusal(outbox, "all that was kept", error)]
         with clear_errors(self.tracking_uri):
             run = self._find(info, late=True)
         target = self._target(info, run.info.run_id, NoFence(), late=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -20,6 +21,7 @@ from orchestrator.archive.logs import read_log
 from orchestrator.archive.outbox import outboxes
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.context import Attempt, attempting
+from orchestrator.authoring.graph import JSON
 from orchestrator.runs.keys import RunId
 from workers.deployment import load_model, promote, register
 from workers.tracking import MlflowTracking, ModelNotLoggable, NodeInfo, TrackingUnavailable
@@ -208,8 +210,10 @@ def test_a_later_attempt_that_was_kept_replaces_an_earlier_one(server, store, li
 
 def test_what_mlflow_refuses_is_named_and_the_rest_delivered(away, server, store, caplog):
     with away.attempt(attempt_of()) as tracker:
-        tracker.log_metrics({"not a name?!": 1.0})
         tracker.log_metrics({"accuracy": 0.9})
+    (outbox,) = outboxes(store, RUN)
+    wrong: JSON = {"kind": "metrics", "values": {"not a name?!": 1.0}, "step": 0, "time": 0}
+    replace(outbox, entries=[wrong, *outbox.entries]).write(store)
     server.start()
     away.deliver(RUN)
     away.deliver(RUN)
@@ -220,6 +224,56 @@ def test_what_mlflow_refuses_is_named_and_the_rest_delivered(away, server, store
     (line,) = list(read_log(store, RUN, "fit", 1) or [])
     assert line.text.startswith("cannot be delivered to MLflow: metrics not a name?!: ")
     assert runs_of(server)["fit"].data.metrics == {"accuracy": 0.9}
+
+
+NOT_KEPT_BY_US: list[JSON] = [
+    {"kind": "file", "path": "/etc/passwd", "is_folder": False, "folder": "", "digest": ""},
+    {"kind": "file", "name": "passwd", "is_folder": False, "digest": "../../../../etc/passwd"},
+    {"kind": "file", "name": "../passwd", "is_folder": False, "digest": f"sha256:{'0' * 64}"},
+    {"kind": "file", "name": "x", "is_folder": False, "folder": "../..", "digest": f"sha256:{'0' * 64}"},
+    {"kind": "file", "name": "x", "is_folder": False, "digest": f"sha256:{'0' * 64}"},
+    {"kind": "local file", "path": "/etc/passwd", "folder": ""},
+    {"kind": "model", "name": "model", "path": "/etc", "time": 0, "digest": ""},
+    {"kind": "local model", "name": "model", "path": "/etc", "time": 0},
+    {"kind": "model", "name": "it's", "time": 0, "digest": f"sha256:{'0' * 64}"},
+    {"kind": "metrics", "values": {"x": 1.0}, "step": 2**80, "time": 0},
+    {"kind": "ending", "status": "WON", "time": 0},
+    {"kind": "text", "text": "x", "file_name": "../x"},
+    {"kind": "nothing"},
+    {},
+    5,
+    None,
+]
+
+
+def test_entries_that_no_worker_kept_are_refused_one_by_one(away, store, uri):
+    with away.attempt(attempt_of()) as tracker:
+        tracker.log_metrics({"accuracy": 0.9})
+    (outbox,) = outboxes(store, RUN)
+    replace(outbox, entries=[*NOT_KEPT_BY_US, *outbox.entries]).write(store)
+    tracking = MlflowTracking(uri, store=store)
+    tracking.deliver(RUN)
+    tracking.conclude(run_of())
+
+    (outbox,) = outboxes(store, RUN)
+    assert len(outbox.refused) == len(NOT_KEPT_BY_US)
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert any(run.data.metrics == {"accuracy": 0.9} for run in runs)
+    assert not any(client.list_artifacts(run.info.run_id) for run in runs)
+
+
+@pytest.mark.parametrize("subject", [{}, {"run_id": 5}, {"run_id": "run-2"}, {"node": "other"}])
+def test_what_was_kept_for_nobody_is_refused_as_a_whole(subject, away, store, uri):
+    with away.attempt(attempt_of()) as tracker:
+        tracker.log_metrics({"accuracy": 0.9})
+    (outbox,) = outboxes(store, RUN)
+    replace(outbox, subject={**outbox.subject, **subject} if subject else {}).write(store)
+    MlflowTracking(uri, store=store).deliver(RUN)
+    (outbox,) = outboxes(store, RUN)
+    assert outbox.entries == []
+    assert outbox.refused[0].startswith("all that was kept: ")
 
 
 def test_a_model_that_skops_does_not_trust_is_refused_at_once(away, iris):

@@ -13,10 +13,11 @@ from orchestrator.archive.effects import keep_effect, read_effect
 from orchestrator.archive.final import read_final, write_final
 from orchestrator.archive.logs import Line, read_log, write_log
 from orchestrator.archive.manifest import Manifest
+from orchestrator.archive.outbox import Outbox, outboxes
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
-from orchestrator.authoring.graph import Graph, Node, NodeName, StageName
+from orchestrator.authoring.graph import JSON, Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord
@@ -101,3 +102,16 @@ def test_a_file_of_somebody_elses_among_the_rounds_is_passed_over(store: Artifac
     Round(2).write(store, RUN)
     store.write(f"runs/{RUN}/rounds/2.json.bak", b"")
     assert Round.latest(store, RUN).number == 2
+
+
+@pytest.mark.parametrize("left", [b"", b'{"began": 1, "ent', b"\0" * 40, b"5", b"[" * 9_999])
+def test_an_outbox_that_cannot_be_read_is_named(left: bytes, store: ArtifactStore) -> None:
+    entries: list[JSON] = [{"kind": "tag"}]
+    good = Outbox(run=RUN, node="a", attempt=1, began=1.0, subject={}, entries=entries)
+    good.write(store)
+    store.write(f"runs/{RUN}/outbox/b/1.json", left)
+    store.write(f"runs/{RUN}/outbox/README.md", b"somebody else's")
+    bad, kept = outboxes(store, RUN)
+    assert kept.entries == good.entries
+    assert bad.entries == []
+    assert "outbox/b/1.json" in bad.refused[0]
