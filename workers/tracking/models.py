@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.artifacts.errors import UntrustedTypes, WrongValue
 from workers.tracking.errors import ModelNotLoggable
@@ -17,9 +17,11 @@ from workers.tracking.library import MODEL_MODULES, load
 from workers.tracking.records import Remember, model_key
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
     from mlflow.models import ModelSignature
+    from mlflow.types import Schema
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ BEGAN, LOGGED = "orchestrator.began", "orchestrator.logged"
 DIGEST = "orchestrator.digest"
 MODEL_FILE = "model.skops"
 EXAMPLE_ROWS = 5
+_ODD = ("period[", "interval[")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def save_model(model: object, example: object, folder: Path) -> None:
     trusted = _types_in(model)
     try:
         with warnings.catch_warnings():
-            # A hint that integers may one day be missing: what a table may lack is the pipeline's matter.
+            # A hint that integers may one day be missing: arrays and lists have no types for that.
             warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer")
             # MLflow 3.17 compares columns in a way that pandas 4 will drop.
             warnings.filterwarnings("ignore", message="Operation with range is deprecated")
@@ -70,7 +73,7 @@ def save_model(model: object, example: object, folder: Path) -> None:
                 serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
                 skops_trusted_types=trusted,
                 signature=_signature(model, rows),
-                input_example=rows,
+                input_example=_as_json(rows),
                 pip_requirements=_requirements(trusted),
             )
     except MlflowException as error:
@@ -198,10 +201,36 @@ def _address(folder: Path, logged: LoggedModel, run_id: str) -> None:
 
 
 def _signature(model: object, rows: object) -> ModelSignature:
-    from mlflow.models import infer_signature
+    from mlflow.models import ModelSignature, infer_signature
 
     predict = getattr(model, "predict", None) or getattr(model, "transform", None)
-    return infer_signature(rows, predict(rows) if predict else None)
+    outputs = predict(rows) if predict else None
+    if not hasattr(rows, "dtypes"):
+        return infer_signature(rows, outputs)
+    signature = infer_signature(model_output=outputs) if outputs is not None else ModelSignature()
+    return ModelSignature(inputs=_columns(cast("pd.DataFrame", rows)), outputs=signature.outputs)
+
+
+def _columns(rows: pd.DataFrame) -> Schema:
+    """The table's columns as the signature has them: none refuses what the model was fitted on.
+
+    MLflow takes an integer for no `double`, a gap in no `long`, no category, and no time of a zone. The rows
+    at hand do not tell what others will have, so numbers and the like are of any type: the model judges them.
+    """
+    import pandas as pd
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType
+
+    def kind(column: pd.Series[Any]) -> DataType | AnyType:
+        if column.dtype == bool:
+            return DataType.boolean
+        if str(column.dtype).startswith("datetime64[") and getattr(column.dtype, "tz", None) is None:
+            return DataType.datetime
+        text = isinstance(column.dtype, pd.StringDtype) or column.dtype == object
+        return DataType.string if text and pd.api.types.infer_dtype(column) == "string" else AnyType()
+
+    specs = [ColSpec(kind(rows[name]), name, required=False) for name in rows.columns]
+    return Schema(specs)
 
 
 def _types_in(model: object) -> list[str]:
@@ -227,6 +256,15 @@ def _first_rows(example: object) -> object:
     """A few rows of a table, an array or a list."""
     head = getattr(example, "head", None)
     return head(EXAMPLE_ROWS) if head is not None else example[:EXAMPLE_ROWS]  # type: ignore[index]
+
+
+def _as_json(rows: object) -> object:
+    """The rows as an example that JSON can hold: durations, periods and intervals as text."""
+    if not hasattr(rows, "dtypes"):
+        return rows
+    table = cast("pd.DataFrame", rows)
+    odd = [name for name, dtype in table.dtypes.items() if dtype.kind == "m" or str(dtype).startswith(_ODD)]
+    return table.astype(dict.fromkeys(odd, str))
 
 
 def _link_metrics(client: MlflowClient, run: Run, model_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import date
 
 import mlflow
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -119,6 +121,55 @@ def test_a_model_of_mixed_columns_is_kept(log, client):
     )
     model = make_pipeline(prepare, HistGradientBoostingClassifier(max_iter=3)).fit(table, [0, 1, 0, 1] * 20)
     assert client.get_logged_model(log(model, table)).status == "READY"
+
+
+ROWS = 12
+MIXED = pd.DataFrame(
+    {
+        "whole": range(ROWS),
+        "amount": np.arange(ROWS) * 1.5,
+        "gaps later": [1.0] * (ROWS - 1) + [None],
+        "small": np.arange(ROWS, dtype="u1"),
+        "nullable": pd.array([1] * (ROWS - 1) + [None], "Int64"),
+        "flag": [True, False] * 6,
+        "flag with gaps": pd.Series([True] * (ROWS - 1) + [None], dtype=object),
+        "nullable flag": pd.array([True] * (ROWS - 1) + [None], "boolean"),
+        "category": pd.Categorical(["a", "b"] * 6),
+        "number category": pd.Categorical([1, 2] * 6),
+        "day": pd.date_range("2024", periods=ROWS),
+        "moment": pd.date_range("2024", periods=ROWS, tz="Europe/Berlin"),
+        "date": [date(2024, 1, 1)] * ROWS,
+        "text": ["x"] * (ROWS - 1) + [None],
+        "text as objects": pd.Series(["x"] * (ROWS - 1) + [None], dtype=object),
+        "nothing": pd.Series([None] * ROWS, dtype=object),
+        "took": pd.to_timedelta(range(ROWS), "s"),
+        "month": pd.period_range("2024-01", periods=ROWS, freq="M"),
+    }
+)
+
+
+@pytest.mark.parametrize("example", [MIXED, MIXED.head()], ids=["all", "head"])
+def test_the_signature_takes_the_table_that_the_model_was_fitted_on(log, uri, client, example):
+    model = make_pipeline(make_column_transformer(("passthrough", ["amount"])), LinearRegression())
+    location = client.get_logged_model(log(model.fit(MIXED, range(ROWS)), example)).artifact_location
+    mlflow.set_tracking_uri(uri)
+    served = mlflow.pyfunc.load_model(location)
+    others = MIXED.assign(amount=range(ROWS), whole=MIXED["amount"].where(MIXED["flag"]))
+    for table in (MIXED, MIXED.head(1), MIXED.tail(1), others):
+        np.testing.assert_allclose(served.predict(table), model.predict(table))
+    assert {spec.name: str(spec.type) for spec in served.metadata.signature.inputs}[
+        "text"
+    ] == "DataType.string"
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_boosters_of_others_are_kept_with_their_library(log, client, iris, name):
+    library = pytest.importorskip(name)
+    cls = library.LGBMClassifier if name == "lightgbm" else library.XGBClassifier
+    made = client.get_logged_model(log(cls(n_estimators=2).fit(*iris), iris[0]))
+    assert made.status == "READY"
+    requirements = mlflow.artifacts.load_text(f"{made.artifact_location}/requirements.txt")
+    assert f"{name}==" in requirements
 
 
 def test_an_array_is_an_example_too(log, client, linear, iris):
