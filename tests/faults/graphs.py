@@ -73,7 +73,7 @@ def suite(seeds: Sequence[int], kinds: Sequence[str]) -> Iterator[Outcome]:
                 rig = Rig(folder / f"from-{seeds[first]}", folder / "redis.sock", Surroundings())
                 if not holds(rig.is_whole, 60):
                     raise SystemExit(f"the workers did not start: see {rig.folder}")
-            faults = schedule(seeds[first], first, kinds) if kinds else ()
+            faults = schedule(seeds[0], first // TOGETHER, kinds) if kinds else ()
             outcome = _try(rig, seeds[first : first + TOGETHER], faults)
             yield outcome
             if outcome.breaches:
