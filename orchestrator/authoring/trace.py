@@ -21,6 +21,7 @@ from orchestrator.authoring.graph import (
     Input,
     Node,
     NodeName,
+    Output,
     StageName,
     find_cycle,
 )
@@ -198,6 +199,21 @@ class Trace:
             self.mistake(str(UnevenMap.of(node.name, known)))
         elif node.known_length is not None and node.known_length < node.at_least:
             self.mistake(str(EmptyMap.of(node.name, node.known_length, node.at_least)))
+        shortened = {parameter: self._shortened_by(value) for parameter, value in node.varying.items()}
+        if len(set(shortened.values())) > 1:
+            by = next(name for name in shortened.values() if name is not None)
+            listed = ", ".join(shortened)
+            self.mistake(
+                f"{node.name}.map({listed}): {by} leaves out the items that it lets fail, so these lists may not "
+                f"fit side by side; have {by} return all that belongs together"
+            )
+
+    def _shortened_by(self, value: Input) -> NodeName | None:
+        """The map that may leave items out of what another map goes through; None if no map does."""
+        source = self._nodes.get(value.node) if isinstance(value, Output) else None
+        if source is None or not source.mapped or source.policy.tolerate:
+            return source.name if source is not None and source.mapped else None
+        return next(filter(None, map(self._shortened_by, source.varying.values())), None)
 
     def _constant(self, node: NodeName, parameter: str, value: object, hint: object) -> JSON:
         if type(value) is hint and isinstance(value, bool | int | float | str):

@@ -327,6 +327,20 @@ def test_lists_of_different_lengths_are_a_mistake() -> None:
     )
 
 
+def test_lists_that_tolerated_failures_may_shorten_are_no_pairs() -> None:
+    def wrong() -> None:
+        some = fit.options(tolerate=0.5).partial(train=[1]).map(depth=[1, 2])
+        scores = score_of.map(candidate=some)
+        good.map(candidate=some, minimum=scores)
+        good.map(candidate=some, minimum=[0.1, 0.2])
+        good.map(candidate=some, minimum=score_of.options(tolerate=0.5).map(candidate=some))
+
+    told = "fit leaves out the items that it lets fail, so these lists may not fit side by side"
+    first, second = mistakes_of(wrong)
+    assert first.startswith(f"good-2.map(candidate, minimum): {told}")
+    assert second.startswith(f"good-3.map(candidate, minimum): {told}")
+
+
 def test_a_table_cannot_be_written_into_a_run() -> None:
     def wrong() -> None:
         fit(object(), 1)  # type: ignore[arg-type]
