@@ -204,8 +204,8 @@ class Trace:
             by = next(name for name in shortened.values() if name is not None)
             listed = ", ".join(shortened)
             self.mistake(
-                f"{node.name}.map({listed}): {by} leaves out the items that it lets fail, so these lists may not "
-                f"fit side by side; have {by} return all that belongs together"
+                f"{node.name}.map({listed}): {by} leaves out the items that it lets fail, so these lists "
+                f"may not fit side by side; have {by} return all that belongs together"
             )
 
     def _shortened_by(self, value: Input) -> NodeName | None:
