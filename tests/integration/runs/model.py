@@ -334,7 +334,7 @@ class Model:
 
     def _parts(self, name: NodeName) -> list[NodeName]:
         task = self.tasks.get(name)
-        return self.facts.items(name) if task is not None and task.items is not None else [name]
+        return self.facts.items(name) or [name] if task is not None and task.items is not None else [name]
 
     def _to(self, name: str, state: NodeState) -> None:
         task = self.tasks.setdefault(name, Task())

@@ -51,7 +51,7 @@ def next_round(
 def _is_done(node: Node, facts: Facts, stored: set[NodeName]) -> bool:
     if not node.mapped:
         return node.name in stored
-    return node.known_length is not None and _left(node, facts, stored) == 0
+    return bool(node.known_length) and _left(node, facts, stored) == 0
 
 
 def _left(node: Node, facts: Facts, stored: set[NodeName]) -> int:
