@@ -7,6 +7,8 @@ import json
 import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
 from typing import Any, Final, cast
 
 import numpy as np
@@ -14,6 +16,16 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.artifacts.codec import BlobCodec
+from orchestrator.artifacts.codecs.labels import (
+    check_attributes,
+    check_index,
+    columns_as_they_were,
+    columns_text,
+    freq_of,
+    same_columns,
+    shown_type,
+    with_freq,
+)
 from orchestrator.artifacts.codecs.tables import load_table, save_table, stream_table
 from orchestrator.artifacts.errors import StoreError, WrongValue
 from orchestrator.artifacts.faults import understood
@@ -24,7 +36,17 @@ from orchestrator.artifacts.tree import Tree, digest_in
 _EXTRA: Final = b"orchestrator.pandas"
 
 #: What a column of Python objects may hold (as pandas infers it) so that it comes back the same.
-_OBJECTS: Final = {"string", "bytes", "date", "decimal", "boolean", "empty"}
+_OBJECTS: Final[dict[str, type]] = {
+    "string": str,
+    "bytes": bytes,
+    "date": date,
+    "decimal": Decimal,
+    "boolean": bool,
+    "empty": object,
+}
+#: What a missing value may be in such a column, by name; others than NaN are known by their identity.
+_MISSING: Final = {"None": None, "nan": float("nan"), "NA": pd.NA, "NaT": pd.NaT}
+_GAPS: Final = {id(value): name for name, value in _MISSING.items() if name != "nan"}
 
 
 class FrameCodec(BlobCodec):
@@ -79,25 +101,29 @@ def load_frame(tree: Tree, store: ArtifactStore) -> pd.DataFrame:
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
     """The Arrow table of a frame; what would not come back the same is refused, with the column's name."""
     _check_names(frame)
+    check_attributes(frame.attrs)
     objects = {str(position): _missing_of(frame, position) for position in _object_columns(frame)}
     categories = _odd_categories(frame)
     extra = {
         "categories": {position: _categories_text(frame.dtypes.iloc[position]) for position in categories},
         "objects": objects,
         "object_index": _is_text_objects(frame.index),
-        "freq": getattr(frame.index, "freqstr", None) if isinstance(frame.index, pd.DatetimeIndex) else None,
+        "freq": freq_of(frame.index, "index"),
+        "columns": columns_text(frame.columns),
+        "unique_labels": not frame.flags.allows_duplicate_labels,
     }
     try:
         with _quiet():
             table = pa.Table.from_pandas(
                 _with_codes(frame, categories), preserve_index=True if frame.columns.empty else None
             )
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise WrongValue(f"is a table that cannot be stored: {' '.join(map(str, error.args))}") from error
-    table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), _EXTRA: json.dumps(extra).encode()}
-    )
-    _check_exact(frame, table)
+        table = table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), _EXTRA: json.dumps(extra).encode()}
+        )
+        empty = from_arrow(table.slice(0, 0))
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+        raise WrongValue(f"is a table {_culprit(frame)} cannot be stored: {error}") from error
+    _check_exact(frame, empty)
     return table
 
 
@@ -108,15 +134,17 @@ def from_arrow(table: pa.Table) -> pd.DataFrame:
         frame = cast("pd.DataFrame", table.to_pandas())
     for position, missing in extra.get("objects", {}).items():
         column = frame.iloc[:, int(position)].astype(object)
-        filler = None if missing == "None" else float("nan")
+        filler = _MISSING[missing]
         frame.isetitem(int(position), cast("Any", column.where(column.notna(), filler).astype(object)))
     for position, text in extra.get("categories", {}).items():
         codes = frame.iloc[:, int(position)].to_numpy()
         frame.isetitem(int(position), pd.Categorical.from_codes(codes, dtype=_categories_of(text)))
     if extra.get("object_index"):
         frame.index = frame.index.astype(object)
-    if extra.get("freq") and isinstance(frame.index, pd.DatetimeIndex) and len(frame.index):
-        frame.index = pd.DatetimeIndex(frame.index, freq=extra["freq"])
+    frame.index = with_freq(frame.index, extra.get("freq"))
+    frame.columns = columns_as_they_were(frame.columns, extra.get("columns") or {})
+    if extra.get("unique_labels"):
+        cast("Any", frame).flags.allows_duplicate_labels = False
     return frame
 
 
@@ -140,6 +168,7 @@ def _object_columns(frame: pd.DataFrame) -> Iterator[int]:
                     f"is a table whose column {frame.columns[position]!r} holds Python objects ({holds})",
                     hint="Give the column one type, for example with .astype(str), 'Int64' or float.",
                 )
+            _check_types(frame, position, holds)
             yield position
 
 
@@ -176,8 +205,26 @@ def _categories_of(text: str) -> pd.CategoricalDtype:
 
 
 def _missing_of(frame: pd.DataFrame, position: int) -> str:
+    """What stands for a missing value in a column of objects."""
     column = frame.iloc[:, position]
-    return "None" if all(value is None for value in column[column.isna()]) else "nan"
+    gaps = {_GAPS.get(id(value), "nan" if type(value) is float else "") for value in column[column.isna()]}
+    if len(gaps) > 1 or "" in gaps:
+        raise WrongValue(
+            f"is a table whose column {frame.columns[position]!r} has several kinds of missing values",
+            hint="Make them one: column.where(column.notna(), None).",
+        )
+    return gaps.pop() if gaps else "None"
+
+
+def _check_types(frame: pd.DataFrame, position: int, holds: str) -> None:
+    column = frame.iloc[:, position]
+    kinds = set(map(type, column[column.notna()]))
+    if odd := kinds - {_OBJECTS[holds]}:
+        names = ", ".join(sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in odd))
+        raise WrongValue(
+            f"is a table whose column {frame.columns[position]!r} holds {names} among its {holds} values",
+            hint="Give the column one type, for example with .astype(str), 'boolean' or pd.to_datetime.",
+        )
 
 
 def _is_text_objects(index: pd.Index[Any]) -> bool:
@@ -186,35 +233,41 @@ def _is_text_objects(index: pd.Index[Any]) -> bool:
     )
 
 
-def _check_exact(frame: pd.DataFrame, table: pa.Table) -> None:
-    """Make the frame again without its rows, and compare all that is not in the rows."""
-    try:
-        empty = from_arrow(table.slice(0, 0))
-    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
-        raise WrongValue(f"is a table that cannot be stored: {error}") from error
+def _check_exact(frame: pd.DataFrame, empty: pd.DataFrame) -> None:
+    """Compare all that is not in the rows with the frame that came back without them."""
     for name, dtype, returned in zip(frame.columns, frame.dtypes, empty.dtypes, strict=True):
         if dtype != returned:
             raise WrongValue(
-                f"is a table whose column {name!r} is {dtype} and would come back as {returned}",
+                f"is a table whose column {name!r} is {shown_type(dtype)} and would come back as "
+                f"{shown_type(returned)}",
                 hint="Convert the column to a type that Parquet keeps.",
             )
-    if not frame.columns.equals(empty.columns) or list(frame.columns.names) != list(empty.columns.names):
+    if not same_columns(frame.columns, empty.columns):
         raise WrongValue(
             f"is a table whose column names ({frame.columns.inferred_type}) would not come back the same",
             hint="Make them text: frame.columns = frame.columns.map(str).",
         )
-    if isinstance(frame.index, pd.RangeIndex):
-        return  # kept in Arrow's own metadata, for a table with its rows
-    if (before := _index_types(frame.index)) != (after := _index_types(empty.index)):
-        raise WrongValue(
-            f"is a table whose index {before} would come back as {after}",
-            hint="Move it into columns with frame.reset_index(), or give it one type.",
-        )
+    check_index(frame.index, empty.index)
 
 
-def _index_types(index: pd.Index[Any]) -> list[tuple[object, str]]:
-    levels = index.levels if isinstance(index, pd.MultiIndex) else [index]
-    return [(name, str(level.dtype)) for name, level in zip(index.names, levels, strict=True)]
+def _culprit(frame: pd.DataFrame) -> str:
+    """Which part of a frame pyarrow does not take or give back, as far as it can be told."""
+    plain = frame.reset_index(drop=True)
+    for position, name in enumerate(frame.columns):
+        if not _goes(plain.iloc[:, [position]].set_axis(["column"], axis="columns")):
+            return f"whose column {name!r} ({shown_type(frame.dtypes.iloc[position])})"
+    if not _goes(pd.DataFrame({"column": range(len(frame))}, index=frame.index)):
+        return f"whose index ({shown_type(frame.index.dtype)})"
+    return f"whose column names ({frame.columns.inferred_type})"
+
+
+def _goes(part: pd.DataFrame) -> bool:
+    try:
+        with _quiet():
+            pa.Table.from_pandas(part).to_pandas()
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
+        return False
+    return True
 
 
 @contextmanager
@@ -222,4 +275,6 @@ def _quiet() -> Iterator[None]:
     # pyarrow 25 reads `.values`, which pandas 3.1 warns of for time zones; to go with the next pyarrow.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"\w+\.values returning an ndarray")
+        # What does not come back the same is refused here, and named.
+        warnings.filterwarnings("ignore", message="The DataFrame has non-str index name")
         yield

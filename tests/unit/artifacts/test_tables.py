@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import pandas as pdst
+from pandas.tseries.offsets import BusinessHour, CustomBusinessDay, DateOffset
 
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError, WrongValue, decode, encode
 
@@ -80,6 +81,18 @@ FRAMES: dict[str, pd.DataFrame] = {
     ),
     "number columns": pd.DataFrame(np.zeros((2, 3))),
     "named columns": pd.DataFrame({"a": [1]}).rename_axis(columns="features"),
+    "steps of business days": pd.DataFrame({"a": [1, 2]}, index=pd.date_range("2024", periods=2, freq="B")),
+    "steps of durations": pd.DataFrame({"a": [1, 2]}, index=pd.timedelta_range(0, periods=2, freq="2h")),
+    "steps without rows": pd.DataFrame({"a": []}, index=pd.date_range("2024", periods=0, freq="D")),
+    "time columns": pd.DataFrame([[1, 2]], columns=pd.date_range("2024", periods=2, freq="D", tz="UTC")),
+    "range columns": pd.DataFrame([[1, 2]], columns=pd.RangeIndex(5, 9, 2, name="r")),
+    "object columns": pd.DataFrame([[1, 2]], columns=pd.Index(["a", "b"], dtype=object)),
+    "kinds of missing": pd.DataFrame(
+        {
+            "na": pd.Series(["x", pd.NA], dtype=object),
+            "nat": pd.Series([dt.date(2020, 1, 1), pd.NaT], dtype=object),
+        }
+    ),
     "no rows": pd.DataFrame({"a": pd.Series([], dtype=float), "b": pd.Series([], dtype=str)}),
     "no columns": pd.DataFrame(index=range(3)),
     "nothing": pd.DataFrame(),
@@ -96,12 +109,38 @@ def test_a_frame_comes_back_the_same(name: str, store: ArtifactStore) -> None:
         assert [type(value) for value in back[column]] == [type(value) for value in frame[column]]
 
 
-def test_a_frame_keeps_its_attributes(store: ArtifactStore) -> None:
-    frame = pd.DataFrame({"a": [1]})
-    frame.attrs["source"] = "warehouse"
+def test_a_frame_keeps_its_attributes_and_flags(store: ArtifactStore) -> None:
+    frame = pd.DataFrame({"a": [1]}).set_flags(allows_duplicate_labels=False)
+    frame.attrs.update(source="warehouse", limits=[1, 2.5, None], nested={"deep": True})
     back = decode(encode(frame, pd.DataFrame, store), pd.DataFrame, store)
     assert isinstance(back, pd.DataFrame)
-    assert back.attrs == {"source": "warehouse"}
+    assert back.attrs == frame.attrs
+    assert not back.flags.allows_duplicate_labels
+    column = decode(encode(frame["a"], pd.Series, store), pd.Series, store)
+    assert isinstance(column, pd.Series)
+    assert column.attrs == frame["a"].attrs
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (1, "a"),
+        (None, 1),
+        ("a", (1, 2)),
+        ("a", {1: 2}),
+        ("a", {1, 2}),
+        ("a", np.float64(1)),
+        ("a", dt.date.today()),
+    ],
+)
+@pytest.mark.parametrize("hint", [pd.DataFrame, pd.Series])
+def test_attributes_that_json_would_change_are_refused(
+    name: Any, value: object, hint: type, store: ArtifactStore
+) -> None:
+    table = hint({"a": [1]})
+    table.attrs[name] = value
+    with pytest.raises(WrongValue, match=r"attrs\[.*\] is no JSON value"):
+        encode(table, hint, store)
 
 
 COLUMNS = [
@@ -127,6 +166,10 @@ def test_any_frame_comes_back_the_same() -> None:
     check()
 
 
+def by_index(index: pd.Index[Any]) -> pd.DataFrame:
+    return pd.DataFrame({"a": range(len(index))}, index=index)
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
@@ -146,6 +189,42 @@ def test_any_frame_comes_back_the_same() -> None:
             pd.DataFrame([[1, 2]], columns=pd.Index([1, "a"], dtype=object)),
             "column names are of several types",
         ),
+        (
+            by_index(pd.date_range("2024", periods=2, freq=CustomBusinessDay(holidays=["2024-01-02"]))),
+            "index with the frequency <CustomBusinessDay>",
+        ),
+        (
+            by_index(pd.date_range("2024", periods=2, freq=BusinessHour(start="10:00"))),
+            "index with the frequency <BusinessHour",
+        ),
+        (by_index(pd.Index([(1, 2), (3, 4)], tupleize_cols=False)), "index .*'object'"),
+        (by_index(pd.MultiIndex.from_arrays([[1, 2]])), "index .*'int64'"),
+        (by_index(pd.Index([1, "a"], dtype=object)), r"index \(object\) cannot be stored"),
+        (by_index(pd.Index([1, 2], name=("a", 1))), "index "),
+        (by_index(pd.CategoricalIndex(pd.cut([1, 9], [0, 5, 10]))), r"index \(category of interval"),
+        (
+            pd.DataFrame([[1]], columns=pd.date_range("2024", periods=1, freq=DateOffset(days=1, hours=1))),
+            "column names with the frequency",
+        ),
+        (pd.DataFrame([[1]], columns=pd.PeriodIndex(["2024-01"], freq="M")), r"column names \(period\)"),
+        (pd.DataFrame([[1, 2]], columns=pd.CategoricalIndex(["a", "b"])), r"column names \(categorical\)"),
+        (
+            pd.DataFrame({"n": pd.Series(["a", None, np.nan], dtype=object)}),
+            "column 'n' has several kinds of missing values",
+        ),
+        (
+            pd.DataFrame({"d": pd.Series([dt.date(2024, 1, 1), dt.datetime(2024, 1, 1)], dtype=object)}),
+            "column 'd' holds datetime.datetime among its date values",
+        ),
+        (
+            pd.DataFrame({"b": pd.Series([np.bool_(True), False], dtype=object)}),
+            "column 'b' holds numpy.bool among its boolean values",
+        ),
+        (
+            pd.DataFrame({"c": pd.Categorical([1, "a"])}),
+            r"column 'c' \(category of object\) cannot be stored",
+        ),
+        (pd.DataFrame({"t": ["caf\udce9"]}, dtype=object), r"column 't' \(object\) cannot be stored"),
     ],
 )
 def test_a_frame_that_would_change_is_refused_with_its_column(
