@@ -7,21 +7,22 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from orchestrator.runs.errors import LeaseLost
 from orchestrator.text import printable
 from workers.tracking.circuit import Circuit
 from workers.tracking.entries import Ending, Entry, File, LoggedModel, Metrics, Params, Tag, Target, Text
-from workers.tracking.errors import TrackingUnavailable, clear_errors, only_warn
-from workers.tracking.masking import as_params
+from workers.tracking.errors import TrackingUnavailable, clear_errors, is_gone, only_warn
 from workers.tracking.models import save_model
+from workers.tracking.names import LONGEST_TAG, Names, as_params, fitting_model_name, fitting_value, masked
 from workers.tracking.outgoing import Outgoing
 from workers.tracking.pending import PendingModel
 from workers.tracking.records import AttemptInfo, Fence
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.exceptions import MlflowException
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class AttemptTracker:
         self._circuit = circuit
         self._run: Run | None = None
         self._away: TrackingUnavailable | None = None
+        self._names = Names()
 
     @property
     def run(self) -> Run:
@@ -109,16 +111,17 @@ class AttemptTracker:
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Record numbers."""
-        numbers = {name: float(value) for name, value in values.items()}
+        numbers = {self._names.of(name): float(value) for name, value in values.items()}
         self._log(Metrics(values=numbers, step=step or 0, time=_now()))
 
     def log_params(self, values: Mapping[str, object]) -> None:
         """Record settings. MLflow's params never change: one that an earlier attempt set stays as it is."""
-        self._log(Params(values=as_params(values)))
+        self._log(Params(values=as_params(values, names=self._names)))
 
     def set_tag(self, name: str, value: str) -> None:
         """Label the run."""
-        self._log(Tag(name=name, value=printable(str(value))))
+        text = fitting_value(f"tag {name}", masked(name, value), LONGEST_TAG)
+        self._log(Tag(name=self._names.of(name), value=text))
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Keep a file or a folder."""
@@ -131,6 +134,7 @@ class AttemptTracker:
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Keep a fitted estimator; see `workers.tracking.models`."""
+        name = fitting_model_name(name)
         with tempfile.TemporaryDirectory() as folder:
             saved = Path(folder) / "model"
             save_model(model, example, saved)
@@ -146,16 +150,30 @@ class AttemptTracker:
         if self._away is None:
             try:
                 with clear_errors(self._uri):
-                    return entry.write(self._target(self.run_id))
+                    return self._write(entry)
             except TrackingUnavailable as error:
                 self._set_aside(error)
-            except Exception:
+            except Exception as error:
                 # What we write to may have been deleted by the attempt that took the node over.
                 self._fence.glance(at_once=True)
-                raise
+                if self._outgoing is None or isinstance(entry, LoggedModel) or not _is_mlflows(error):
+                    raise
+                self._outgoing.refuse(entry, error)
+                return ""
         if self._outgoing is not None:
             self._outgoing.keep(entry)
         return ""
+
+    def _write(self, entry: Entry) -> str:
+        """Write it; where somebody has deleted the run meanwhile, to the one that takes its place."""
+        try:
+            return entry.write(self._target(self.run_id))
+        except Exception as error:
+            if not _is_mlflows(error) or not is_gone(error):
+                raise
+        self._fence.glance(at_once=True)
+        self._run = None
+        return entry.write(self._target(self.run_id))
 
     def _set_aside(self, error: TrackingUnavailable) -> None:
         """MLflow is away: from now on everything is kept."""
@@ -168,6 +186,12 @@ class AttemptTracker:
             error,
             extra={"action": "tracking unavailable", "run": self._info.run_id, "node": self._info.node},
         )
+
+
+def _is_mlflows(error: Exception) -> TypeGuard[MlflowException]:
+    from mlflow.exceptions import MlflowException
+
+    return isinstance(error, MlflowException)
 
 
 def _now() -> int:

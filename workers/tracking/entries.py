@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from orchestrator.artifacts import Digest
 from workers.tracking.models import Authorship, enter_late, enter_model
+from workers.tracking.names import MOST_METRICS, in_parts, write_params
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from workers.tracking.records import Remember
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 def _within(path: str) -> str:
@@ -109,7 +109,7 @@ class Metrics(Entry):
         from mlflow.entities import Metric
 
         metrics = [Metric(name, value, self.time, self.step) for name, value in self.values.items()]
-        for part in _parts(metrics, 1000):
+        for part in in_parts(metrics, MOST_METRICS):
             target.client.log_batch(target.run_id, metrics=part)
         return ""
 
@@ -125,11 +125,7 @@ class Params(Entry):
     values: dict[str, str]
 
     def write(self, target: Target) -> str:
-        from mlflow.entities import Param
-
-        values = self._new(target) if target.known_params else self.values
-        for part in _parts([Param(name, value) for name, value in values.items()], 100):
-            target.client.log_batch(target.run_id, params=part)
+        write_params(target.client, target.run_id, self._new(target) if target.known_params else self.values)
         return ""
 
     @property
@@ -302,9 +298,3 @@ def to_json(entry: Entry) -> JSON:
 def from_json(plain: JSON) -> Entry:
     """The inverse of `to_json`; raises ValueError for what it did not write."""
     return _KEPT.validate_python(plain)
-
-
-def _parts(items: list[T], size: int) -> Iterator[list[T]]:
-    """The items in as many requests as MLflow's limits ask for."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from orchestrator.authoring.masking import mask_text
 from orchestrator.errors import OrchestratorError
-from workers.tracking.masking import mask_text
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
@@ -53,7 +53,7 @@ def clear_errors(tracking_uri: str) -> Iterator[None]:
         ) from error
     except sqlite3.OperationalError as error:
         raise TrackingUnavailable(
-            f"MLflow's database {tracking_uri} cannot be opened: {error}",
+            f"MLflow's database {mask_text(tracking_uri)} cannot be opened: {error}",
             hint="The folder must exist on this machine and be writable for the worker.",
         ) from error
 
@@ -80,6 +80,16 @@ def only_warn(tracking_uri: str, lost: str) -> Iterator[None]:
             yield
     except TrackingUnavailable as error:
         log.warning("%s; %s", error, lost, extra={"action": "tracking unavailable"})
+
+
+def is_gone(error: MlflowException) -> bool:
+    """Whether what was written to has been deleted: a run, or an experiment."""
+    return is_removed(error) or "must be in the 'active' state" in str(error)
+
+
+def is_removed(error: MlflowException) -> bool:
+    """Whether there is no such thing, not even a deleted one."""
+    return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
 
 
 def _trouble(error: MlflowException) -> tuple[str, str] | None:

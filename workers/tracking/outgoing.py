@@ -12,11 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.archive.logs import Line, read_log, write_log
 from orchestrator.archive.outbox import Outbox
+from orchestrator.authoring.masking import mask_text
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from workers.tracking.entries import Entry, Target, from_json, to_json
 from workers.tracking.errors import clear_errors
-from workers.tracking.masking import as_params, mask_text
+from workers.tracking.names import as_params
 from workers.tracking.records import AttemptInfo
 
 if TYPE_CHECKING:
@@ -33,14 +34,21 @@ class Outgoing:
     store: ArtifactStore
     info: AttemptInfo
     entries: list[JSON] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     def keep(self, entry: Entry) -> None:
         """Keep an entry; its files are in the store when this returns."""
         self.entries.append(to_json(entry.kept(self.store)))
 
+    def refuse(self, entry: Entry, error: Exception) -> None:
+        """Note that MLflow does not take an entry: no reason for a stage to fail after hours of work."""
+        why = mask_text(str(error))
+        self.refused.append(f"{entry.named}: {why}")
+        log.warning("MLflow refuses %s: %s", entry.named, why, extra={"action": "log refused"})
+
     def write(self) -> None:
-        """Write the outbox, if there is anything to deliver."""
-        if not self.entries:
+        """Write the outbox, if there is anything to deliver or to tell."""
+        if not self.entries and not self.refused:
             return
         Outbox(
             run=RunId(self.info.run_id),
@@ -49,6 +57,7 @@ class Outgoing:
             began=self.info.began.timestamp(),
             subject=_subject(self.info),
             entries=self.entries,
+            refused=self.refused,
         ).write(self.store)
 
 

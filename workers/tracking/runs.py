@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from workers.tracking.masking import as_params, mask_text
+from orchestrator.authoring.masking import mask_text
+from workers.tracking.errors import is_removed
 from workers.tracking.models import ATTEMPT, BEGAN, NODE, RUN, search_models
+from workers.tracking.names import as_params, write_params
 from workers.tracking.records import AttemptInfo, Recall, Remember, RunInfo, milliseconds, run_key
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PIPELINE, STAGE, STATE = "orchestrator.pipeline", "orchestrator.stage", "orchestrator.state"
-PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+PARENT, NOTE, ERROR = "mlflow.parentRunId", "mlflow.note.content", "orchestrator.error"
 
 _STATUS = {"succeeded": "FINISHED", "skipped": "FINISHED", "cancelled": "KILLED"}
 
@@ -44,7 +46,7 @@ class KeyedRuns:
         key = run_key(run_id)
         known = self._known(key, {RUN: run_id, PIPELINE: pipeline}, search=True)
         if known is not None:
-            return self._present(known)
+            return known
         tags = {RUN: run_id, PIPELINE: pipeline, STATE: "running", **_source(pipeline)}
         return self._make(key, run_id, tags, as_params(parameters), started)
 
@@ -57,9 +59,9 @@ class KeyedRuns:
 
         began = milliseconds(info.began)
         key = run_key(info.run_id, info.node)
-        known = self._known(key, {RUN: info.run_id, NODE: info.node}, search=not info.fresh)
-        if known is not None:
-            run = self._present(known)
+        run = self._known(key, {RUN: info.run_id, NODE: info.node}, search=not info.fresh)
+        if run is not None:
+            known = run.info.run_id
             if not late or int(run.data.tags.get(BEGAN, 0)) <= began:
                 taken_up = [RunTag(ATTEMPT, str(info.attempt)), RunTag(BEGAN, str(began))]
                 self._client.log_batch(known, tags=taken_up)
@@ -79,17 +81,16 @@ class KeyedRuns:
 
     def conclude(self, info: RunInfo) -> str:
         """Write down how the run ended, end what still counts as running and delete what is surplus."""
-        from mlflow.entities import Param, RunTag
+        from mlflow.entities import RunTag
 
-        parent = self.parent(info.run_id, info.pipeline, info.parameters, info.started).info.run_id
+        run = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
+        parent = run.info.run_id
         self._tidy(info, parent)
-        tags = {STATE: info.state} | ({NOTE: mask_text(info.error)[:5000]} if info.error else {})
-        self._client.log_batch(
-            parent,
-            # Once more: who made the run may have died before it wrote them.
-            params=[Param(key, value) for key, value in as_params(info.parameters).items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
-        )
+        # Once more: who made the run may have died before it wrote them. They never change.
+        wanted = as_params(info.parameters)
+        write_params(self._client, parent, {k: v for k, v in wanted.items() if k not in run.data.params})
+        tags = {STATE: info.state, **_note(info, run)}
+        self._client.log_batch(parent, tags=[RunTag(key, value) for key, value in tags.items()])
         self._client.set_terminated(parent, status_of(info.state), milliseconds(info.ended))
         return str(parent)
 
@@ -97,7 +98,7 @@ class KeyedRuns:
         states = {node.name: node.state for node in info.nodes}
         for run in self._search({RUN: info.run_id}):
             node, found = run.data.tags.get(NODE, ""), run.info.run_id
-            bound = self._remember(run_key(info.run_id, node), found) if node else parent
+            bound = self._bind(run_key(info.run_id, node), found) if node else parent
             if found != bound:
                 self._client.delete_run(found)
             elif node and _is_wrong(run.info.status, states.get(node)):
@@ -114,12 +115,27 @@ class KeyedRuns:
                 self._client.delete_logged_model(model.model_id)
             kept.add(key)
 
-    def _known(self, key: str, tags: Mapping[str, str], *, search: bool) -> str | None:
+    def _known(self, key: str, tags: Mapping[str, str], *, search: bool) -> Run | None:
+        """The run of a key; one that somebody has deleted is brought back."""
         bound = self._recall(key)
-        if bound is None and search:
-            matching = (run for run in self._search(tags) if (NODE in run.data.tags) == (NODE in tags))
-            earlier = next(matching, None)
-            bound = self._remember(key, earlier.info.run_id) if earlier else None
+        while bound is not None:
+            run = self._get(bound)
+            if run is not None:
+                return self._active(run)
+            search, key = True, _successor(key, bound)
+            bound = self._recall(key)
+        if not search:
+            return None
+        matching = (run for run in self._search(tags) if (NODE in run.data.tags) == (NODE in tags))
+        earlier = next(matching, None)
+        return self._get(self._bind(key, earlier.info.run_id)) if earlier else None
+
+    def _bind(self, key: str, made: str) -> str:
+        """Bind a run to a key, unless another is bound to it that is still there; the one that is bound."""
+        bound = self._remember(key, made)
+        while bound != made and self._get(bound) is None:
+            key = _successor(key, bound)
+            bound = self._remember(key, made)
         return bound
 
     def _search(self, tags: Mapping[str, str]) -> Iterable[Run]:
@@ -137,22 +153,50 @@ class KeyedRuns:
     def _make(
         self, key: str, name: str, tags: dict[str, str], params: dict[str, str], started: datetime
     ) -> Run:
-        from mlflow.entities import Param
-
         made = self._client.create_run(self._experiment, milliseconds(started), tags, name)
-        bound = self._remember(key, made.info.run_id)
+        bound = self._bind(key, made.info.run_id)
         if bound != made.info.run_id:
             self._client.delete_run(made.info.run_id)
-            return self._present(bound)
-        self._client.log_batch(bound, params=[Param(key, value) for key, value in params.items()])
+            return self._active(self._client.get_run(bound))
+        write_params(self._client, bound, params)
         return made
 
-    def _present(self, mlflow_id: str) -> Run:
-        """A run that is known, brought back if somebody deleted it meanwhile."""
-        run = self._client.get_run(mlflow_id)
+    def _get(self, mlflow_id: str) -> Run | None:
+        """A run, deleted or not; None if it was removed for good."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_run(mlflow_id)
+        except MlflowException as error:
+            if not is_removed(error):
+                raise
+            return None
+
+    def _active(self, run: Run) -> Run:
+        """A run, brought back with its experiment if somebody has deleted it meanwhile."""
         if run.info.lifecycle_stage == "deleted":
-            self._client.restore_run(mlflow_id)
+            experiment = self._client.get_experiment(run.info.experiment_id)
+            if experiment.lifecycle_stage == "deleted":
+                self._client.restore_experiment(experiment.experiment_id)
+            else:
+                self._client.restore_run(run.info.run_id)
         return run
+
+
+def _successor(key: str, gone: str) -> str:
+    """The key of the run that takes the place of one that was removed for good: ids are bound once."""
+    return f"{key}/instead-of/{gone}"
+
+
+def _note(info: RunInfo, run: Run) -> dict[str, str]:
+    """Why the run has failed. One that has succeeded since does not keep it; a note of the user's stays."""
+    if info.error:
+        told = mask_text(info.error)[:5000]
+        return {NOTE: told, ERROR: told}
+    earlier = run.data.tags.get(ERROR)
+    if not earlier:
+        return {}
+    return {ERROR: ""} | ({NOTE: ""} if run.data.tags.get(NOTE) == earlier else {})
 
 
 def _is_wrong(status: str, state: str | None) -> bool:

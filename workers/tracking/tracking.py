@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.archive.outbox import Outbox, outboxes
 from orchestrator.runs.keys import RunId
@@ -13,7 +13,7 @@ from workers.tracking.active import active
 from workers.tracking.attempt import AttemptTracker
 from workers.tracking.circuit import Circuit
 from workers.tracking.entries import Target
-from workers.tracking.errors import ModelNotDelivered, clear_errors, clear_plain_errors
+from workers.tracking.errors import ModelNotDelivered, clear_errors, clear_plain_errors, is_gone
 from workers.tracking.library import settle_environment
 from workers.tracking.models import Authorship, is_ready, models_of
 from workers.tracking.outgoing import Outgoing, attempt_of, deliver_entries, refusal, settle
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from orchestrator.artifacts import ArtifactStore
+
+T = TypeVar("T")
 
 
 class MlflowTracking:
@@ -71,7 +73,7 @@ class MlflowTracking:
         tracker = AttemptTracker(
             self.tracking_uri,
             info,
-            find_run=lambda: self._find(info),
+            find_run=lambda: self._anew_if_gone(info.pipeline, lambda: self._find(info)),
             target=lambda run_id: self._target(info, run_id, fence),
             find_model=self.model_uri,
             outgoing=Outgoing(self._store, info) if self._store is not None else None,
@@ -135,7 +137,7 @@ class MlflowTracking:
     def conclude(self, info: RunInfo) -> str:
         """Write down how a run ended; the id of its MLflow run. As often as you like."""
         with clear_errors(self.tracking_uri):
-            return self._runs(info.pipeline).conclude(info)
+            return self._anew_if_gone(info.pipeline, lambda: self._runs(info.pipeline).conclude(info))
 
     def parent(self, run_id: str, pipeline: str, parameters: Mapping[str, object], started: datetime) -> Run:
         """The MLflow run of a whole run, made if need be."""
@@ -147,7 +149,7 @@ class MlflowTracking:
         except ValueError as error:
             return [refusal(outbox, "all that was kept", error)]
         with clear_errors(self.tracking_uri):
-            run = self._find(info, late=True)
+            run = self._anew_if_gone(info.pipeline, lambda: self._find(info, late=True))
         target = self._target(info, run.info.run_id, NoFence(), late=True)
         return deliver_entries(outbox, target, self.tracking_uri)
 
@@ -171,6 +173,17 @@ class MlflowTracking:
 
     def _runs(self, pipeline: str) -> KeyedRuns:
         return KeyedRuns(self._open(), self._experiment(pipeline), self._recall, self._remember)
+
+    def _anew_if_gone(self, pipeline: str, act: Callable[[], T]) -> T:
+        """Do something in a pipeline's experiment, which may have been deleted since it was looked up."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return act()
+        except MlflowException as error:
+            if self._experiments.pop(pipeline, None) is None or not is_gone(error):
+                raise
+        return act()
 
     def _experiment(self, pipeline: str) -> str:
         if pipeline not in self._experiments:

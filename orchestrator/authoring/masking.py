@@ -1,0 +1,106 @@
+"""Which texts are secrets, and how they are left out of what is shown or kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, get_args
+
+if TYPE_CHECKING:
+    from orchestrator.authoring.graph import JSON
+
+MASK = "***"
+
+#: What to do instead of writing a secret into a run.
+SEE_CONTEXT = (
+    "set it in the workers' environment, as NAME or in the file that NAME_FILE names, and let the stage read "
+    'it: context.secret("NAME")'
+)
+
+_SECRET_ANYWHERE = re.compile(r"passw|passphrase|secret|credential|api_?key|private_?key|access_?key", re.I)
+_SECRET_WORDS = frozenset({"token", "tokens", "key", "keys", "pwd", "pin", "auth", "dsn"})
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+
+#: The password of a URL, up to the last `@`: one that is not encoded may hold `/` and `@` itself. Digits that
+#: end at a delimiter are a port.
+_URL_PASSWORD = re.compile(r"""(?<=://)([^\s/:@]*):(?!\d{1,5}(?:[/?#"',;)\]}\s]|$))((?:(?!://)\S)+)@""")
+#: `password=…`, in a URL's query or in the words of a connection string.
+_NAMED_PASSWORD = re.compile(
+    r"""\b(\w*(?:passw(?:or)?d|passphrase|pwd|secret|api_?key|access_?key|token)=)('[^']*'|"[^"]*"|[^\s&;,'")\]}]+)""",
+    re.I,
+)
+
+#: Lines of secrets that this process has read. Shorter ones would mask half of every text.
+_known: set[str] = set()
+_SHORTEST = 4
+
+
+def keep_secret(value: str) -> None:
+    """From now on, mask this text wherever it occurs."""
+    _known.update(line for line in (value, *value.splitlines()) if len(line) >= _SHORTEST)
+
+
+def is_secret(name: str, value: object = "") -> bool:
+    """Whether a value's name says that it must not be shown.
+
+    `max_tokens=512` and `sort_keys=True` are no secrets: words that also have a plain meaning count only
+    for texts.
+    """
+    if _SECRET_ANYWHERE.search(name):
+        return True
+    return not isinstance(value, (bool, int, float)) and any(
+        word.lower() in _SECRET_WORDS for word in _WORDS.findall(name)
+    )
+
+
+def is_secret_type(value: object) -> bool:
+    """Whether it is one of pydantic's secrets, or their class: in JSON they are stars."""
+    return hasattr(value, "get_secret_value")
+
+
+def asks_for_secret(hint: object) -> bool:
+    """Whether an annotation is that of a secret, or has one among its arguments."""
+    return is_secret_type(hint) or any(map(asks_for_secret, get_args(hint)))
+
+
+def holds_password(value: JSON) -> bool:
+    """Whether a URL with a password is in a value, at any depth."""
+    match value:
+        case str():
+            found = _URL_PASSWORD.search(value) if "://" in value else None
+            return found is not None and found[2].strip("*") != ""
+        case dict():
+            return any(map(holds_password, value.values()))
+        case list():
+            return any(map(holds_password, value))
+    return False
+
+
+def mask_text(text: str) -> str:
+    """The text without the passwords of URLs and connection strings in it, and without known secrets."""
+    for secret in sorted(_known, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    if "://" in text:
+        text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+    return _NAMED_PASSWORD.sub(rf"\1{MASK}", text) if "=" in text else text
+
+
+def mask_value(name: str, value: JSON) -> JSON:
+    """A value as it may be shown: a secret by its name is `***`, texts are masked at any depth."""
+    match value:
+        case None | bool():
+            return value
+        case dict():
+            return {key: mask_value(key, each) for key, each in value.items()}
+        case _ if is_secret(name, value):
+            return MASK
+        case list():
+            return [mask_value(name, each) for each in value]
+        case str():
+            return mask_text(value)
+    return value
+
+
+def mask_values(values: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Named values, each as it may be shown."""
+    return {name: mask_value(name, value) for name, value in values.items()}
