@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, cast
 
 from orchestrator.artifacts.digest import Digest, digest_of_bytes
 from orchestrator.artifacts.errors import StoreError
+from orchestrator.authoring.masking import mask_value
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -68,7 +69,9 @@ def shown_value(tree: Tree) -> str:
     """An output as JSON text, where it is small enough to be shown; else an empty text."""
     plain = inline(tree)
     text = "" if plain is MISSING else json.dumps(plain)
-    return text if len(text) <= SHOWN else ""
+    if len(text) > SHOWN:
+        return ""
+    return json.dumps(mask_value("", cast("Json", plain))) if "://" in text or "=" in text else text
 
 
 def codec_name(tree: Tree) -> str:

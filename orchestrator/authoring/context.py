@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from orchestrator.authoring.errors import MissingSecret
+from orchestrator.authoring.masking import keep_secret
 
 log = logging.getLogger("orchestrator.stage")
 
@@ -156,6 +160,26 @@ class Context:
     def model_uri(self, uri: str) -> str:
         """MLflow's own URI of a model that `log_model` returned a URI of; delivers the model if it waits."""
         return self._attempt.tracker.model_uri(uri)
+
+    def secret(self, name: str) -> str:
+        """A password or a key, from the environment variable `name` or the file that `name`_FILE names.
+
+        It is masked in whatever the stage prints, logs or raises from then on. Raises MissingSecret.
+        """
+        value = os.environ.get(name)
+        if value is None:
+            file = os.environ.get(f"{name}_FILE")
+            if file is None:
+                raise MissingSecret(
+                    f"this worker's environment has no secret {name}",
+                    hint=f"Set {name}, or {name}_FILE to the path of a file, where the worker is started.",
+                )
+            try:
+                value = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, ValueError) as error:
+                raise MissingSecret(f"the file of the secret {name} cannot be read: {error}") from error
+        keep_secret(value)
+        return value
 
     @property
     def idempotency_key(self) -> str:

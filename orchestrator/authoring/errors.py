@@ -56,6 +56,12 @@ class InvalidPipeline(OrchestratorError):
         super().__init__(message)
 
 
+class MissingSecret(OrchestratorError):
+    """A secret that a stage asks for, and its worker's environment does not have."""
+
+    exit_status = 1
+
+
 class EmptyMap(OrchestratorError):
     """A map over fewer items than its author asked for with `at_least`."""
 

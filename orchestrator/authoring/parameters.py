@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.authoring.annotations import fields_of, hints_of, inside, plural, shown
 from orchestrator.authoring.errors import InvalidParameters
+from orchestrator.authoring.masking import SEE_CONTEXT, is_secret_type, mask_value
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -35,15 +36,16 @@ def parse_parameters(
     ]
     parsed: dict[str, object] = {}
     for name, parameter in signature.parameters.items():
-        if name in given:
+        if is_secret_type(given.get(name)):
+            mistakes.append(f"parameter '{name}' is a secret, and parameters are kept: {SEE_CONTEXT}")
+        elif name in given:
             try:
                 parsed[name] = parse_value(given[name], hints.get(name, Any))
             except ValueError as error:
                 hint = hints.get(name, Any)
                 way_out = _written_as_list(name, given[name], hint)
-                mistakes.append(
-                    f"{name}={given[name]!r}: {reason(error, hint)}; it takes {shown(hint)}{way_out}"
-                )
+                told = mask_value(name, f"{given[name]!r}")
+                mistakes.append(f"{name}={told}: {reason(error, hint)}; it takes {shown(hint)}{way_out}")
         elif parameter.default is inspect.Parameter.empty:
             mistakes.append(f"parameter '{name}' is missing: give it with -p {name}=VALUE")
         else:

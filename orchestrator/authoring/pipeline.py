@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, cast, overload
 
+from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.disguise import dress
-from orchestrator.authoring.functions import check_function
+from orchestrator.authoring.errors import InvalidDefinition
+from orchestrator.authoring.functions import check_function, place_of
 from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret
 from orchestrator.authoring.parameters import parse_parameters
 from orchestrator.authoring.registry import register_pipeline
 from orchestrator.authoring.stage import Stage
@@ -82,6 +85,21 @@ class Pipeline(Generic[P]):
         return run_graph(cast("Callable[..., Graph]", self.graph)(**parameters))
 
 
+def _refuse_secrets(function: Callable[..., object]) -> None:
+    """Raise InvalidDefinition for a parameter that is a secret: as JSON it would become stars."""
+    try:
+        hints = hints_of(function)
+    except (NameError, TypeError):
+        return  # told when the pipeline is written down
+    for name in inspect.signature(function).parameters:
+        if asks_for_secret(hints.get(name)):
+            raise InvalidDefinition(
+                f"pipeline {function.__name__} ({place_of(function)}) takes a secret as its parameter "
+                f"'{name}', and parameters are kept with the run",
+                hint=SEE_CONTEXT,
+            )
+
+
 @overload
 def pipeline(function: Callable[P, object], /) -> Pipeline[P]: ...
 @overload
@@ -104,6 +122,7 @@ def pipeline(
 
     def decorate(function: Callable[P, object]) -> Pipeline[P]:
         check_function("pipeline", function)
+        _refuse_secrets(function)
         made = Pipeline(function, function.__name__, function.__module__, handlers, fail_fast)
         register_pipeline(made)
         return made

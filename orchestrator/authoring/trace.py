@@ -25,6 +25,7 @@ from orchestrator.authoring.graph import (
     StageName,
     find_cycle,
 )
+from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret, is_secret_type, mask_value
 from orchestrator.authoring.parameters import parse_value, reason
 from orchestrator.authoring.policies import Policy
 from orchestrator.authoring.reference import Reference, hint_of, node_of, output_of
@@ -218,6 +219,9 @@ class Trace:
     def _constant(self, node: NodeName, parameter: str, value: object, hint: object) -> JSON:
         if type(value) is hint and isinstance(value, bool | int | float | str):
             return value
+        if is_secret_type(value) or asks_for_secret(hint):
+            self.mistake(f"{node}({parameter}=…) is a secret, and would be kept with the run: {SEE_CONTEXT}")
+            return None
         from pydantic_core import PydanticSerializationError, to_jsonable_python
 
         try:
@@ -231,7 +235,8 @@ class Trace:
         try:
             parse_value(plain, hint)
         except ValueError as error:
-            self.mistake(f"{node}({parameter}={value!r}): {reason(error)}; it takes {shown(hint)}")
+            told = mask_value(parameter, repr(value))
+            self.mistake(f"{node}({parameter}={told}): {reason(error)}; it takes {shown(hint)}")
         return plain
 
 

@@ -79,12 +79,14 @@ def describe(pipeline: Pipeline[Any]) -> dict[str, JSON]:
     from pydantic_core import to_jsonable_python
 
     from orchestrator.authoring.annotations import hints_of, shown
+    from orchestrator.authoring.masking import mask_value
 
     hints = hints_of(pipeline.function)
     parameters: list[JSON] = []
     for name, parameter in inspect.signature(pipeline.function).parameters.items():
         required = parameter.default is inspect.Parameter.empty
         default = None if required else to_jsonable_python(parameter.default, fallback=repr)
+        default = default and mask_value(name, default)
         kind = shown(hints.get(name, Any))
         parameters.append({"name": name, "type": kind, "required": required, "default": default})
     return {

@@ -13,6 +13,7 @@ from orchestrator.archive.manifest import Manifest
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
 from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.masking import mask_values
 from orchestrator.cli.errors import AmbiguousRun, UnknownNode
 from orchestrator.cli.groups import group_of
 from orchestrator.cli.surroundings import join_stack, private_stacks, reach, take_part
@@ -154,7 +155,7 @@ class Records:
             id=specification.run,
             pipeline=specification.graph.pipeline,
             state=RunState.RUNNING if begun else RunState.PENDING,
-            parameters=specification.parameters,
+            parameters=mask_values(specification.parameters),
             submitted=specification.submitted,
             error="not finished: it was submitted, but its end was not written down",
             nodes=nodes,

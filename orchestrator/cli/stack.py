@@ -10,6 +10,7 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
     import json
     import sys
 
+    from orchestrator.authoring.masking import mask_text
     from orchestrator.cli.calling import as_called, first_command
     from orchestrator.cli.telling import note
     from orchestrator.settings import settings
@@ -38,7 +39,7 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
     print("the stack was up already" if before else "the stack is up")
     for name, value in rows.items():
         if value is not None:
-            print(f"  {name:<8} {value}")
+            print(f"  {name:<8} {mask_text(str(value))}")
 
 
 def down() -> None:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from orchestrator.authoring.masking import mask_text
 from orchestrator.cli.calling import as_called
 from orchestrator.cli.wording import shortened
 from orchestrator.errors import OrchestratorError
@@ -25,9 +26,9 @@ def tell_error(error: Exception, *, debug: bool = False) -> int:
     name, message, hint, status = _read(error)
     if sys.stderr.isatty():
         name = f"\033[1;31m{name}\033[0m"
-    print(as_called(f"{name}: {shortened(message, LONGEST)}"), file=sys.stderr)
+    print(as_called(f"{name}: {shortened(mask_text(message), LONGEST)}"), file=sys.stderr)
     if hint:
-        print(as_called(f"hint: {hint}"), file=sys.stderr)
+        print(as_called(f"hint: {mask_text(hint)}"), file=sys.stderr)
     return status
 
 
@@ -46,7 +47,7 @@ def doing(text: str) -> Iterator[None]:
 
 def note(text: str) -> None:
     """Say on stderr what is not an error, but should be known."""
-    print(as_called(f"note: {shortened(text, LONGEST)}"), file=sys.stderr)
+    print(as_called(f"note: {shortened(mask_text(text), LONGEST)}"), file=sys.stderr)
 
 
 def _read(error: Exception) -> tuple[str, str, str | None, int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit, urlunsplit
+
+from orchestrator.authoring.masking import mask_text
 from orchestrator.cli.calling import as_called
 from orchestrator.settings import Settings
 
@@ -14,8 +17,14 @@ def ways_to_open(mlflow_run_id: str | None, settings: Settings, pages: str | Non
         return []
     uri = pages or settings.mlflow_pages or settings.tracking_uri
     if uri.startswith(("http://", "https://")):
-        return [f"{uri.rstrip('/')}/#/runs/{mlflow_run_id}"]
+        return [f"{_for_browsers(uri)}/#/runs/{mlflow_run_id}"]
     lines = [f"run {mlflow_run_id}"]
     if uri == f"{_SQLITE}{settings.home / 'mlflow.db'}":
         return [*lines, as_called("open it with `orchestrator up`")]
-    return [*lines, f"open it with `mlflow ui --backend-store-uri {uri}`"]
+    return [*lines, f"open it with `mlflow ui --backend-store-uri {mask_text(uri)}`"]
+
+
+def _for_browsers(uri: str) -> str:
+    """The address without the credentials that workers use: a browser asks for the reader's own."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from orchestrator.artifacts import unsupported
 from orchestrator.authoring.annotations import hints_of
-from orchestrator.authoring.errors import InvalidPipeline
-from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.errors import InvalidParameters, InvalidPipeline
+from orchestrator.authoring.graph import JSON, Constant, Graph
+from orchestrator.authoring.masking import SEE_CONTEXT, holds_password
 from orchestrator.authoring.registry import stages
+
+_KEPT = "holds a URL with a password, which would be kept with the run"
+
+
+def check_parameters(pipeline: str, parameters: Mapping[str, JSON]) -> None:
+    """Raise InvalidParameters for a password: parameters are kept with the run, for everybody to see."""
+    for name, value in parameters.items():
+        if holds_password(value):
+            raise InvalidParameters(f"pipeline '{pipeline}': parameter '{name}' {_KEPT}", hint=SEE_CONTEXT)
 
 
 def check_graph(graph: Graph, *, queues: Sequence[str]) -> None:
     """Raise InvalidPipeline with everything that would stop this graph later."""
     mistakes: list[str] = []
     for node in graph.everything:
+        for name, value in {**node.inputs, **node.varying}.items():
+            if isinstance(value, Constant) and holds_password(value.value):
+                mistakes.append(f"{node.name}({name}=…) {_KEPT}: {SEE_CONTEXT}")
         if node.policy.queue not in queues:
             mistakes.append(f"{node.name} asks for {unknown_queue(node.policy.queue, queues)}")
     for name in dict.fromkeys(node.stage for node in graph.everything):

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import JSON, Graph
+from orchestrator.authoring.masking import mask_values
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.code import code_of
 from orchestrator.compiler.arrange import arrange
-from orchestrator.coordinator.checks import check_graph
+from orchestrator.coordinator.checks import check_graph, check_parameters
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
 
@@ -39,9 +40,11 @@ def prepare(
     from pydantic_core import to_jsonable_python
 
     parameters = pipeline.parse(given)
+    plain: dict[str, JSON] = to_jsonable_python(parameters)
+    check_parameters(pipeline.name, plain)
     graph = pipeline.graph(**parameters)
     check_graph(graph, queues=queues)
-    return Prepared(graph, to_jsonable_python(parameters), cache)
+    return Prepared(graph, plain, cache)
 
 
 def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId:
@@ -66,7 +69,7 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
     runs.submit(
         run,
         pipeline=graph.pipeline,
-        parameters=prepared.parameters,
+        parameters=mask_values(prepared.parameters),  # only to be shown
         nodes=len(graph),
         maps=maps,
         submitted=now.timestamp(),

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.archive.logs import Line, write_log
 from orchestrator.artifacts.errors import StoreError
+from orchestrator.authoring.masking import mask_text
 from orchestrator.runs.keys import RunId, RunKeys
 from workers.runtime.workshop import Workshop
 
@@ -41,7 +42,8 @@ class AttemptLog:
         self._courier: threading.Thread | None = None
 
     def add(self, source: str, text: str) -> None:
-        """Keep a line."""
+        """Keep a line, with passwords masked."""
+        text = mask_text(text)
         with self._lock:
             if len(self._lines) < LIMIT:
                 self._lines.append(Line(datetime.now(UTC), source, text))

@@ -1,7 +1,7 @@
 """An error in words that can be recorded, whatever its author made of it.
 
 `str()` of an error may raise, be endless, or hold what is no text (a lone surrogate, from a file's name). An
-error that cannot be recorded would run its stage for ever: nothing here raises.
+error that cannot be recorded would run its stage for ever: nothing here raises. Passwords are masked.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import traceback
 from billiard.common import terminate_handler_fired
 
 from orchestrator.authoring.errors import OrchestratorError
+from orchestrator.authoring.masking import mask_text
 from orchestrator.text import printable
 
 #: Characters of an error's line, and of its traceback, that are kept.
@@ -24,14 +25,14 @@ def in_one_line(error: BaseException) -> str:
         return f"{name}: the stage called sys.exit({_shown(error.code)}); to fail, raise an exception"
     message = message_of(error)
     told = f"{name}: {message}" if message else name
-    hint = error.hint if isinstance(error, OrchestratorError) else None
+    hint = mask_text(error.hint or "") if isinstance(error, OrchestratorError) else None
     return f"{told.removesuffix('.')}. {hint}" if hint else told
 
 
 def message_of(error: BaseException) -> str:
     """What an error says."""
     try:
-        return _bounded(printable(str(error)), LINE)
+        return _bounded(mask_text(printable(str(error))), LINE)
     except BaseException as broken:
         if terminate_handler_fired():
             raise  # this process is told to end
@@ -41,7 +42,7 @@ def message_of(error: BaseException) -> str:
 def traceback_of(error: BaseException) -> str:
     """An error's traceback, with its causes."""
     try:
-        return _bounded(printable("".join(traceback.format_exception(error))), TRACE)
+        return _bounded(mask_text(printable("".join(traceback.format_exception(error)))), TRACE)
     except BaseException as broken:
         if terminate_handler_fired():
             raise
@@ -52,7 +53,7 @@ def traceback_of(error: BaseException) -> str:
 
 def _shown(value: object) -> str:
     try:
-        return _bounded(printable(repr(value)), LINE) if value is not None else ""
+        return _bounded(mask_text(printable(repr(value))), LINE) if value is not None else ""
     except BaseException:
         if terminate_handler_fired():
             raise

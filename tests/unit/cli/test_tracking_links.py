@@ -28,3 +28,9 @@ def test_the_pages_of_a_stack_that_is_up_come_first():
 
 def test_a_run_without_one_has_no_page():
     assert ways_to_open(None, settings(), None) == []
+
+
+def test_credentials_are_not_shown():
+    server = settings(mlflow_tracking_uri="http://me:pw-1@mlflow:5000/")
+    assert ways_to_open("a1", server, None) == ["http://mlflow:5000/#/runs/a1"]
+    assert "pw-1" not in repr(ways_to_open("a1", settings(mlflow_tracking_uri="mysql://me:pw-1@db/x"), None))

@@ -1,0 +1,136 @@
+"""Passwords are left out of what is shown and kept, and a secret is no parameter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import process_time
+
+import pytest
+from pydantic import SecretStr
+
+from orchestrator import context, pipeline, stage
+from orchestrator.artifacts.tree import shown_value
+from orchestrator.authoring import masking
+from orchestrator.authoring.errors import (
+    InvalidDefinition,
+    InvalidParameters,
+    InvalidPipeline,
+    MissingSecret,
+)
+from orchestrator.authoring.masking import holds_password, mask_text, mask_value
+from orchestrator.coordinator.submission import prepare
+
+SHOWN = {
+    "http://me:pw-1@host:5000/x": "http://me:***@host:5000/x",
+    "redis://:pw/1@host:6379/0": "redis://:***@host:6379/0",
+    "redis://me:p@ss/wo?rd#1@host": "redis://me:***@host",
+    "file://u:PW@h": "file://u:***@h",
+    "a://u:pw1@h, b://u:pw2@h": "a://u:***@h, b://u:***@h",
+    "a://u:pw1@h,b://u:pw2@h": "a://u:***@h,b://u:***@h",
+    "redis://host/0?password=pw-1&db=2": "redis://host/0?password=***&db=2",
+    "host=db user=me password=pw-1 port=5": "host=db user=me password=*** port=5",
+    "connect(password='pw 1', port=5)": "connect(password=***, port=5)",
+    "Server=db;UID=me;PWD=pw-1;": "Server=db;UID=me;PWD=***;",
+}
+AS_IT_IS = [
+    "http://host:5000/@scope/name",
+    "http://127.0.0.1:5000",
+    "ssh://git@host/x",
+    "https://medium.com/@me",
+    '{"a": "http://host:80", "b": "me@x"}',
+    "depth=3 max_tokens=5",
+    "me@example.org wrote: 5",
+]
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_passwords_are_masked(text: str) -> None:
+    assert mask_text(text) == SHOWN[text]
+    assert mask_text(SHOWN[text]) == SHOWN[text]
+
+
+@pytest.mark.parametrize("text", AS_IT_IS)
+def test_other_texts_stay(text: str) -> None:
+    assert mask_text(text) == text
+    assert not holds_password(text)
+
+
+def test_values_are_masked_by_their_name_at_any_depth() -> None:
+    value = mask_value("config", {"password": "x", "max_tokens": 5, "urls": ["a://u:p@h"], "api_keys": ["x"]})
+    assert value == {"password": "***", "max_tokens": 5, "urls": ["a://u:***@h"], "api_keys": "***"}
+
+
+def test_a_nodes_value_is_shown_without_passwords() -> None:
+    assert shown_value({"codec": "json", "value": "a://u:pw@h"}) == '"a://u:***@h"'
+
+
+def test_a_long_text_is_masked_in_linear_time() -> None:
+    began = process_time()
+    mask_text("=" + "a" * 1_000_000 + "://u:" * 100_000)
+    assert process_time() - began < 5
+
+
+@stage
+def load(source: str, options: dict[str, str] = {}) -> None:  # noqa: B006 - not changed
+    pass
+
+
+@stage
+def load_secretly(password: SecretStr) -> None:
+    pass
+
+
+@pipeline
+def reads(source: object, options: dict[str, str] = {}) -> None:  # noqa: B006 - not changed
+    load(str(source), options)
+
+
+@pipeline
+def reads_its_own() -> None:
+    load("postgresql://me:pw-1@db")
+
+
+@pipeline
+def gives_a_secret() -> None:
+    load_secretly("pw-1")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "given", [{"source": "postgresql://me:pw-1@db"}, {"source": "x", "options": {"u": "a://u:pw-1@h"}}]
+)
+def test_a_url_with_a_password_is_no_parameter(given: dict[str, object]) -> None:
+    with pytest.raises(InvalidParameters, match="password") as caught:
+        prepare(reads, given, queues=("data",))
+    assert "pw-1" not in str(caught.value)
+    assert "context.secret" in str(caught.value.hint)
+
+
+def test_a_secret_is_no_parameter() -> None:
+    with pytest.raises(InvalidParameters, match=r"'source' is a secret.*context\.secret"):
+        prepare(reads, {"source": SecretStr("pw-1")}, queues=("data",))
+    with pytest.raises(InvalidDefinition, match="takes a secret as its parameter 'token'"):
+
+        @pipeline
+        def wrong(token: SecretStr | None) -> None:
+            load("x")
+
+
+@pytest.mark.parametrize("wrong", [reads_its_own, gives_a_secret])
+def test_a_password_is_not_written_into_a_graph(wrong) -> None:
+    with pytest.raises(InvalidPipeline, match=r"context\.secret") as caught:
+        prepare(wrong, {}, queues=("data",))
+    assert "pw-1" not in str(caught.value)
+
+
+def test_a_stage_reads_a_secret_which_is_masked_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "_known", set())
+    (tmp_path / "key").write_text("line-one\nline-two\n")
+    monkeypatch.setenv("WAREHOUSE", "hunter-2")
+    monkeypatch.setenv("KEY_FILE", str(tmp_path / "key"))
+    assert mask_text("hunter-2") == "hunter-2"
+    assert context.secret("WAREHOUSE") == "hunter-2"
+    assert context.secret("KEY") == "line-one\nline-two"
+    assert mask_text("wrong: hunter-2, line-two") == "wrong: ***, ***"
+    with pytest.raises(MissingSecret, match="no secret NOBODYS") as caught:
+        context.secret("NOBODYS")
+    assert "NOBODYS_FILE" in str(caught.value.hint)
