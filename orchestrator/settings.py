@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     )
     pipelines: Words = ("pipelines",)  #: modules and packages in which pipelines are found
     queues: Words = ("data", "training", "deployment")  #: queues that stages may ask for
+    code: Literal["refuse", "reload", "worker"] = "refuse"  #: what a worker does with a run of other code
     trusted_types: Words = ()  #: further types that a stored estimator may contain (skops)
     lease_seconds: float = Field(default=10.0, ge=1.0)  #: a worker silent for so long is taken for dead
     grace_seconds: float = Field(default=30.0, ge=0)  #: what a stopping worker gives its running stages

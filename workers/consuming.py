@@ -42,6 +42,7 @@ def load_libraries() -> None:
 def consume(queue: str, options: Options) -> int:
     """Be the worker of a queue until it is shut down; returns the exit status."""
     from workers.celery import app
+    from workers.runtime.reloading import belong_to
 
     fleet = os.getppid()
     platforms.set_pdeathsig("SIGKILL")
@@ -49,6 +50,7 @@ def consume(queue: str, options: Options) -> int:
         return 1  # it ended before it could take us along
     # A worker that leaves waits until Redis has answered its last blocking read: for up to a second otherwise
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "polling_interval": 0.2}
+    belong_to(fleet)
     if options.logs is not None:
         _write_to(options.logs / f"{queue}.log")
     if options.ready is not None:
@@ -57,7 +59,7 @@ def consume(queue: str, options: Options) -> int:
     signals.worker_process_init.connect(_leave_at_once, weak=False)
     worker = app.Worker(
         queues=[queue],
-        hostname=f"{queue}@{socket.gethostname()}",
+        hostname=f"{_name(queue, options.generation)}@{socket.gethostname()}",
         concurrency=options.slots[queue],
         pool=QuickPool,
         # Both are chatter between workers; the first waits a second for answers at the start.
@@ -70,6 +72,11 @@ def consume(queue: str, options: Options) -> int:
     worker.start()
     _remove_own_folder()
     return int(worker.exitcode or 0)
+
+
+def _name(queue: str, generation: int) -> str:
+    """Workers with older code, which may still run stages, keep the name that they had."""
+    return queue if generation == 1 else f"{queue}-{generation}"
 
 
 class QuickPool(TaskPool):

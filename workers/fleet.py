@@ -52,6 +52,8 @@ class Options:
     ready: Path | None = None  #: a file named like the queue appears here when its worker takes messages
     logs: Path | None = None  #: `<queue>.log` is written here; without, all goes to this process' output
     grace: float | None = None  #: seconds that running stages are given at the end; else as the settings say
+    generation: int = 1  #: which start of the fleet this is: it starts anew with other code
+    finishing: tuple[int, ...] = ()  #: processes of earlier workers, which run their last stages
 
 
 @dataclass
@@ -62,6 +64,8 @@ class Fleet:
     consume: Callable[[str, Options], int]
     queues: dict[int, str] = field(default_factory=dict)
     restarts: dict[str, deque[float]] = field(default_factory=dict)
+    finishing: set[int] = field(default_factory=set)  #: workers with older code
+    outdated: bool = False  #: a worker has said so
 
     def launch(self, queue: str) -> None:
         """Fork the worker of a queue."""
@@ -79,7 +83,7 @@ class Fleet:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (*_STOPPING, signal.SIGCHLD):
+            for number in (*_STOPPING, _RELOAD, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
             status = self.consume(queue, self.options)
@@ -97,10 +101,32 @@ class Fleet:
                 os.read(wake, 512)
             if self.options.parent is not None and os.getppid() != self.options.parent:
                 raise Told
+            if self.outdated:
+                self.reload()
             for queue, status in self.reap():
                 if status != 0:  # 0: somebody shut it down through Celery or Flower
                     self._restart(queue, status)
         return 0
+
+    def note_outdated(self, *_: int | FrameType | None) -> None:
+        """A signal's handler: the code that this process has imported is not what is on the disk."""
+        self.outdated = True
+
+    def reload(self) -> None:
+        """Begin anew with the code that is on the disk, in the same process; what runs is finished first."""
+        from workers.runtime.reloading import FINISH, begin_anew
+
+        log.warning("the code has changed: all workers are started anew", extra={"action": "reloading"})
+        signal.signal(_RELOAD, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # until the next generation hears them
+        for pid, queue in self.queues.items():
+            if self.options.ready is not None:
+                (self.options.ready / queue).unlink(missing_ok=True)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, FINISH)
+        finishing = [f"--finishing={pid}" for pid in (*self.queues, *self.finishing)]
+        words = [word for word in sys.orig_argv[1:] if not word.startswith(("--generation=", "--finishing="))]
+        begin_anew([*words, f"--generation={self.options.generation + 1}", *finishing])
 
     def _restart(self, queue: str, status: int) -> None:
         now = time.monotonic()
@@ -119,6 +145,9 @@ class Fleet:
     def reap(self) -> list[tuple[str, int]]:
         """The queues whose workers have ended by now, with their exit status."""
         ended = []
+        for pid in list(self.finishing):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                self.finishing.discard(pid)
         for pid in list(self.queues):
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
@@ -134,18 +163,19 @@ class Fleet:
             (signal.SIGQUIT, _COLD_SECONDS),
             (signal.SIGKILL, _COLD_SECONDS),
         ):
-            for pid in self.queues:
+            for pid in (*self.queues, *self.finishing):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
             deadline = time.monotonic() + seconds
-            while self.queues and time.monotonic() < deadline:
+            while (self.queues or self.finishing) and time.monotonic() < deadline:
                 self.reap()
                 time.sleep(0.005)
-            if not self.queues:
+            if not self.queues and not self.finishing:
                 return
 
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
+_RELOAD = signal.SIGUSR2  # as `workers.runtime.reloading` has it, which must not be imported yet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,13 +184,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.grace is not None:
         os.environ["ORCHESTRATOR_GRACE_SECONDS"] = str(options.grace)  # the workers keep to it by themselves
     wake = _take_signals()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     fleet: Fleet | None = None
     try:
         # Heavy from here on, and stopped at any time by the signals.
         from workers.consuming import consume, load_application, load_libraries
 
         load_application()
-        fleet = Fleet(options, consume)
+        fleet = Fleet(options, consume, finishing=set(options.finishing))
+        signal.signal(_RELOAD, fleet.note_outdated)
         gc.freeze()
         later = [queue for queue in options.slots if queue in LOADED]
         for queue in options.slots:
@@ -207,10 +239,10 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--ready", type=Path)
     parser.add_argument("--logs", type=Path)
     parser.add_argument("--grace", type=float, default=Options.grace)
-    given = parser.parse_args(arguments)
-    return Options(
-        slots=dict(given.slots), parent=given.parent, ready=given.ready, logs=given.logs, grace=given.grace
-    )
+    parser.add_argument("--generation", type=int, default=Options.generation)
+    parser.add_argument("--finishing", metavar="PID", action="append", default=[], type=int)
+    given = vars(parser.parse_args(arguments))
+    return Options(**{**given, "slots": dict(given["slots"]), "finishing": tuple(given["finishing"])})
 
 
 def _slot(text: str) -> tuple[str, int]:

@@ -27,7 +27,8 @@ class Specification:
     parameters: Mapping[str, JSON]
     submitted: datetime
     code: Mapping[str, str] = field(default_factory=dict)  #: all that its stages reach, as it was when sent
-    sent_from: str = ""  #: the machine with that code
+    files: Mapping[str, str] = field(default_factory=dict)  #: digests of those that parameters name
+    sent_from: str = ""  #: the machine with that code, and those files
     cache: bool = True  #: whether results of earlier runs may be taken
 
     def write(self, store: ArtifactStore) -> bool:
@@ -44,6 +45,7 @@ class Specification:
             "submitted": stamp(self.submitted),
             "parameters": dict(self.parameters),
             "definitions": dict(self.code),
+            "files": dict(self.files),
             "sent_from": self.sent_from,
             "cache": self.cache,
             "graph": self.graph.to_json(),
@@ -64,6 +66,7 @@ class Specification:
                 parameters=plain["parameters"],
                 submitted=cast("datetime", moment(plain["submitted"])),
                 code=plain.get("definitions", {}),
+                files=plain.get("files", {}),
                 sent_from=plain.get("sent_from", ""),
                 cache=plain["cache"],
             )

@@ -91,6 +91,16 @@ def known_length(value: Input) -> int | None:
     return None
 
 
+def item_of(value: Input, index: int) -> Input | None:
+    """What one item of a map takes of a list that is written into the run; None for other inputs."""
+    match value:
+        case Constant(list() as items):
+            return Constant(items[index])
+        case Gather(items):
+            return items[index]
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Node:
     """One use of a stage in one graph."""

@@ -178,8 +178,9 @@ def stage(function: Callable[P, R] | None = None, /, **policy: Any) -> object:
     between workers by their annotation. `queue` says which workers run it, `retry` after which errors it
     is tried again, `time_limit` how many seconds one attempt may take, `cache` that an earlier run's
     result may be taken when code, parameters and inputs are the same (a `version` stands for the code where
-    it is given), `priority` (0 first, 9 last) its place in the queue, and `tolerate` which share of a map's
-    items may fail (their results are then left out of the list).
+    it is given; with `libraries`, the versions of the libraries that it imports count as well), `priority`
+    (0 first, 9 last) its place in the queue, and `tolerate` which share of a map's items may fail (their
+    results are then left out of the list).
     """
 
     def decorate(function: Callable[P, R]) -> Stage[P, R]:

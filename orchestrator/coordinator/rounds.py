@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import replace
-from socket import gethostname
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
 from orchestrator.authoring.graph import Graph, NodeName, group_and_index
-from orchestrator.code import code_of, differing, in_words
 from orchestrator.compiler.arrange import arrange
+from orchestrator.coordinator.changes import as_it_is_now, changed_nodes
 from orchestrator.coordinator.damage import lost_work
 from orchestrator.coordinator.progress import progress_of
 from orchestrator.runs.keys import RunId
@@ -24,20 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
 
 log = logging.getLogger("orchestrator.rounds")
-
-
-def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
-    """The nodes whose stage's code is not what it was when the run was sent, and all that need them: why."""
-    changed: dict[NodeName, str] = {}
-    for node in specification.graph:
-        if names := differing(code_of([node]), specification.code):
-            changed[node.name] = f"{in_words(names, node.stage)} since the run was sent"
-    after = {
-        name: f"it needs {each}, whose code has changed"
-        for each in changed
-        for name in specification.graph.descendants(each)
-    }
-    return {**after, **changed}
 
 
 def send_round(
@@ -76,8 +60,7 @@ def send_round(
     }
     Round(number, done | kept, latest.redone).write(store, run)
     if changed:
-        now = {**specification.code, **code_of(graph.everything)}
-        replace(specification, code=now, sent_from=gethostname()).rewrite(store)
+        as_it_is_now(specification).rewrite(store)
     runs.reopen(
         run,
         Reopening(

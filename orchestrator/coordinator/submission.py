@@ -16,6 +16,7 @@ from orchestrator.authoring.masking import mask_values
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.code import code_of
 from orchestrator.compiler.arrange import arrange
+from orchestrator.coordinator.changes import files_of
 from orchestrator.coordinator.checks import check_graph, check_parameters
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
@@ -61,6 +62,7 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
         parameters=prepared.parameters,
         submitted=now,
         code=code_of(graph.everything),
+        files=files_of(graph),
         sent_from=gethostname(),
         cache=prepared.cache,
     ).write(store)

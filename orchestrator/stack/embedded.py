@@ -250,10 +250,14 @@ class EmbeddedStack:
                 return
 
     def _start_fleet(self, environment: Mapping[str, str]) -> None:
+        from orchestrator.settings import settings
+
         command = [sys.executable, "-m", "workers.fleet", "--parent", str(os.getpid())]
         command += ["--ready", str(self._ready), "--logs", str(self.logs), "--grace", str(self._grace)]
         command += [word for queue, count in self.slots.items() for word in ("--slots", f"{queue}={count}")]
-        variables = {**environment, **thread_variables(self.slots)}
+        # What is edited beside a stack that is up is what its next stages are to run
+        code = {} if "code" in settings().model_fields_set else {"ORCHESTRATOR_CODE": "reload"}
+        variables = {**environment, **thread_variables(self.slots), **code}
         self._add(Process.start("workers", command, log=self._log("fleet"), environment=variables))
 
     def _start_database(self, environment: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from orchestrator.artifacts import StoreError, digest_of, holds_all
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.graph import JSON
 from workers.runtime.attempt import ClaimedNode
-from workers.runtime.fingerprint import Fingerprint, fingerprint_of
+from workers.runtime.fingerprint import Fingerprint, files_of, fingerprint_of
 
 log = logging.getLogger("orchestrator.cache")
 
@@ -23,7 +23,7 @@ class Earlier:
     output: Tree | None = None  #: the result to be taken; None: there is none
     why: str = ""  #: it was taken or not, for people; empty where the stage is not cached
     reused: bool = False  #: it is another run's
-    fingerprint: Fingerprint | None = None  #: of the node, where it had to be taken
+    fingerprint: Fingerprint | None = None  #: of the node, as it was before its function was called
 
 
 def find_earlier(claimed: ClaimedNode) -> Earlier:
@@ -33,12 +33,12 @@ def find_earlier(claimed: ClaimedNode) -> Earlier:
         return Earlier(stored, "taken from an attempt that was lost before its result was recorded")
     if not claimed.task.node.policy.cache:
         return Earlier()
-    if not claimed.job.specification.cache:
-        return Earlier(why="computed: the run was sent with --no-cache")
     fingerprint = None
     try:
         fingerprint = fingerprint_of(claimed)
         earlier = _look_up(claimed, fingerprint)
+    except OSError as error:
+        earlier = Earlier(why=f"computed: what a parameter names cannot be read: {error}")
     except StoreError as error:
         if error.transient:
             raise
@@ -49,9 +49,12 @@ def find_earlier(claimed: ClaimedNode) -> Earlier:
 
 def keep_for_later(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None:
     """Let later runs find the result, and see how theirs differ. If that is not possible, they compute it."""
-    if not claimed.task.node.policy.cache:
+    fingerprint = earlier.fingerprint
+    if fingerprint is None:
         return
-    fingerprint = earlier.fingerprint or fingerprint_of(claimed)
+    if fingerprint.files and files_of(claimed) != fingerprint.files:
+        log.warning("the result was not kept for later runs: what it was made from has changed meanwhile")
+        return
     store, run = claimed.workshop.store, claimed.job.run
     kept: dict[str, JSON] = {
         "run": run,
@@ -67,6 +70,8 @@ def keep_for_later(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None
 
 
 def _look_up(claimed: ClaimedNode, fingerprint: Fingerprint) -> Earlier:
+    if not claimed.job.specification.cache:
+        return Earlier(why="computed: the run was sent with --no-cache")
     store = claimed.workshop.store
     data = store.read(_result_key(fingerprint))
     if data is None:

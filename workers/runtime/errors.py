@@ -19,6 +19,12 @@ class UnknownStage(OrchestratorError):
     exit_status = 1
 
 
+class OtherCode(OrchestratorError):
+    """A worker's code of a stage is not the code that the run was sent with."""
+
+    exit_status = 1
+
+
 class MissingOutput(MissingArtifact):
     """A node that is done has no manifest (any more)."""
 

@@ -15,6 +15,7 @@ from orchestrator.runs.values import Claim, Verdict
 from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
+from workers.runtime.code_check import check_code
 from workers.runtime.error_text import traceback_of
 from workers.runtime.inputs import conditions_hold, count_items
 from workers.runtime.outcome import Committed, Early, Expanded, Outcome, Stopped
@@ -62,6 +63,7 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
     if claimed.task.node.mapped and claimed.task.index is None:
         claimed.survive()
         return _expand(claimed)
+    check_code(claimed.job, claimed.task)
     earlier = find_earlier(claimed)
     if earlier.output is not None:
         return _commit(claimed, earlier.output, earlier.why, reused=earlier.reused)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
 
 from orchestrator.artifacts import digest_of
-from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output
+from orchestrator.artifacts.named_files import MEMORY, content_digest, paths_of
+from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output, item_of
+from orchestrator.authoring.registry import stages
 from orchestrator.code import Code, in_words
 from workers.runtime.attempt import ClaimedNode
-from workers.runtime.inputs import input_trees, item_of
+from workers.runtime.inputs import input_trees
 from workers.runtime.loaded_code import loaded_code
 
 
@@ -23,6 +25,7 @@ class Fingerprint:
     stage: str
     code: Code  #: digests of all that the function reaches, or the version that stands for it
     inputs: Mapping[str, str]  #: a digest of each argument, by parameter
+    files: Mapping[str, str] = field(default_factory=dict)  #: of the files and folders that these name
 
     @cached_property
     def digest(self) -> str:
@@ -31,10 +34,11 @@ class Fingerprint:
 
     def difference(self, other: Fingerprint) -> str:
         """What is not as it was in `other`, in words."""
+        files = [name for name in self.files if self.files[name] != other.files.get(name, self.files[name])]
         names = [name for name in self.inputs if self.inputs[name] != other.inputs.get(name)]
         ours, theirs = dict(self.code), dict(other.code)
         changed = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-        reasons = [in_words(changed, self.stage)] if changed else []
+        reasons = [in_words(each, self.stage) for each in (changed, files) if each]
         if names:
             reasons.append(f"{', '.join(names)} {'differs' if len(names) == 1 else 'differ'}")
         return " and ".join(reasons) or "its parameters are others"
@@ -47,7 +51,15 @@ def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
     if index is not None:
         arguments |= {name: _digest_of_item(value, index, claimed) for name, value in node.varying.items()}
     code: Code = {str(node.stage): node.policy.version} if node.policy.version else loaded_code(node)
-    return Fingerprint(node.stage, code, {name: _short(plain) for name, plain in arguments.items()})
+    inputs = {name: _short(plain) for name, plain in arguments.items()}
+    return Fingerprint(node.stage, code, inputs, files_of(claimed))
+
+
+def files_of(claimed: ClaimedNode) -> Mapping[str, str]:
+    """Digests of what is in the files and folders that the node's parameters name; raises OSError."""
+    memory = claimed.workshop.settings.home / MEMORY
+    paths = paths_of(claimed.task.node, stages[claimed.task.node.stage].function, claimed.task.index)
+    return {str(path): content_digest(path, memory) for path in paths}
 
 
 def _short(plain: JSON) -> str:

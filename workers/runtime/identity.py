@@ -14,6 +14,7 @@ class Identity:
 
     name: str  #: Celery's node name, such as `training@host`
     instance: str  #: unique to this start of the worker
+    process: int  #: of the worker itself, which its pool's processes are children of
 
     def delivery(self, message: str) -> str:
         """What a lease is held by: one message, at this worker."""
@@ -26,7 +27,7 @@ _current: Identity | None = None
 def assume(name: str) -> Identity:
     """Become a worker; called once in its parent process, before the pool forks."""
     global _current
-    _current = Identity(name, f"{name}/{os.getpid()}/{token_hex(4)}")
+    _current = Identity(name, f"{name}/{os.getpid()}/{token_hex(4)}", os.getpid())
     return _current
 
 

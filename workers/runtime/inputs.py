@@ -20,6 +20,7 @@ from orchestrator.authoring.graph import (
     Not,
     Output,
     item_name,
+    item_of,
 )
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
@@ -157,13 +158,3 @@ def _returns(job: Job, output: Output) -> object:
 
 def _item(source: Node, index: int) -> Task:
     return Task(item_name(source.name, index), source, index)
-
-
-def item_of(value: Input, index: int) -> Input | None:
-    """What one item of a map takes of a list that is written into the run; None for other inputs."""
-    match value:
-        case Constant(list() as items):
-            return Constant(items[index])
-        case Gather(items):
-            return items[index]
-    return None

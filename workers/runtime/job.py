@@ -9,11 +9,13 @@ from celery import Celery
 
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
-from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index
+from orchestrator.authoring.graph import Graph, Node, NodeName, StageName, group_and_index
+from orchestrator.code import differing
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import Canvas
 from orchestrator.compiler.plan import Plan
 from orchestrator.runs.keys import RunId
+from workers.runtime.loaded_code import loaded_code
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Job:
     specification: Specification
     app: Celery
     round: Round = field(default_factory=Round)
+    _compared: dict[StageName, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def run(self) -> RunId:
@@ -62,6 +65,12 @@ class Job:
     def canvas(self) -> Canvas:
         """The signatures of what follows each node."""
         return Canvas(self.app, self.plan, self.run, self.round.number)
+
+    def other_code(self, node: Node) -> tuple[str, ...]:
+        """What of the code that a node's stage reaches is not the run's in this process."""
+        if node.stage not in self._compared:
+            self._compared[node.stage] = differing(loaded_code(node), self.specification.code)
+        return self._compared[node.stage]
 
     def task(self, name: str) -> Task:
         """What a message's `node` stands for."""

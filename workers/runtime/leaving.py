@@ -3,16 +3,18 @@
 SIGTERM, SIGINT and a remote `shutdown` begin the grace. Messages not begun go back to their queues at once,
 and what still runs at its end is killed and handed back, without being blamed for it. A second signal, or
 SIGQUIT, ends the grace. Celery's own shutdown, which waits for its pool without limit, begins when nothing
-runs any more.
+runs any more. A worker that is told to reload its code leaves in the same way, with a grace that has no end.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
 import signal
 import threading
+from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
 from types import FrameType
@@ -26,6 +28,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.settings import settings
 from workers.runtime.handing_back import end, hand_back, has_begun, kill_all
+from workers.runtime.reloading import FINISH, RELOAD, begin_anew, fleet
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ STUCK_SECONDS = 1.0
 #: What Celery's own shutdown may take, when all stages are over.
 MARGIN_SECONDS = 5.0
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, RELOAD)  # and FINISH, in a fleet
 
 
 class Leaving(bootsteps.StartStopStep):
@@ -54,6 +57,7 @@ class Leaving(bootsteps.StartStopStep):
         self.deadline = 0.0
         self.looked = 0.0
         self.begun = False
+        self.reloads = False  #: it leaves to begin anew with other code, when all that runs is over
         self.over = False  #: from here on it is Celery's shutdown
         self.wake: SimpleQueue[None] = SimpleQueue()  # the only kind whose `put` a signal may interrupt
 
@@ -70,10 +74,12 @@ class Leaving(bootsteps.StartStopStep):
         # The event loop would otherwise go on waiting for messages, and heed a signal up to a second later
         signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
         signals.worker_process_init.connect(_hear_nothing, weak=False)
-        for number in _SIGNALS:
+        for number in (*_SIGNALS, *([FINISH] if fleet() else [])):
             signal.signal(number, self._tell)
         Panel.data["shutdown"] = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
         threading.Thread(target=self._see_to_the_end, name="leaving", daemon=True).start()
+        if not fleet():
+            atexit.register(self._begin_anew)
 
     def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
         """Called whenever the worker has connected to Redis."""
@@ -88,10 +94,19 @@ class Leaving(bootsteps.StartStopStep):
         if os.getpid() != self.process:
             return
         now = monotonic()
-        if number == signal.SIGQUIT or (self.told and now - self.told > ECHO_SECONDS):
+        outdated = number in (RELOAD, FINISH)
+        if outdated and self.told:
+            return
+        if number == RELOAD and (process := fleet()):
+            os.kill(process, RELOAD)
+            return
+        if outdated:
+            self.reloads, self.deadline = True, inf
+        elif number == signal.SIGQUIT or (self.told and not self.reloads and now - self.told > ECHO_SECONDS):
             self.deadline = now
-        elif not self.told:
-            self.deadline = now + settings().grace_seconds
+        elif not self.told or self.reloads:
+            self.deadline, self.told = now + settings().grace_seconds, now
+        self.reloads = outdated
         self.told = self.told or now
         self.wake.put(None)
 
@@ -122,8 +137,12 @@ class Leaving(bootsteps.StartStopStep):
     def _begin(self) -> None:
         grace = max(0.0, self.deadline - monotonic())
         running = len(state.active_requests)
-        extra = {"action": "leaving"}
-        log.warning("told to stop: %d stages have %.0f s to finish", running, grace, extra=extra)
+        if self.reloads:
+            extra = {"action": "reloading"}
+            log.warning("the code has changed: %d stages finish first", running, extra=extra)
+        else:
+            extra = {"action": "leaving"}
+            log.warning("told to stop: %d stages have %.0f s to finish", running, grace, extra=extra)
         signals.worker_shutting_down.send(
             sender=self.worker.hostname, sig="SIGTERM", how="Warm", exitcode=os.EX_OK
         )
@@ -154,6 +173,11 @@ class Leaving(bootsteps.StartStopStep):
             kill_all(self.worker, list(self.worker.pool._pool._pool))
         finally:
             os._exit(os.EX_SOFTWARE)
+
+    def _begin_anew(self) -> None:
+        """At the very end of the process."""
+        if self.reloads and os.getpid() == self.process:
+            begin_anew()
 
 
 def _hear_nothing(**_: object) -> None:

@@ -1,4 +1,4 @@
-"""The code that this worker has loaded, compared with a run's."""
+"""The code that this worker has loaded, by stage."""
 
 from __future__ import annotations
 

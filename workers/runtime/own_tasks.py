@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import sleep
 from uuid import uuid4
 
 from celery import Celery, Task
@@ -17,6 +18,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.values import Holder, Standing, Verdict
 from workers.runtime.attempt import ClaimedNode, Delivery
+from workers.runtime.code_check import lacks_new_module
 from workers.runtime.conclude import conclude
 from workers.runtime.errors import UnknownStage
 from workers.runtime.job import Job
@@ -28,11 +30,14 @@ from workers.runtime.passing import (
     OVERDUE,
     UNKNOWN,
     halt,
+    send_again,
     send_consequences,
     send_onward,
     send_unknown,
 )
+from workers.runtime.reloading import ask_for_reload
 from workers.runtime.share import MOST
+from workers.runtime.stage_task import SOON
 from workers.runtime.unreadable import give_up
 from workers.runtime.workshop import Workshop, workshop
 from workers.tracking import TrackingUnavailable
@@ -118,5 +123,10 @@ def tell_unknown(name: str, message: Message, **_: object) -> None:
     _, kwargs, _ = message.payload
     if "node" in kwargs:
         queue = message.delivery_info["routing_key"]
+        if lacks_new_module(name):
+            ask_for_reload()
+            sleep(SOON)
+            send_again(message, queue)
+            return
         of = {"share": "share" in kwargs, "round": kwargs.get("round", 0)}
         send_unknown(kwargs["run"], kwargs["node"], name, queue, **of)

@@ -6,6 +6,7 @@ import json
 
 from celery.app.task import Context
 from celery.canvas import Signature
+from kombu import Message
 
 from orchestrator.app import app
 from orchestrator.coordinator.cancelling import terminate
@@ -100,6 +101,21 @@ def send_unknown(run: str, node: str, stage: str, queue: str, *, round: int, sha
     """A worker has no code for a stage: have its node failed, or the items of a map that are left."""
     kwargs = {"run": run, "node": node, "stage": stage, "round": round, "share": share}
     app.signature(UNKNOWN, kwargs=kwargs, queue=queue, immutable=True).apply_async()
+
+
+def send_again(message: Message, queue: str) -> None:
+    """Put a message back as it is, for another worker."""
+    kept = {name: message.properties.get(name) for name in ("correlation_id", "reply_to", "priority")}
+    with app.producer_pool.acquire(block=True) as producer:
+        producer.publish(
+            message.body,
+            exchange="",
+            routing_key=queue,
+            headers=message.headers,
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            **kept,
+        )
 
 
 def halt(request: Context) -> None:

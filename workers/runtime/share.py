@@ -25,6 +25,7 @@ from orchestrator.runs.values import DoneItem, Ending, Ready, Settled, Standing
 from workers.runtime.attempt import ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
+from workers.runtime.code_check import check_code
 from workers.runtime.error_text import traceback_of
 from workers.runtime.job import Job, Task
 from workers.runtime.outcome import Again, Failed, Shared
@@ -152,6 +153,7 @@ class _Share:
         began = self.began
         try:
             with captured(log):
+                check_code(self.job, task)
                 earlier = find_earlier(claimed)
                 output = earlier.output
                 if output is None:

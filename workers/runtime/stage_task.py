@@ -19,6 +19,7 @@ from orchestrator.authoring.registry import stages
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from workers.runtime.attempt import Delivery
+from workers.runtime.code_check import is_outdated
 from workers.runtime.error_text import in_one_line
 from workers.runtime.errors import StageFailed
 from workers.runtime.execute import execute
@@ -36,6 +37,7 @@ from workers.runtime.passing import (
     send_ready,
     send_share,
 )
+from workers.runtime.reloading import ask_for_reload
 from workers.runtime.share import work_share
 from workers.runtime.unreadable import give_up
 from workers.runtime.workshop import Workshop, workshop
@@ -47,6 +49,8 @@ UNREADABLE = 3
 
 #: Seconds before a message is handed back that could not be worked on, because a service is away.
 PAUSE = 2.0
+#: The same where this worker is about to be replaced.
+SOON = 0.2
 
 
 class StageTask(Task):
@@ -99,6 +103,13 @@ class StageTask(Task):
         sleep(PAUSE)
         raise Reject(error, requeue=True) from error
 
+    def _leave_to_reloaded(self, job: Job, node: str) -> NoReturn:
+        """The code on the disk is newer than this worker's: the next worker takes the message."""
+        log.warning("%s of run %s waits for a worker with its code", node, job.run)
+        ask_for_reload()
+        sleep(SOON)
+        raise Reject("this worker's code is outdated", requeue=True)
+
     def _cannot_read(self, run: RunId, error: StoreError, shop: Workshop) -> str:
         """What the run consists of cannot be read here: let others try, but not for ever."""
         if self.request.retries < UNREADABLE:
@@ -111,6 +122,8 @@ class StageTask(Task):
         self, job: Job, node: str, more: bool, share: int | None, shop: Workshop
     ) -> str | StageFailed:
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+        if is_outdated(job, job.task(node).node):
+            self._leave_to_reloaded(job, node)
         delivery = Delivery(job.run, node, self.request.id, redelivered, job.round.number)
         if share is not None:
             return self._work_share(delivery, job, share, shop)

@@ -1,0 +1,69 @@
+"""What is not as it was when a run was sent: its stages' code, and the files that its parameters name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from socket import gethostname
+
+from orchestrator.archive.specification import Specification
+from orchestrator.artifacts.named_files import MEMORY, differs, paths_of, quick_digest
+from orchestrator.authoring.graph import Graph, Node, NodeName
+from orchestrator.authoring.registry import stages
+from orchestrator.code import code_of, differing, in_words
+from orchestrator.settings import settings
+
+
+def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
+    """The nodes whose code or files are not what they were, and all that need them: why."""
+    changed: dict[NodeName, str] = {}
+    after: dict[NodeName, str] = {}
+    for node in specification.graph:
+        code, files = differing(code_of([node]), specification.code), _changed_files(node, specification)
+        if not code and not files:
+            continue
+        told = " and ".join(in_words(each, node.stage) for each in (code, files) if each)
+        changed[node.name] = f"{told} since the run was sent"
+        why = f"it needs {node.name}, whose {'code has' if code else 'files have'} changed"
+        after |= dict.fromkeys(specification.graph.descendants(node.name), why)
+    return {**after, **changed}
+
+
+def as_it_is_now(specification: Specification) -> Specification:
+    """The specification of a run that is carried on with the code and the files that there are now."""
+    graph = specification.graph
+    return replace(
+        specification,
+        code={**specification.code, **code_of(graph.everything)},
+        files={**specification.files, **files_of(graph)},
+        sent_from=gethostname(),
+    )
+
+
+def files_of(graph: Graph) -> dict[str, str]:
+    """Digests of the files and folders that parameters name, as far as this machine has them."""
+    found: dict[str, str] = {}
+    for node in graph.everything:
+        for path in _paths(node):
+            try:
+                found[str(path)] = quick_digest(path, _memory())
+            except OSError:
+                continue  # whether it can be read is for the stage to find out
+    return found
+
+
+def _changed_files(node: Node, specification: Specification) -> list[str]:
+    """The files and folders of a node that are not what they were; those of other machines are left alone."""
+    if not specification.files or specification.sent_from != gethostname():
+        return []
+    known = [(path, specification.files.get(str(path))) for path in _paths(node)]
+    return [str(path) for path, before in known if before and differs(path, before, _memory())]
+
+
+def _paths(node: Node) -> list[Path]:
+    return paths_of(node, stages[node.stage].function) if node.stage in stages else []
+
+
+def _memory() -> Path:
+    return settings().home / MEMORY

@@ -1,0 +1,54 @@
+"""What becomes of a stage of which this worker has other code than the run: the setting ORCHESTRATOR_CODE."""
+
+from __future__ import annotations
+
+import logging
+
+from orchestrator.authoring.graph import Node
+from orchestrator.code import differs_on_disk
+from orchestrator.settings import settings
+from workers.runtime.errors import OtherCode
+from workers.runtime.identity import identity
+from workers.runtime.job import Job, Task
+from workers.runtime.loaded_code import loaded_code, reached
+
+log = logging.getLogger("orchestrator.code")
+
+
+def is_outdated(job: Job, node: Node) -> bool:
+    """Whether this worker has other code than the run, and would have another if it were started anew now."""
+    if settings().code != "reload" or not job.other_code(node):
+        return False
+    return differs_on_disk(reached(node.stage).modules)
+
+
+def lacks_new_module(stage: str) -> bool:
+    """Whether a worker that does not know a stage might, if it were started anew now."""
+    module = stage.rpartition(".")[0]
+    listed = any(f"{module}.".startswith(f"{each}.") for each in settings().pipelines)
+    return settings().code == "reload" and listed and differs_on_disk([module])
+
+
+def check_code(job: Job, task: Task) -> None:
+    """Raise OtherCode if the run was sent with other code, unless the worker's is to be run all the same."""
+    names = job.other_code(task.node)
+    if not names:
+        return
+    name, more = names[0], f" and {len(names) - 1} more" if len(names) > 1 else ""
+    then, now = job.specification.code.get(name, "not there"), loaded_code(task.node)[name]
+    sender = job.specification.sent_from
+    told = (
+        f"{name}{more} is not the run's here: {then[:8]} in the run, sent from {sender}, "
+        f"and {now[:8]} at worker {identity().name}"
+    )
+    if settings().code == "worker":
+        log.warning("%s: the worker's is taken (ORCHESTRATOR_CODE=worker)", told)
+        return
+    if settings().code == "reload":
+        hint = f"it has changed since the run was sent: `orchestrator resume {job.run}` takes it as it is now"
+    else:
+        hint = (
+            "restart the worker with the run's code and resume the run, or let the worker run what it has: "
+            "ORCHESTRATOR_CODE=worker"
+        )
+    raise OtherCode(f"{task.name}: {told}", hint=hint)

@@ -1,0 +1,50 @@
+"""A worker whose code on the disk has changed is started anew, when the stages that it runs are over.
+
+A process of its pool notices, and tells the worker. That leaves, as if told to stop but with no end to its
+grace, and begins anew; in a fleet it tells the fleet, which has imported the code for all of its workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from celery import platforms
+
+from workers.runtime.identity import identity
+
+#: Tells a worker, or a fleet, that its code is outdated.
+RELOAD = signal.SIGUSR2
+#: Tells a fleet's worker to finish what it runs and to end, since the next one is being started.
+FINISH = signal.SIGUSR1
+
+_fleet: int | None = None
+
+
+def belong_to(process: int) -> None:
+    """From now on, this process is the fleet that starts this worker anew."""
+    global _fleet
+    _fleet = process
+
+
+def fleet() -> int | None:
+    """The process of the fleet that this worker belongs to, if it does."""
+    return _fleet
+
+
+def ask_for_reload() -> None:
+    """Have this worker started anew; called in any of its processes."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(identity().process, RELOAD)
+
+
+def begin_anew(command: Sequence[str] = ()) -> NoReturn:
+    """Become the same command again, or another one of Python's, with the same process id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    platforms.close_open_fds([sys.__stdin__, sys.__stdout__, sys.__stderr__])
+    os.execv(sys.executable, [sys.executable, *(command or sys.orig_argv[1:])])  # noqa: S606 - needs no shell
