@@ -18,6 +18,11 @@ Words = Annotated[tuple[str, ...], NoDecode]
 #: A stage's process uses up to 350 MB for its libraries, before the stage does anything.
 MEMORY_FLOOR = 400_000_000
 
+#: The package whose pipelines ship with the orchestrator.
+SHIPPED = "pipelines"
+#: The entry points by which an installed package names its modules with pipelines.
+ENTRY_POINTS = "orchestrator.pipelines"
+
 _ENV_FILE = ".env"
 #: Settings whose variables people know from elsewhere.
 _NAMES_OF_OTHERS = ("redis_url", "mlflow_tracking_uri")
@@ -51,7 +56,7 @@ class Settings(BaseSettings):
     store_credentials: Literal["environment", "machine"] = (
         "environment"  #: where a cloud's store has them from
     )
-    pipelines: Words = ("pipelines",)  #: modules and packages in which pipelines are found
+    pipelines: Words = (SHIPPED,)  #: modules and packages in which pipelines are found
     queues: Words = ("data", "training", "deployment")  #: queues that stages may ask for
     code: Literal["refuse", "reload", "worker"] = "refuse"  #: what a worker does with a run of other code
     trusted_types: Words = ()  #: further types that a stored estimator may contain (skops)
@@ -76,6 +81,15 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Where pipelines are looked for: as set, else what ships and what installed packages name."""
+        if self.pipelines and "pipelines" in self.model_fields_set:
+            return self.pipelines
+        from importlib.metadata import entry_points
+
+        return tuple(dict.fromkeys([SHIPPED, *(point.value for point in entry_points(group=ENTRY_POINTS))]))
 
     @property
     def store_url(self) -> str:

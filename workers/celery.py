@@ -20,7 +20,7 @@ from workers.runtime.stage_task import register_tasks
 
 __all__ = ["app"]
 
-for problem in load_catalogue(settings().pipelines).broken:
+for problem in load_catalogue(settings().modules).broken:
     logging.getLogger(__name__).error("%s", problem)
 
 keep_sources()

@@ -136,7 +136,7 @@ def is_trusted(module: str, name: str, use: Use) -> bool:
 
 def own_packages() -> frozenset[str]:
     """The top-level packages of the pipelines, as far as the settings name them."""
-    return frozenset(module.partition(".")[0] for module in settings().pipelines)
+    return frozenset(module.partition(".")[0] for module in settings().modules)
 
 
 def advice(names: Iterable[str]) -> str:

@@ -6,8 +6,6 @@ import re
 import shutil
 import sys
 from functools import cache
-from importlib.machinery import PathFinder
-from importlib.util import find_spec
 from pathlib import Path
 
 NAME = "orchestrator"
@@ -33,13 +31,10 @@ def as_called(text: str) -> str:
     return _CALL.sub(lambda _: f"{program()} ", text)
 
 
-def first_command(packages: tuple[str, ...]) -> str:
-    """What to run first with the pipelines of these packages."""
-    return f"{NAME} run hello" if "pipelines" in packages and _ship() else f"{NAME} pipelines"
+def first_command() -> str:
+    """What to run first: a pipeline that ships, unless the pipelines are the user's own."""
+    from orchestrator.coordinator.catalogue import in_place_of_shipped
+    from orchestrator.settings import SHIPPED, settings
 
-
-def _ship() -> bool:
-    """Whether `pipelines` is the package that ships, and not a folder of the user's own."""
-    found = PathFinder.find_spec("pipelines", [str(Path.cwd())]) or find_spec("pipelines")
-    shipped = Path(__file__).resolve().parents[2] / "pipelines" / "__init__.py"
-    return found is not None and found.origin is not None and Path(found.origin).resolve() == shipped
+    ships = SHIPPED in settings().modules and in_place_of_shipped(Path.cwd()) is None
+    return f"{NAME} run hello" if ships else f"{NAME} pipelines"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,18 +29,20 @@ def pipelines(*, as_json: AsJson = False) -> None:
 
     from orchestrator.cli.consoles import output
     from orchestrator.cli.tables import pipelines_table
-    from orchestrator.cli.telling import tell_error
-    from orchestrator.coordinator.catalogue import load_catalogue
-    from orchestrator.settings import settings
+    from orchestrator.cli.telling import note, tell_error
+    from orchestrator.coordinator.catalogue import in_place_of_shipped, load_catalogue
+    from orchestrator.settings import SHIPPED, settings
 
-    catalogue = load_catalogue(settings().pipelines)
+    catalogue = load_catalogue(modules := settings().modules)
     described = [describe(pipeline) for pipeline in catalogue.pipelines]
     if as_json:
         print(json.dumps(described))
     elif described:
         output().print(pipelines_table(described))
     else:
-        output().print(f"no pipelines in {', '.join(settings().pipelines)} (ORCHESTRATOR_PIPELINES)")
+        output().print(f"no pipelines in {', '.join(modules)} (ORCHESTRATOR_PIPELINES)")
+    if SHIPPED in modules and (known := in_place_of_shipped(Path.cwd())):
+        note(f"{known} takes the place of the pipelines that ship")
     for problem in catalogue.broken:
         tell_error(problem)
     if catalogue.broken:

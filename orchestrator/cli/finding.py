@@ -15,7 +15,7 @@ def find_pipeline(name: str) -> Pipeline[Any]:
     A pipeline in a module of its own name is found without importing the others, whose pandas and
     scikit-learn would take seconds.
     """
-    packages = settings().pipelines
+    packages = settings().modules
     for pipeline in load_catalogue([f"{package}.{name}" for package in packages]).pipelines:
         if pipeline.name == name:
             return pipeline

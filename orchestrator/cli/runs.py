@@ -15,7 +15,6 @@ def runs(*, limit: Limit = 20, as_json: AsJson = False) -> None:
     """List the latest runs, newest first."""
     from orchestrator.cli.records import Records
     from orchestrator.cli.wording import as_line
-    from orchestrator.settings import settings
 
     records = Records.open()
     known = [records.get(run) for run in records.ids(limit)]
@@ -29,4 +28,4 @@ def runs(*, limit: Limit = 20, as_json: AsJson = False) -> None:
     if known:
         output().print(runs_table(known))
     else:
-        output().print(f"no runs yet; try: {as_called(first_command(settings().pipelines))}")
+        output().print(f"no runs yet; try: {as_called(first_command())}")

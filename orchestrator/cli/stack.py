@@ -34,7 +34,7 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
         "workers": slots_told,
         "logs": home / "logs",
         "stop": as_called("orchestrator down"),
-        "next": as_called(first_command(settings().pipelines)),
+        "next": as_called(first_command()),
     }
     print("the stack was up already" if before else "the stack is up")
     for name, value in rows.items():

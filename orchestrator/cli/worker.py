@@ -31,15 +31,18 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
     """Serve queues with a Celery worker until it is told to stop."""
     import os
     import sys
+    from pathlib import Path
 
     from orchestrator.cli.errors import NoStack, WrongUse
     from orchestrator.cli.surroundings import join_stack, wait_for
+    from orchestrator.coordinator.catalogue import check_names
     from orchestrator.coordinator.checks import unknown_queue
     from orchestrator.coordinator.errors import UnknownQueue
     from orchestrator.settings import settings
     from orchestrator.stack.slots import slots_of
-    from orchestrator.stack.surroundings import thread_variables
+    from orchestrator.stack.surroundings import child_environment, thread_variables
 
+    check_names(Path.cwd(), settings().modules)
     wanted = tuple(dict.fromkeys(queues))
     for queue in wanted:
         if queue not in settings().queues:
@@ -53,7 +56,8 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
         raise NoStack("a worker needs a Redis to take its messages from", hint=hint)
     wait_for(url)
     count = slots or max(slots_of(wanted, {}).values())
-    environment = {**os.environ, "REDIS_URL": url, **thread_variables({wanted[0]: count})}
+    variables = {"REDIS_URL": url, **thread_variables({wanted[0]: count})}
+    environment = child_environment(variables, home=settings().home)
     if grace is not None:
         environment["ORCHESTRATOR_GRACE_SECONDS"] = str(grace)
     command = [sys.executable, "-m", "celery", "-A", "workers", "worker"]

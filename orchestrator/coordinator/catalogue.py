@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,13 @@ from orchestrator.authoring.errors import OrchestratorError
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.authoring.registry import pipelines
 from orchestrator.code import keep_source
-from orchestrator.coordinator.errors import BrokenModule, UnknownPipeline
+from orchestrator.coordinator.errors import BrokenModule, NameTaken, UnknownPipeline
+from orchestrator.settings import SHIPPED
+
+#: Packages that no folder of a user's may hide.
+RESERVED = ("orchestrator", "workers")
+#: The folder that holds all three.
+OURS = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,14 @@ class Catalogue:
 
 
 def load_catalogue(modules: Iterable[str]) -> Catalogue:
-    """Import the modules, and all modules inside those that are packages."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    """Import the modules, and all modules inside those that are packages.
+
+    The working folder is looked in first. Raises NameTaken if it would hide the orchestrator's own packages.
+    """
+    here = Path.cwd()
+    check_names(here, modules := tuple(modules))
+    if str(here) not in sys.path:
+        sys.path.insert(0, str(here))
     broken: list[BrokenModule] = []
     loaded: set[str] = set()
     for name in modules:
@@ -59,6 +70,34 @@ def load_catalogue(modules: Iterable[str]) -> Catalogue:
         (pipeline for pipeline in pipelines.values() if pipeline.module in loaded), key=lambda each: each.name
     )
     return Catalogue(tuple(found), tuple(broken))
+
+
+def in_place_of_shipped(here: Path) -> Path | None:
+    """The user's own package `pipelines` in `here`, which takes the place of the one that ships."""
+    own = here / SHIPPED / "__init__.py"
+    return own.parent if own.exists() and own.parent.resolve() != OURS / SHIPPED else None
+
+
+def check_names(here: Path, modules: Iterable[str]) -> None:
+    """Raise NameTaken if it would not be certain which package of ours, or of the user's, is imported."""
+    for name in RESERVED:
+        found = PathFinder.find_spec(name, [str(here)])
+        place = found.origin if found else None  # a folder without modules has none, and hides nothing
+        if place is not None and OURS not in Path(place).resolve().parents:
+            raise NameTaken(
+                f"{place} has the name of the orchestrator's own package '{name}': workers that are started "
+                "here would import it instead",
+                hint=f"rename it, or start from a folder without a '{name}' of its own",
+            )
+    own = here / SHIPPED
+    if not any(name.partition(".")[0] == SHIPPED for name in modules) or own.resolve() == OURS / SHIPPED:
+        return
+    if any(own.glob("*.py")) and not (own / "__init__.py").exists():
+        raise NameTaken(
+            f"{own} has no __init__.py: sometimes it would be imported, sometimes the package that ships",
+            hint="add an __init__.py, and it is taken instead of the pipelines that ship; or rename it, "
+            "and set ORCHESTRATOR_PIPELINES to its name",
+        )
 
 
 def _within(name: str, broken: list[BrokenModule]) -> Iterator[str]:

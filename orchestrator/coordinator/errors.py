@@ -15,3 +15,7 @@ class BrokenModule(OrchestratorError):
 
 class UnknownQueue(OrchestratorError):
     """A queue that no setting names."""
+
+
+class NameTaken(OrchestratorError):
+    """A folder of the user's has the name of one of the orchestrator's own packages."""

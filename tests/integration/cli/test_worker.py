@@ -14,7 +14,7 @@ from .conftest import Shell
 def test_a_worker_serves_its_queues_until_it_is_told_to_stop(joined: Shell) -> None:
     joined("run", "study", "--detach")
     with joined.start("worker", "training", "--slots", "1", "--name", "trainer") as process:
-        wait_until(lambda: '"succeeded"' in joined("show", "latest", "--json").out, "the run is done", 30)
+        wait_until(lambda: '"succeeded"' in joined("show", "latest", "--json").out, "the run is done")
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)
     assert out.startswith("worker for training: 1 at once")
