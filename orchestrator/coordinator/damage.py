@@ -17,10 +17,14 @@ def lost_work(graph: Graph, progress: Progress, store: ArtifactStore) -> frozens
     """The nodes and items of maps that count as done, and must be done again.
 
     Those are: what has no readable manifest; what has lost a blob that is still needed; and whatever was made
-    from either of them, since it may not fit what they give when they run once more. Blobs that nothing needs
-    any more are not looked at.
+    from either of them, or from maps whose tolerated failures are tried again, since it may not fit what they
+    give when they run once more. Blobs that nothing needs any more are not looked at.
     """
-    lost = _with_what_follows(graph, progress.unreadable)
+    shortened = [
+        node for node in graph if node.mapped and node.policy.tolerate and not progress.is_done(node)
+    ]
+    made_from_fewer = [name for node in shortened for name in graph.successors[node.name]]
+    lost = _with_what_follows(graph, [*progress.unreadable, *made_from_fewer])
     sound: set[NodeName] = set()
     while True:
         left = progress.without(lost)

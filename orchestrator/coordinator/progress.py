@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,16 @@ class Progress:
     outputs: Mapping[NodeName, Tree]  #: of nodes and of items of maps
     lengths: Mapping[NodeName, int]  #: of maps, as far as they are known
     unreadable: frozenset[NodeName] = frozenset()  #: nodes and items with a manifest that makes no sense
+    settled: Mapping[NodeName, int] = field(
+        default_factory=dict
+    )  #: maps that succeeded though items were left out, and stay so: how many items they have
 
     def is_done(self, node: Node) -> bool:
         """Whether nothing of a node is left to do."""
         if not node.mapped:
             return node.name in self.outputs
+        if node.name in self.settled:
+            return True
         length = self.lengths.get(
             node.name
         )  # without items there is nothing in the store to show that it ran
@@ -56,7 +61,9 @@ class Progress:
             for name, output in self.outputs.items()
             if name not in gone and group_and_index(name)[0] not in gone
         }
-        return Progress(kept, self.lengths)
+        groups = {group_and_index(name)[0] for name in gone}
+        settled = {name: items for name, items in self.settled.items() if name not in groups}
+        return Progress(kept, self.lengths, settled=settled)
 
     @cached_property
     def _items(self) -> Mapping[NodeName, tuple[int, ...]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
-from orchestrator.authoring.graph import Graph, NodeName, group_and_index
+from orchestrator.authoring.graph import Graph, NodeName, group_and_index, item_name
 from orchestrator.compiler.arrange import arrange
 from orchestrator.coordinator.changes import as_it_is_now, changed_nodes
 from orchestrator.coordinator.damage import lost_work
-from orchestrator.coordinator.progress import progress_of
+from orchestrator.coordinator.progress import Progress, progress_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Reopening
@@ -42,10 +43,15 @@ def send_round(
     changed = changed_nodes(specification)
     latest = latest.redoing(changed, number)
     progress = progress_of(run, graph, store, latest)
+    progress = replace(progress, settled=_settled_maps(run, graph, progress, runs, ended_otherwise))
     lost = lost_work(graph, progress, store)
     if lost:
         listed = ", ".join(sorted(lost))
-        log.warning("lost or altered in the store, so done again: %s", listed, extra={"action": "redone"})
+        log.warning(
+            "done again, as it, or what it was made from, is lost, altered or tried again: %s",
+            listed,
+            extra={"action": "redone"},
+        )
         latest, progress = latest.redoing(lost, number), progress.without(lost)
     done = frozenset(node.name for node in graph if progress.is_done(node))
     kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
@@ -56,8 +62,9 @@ def send_round(
     maps = {
         node.name: (node.known_length, node.known_length - progress.items_done(node))
         for node in graph
-        if node.known_length is not None and (node.name in done or plan.written_out(left[node.name]))
-    }
+        if node.known_length is not None
+        and (node.name in done or (node.name in left and plan.written_out(left[node.name])))
+    } | {name: (items, 0) for name, items in progress.settled.items()}
     Round(number, done | kept, latest.redone).write(store, run)
     if changed:
         as_it_is_now(specification).rewrite(store)
@@ -73,7 +80,7 @@ def send_round(
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
             again=_reasons(left, changed, lost),
-            kept=[name for name in ended_otherwise if group_and_index(name)[0] in kept],
+            kept=[name for name in ended_otherwise if group_and_index(name)[0] in {*kept, *progress.settled}],
             maps=maps,
         ),
     )
@@ -81,9 +88,25 @@ def send_round(
     return number
 
 
+def _settled_maps(
+    run: RunId, graph: Graph, progress: Progress, runs: RunStore, ended_otherwise: Collection[NodeName]
+) -> dict[NodeName, int]:
+    """The maps that Redis knows as done, and whose tolerated failures stay: how many items each has."""
+    found = {}
+    for node in graph:
+        if node.mapped and node.policy.tolerate and runs.succeeded_items(run, node.name) is not None:
+            items = [item_name(node.name, index) for index in range(runs.items(run, node.name))]
+            if all(item in progress.outputs or item in ended_otherwise for item in items):
+                found[node.name] = len(items)
+    return found
+
+
 def _reasons(left: Graph, changed: Mapping[NodeName, str], lost: Collection[NodeName]) -> dict[NodeName, str]:
     """Why each node that is left runs, or runs again."""
-    told = {group_and_index(name)[0]: "what it gave, or was made from, was lost or altered" for name in lost}
+    told = {
+        group_and_index(name)[0]: "what it gave, or was made from, was lost, altered or tried again"
+        for name in lost
+    }
     told |= changed
     return {node.name: f"run: {told.get(node.name, 'it had not succeeded')}" for node in left}
 

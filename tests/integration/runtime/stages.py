@@ -289,6 +289,13 @@ def broken_before_a_map() -> None:
 
 
 @pipeline
+def broken_map_beside_another_queue() -> None:
+    fail_if.partial(bad=2).map(value=[1, 2])
+    add(picky.map(value=[0, 1, 2]))
+    repeat("x")
+
+
+@pipeline
 def broken_map() -> None:
     add(fail_if.partial(bad=2).map(value=[1, 2, 3, 4]))
 
@@ -508,6 +515,27 @@ def tolerant_in_short(values: list[int]) -> None:
     """A map of known length by itself, before another map, and beside another branch of a join."""
     picked = picky.map(value=values)
     add([add(picked), add(number.map(value=picked)), number(1)])
+
+
+@stage(tolerate=0.5)
+def picky_until(value: int, bad: int, marker: str) -> int:
+    if value == bad and not Path(marker).exists():
+        raise RuntimeError("not mended yet")
+    return value
+
+
+@stage
+def note_if(value: int, path: str, unless: int, marker: str) -> int:
+    if value == unless and not Path(marker).exists():
+        raise RuntimeError("not mended yet")
+    return note.function(value, path)
+
+
+@pipeline
+def tolerant_and_mendable(marker: str, path: str) -> None:
+    """Item 1 is left out until the marker is there; what follows has then done 0 and 2, and failed at 3."""
+    picked = picky_until.partial(bad=1, marker=marker).map(value=numbers(4))
+    add(note_if.partial(path=path, unless=3, marker=marker).map(value=picked))
 
 
 @pipeline

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import redis
 
 from orchestrator.archive.final import read_final
 from orchestrator.coordinator.rounds import send_handlers, send_round
@@ -74,6 +75,25 @@ def test_what_is_to_run_after_a_failure_can_be_sent_again(runner: Runner, tmp_pa
     assert again.state == "failed"
     nodes = nodes_of(runner.reader.read(record.id, runner.prepare("told", marker="").graph))
     assert len(nodes["tell"].attempts) == 1
+
+
+def test_a_run_that_lost_a_message_is_sent_again_beside_maps_that_have_ended(
+    runner: Runner, client: redis.Redis
+) -> None:
+    run = runner.submit("broken_map_beside_another_queue")
+    graph = runner.prepare("broken_map_beside_another_queue").graph
+    ended = {"fail_if[1]": "failed", "picky[0]": "failed", "picky[1]": "succeeded", "add": "succeeded"}
+    wait_until(lambda: ended.items() <= runner.reader.raw_states(run).items(), "the maps have ended")
+    client.delete("spare")
+    assert send_round(
+        run, store=runner.store, runs=runner.runs, ended_otherwise=runner.reader.ended_otherwise(run)
+    )
+    wait_until(lambda: client.llen("spare"), "what was lost is sent again")
+    client.delete("spare")
+    nodes = nodes_of(runner.reader.read(run, graph))
+    assert ended.items() <= {name: node.state for name, node in nodes.items()}.items()
+    assert not any(len(node.attempts) > 1 for node in nodes.values())
+    runner.runs.cancel(run)
 
 
 def test_a_run_that_fails_fast_stops_what_is_running(runner: Runner, tmp_path: Path) -> None:

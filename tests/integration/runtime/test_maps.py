@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import redis
 
 from orchestrator.authoring.graph import NodeName
+from orchestrator.coordinator.rounds import send_round
 from orchestrator.runs.values import Holder
 from workers.runtime.passing import send_unknown
 
@@ -57,6 +60,19 @@ def test_items_whose_stage_is_unknown_to_the_worker_that_is_called_to_them_fail(
     record = runner.reader.read(run, runner.prepare("picked_elsewhere", count=4).graph)
     assert [node.state for node in record.nodes[1:]] == [*4 * ["failed"], "upstream_failed"]
     assert "no worker of its queue knows the stage" in str(nodes_of(record)["picky[3]"].error)
+
+
+def test_a_resumed_run_pairs_no_items_with_what_others_gave(runner: Runner, tmp_path: Path) -> None:
+    marker, path = tmp_path / "mended", tmp_path / "notes"
+    record = runner.run("tolerant_and_mendable", marker=str(marker), path=str(path))
+    assert record.state == "failed"
+    marker.touch()
+    send_round(record.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(record.id), "the second round is concluded")
+    again = runner.reader.read(record.id, runner.prepare("tolerant_and_mendable", marker="", path="").graph)
+    nodes = nodes_of(again)
+    assert [nodes[f"note_if[{index}]"].value for index in range(4)] == [0, 1, 2, 3]
+    assert nodes["add"].value == 6
 
 
 def test_more_failures_than_are_tolerated_fail_the_map(runner: Runner) -> None:

@@ -46,7 +46,7 @@ def test_a_damaged_output_fails_what_reads_it_and_a_resumed_run_makes_it_anew(
     assert run.node("total").state == "upstream_failed"
     assert run.output(reader) is None
 
-    assert f"lost or altered in the store, so done again: {maker}" in shell.resume(run)
+    assert f"is lost, altered or tried again: {maker}" in shell.resume(run)
     assert run.record.state == "succeeded"
     assert run.node("until").reused
     assert run.node("total").value == 20_000
