@@ -7,6 +7,7 @@ import lzma
 import re
 import struct
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ _DAMAGE: Final = (
     lzma.LZMAError,
     struct.error,
     tarfile.TarError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

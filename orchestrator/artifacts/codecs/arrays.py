@@ -116,8 +116,13 @@ class SparseCodec(BlobCodec):
 def check_indices(matrix: object) -> None:
     """Raise ValueError if a sparse matrix points beyond its shape: SciPy's loops in C would follow."""
     check = getattr(matrix, "check_format", None)  # COO and DIA are checked when they are made
-    if check is not None:
-        check(full_check=True)
+    if check is None:
+        return
+    check(full_check=True)
+    # SciPy takes the last pointer for the number of values, and looks no further where it is 0.
+    pointers: npt.NDArray[Any] = cast("Any", matrix).indptr
+    if pointers.dtype.kind != "i" or pointers[0] != 0 or (pointers[1:] < pointers[:-1]).any():
+        raise ValueError("its row pointers do not rise from 0")
 
 
 def scalar_of(hint: object) -> type[np.generic] | None:

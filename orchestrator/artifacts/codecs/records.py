@@ -51,9 +51,11 @@ class RecordCodec(Container):
         if not isinstance(parts, dict):
             raise self.wrong(parts)
         self._check_names(parts.keys())
-        return self._shape.together(
-            {name: at(name, inward(self._fields[name]), part, "field") for name, part in parts.items()}
-        )
+        fields = {name: at(name, inward(self._fields[name]), part, "field") for name, part in parts.items()}
+        try:
+            return self._shape.together(fields)
+        except (ValueError, TypeError, LookupError, AssertionError) as error:
+            raise WrongValue(f"as stored is no valid {self.label}: {error}") from error
 
     def codec_of(self, key: str | int) -> tuple[Codec, str | int] | None:
         if isinstance(key, int) and issubclass(self._shape.exact, tuple) and 0 <= key < len(self._fields):

@@ -144,3 +144,16 @@ def test_a_sparse_matrix_that_points_beyond_its_shape_is_refused(form: str, stor
 def test_an_archive_that_is_damaged_is_one_clear_error(data: bytes, store: ArtifactStore) -> None:
     with pytest.raises(StoreError, match="is no sparse matrix that can be read"):
         decode({"codec": "sparse", "digest": store.put(data)}, sparse.csr_array, store)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
+def test_a_sparse_matrix_that_claims_to_be_empty_is_looked_at_all_the_same(
+    form: str, store: ArtifactStore
+) -> None:
+    cls = getattr(sparse, f"{form}_matrix")
+    matrix = cls(np.eye(4))
+    matrix.indptr[1], matrix.indptr[-1] = 1_000_000, 0
+    file = io.BytesIO()
+    sparse.save_npz(file, matrix)
+    with pytest.raises(StoreError, match="is no sparse matrix that can be read"):
+        decode({"codec": "sparse", "digest": store.put(file.getvalue())}, cls, store)
