@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.redis_url import normalized
+from orchestrator.tracking_address import sqlite_url
 
 #: A tuple written as comma-separated words in the environment.
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -99,7 +100,7 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """Where MLflow is; a SQLite file in `home` by default."""
-        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+        return self.mlflow_tracking_uri or sqlite_url(self.home / "mlflow.db")
 
     @property
     def artifact_root(self) -> str:

@@ -16,6 +16,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 from orchestrator.artifacts.credentials import check_credentials
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.artifacts.faults import store_error
+from orchestrator.tracking_address import never_proxy_loopback
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
@@ -50,6 +51,7 @@ def open_backend(url: str, *, create: bool = True) -> tuple[Backend, Path | None
             return MemoryStore(), None
         if scheme in _REMOTE:
             check_credentials(scheme, shown(url))
+            never_proxy_loopback(os.environ)
             return from_url(url, retry_config=_REQUESTS), None  # type: ignore[return-value]  # a remote one
         if scheme in ("", "file"):
             folder = _folder(url) if scheme else Path(url).expanduser().absolute()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.stack.cores import usable_cores
 from orchestrator.stack.tracking_file import artifact_root
+from orchestrator.tracking_address import never_proxy_loopback
 
 #: The folder of our packages, which the parts of a stack import.
 PROJECT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,7 @@ def child_environment(variables: Mapping[str, str], *, home: Path) -> dict[str, 
         "_MLFLOW_SERVER_ARTIFACT_ROOT": artifact_root(home),
     }.items():
         environment.setdefault(name, value)
+    never_proxy_loopback(environment)
     if sys.platform == "darwin":
         environment.setdefault("OBJC_DISABLE_INITIALIZE_FORK_SAFETY", "YES")
     return environment

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.stack.process import Process
+from orchestrator.tracking_address import sqlite_url
 
 FILE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -15,7 +16,7 @@ ARTIFACTS = "mlartifacts"
 
 def tracking_uri(home: Path) -> str:
     """The address of the store in `home`."""
-    return f"sqlite:///{home / FILE}"
+    return sqlite_url(home / FILE)
 
 
 def artifact_root(home: Path) -> str:

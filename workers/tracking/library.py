@@ -14,6 +14,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from orchestrator.tracking_address import never_proxy_loopback
+
 _FLUENT = "mlflow.tracking.fluent"
 
 #: What MLflow itself would import in the middle of its first use.
@@ -34,7 +36,8 @@ _ENVIRONMENT = {
 
 
 def settle_environment() -> None:
-    """Give MLflow's environment variables our defaults; what is set already stays."""
+    """Give MLflow's environment variables our defaults; what is set already stays. No proxy to loopback."""
+    never_proxy_loopback(os.environ)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from orchestrator.tracking_address import sqlite_file
 from workers.tracking.errors import clear_errors
 from workers.tracking.library import STORE_MODULES, load
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_SQLITE = "sqlite:///"
 
 
 def open_store(tracking_uri: str) -> MlflowClient:
@@ -39,11 +38,6 @@ def open_store(tracking_uri: str) -> MlflowClient:
                 connection.close()
             load(*STORE_MODULES)
             return MlflowClient(tracking_uri)
-
-
-def sqlite_file(tracking_uri: str) -> Path | None:
-    """The file of a SQLite store; None for a server's address."""
-    return Path(tracking_uri.removeprefix(_SQLITE)) if tracking_uri.startswith(_SQLITE) else None
 
 
 def experiment_of(client: MlflowClient, pipeline: str, tracking_uri: str, artifact_root: str | None) -> str:

@@ -11,10 +11,11 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from orchestrator.archive.outbox import outboxes
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.runs.keys import RunId
+from orchestrator.tracking_address import sqlite_url
 from workers.tracking import MlflowTracking
 from workers.tracking.names import LONGEST_NAME, Names, as_params, fitting_name
 
-from .conftest import attempt_of, run_of
+from .conftest import attempt_of, copy_store, run_of
 
 ODD = ["precision@5", "a//b", "../x", "/abs", ".", "", "line\nbreak", "x" * 300, "caf\udce9", "ré", "a/./b"]
 
@@ -133,3 +134,15 @@ def test_a_run_that_has_succeeded_since_does_not_keep_its_failure(tracking, clie
     client.set_tag(runs()["run-1"].info.run_id, "mlflow.note.content", "my own words")
     tracking.conclude(run_of("succeeded"))
     assert runs()["run-1"].data.tags["mlflow.note.content"] == "my own words"
+
+
+@pytest.mark.parametrize("folder", ["a b", "a%2Fb#c", "what?"])
+def test_a_store_in_a_folder_of_any_name(folder: str, empty_store: Path, tmp_path: Path) -> None:
+    home = tmp_path / folder
+    home.mkdir()
+    copy_store(empty_store, home / "mlflow.db")
+    with MlflowTracking(sqlite_url(home / "mlflow.db")).attempt(attempt_of()) as tracker:
+        tracker.log_metrics({"accuracy": 0.9})
+        tracker.log_text("text", "notes.md")
+    assert (home / "mlartifacts").is_dir()
+    assert tracker.run.data.tags["orchestrator.node"] == "fit"

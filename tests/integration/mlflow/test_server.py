@@ -86,3 +86,12 @@ def test_a_stage_keeps_its_result_when_the_server_goes_away(uri, nowhere, caplog
         tracking._client = MlflowClient(nowhere)
         tracking.tracking_uri = nowhere
     assert "the MLflow run of fit ends with the pipeline's" in caplog.text
+
+
+def test_a_proxy_is_not_asked_for_a_server_on_this_machine(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody listens
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    with MlflowTracking(server).attempt(attempt_of(run_id="proxied")) as tracker:
+        tracker.log_metrics({"accuracy": 0.9})
+    assert MlflowClient(server).get_run(tracker.run_id).data.metrics == {"accuracy": 0.9}
