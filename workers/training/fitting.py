@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
+from orchestrator.artifacts.codecs.estimators import check_storable
 from workers.training.candidates import Candidate, Scored
 from workers.training.measures import Task, main_measure
 from workers.training.tables import Examples
@@ -32,8 +33,9 @@ def cross_validate(
     """Fit and judge a candidate's model once for each of `folds` parts of the examples.
 
     The folds depend on the seed alone, so that all candidates are judged on the same ones. `measure` is the
-    name of one of scikit-learn's scorers.
+    name of one of scikit-learn's scorers. A model that could not be stored is refused before it is fitted.
     """
+    check_storable(model)
     kind = StratifiedKFold if task == "classification" else KFold
     measure = measure or main_measure(task)
     scores = cross_val_score(

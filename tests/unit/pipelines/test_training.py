@@ -7,8 +7,10 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
+from orchestrator.artifacts import UntrustedTypes
 from orchestrator.artifacts.codecs.estimators import dump_estimator, load_estimator
 from workers.training import (
     Candidate,
@@ -26,6 +28,7 @@ from workers.training import (
     standings,
 )
 from workers.training.families import FAMILIES
+from workers.training.fitting import cross_validate
 
 MODELS = [(task, family) for task in get_args(Task) for family in FAMILIES[task]]
 
@@ -100,3 +103,15 @@ def test_dividing_keeps_inputs_beside_their_targets() -> None:
     for part in parts:
         assert (part.inputs["x"] % 2 == part.target).all()
     assert parts.test.target.sum() == 5
+
+
+class Unknown(Ridge):
+    """An estimator of a package that nobody said may be loaded."""
+
+    def fit(self, *_: object, **__: object) -> Unknown:
+        raise AssertionError("fitted")
+
+
+def test_a_model_that_could_not_be_stored_is_not_even_fitted() -> None:
+    with pytest.raises(UntrustedTypes, match="Unknown"):
+        cross_validate(Candidate("linear", {}), Unknown(), mixed("regression"), folds=2, seed=0)
