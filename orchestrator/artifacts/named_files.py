@@ -29,7 +29,9 @@ MEMORY = "file-digests"
 _FRESH_NS = 2_000_000_000
 _CHUNK = 1 << 20
 #: More than this is not read while a run is sent.
-_QUICK_BYTES = 64_000_000
+QUICK_BYTES = 64_000_000
+#: A file that is no larger is read each time: that is quicker than to look up what was read.
+_SMALL_BYTES = 64_000
 _LOOKS = "looks:"
 
 
@@ -90,6 +92,8 @@ def content_digest(path: Path, memory: Path) -> str:
     What was read is remembered in the folder `memory`, by size and time. Raises OSError.
     """
     place = path.absolute()
+    if place.is_file() and (status := place.stat()).st_size <= _SMALL_BYTES:
+        return _digest(place, status)
     file = memory / f"{sha256(os.fsencode(place)).hexdigest()[:32]}.json"
     known = _read(file)
     found: dict[str, list[int | str]] = {}
@@ -106,10 +110,10 @@ def content_digest(path: Path, memory: Path) -> str:
     return sha256(json.dumps(whole).encode()).hexdigest()[:32]
 
 
-def quick_digest(path: Path, memory: Path) -> str:
+def quick_digest(path: Path, memory: Path, most: int = QUICK_BYTES) -> str:
     """The same as `content_digest`, but of sizes and times where too much would have to be read."""
-    unread = sum(status.st_size for _, _, status in _files_in(path.absolute()))
-    return content_digest(path, memory) if unread <= _QUICK_BYTES else _digest_of_looks(path)
+    whole = sum(status.st_size for _, _, status in _files_in(path.absolute()))
+    return content_digest(path, memory) if whole <= most else digest_of_looks(path)
 
 
 def differs(path: Path, before: str, memory: Path) -> bool:
@@ -120,13 +124,14 @@ def differs(path: Path, before: str, memory: Path) -> bool:
     if before == ABSENT:
         return False
     try:
-        now = _digest_of_looks(path) if before.startswith(_LOOKS) else content_digest(path, memory)
+        now = digest_of_looks(path) if before.startswith(_LOOKS) else content_digest(path, memory)
     except OSError:
         return False  # whether it can be read is for the stage to find out
     return now != before
 
 
-def _digest_of_looks(path: Path) -> str:
+def digest_of_looks(path: Path) -> str:
+    """A digest of the names, sizes and times of a file, or of all in a folder."""
     looks = sorted((name, each.st_size, each.st_mtime_ns) for name, _, each in _files_in(path.absolute()))
     return f"{_LOOKS}{sha256(json.dumps(looks).encode()).hexdigest()[:32]}"
 

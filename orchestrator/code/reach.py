@@ -128,9 +128,13 @@ class _Walk:
     def _resolve(
         self, definitions: Definitions, chain: Chain, inside: Mapping[str, list[Imported]]
     ) -> Iterator[str]:
-        """Reach what a name means in a module; gives what of libraries it is bound to."""
+        """Reach what a name means in a module; gives what it is bound to by imports.
+
+        That is part of a digest whether or not it is the user's: another machine may have it as a library.
+        """
         head, *rest = chain
         found = [*inside.get(head, ()), *definitions.imports.get(head, ())]
+        yield from (f"{head}={each.module}:{each.member}" for each in found)
         if head in definitions.bound:
             self._reach(definitions.source.module, head)
         elif not found:
@@ -138,7 +142,6 @@ class _Walk:
         for each in found:
             if not is_own(each.module):
                 self._library(each.module)
-                yield f"{head}={each.module}:{each.member}"
             elif each.member is None:
                 self._module(each.module, tuple(rest))
             else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from socket import gethostname
 
 from orchestrator.archive.specification import Specification
-from orchestrator.artifacts.named_files import MEMORY, differs, paths_of, quick_digest
+from orchestrator.artifacts.named_files import MEMORY, QUICK_BYTES, differs, paths_of, quick_digest
 from orchestrator.authoring.graph import Graph, Node, NodeName
 from orchestrator.authoring.registry import stages
 from orchestrator.code import code_of, differing, in_words
@@ -44,12 +45,10 @@ def as_it_is_now(specification: Specification) -> Specification:
 def files_of(graph: Graph) -> dict[str, str]:
     """Digests of the files and folders that parameters name, as far as this machine has them."""
     found: dict[str, str] = {}
-    for node in graph.everything:
-        for path in _paths(node):
-            try:
-                found[str(path)] = quick_digest(path, _memory())
-            except OSError:
-                continue  # whether it can be read is for the stage to find out
+    paths = dict.fromkeys(path for node in graph.everything for path in _paths(node))
+    for path in paths:
+        with contextlib.suppress(OSError):  # whether it can be read is for the stage to find out
+            found[str(path)] = quick_digest(path, _memory(), QUICK_BYTES // len(paths))
     return found
 
 

@@ -19,7 +19,7 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import Holder, Standing
 from workers.runtime.effects import Effects
 from workers.runtime.error_text import in_one_line, traceback_of
-from workers.runtime.errors import DeadlyStage, MissingOutput, StageTimeout
+from workers.runtime.errors import DeadlyStage, MissingOutput, OtherCode, StageTimeout, UnknownStage
 from workers.runtime.fence import Fence
 from workers.runtime.forks import copies_end_here
 from workers.runtime.identity import identity
@@ -35,6 +35,8 @@ DEATHS = 3
 PATIENCE = RetryRule(on=(), times=8, backoff=2.0, cap=60.0)
 #: Seconds of work after which the proof of it is worth the time that flushing it to the disk takes.
 DEAR = 1.0
+#: Failures of items that say nothing of the items: a worker without their code would leave out all of them.
+NOT_TOLERATED = (OtherCode, UnknownStage)
 #: What an attempt ends with when another worker has taken its node over.
 SUPERSEDED = Stopped("its lease was lost")
 
@@ -121,7 +123,7 @@ class ClaimedNode:
             error=told,
             traceback=trace,
             group=self.task.group,
-            tolerated=self.task.node.policy.tolerate,
+            tolerated=0.0 if isinstance(error, NOT_TOLERATED) else self.task.node.policy.tolerate,
             wakes=self.job.wakes(self.task),
             needed_by=self.job.needed_by(self.task),
         )

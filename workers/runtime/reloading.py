@@ -7,12 +7,14 @@ grace, and begins anew; in a fleet it tells the fleet, which has imported the co
 from __future__ import annotations
 
 import contextlib
+import multiprocessing.util
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import billiard.util
 from celery import platforms
 
 from workers.runtime.identity import identity
@@ -44,6 +46,8 @@ def ask_for_reload() -> None:
 
 def begin_anew(command: Sequence[str] = ()) -> NoReturn:
     """Become the same command again, or another one of Python's, with the same process id."""
+    for each in (multiprocessing.util, billiard.util):
+        each._run_finalizers()  # they remove folders, and are forgotten
     sys.stdout.flush()
     sys.stderr.flush()
     platforms.close_open_fds([sys.__stdin__, sys.__stdout__, sys.__stderr__])

@@ -16,7 +16,7 @@ import pytest
 from ..conftest import wait_until
 from .conftest import Shell
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
 STAGES = """
 from pathlib import Path
@@ -152,11 +152,11 @@ def test_a_worker_may_be_told_to_keep_to_its_own_code(shop: Shop) -> None:
         assert shop.nodes("run", "sums", "-p", "n=3")["twice"]["value"] == 4200
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_stack_that_is_up_takes_changed_code_over_while_it_runs_stages(shop: Shop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     alone = Shop(Shell(shop.shell.home, {k: v for k, v in shop.shell.variables.items() if k != "REDIS_URL"}))
-    assert alone.shell("up", "--slots", "data=2", seconds=120).status == 0
+    assert alone.shell("up", "--slots", "data=2", seconds=240).status == 0
     try:
         alone.edit(raising(1))
         failed = alone.nodes("run", "sums")

@@ -567,6 +567,23 @@ def slow_one(value: int) -> int:
 
 
 @stage(cache=True)
+def sized(path: Path) -> int:
+    return len(path.read_text())
+
+
+@stage
+def fails_with(path: Path, size: int) -> int:
+    if size < 5:
+        raise RuntimeError("too small")
+    return size
+
+
+@pipeline
+def sizes(path: Path) -> None:
+    fails_with(path, sized(path))
+
+
+@stage(cache=True)
 def cached_note(value: int, path: str) -> int:
     with Path(path).open("a") as file:
         file.write(f"{value}\n")

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.archive.final import read_final
 from orchestrator.archive.logs import read_log
+from orchestrator.coordinator.rounds import send_round
 from orchestrator.coordinator.submission import prepare, submit
 from orchestrator.settings import settings
 
@@ -83,3 +84,25 @@ def test_why_is_kept_when_redis_has_forgotten_the_run(runner: Runner, tmp_path: 
     final = read_final(runner.store, record.id)
     assert final is not None
     assert nodes_of(final[0])["cached_note"].why == nodes_of(record)["cached_note"].why != ""
+
+
+def test_a_file_that_a_parameter_names_counts_by_its_content(runner: Runner, tmp_path: Path) -> None:
+    (path := tmp_path / "data.csv").write_text("12345")
+    first = runner.run("sizes", path=str(path))
+    path.touch()
+    assert nodes_of(runner.run("sizes", path=str(path)))["sized"].reused
+    path.write_text("123456")
+    node = nodes_of(runner.run("sizes", path=str(path)))["sized"]
+    assert (node.value, node.why) == (6, f"computed: since run {first.id}, {path} has changed")
+
+
+def test_a_resumed_run_reads_a_changed_file_again(runner: Runner, tmp_path: Path) -> None:
+    (path := tmp_path / "data.csv").write_text("123")
+    record = runner.run("sizes", path=str(path))
+    assert record.state == "failed"
+    path.write_text("12345")
+    send_round(record.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
+    nodes = nodes_of(runner.reader.read(record.id, runner.prepare("sizes", path=str(path)).graph))
+    assert nodes["fails_with"].value == 5
+    assert nodes["fails_with"].why == f"run: {path} has changed since the run was sent"

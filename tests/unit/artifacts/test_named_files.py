@@ -42,7 +42,7 @@ def test_a_file_that_looks_the_same_is_not_read_again(
     tmp_path: Path, digest: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "data.csv"
-    file.write_text("one")
+    file.write_text("one" * 100_000)
     age(file)
     one = digest(file)
     monkeypatch.setattr(named_files, "_digest", lambda *_: pytest.fail("it was read"))
@@ -67,13 +67,12 @@ def test_a_folder_is_known_by_all_in_it(tmp_path: Path, digest: Callable[[Path],
 
 
 def test_much_is_known_by_sizes_and_times_while_a_run_is_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     file, memory = tmp_path / "data.csv", tmp_path / "memory"
     file.write_text("one")
     small = quick_digest(file, memory)
-    monkeypatch.setattr(named_files, "_QUICK_BYTES", 2)
-    large = quick_digest(file, memory)
+    large = quick_digest(file, memory, 2)
     age(file)
     assert not differs(file, small, memory)
     assert differs(file, large, memory)

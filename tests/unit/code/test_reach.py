@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.authoring.graph import StageName
 from orchestrator.authoring.registry import stages
-from orchestrator.code import modules
+from orchestrator.code import differing, in_words, modules
 from orchestrator.code.reach import Reached, reached_by
 
 FIT = StageName("shop.stages.fit")
@@ -327,3 +327,22 @@ def test_an_edit_is_seen_only_where_the_module_is_loaded_again(look: Look, tmp_p
     assert modules.differs_on_disk(before.modules)
     importlib.reload(sys.modules["shop.helpers"])
     assert changed(before, reached_by(stages[FIT])) == {"helpers.factor"}
+
+
+def test_what_is_a_library_elsewhere_does_not_differ(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "shop/stages.py": HEAD + "import beside\n@stage\ndef fit() -> int:\n    return beside.factor()\n",
+        "beside.py": FACTOR.format(2, 3),
+    }
+    here = look(files)
+    monkeypatch.setattr(modules, "_lies_outside", lambda _: False)
+    there = look({**files, "beside.py": FACTOR.format(9, 3)})
+    assert set(there.definitions) == {FIT}
+    assert differing(here.definitions, there.definitions) == ()
+    assert differing(there.definitions, here.definitions) == ()
+
+
+def test_what_has_changed_is_said_by_name() -> None:
+    assert in_words(["a.f", FIT], FIT) == "its code and a.f have changed"
+    assert in_words(["a.f"], FIT) == "a.f has changed"
+    assert in_words([f"a.f{number}" for number in range(9)], FIT).endswith("a.f3 and 5 more have changed")
