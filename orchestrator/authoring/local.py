@@ -51,7 +51,7 @@ def run_graph(graph: Graph) -> dict[str, object]:
 class _Failed:
     """What the last attempt of a node or an item ended with."""
 
-    error: Exception
+    error: BaseException
     attempts: int = 1
 
 
@@ -60,7 +60,7 @@ class _LocalRun:
     graph: Graph
     values: dict[str, object] = field(default_factory=dict)  #: of the nodes that have succeeded
     failed: list[FailedNode] = field(default_factory=list)  #: nodes and items, tolerated ones too
-    error: Exception | None = None  #: the first that was not tolerated
+    error: BaseException | None = None  #: the first that was not tolerated
     summary: str = ""  #: who raised it, and what it says
 
     def reach(self, node: Node) -> None:
@@ -131,7 +131,9 @@ class _LocalRun:
                 arguments = {**self._arguments(node), **given}
                 with attempting(replace(current_attempt(), node=name, number=number)):
                     return function(**arguments)
-            except Exception as error:  # noqa: BLE001 - whatever a stage raises is judged by its policy
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever a stage raises is judged by its policy
                 if not node.policy.grants_another(error, number):
                     return _Failed(error, number)
 
@@ -150,7 +152,7 @@ class _LocalRun:
         if not isinstance(outcome, _Failed):
             return True
         error = outcome.error
-        told = f"{type(error).__name__}: {error}"
+        told = f"{type(error).__name__}: {_message_of(error)}"
         trace = "".join(traceback.format_exception(error))
         self.failed.append(
             FailedNode(name=name, stage=node.stage, error=told, traceback=trace, attempts=outcome.attempts)
@@ -158,6 +160,13 @@ class _LocalRun:
         if not tolerated and self.error is None:
             self.error, self.summary = error, f"{name}: {told}"
         return False
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - its author made it so
+        return "its message cannot be shown"
 
 
 def _value(value: Input, values: Mapping[str, object]) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -131,6 +132,32 @@ def test_a_local_run_tolerates_failures_by_the_maps_policy() -> None:
     assert tolerant.run_locally(values=[1, 2, 3, 4])["calls"] == [2, 4]
     with pytest.raises(RuntimeError, match="odd: 5"):
         tolerant.run_locally(values=[1, 2, 3, 4, 5])
+
+
+class Unspeakable(BaseException):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@stage
+def leave(how: str) -> None:
+    if how == "exit":
+        sys.exit(3)
+    raise Unspeakable
+
+
+@pytest.mark.parametrize(("how", "kind"), [("exit", SystemExit), ("unspeakable", Unspeakable)])
+def test_whatever_a_stage_of_a_local_run_raises_is_told(how: str, kind: type[BaseException]) -> None:
+    @pipeline(on_failure=tell)
+    def leaving() -> None:
+        leave(how)
+        calls(1, how)
+
+    told.clear()
+    with pytest.raises(kind):
+        leaving.run_locally()
+    assert count[how] == 1
+    assert told[0].error.startswith(f"leave: {kind.__name__}: ")
 
 
 def test_a_local_run_finishes_what_does_not_need_the_failed_node_unless_it_fails_fast() -> None:
