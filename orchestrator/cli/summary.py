@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.cli.calling import as_called
 from orchestrator.cli.groups import Group, grouped
 from orchestrator.cli.progress import ROOMY
@@ -119,7 +119,14 @@ def _results(record: RunRecord, graph: Graph) -> Iterator[tuple[str, Text]]:
             continue
         last = not graph.successors[graph[node.name].name]
         if last or node.name in deciding or isinstance(node.value, dict):
-            yield node.name, Text(shortened(plain(node.value), SHOWN))
+            yield node.name, Text(_told(node.value))
+
+
+def _told(value: JSON) -> str:
+    """A value in one line; sentences in a line each."""
+    if isinstance(value, list) and value and all(isinstance(each, str) and " " in each for each in value):
+        return "\n".join(shortened(plain(each), SHOWN) for each in value)
+    return shortened(plain(value), SHOWN)
 
 
 def _failures(record: RunRecord) -> Iterator[tuple[str, Text]]:

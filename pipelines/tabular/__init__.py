@@ -7,14 +7,13 @@
                                                               verify ← promote ← register ←── gate
 
 What the columns hold, whether classes or amounts are to be predicted, and which models are worth a try is
-found out on the way. The rooms behind the stages: `reading`, `columns`, `checks`, `preparing`, and
-`workers.training`.
+found out on the way; `summary` tells what had to be assumed, and what was left out. The rooms behind the
+stages: `reading`, `columns`, `checks`, `preparing`, and `workers.training`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -25,10 +24,14 @@ from sklearn.pipeline import make_pipeline
 
 from orchestrator import Retry, context, pipeline, stage
 from pipelines.release import gate, promote, register, verify
-from pipelines.tabular.checks import Checked, Duplicates, check_table
+from pipelines.tabular.checks import Checked, CheckReport, Duplicates, check_table
 from pipelines.tabular.columns import Layout, lay_out
+from pipelines.tabular.conventions import DayOrder
+from pipelines.tabular.naming import model_name, require_settings
+from pipelines.tabular.numbers import Decimal
 from pipelines.tabular.preparing import prepare_examples
-from pipelines.tabular.reading import read_table, require_column
+from pipelines.tabular.reading import Source, read_source, require_column
+from pipelines.tabular.summary import summary_of
 from workers.training import (
     Candidate,
     Examples,
@@ -52,17 +55,23 @@ MANY_ROWS = 20_000  #: from here on, comparing each row with all others takes to
 
 
 @stage(retry=Retry(on=(OSError,), times=3, backoff=1.0))
-def read(data: Path, target: str) -> pd.DataFrame:
+def read(data: Path, target: str, encoding: str = "auto") -> Source:
     """The table in the file; stops the run if there is none, or none with the target."""
-    table = read_table(data)
-    require_column(table, target, data)
-    return table
+    source = read_source(data, encoding)
+    require_column(source.table, target, data)
+    return source
 
 
 @stage
-def describe(table: pd.DataFrame, target: str, task: Task | Literal["auto"]) -> Layout:
+def describe(
+    table: pd.DataFrame,
+    target: str,
+    task: Task | Literal["auto"],
+    decimal: Decimal | Literal["auto"],
+    day_order: DayOrder,
+) -> Layout:
     """What each column holds, which ones to learn from, and the task that the target poses."""
-    return lay_out(table, target, task)
+    return lay_out(table, target, task, decimal, day_order)
 
 
 @stage
@@ -70,9 +79,14 @@ def check(
     table: pd.DataFrame, layout: Layout, test_fraction: float, folds: int, duplicates: Duplicates
 ) -> Checked:
     """Leave out the rows that cannot be used; stops the run where the result would be meaningless."""
-    checked = check_table(table, layout, test_fraction=test_fraction, folds=folds, duplicates=duplicates)
-    print(checked.report)
-    return checked
+    return check_table(table, layout, test_fraction=test_fraction, folds=folds, duplicates=duplicates)
+
+
+@stage
+def summary(notes: list[str], report: CheckReport) -> list[str]:
+    """What became of the file's rows and columns, in sentences for the run's results."""
+    print("\n".join([*report.lines(), *notes]))
+    return summary_of([*report.lines()[:1], *notes, *report.lines()[1:]])
 
 
 @stage
@@ -153,11 +167,6 @@ def measured(model: BaseEstimator, test: Examples, task: Task) -> Report:
     return report
 
 
-def model_name(data: Path, target: str) -> str:
-    """The name a table's model is registered under: `houses-price` for the column `price` of `houses.csv`."""
-    return re.sub(r"[^a-z0-9_-]+", "-", f"{data.stem}-{target}".lower()).strip("-")
-
-
 @pipeline
 def tabular(
     data: Path,
@@ -168,6 +177,9 @@ def tabular(
     folds: int = 5,
     seed: int = 0,
     duplicates: Duplicates = "drop",
+    encoding: str = "auto",
+    decimal: Decimal | Literal["auto"] = "auto",
+    day_order: DayOrder = "auto",
     minimum_score: float = 0.0,
     margin: float = 0.001,
 ) -> None:
@@ -175,12 +187,15 @@ def tabular(
 
     Classes are judged by balanced accuracy, amounts by R². The model is promoted if it is better than a
     guess, reaches `minimum_score`, and beats the champion of its name by at least `margin`. `model` is that
-    name; by default it is made of the file's and the target's.
+    name; by default it is made of the file's and the target's. `encoding`, `decimal` (`.` or `,`) and
+    `day_order` (`day-first` or `month-first`) say how the file is written where it leaves that open.
     """
-    name = model or model_name(data, target)
-    table = read(data.expanduser().absolute(), target)
-    layout = describe(table, target, task)
-    checked = check(table, layout, test_fraction, folds, duplicates)
+    name = model_name(data, target) if model is None else model
+    require_settings(name, folds=folds, test_fraction=test_fraction)
+    source = read(data.expanduser().absolute(), target, encoding)
+    layout = describe(source.table, target, task, decimal, day_order)
+    checked = check(source.table, layout, test_fraction, folds, duplicates)
+    summary(source.notes, checked.report)
     parts = split(prepare(checked.table, layout), layout.task, test_fraction, seed)
     guess = baseline(parts, layout.task)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 import pandas as pd
-from pandas.api.types import is_bool_dtype
 
 from orchestrator import Unfit
-from pipelines.tabular.columns import Layout, as_numbers, as_text, kind_of
+from pipelines.tabular.columns import Layout, as_classes, as_numbers, kind_of
 
 Duplicates: TypeAlias = Literal["drop", "keep"]
 
@@ -28,18 +27,26 @@ class CheckReport:
     duplicates: int  #: rows that repeat an earlier one
     rare_classes: dict[str, int]  #: classes left out, and their number of rows
     left_out: dict[str, str]  #: columns left out, and why
+    dropped: bool = True  #: whether rows that repeat an earlier one were left out
+    notes: list[str] = field(default_factory=list)  #: what had to be assumed of columns
 
     def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """What was found, in sentences."""
         lines = [f"{self.kept} of {self.rows} rows are used."]
         if self.missing_target:
             lines.append(f"Rows left out, as they lack the target: {self.missing_target}")
         if self.duplicates:
-            lines.append(f"Rows that repeat an earlier one: {self.duplicates}")
+            done = "left out (-p duplicates=keep keeps them)" if self.dropped else "kept"
+            lines.append(f"Rows that repeat an earlier one in every column, {done}: {self.duplicates}")
         lines += [
             f"Class left out, as it is too rare: '{name}' ({n})" for name, n in self.rare_classes.items()
         ]
+        lines += self.notes
         lines += [f"Column left out: '{name}', {reason}" for name, reason in self.left_out.items()]
-        return "\n".join(lines)
+        return lines
 
 
 class Checked(NamedTuple):
@@ -65,17 +72,18 @@ def check_table(
     if not 0 < test_fraction < 1:
         raise Unfit(f"test_fraction={test_fraction}: it is a share of the rows, between 0 and 1")
     target = layout.target
-    values = _clean_target(table[target].dropna(), layout)
+    values = _clean_target(table[target], layout)
     _require_variety(values, len(table))
+    repeats = table.loc[values.index].duplicated()
     known = table.loc[values.index].assign(**{target: values})
-    repeats = known.duplicated(subset=[target, *layout.kinds])
     kept = known[~repeats] if duplicates == "drop" else known
     _require_rows(kept, of=len(table), repeats=int(repeats.sum()), duplicates=duplicates)
     rare: dict[str, int] = {}
     if layout.task == "classification":
-        fewest = max(math.ceil(folds / (1 - test_fraction)), math.ceil(1 / test_fraction)) + 1
-        rare = _rare_classes(kept[target], fewest)
+        rare = _rare_classes(kept[target], folds, test_fraction)
         kept = kept[~kept[target].map(str).isin(list(rare))]
+    else:
+        _require_folds(len(kept), folds, test_fraction)
     report = CheckReport(
         rows=len(table),
         kept=len(kept),
@@ -83,27 +91,22 @@ def check_table(
         duplicates=int(repeats.sum()),
         rare_classes=rare,
         left_out=layout.left_out,
+        dropped=duplicates == "drop",
+        notes=layout.notes,
     )
     return Checked(kept.reset_index(drop=True), report)
 
 
 def _clean_target(column: pd.Series, layout: Layout) -> pd.Series:
     """Amounts as floats; classes as whole numbers, truth values or text. What cannot be read as such goes."""
-    kind = kind_of(column)
+    kind, written = kind_of(column), layout.formats.get(layout.target, "")
     if kind == "date":
         raise Unfit(f"the target '{layout.target}' holds dates: choose a column of numbers or classes")
-    if layout.task == "regression":
-        if kind != "number":
-            raise Unfit(
-                f"the target '{layout.target}' holds text, but regression needs numbers: -p task=auto"
-            )
-        return as_numbers(column).dropna()
-    if is_bool_dtype(column):
-        return column
-    numbers = as_numbers(column).dropna()
-    if kind == "number" and (numbers % 1 == 0).all():
-        return numbers.astype("int64")
-    return as_text(column).dropna()
+    if layout.task == "classification":
+        return as_classes(column, kind, written)
+    if kind != "number":
+        raise Unfit(f"the target '{layout.target}' holds text, but regression needs numbers: -p task=auto")
+    return as_numbers(column, written).dropna()
 
 
 def _require_variety(target: pd.Series, rows: int) -> None:
@@ -127,15 +130,25 @@ def _require_rows(kept: pd.DataFrame, *, of: int, repeats: int, duplicates: Dupl
     )
 
 
-def _rare_classes(target: pd.Series, fewest: int) -> dict[str, int]:
+def _require_folds(rows: int, folds: int, test_fraction: float) -> None:
+    """Each fold needs two rows of the training part, so that it can have a score."""
+    most = int(rows * (1 - test_fraction)) // 2
+    if folds > most:
+        raise Unfit(f"folds={folds} is too much for {rows} usable rows: they can be divided into {most}")
+
+
+def _rare_classes(target: pd.Series, folds: int, test_fraction: float) -> dict[str, int]:
     """Classes with fewer rows than it takes to have one in each fold and in the held-out part."""
+    fewest = max(math.ceil(folds / (1 - test_fraction)), math.ceil(1 / test_fraction)) + 1
     counts = target.value_counts()
     rare = counts[counts < fewest]
     if rare.sum() <= RARE * len(target) and len(counts) - len(rare) >= 2:
         return {str(name): int(count) for name, count in rare.items()}
     name, count = rare.index[0], int(rare.iloc[0])
     others = f" (so do {len(rare) - 1} more)" if len(rare) > 1 else ""
+    fewer = "choose fewer folds, " if folds > 2 else ""
     raise Unfit(
         f"class '{name}' of the target '{target.name}' has only {count} of the {fewest} rows that a class "
-        f"needs{others}: add rows, join classes, or, if these are amounts, use -p task=regression"
+        f"needs with folds={folds}{others}: {fewer}add rows, join classes, or, if these are amounts, use "
+        "-p task=regression"
     )

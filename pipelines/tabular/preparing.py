@@ -8,10 +8,14 @@ the layout that the run which fitted the model has kept as `layout.json`:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from pipelines.tabular.columns import Layout, as_dates, as_numbers, as_text
 from workers.training import Examples
+
+DATE_PARTS = ("day", "year", "month", "weekday")
 
 
 def prepare_examples(table: pd.DataFrame, layout: Layout) -> Examples:
@@ -23,22 +27,29 @@ def prepare_inputs(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     """Numbers as floats, categories as text, a date as four numbers; gaps stay, for the model to fill."""
     prepared: dict[str, pd.Series] = {}
     for name, kind in layout.kinds.items():
+        written = layout.formats.get(name, "")
         match kind:
             case "number":
-                prepared[name] = as_numbers(table[name])
+                prepared[name] = as_numbers(table[name], written)
             case "category":
                 prepared[name] = as_text(table[name])
             case "date":
-                prepared |= _date_parts(name, as_dates(table[name]))
+                prepared |= _date_parts(_free_name(name, prepared, layout), as_dates(table[name], written))
     return pd.DataFrame(prepared)
+
+
+def _free_name(name: str, prepared: Mapping[str, pd.Series], layout: Layout) -> str:
+    """What the parts of a date are named after: the date, unless a part would bear another column's name."""
+    taken = {*prepared, *layout.kinds, layout.target}
+    while any(f"{name}.{part}" in taken for part in DATE_PARTS):
+        name = f"{name}.date"
+    return name
 
 
 def _date_parts(name: str, dates: pd.Series) -> dict[str, pd.Series]:
     """What may matter of a date: how long ago it is (in days since 1970), and when in the year and week."""
-    parts = {
-        "day": (dates - pd.Timestamp(0)) / pd.Timedelta(days=1),
-        "year": dates.dt.year,
-        "month": dates.dt.month,
-        "weekday": dates.dt.day_of_week,
+    days = (dates - pd.Timestamp(0).as_unit("us")) / pd.Timedelta(days=1)
+    parts = (days, dates.dt.year, dates.dt.month, dates.dt.day_of_week)
+    return {
+        f"{name}.{part}": values.astype("float64") for part, values in zip(DATE_PARTS, parts, strict=True)
     }
-    return {f"{name}.{part}": values.astype("float64") for part, values in parts.items()}

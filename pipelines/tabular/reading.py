@@ -1,21 +1,24 @@
-"""Reading: from the user's CSV or Parquet file to a clean table, or to one line that says what is wrong."""
+"""Reading: from the user's CSV or Parquet file to a table as given, or to one line on what is wrong."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pandas.api.types import infer_dtype, is_timedelta64_dtype
 
 from orchestrator import Unfit
+from pipelines.tabular.delimited import read_delimited, require_different
+from pipelines.tabular.encodings import is_binary
 
 HEAD = 64 * 1024  #: bytes from which the kind of file is told
-SEPARATORS = ",;\t|"
+EXACT = 2**53  #: whole numbers beyond it are not exact as floats
 
 #: How files start that are often taken for tables, what they are, and what makes a table of them.
 NOT_TABLES = {
@@ -29,17 +32,29 @@ NOT_TABLES = {
 }
 
 
-def read_table(file: Path) -> pd.DataFrame:
+class Source(NamedTuple):
+    """The table in a user's file, each row and value as given, and what had to be assumed to read it."""
+
+    table: pd.DataFrame
+    notes: list[str]
+
+
+def read_table(file: Path, encoding: str = "auto") -> pd.DataFrame:
+    """The table in a CSV or Parquet file; see `read_source`."""
+    return read_source(file, encoding).table
+
+
+def read_source(file: Path, encoding: str = "auto") -> Source:
     """The table in a CSV or Parquet file, with text names and one kind of value in each column.
 
-    The separator, the decimal sign and the encoding of a CSV are found out. Raises Unfit, with one line, for
-    what is no table.
+    What a CSV holds is text, without the blanks around it: what its columns mean is for `lay_out` to say. Its
+    separator is found out, and so is its encoding unless it is named. Raises Unfit, with one line, for what
+    is no table.
     """
     head = _head(file)
-    table = _read_parquet(file) if head.startswith(b"PAR1") else _read_csv(file, head)
-    table.columns = table.columns.map(lambda name: str(name).strip())
-    _require_shape(table, file)
-    return table.apply(_one_kind)
+    source = _read_parquet(file) if head.startswith(b"PAR1") else _read_csv(file, encoding)
+    _require_shape(source.table, file)
+    return source
 
 
 def require_column(table: pd.DataFrame, column: str, file: Path) -> None:
@@ -67,40 +82,39 @@ def _head(file: Path) -> bytes:
     for start, meaning in NOT_TABLES.items():
         if head.startswith(start):
             raise Unfit(f"{file} is {meaning}")
-    if b"\0" in head and not head.startswith((b"PAR1", b"\xff\xfe", b"\xfe\xff")):
+    if is_binary(head) and not head.startswith(b"PAR1"):
         raise Unfit(f"{file} is not a table, but binary data: give a CSV or Parquet file")
     return head
 
 
-def _read_parquet(file: Path) -> pd.DataFrame:
+def _read_parquet(file: Path) -> Source:
     try:
-        found = pq.read_table(file)
+        names = [name.strip() for name in pq.read_schema(file).names]
+        require_different(names, file)
+        found = pq.read_table(file).rename_columns(names)
     except (pa.ArrowException, OSError) as error:
         raise Unfit(
             f"{file} is a damaged Parquet file ({_first_line(error)}): write or copy it again"
         ) from error
+    found = found.drop_columns([name for name in names if name.startswith("__index_level_")])
+    exact = pa.table([_exact(column) for column in found.itercolumns()], names=found.column_names)
     # Without pandas' own notes in the file, an index with a name is a column like the others.
-    table: pd.DataFrame = found.to_pandas(ignore_metadata=True)
-    return table.drop(columns=[name for name in table if str(name).startswith("__index_level_")])
+    table: pd.DataFrame = exact.to_pandas(ignore_metadata=True)
+    return Source(table.apply(_one_kind) if len(table) else table, [])
 
 
-def _read_csv(file: Path, head: bytes) -> pd.DataFrame:
-    encoding = _encoding(file, head)
-    text = head.decode(encoding, errors="ignore").lstrip()
-    separator = _separator(text.partition("\n")[0])
-    decimal = "," if separator == ";" and re.search(r"\d,\d", text) else "."
-    try:
-        table = pd.read_csv(
-            file, sep=separator, decimal=decimal, encoding=encoding, skipinitialspace=True, low_memory=False
-        )
-    except (pd.errors.EmptyDataError, ValueError) as error:  # ParserError and UnicodeError are ValueErrors
-        raise Unfit(
-            f"{file} is not a table ({_first_line(error)}): give a CSV file with a header and as many values "
-            "in each row, or a Parquet file"
-        ) from error
-    if not isinstance(table.index, pd.RangeIndex):
-        raise Unfit(f"the rows of {file} have more values than its header has names: name every column")
-    return table
+def _exact(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column; as text where pandas, which has floats for whole numbers with gaps, would round them."""
+    if not pa.types.is_integer(column.type) or not column.null_count:
+        return column
+    limits = pc.min_max(column).as_py()
+    largest = max(abs(limit or 0) for limit in limits.values())
+    return column.cast(pa.string()) if largest > EXACT else column
+
+
+def _read_csv(file: Path, encoding: str) -> Source:
+    columns, notes = read_delimited(file, encoding)
+    return Source(columns.to_pandas(), notes)
 
 
 def _require_shape(table: pd.DataFrame, file: Path) -> None:
@@ -111,28 +125,6 @@ def _require_shape(table: pd.DataFrame, file: Path) -> None:
         )
     if table.empty:
         raise Unfit(f"{file} has a header and no rows: export it again with its data")
-    if table.columns.has_duplicates:
-        twice = table.columns[table.columns.duplicated()][0]
-        raise Unfit(f"{file} has more than one column '{twice}': give each its own name")
-
-
-def _encoding(file: Path, head: bytes) -> str:
-    """By the mark at the start; else UTF-8; if the file is not that, the encoding of Western spreadsheets."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    try:
-        with file.open(encoding="utf-8-sig") as opened:
-            while opened.read(1 << 20):
-                pass
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8-sig"
-
-
-def _separator(header: str) -> str:
-    """The likeliest character between the header's names; a comma where nothing separates them."""
-    outside_quotes = re.sub(r'"[^"]*"', "", header)
-    return max(SEPARATORS, key=outside_quotes.count)
 
 
 def _one_kind(column: pd.Series) -> pd.Series:
@@ -163,5 +155,4 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    first = str(error).strip().partition("\n")[0]
-    return first.removeprefix("Error tokenizing data. C error: ").rstrip(".: ")
+    return str(error).strip().partition("\n")[0].rstrip(".: ")

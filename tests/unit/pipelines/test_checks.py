@@ -74,3 +74,57 @@ def test_a_meaningless_result_is_not_computed(target: Sequence[object], task: Ta
         checked(table_with(target), task)
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_different_rows_are_no_repeats_though_names_are_not_learnt_from() -> None:
+    people = pd.DataFrame(
+        {"name": [f"somebody {number}" for number in range(60)], "x": 1.5, "y": [0, 1] * 30}
+    )
+    people["x"] = [1.5, 2.5, 2.5, 1.5] * 15
+    table, report = checked(people)
+    assert "name" in report.left_out
+    assert (report.kept, report.duplicates, len(table)) == (60, 0, 60)
+
+
+def test_what_was_dropped_is_told_with_the_way_to_keep_it() -> None:
+    once = table_with([0, 1] * 20)
+    twice = pd.concat([once, once.head(5)], ignore_index=True)
+    told = "Rows that repeat an earlier one in every column, left out (-p duplicates=keep keeps them): 5"
+    assert told in checked(twice).report.lines()
+    assert "Rows that repeat an earlier one in every column, kept: 5" in str(
+        checked(twice, duplicates="keep").report
+    )
+
+
+@pytest.mark.parametrize("word", ["None", "NA", "null", "nan", "N/A", "none", "-"])
+def test_a_class_may_be_called_as_gaps_are(word: str) -> None:
+    values = pd.Series([word, "peanut", "milk", ""] * 20, dtype="str").replace("", None)
+    table, report = checked(table_with(values.tolist()))
+    assert set(table["y"]) == {word, "peanut", "milk"}
+    assert report.missing_target == 20
+    assert report.notes == [f"Target 'y': {word!r} (20) kept as words, not taken for gaps"]
+
+
+def test_gaps_in_a_target_are_named() -> None:
+    table, report = checked(table_with(["0", "1"] * 20 + ["NA"] * 5))
+    assert (set(table["y"]), report.missing_target) == ({0, 1}, 5)
+    assert report.notes == ["Target 'y': values that are no numbers count as missing: 'NA' (5)"]
+
+
+def test_classes_of_large_numbers_stay_apart() -> None:
+    table, _ = checked(table_with(["9007199254740993", "9007199254740992"] * 20))
+    assert set(table["y"]) == {"9007199254740993", "9007199254740992"}
+
+
+def test_truth_values_and_amounts_are_what_they_say() -> None:
+    assert set(checked(table_with(["True", "false"] * 20)).table["y"]) == {True, False}
+    assert checked(table_with(["1.000,5", *[f"{n},25" for n in range(40)]])).table["y"][0] == 1000.5
+
+
+@pytest.mark.parametrize(
+    ("task", "line"), [("regression", "folds=100 is too much"), (None, "choose fewer folds")]
+)
+def test_more_folds_than_rows_are_refused(task: Task | None, line: str) -> None:
+    values = [float(n) for n in range(60)] if task else ["a", "b"] * 40
+    with pytest.raises(Unfit, match=line):
+        checked(table_with(values), task, folds=100)

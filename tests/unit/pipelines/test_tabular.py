@@ -15,8 +15,9 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from orchestrator import Unfit
 from orchestrator.errors import OrchestratorError
-from pipelines.tabular import model_name, tabular
+from pipelines.tabular import tabular
 from pipelines.tabular.columns import Layout, lay_out
+from pipelines.tabular.naming import is_model_name, model_name
 from pipelines.tabular.preparing import prepare_inputs
 from pipelines.tabular.reading import read_table
 from workers import deployment
@@ -117,4 +118,42 @@ def test_how_many_models_are_tried_is_known_only_during_the_run() -> None:
 
 
 def test_a_model_is_named_after_file_and_target() -> None:
-    assert model_name(Path("/tables/Houses 2024.csv"), "Price (€)") == "houses-2024-price"
+    assert model_name(Path("/tables/Houses 2024.csv"), "price") == "houses-2024-price"
+    assert model_name(Path("данные.csv"), "цена") == "данные-цена"
+
+
+def test_two_targets_of_a_file_never_share_a_model() -> None:
+    targets = [
+        "price",
+        "Price",
+        "Price (€)",
+        "Price ($)",
+        "sale price",
+        "sale-price",
+        "цена",
+        "вес",
+        "€",
+        "$",
+    ]
+    targets += ["x" * 300, "x" * 301]
+    names = {model_name(Path("Größe?.csv"), target) for target in targets}
+    assert len(names) == len(targets)
+    assert all(map(is_model_name, names))
+    assert is_model_name(model_name(Path("---.csv"), "€"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"model": "team/houses"}, "model='team/houses': a model's name has up to 200 letters"),
+        ({"model": ""}, "model=''"),
+        ({"model": "a:b"}, "model='a:b'"),
+        ({"model": "it's"}, "a model's name has"),
+        ({"folds": 1}, "folds=1: at least 2 are needed"),
+        ({"test_fraction": 1.0}, "test_fraction=1.0: it is a share of the rows"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_run(settings: dict[str, Any], line: str) -> None:
+    with pytest.raises(OrchestratorError) as caught:
+        tabular.graph(data=Path("a.csv"), target="y", **settings)
+    assert line in str(caught.value)
