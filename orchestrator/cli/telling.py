@@ -11,6 +11,7 @@ from orchestrator.authoring.masking import mask_text
 from orchestrator.cli.calling import as_called
 from orchestrator.cli.wording import shortened
 from orchestrator.errors import OrchestratorError
+from orchestrator.text import visible
 
 #: Exit status for what nobody foresaw (EX_SOFTWARE in sysexits.h), so that it is not taken for a failed run.
 DEFECT = 70
@@ -26,9 +27,9 @@ def tell_error(error: Exception, *, debug: bool = False) -> int:
     name, message, hint, status = _read(error)
     if sys.stderr.isatty():
         name = f"\033[1;31m{name}\033[0m"
-    print(as_called(f"{name}: {shortened(mask_text(message), LONGEST)}"), file=sys.stderr)
+    print(as_called(f"{name}: {shortened(visible(mask_text(message)), LONGEST)}"), file=sys.stderr)
     if hint:
-        print(as_called(f"hint: {mask_text(hint)}"), file=sys.stderr)
+        print(as_called(f"hint: {visible(mask_text(hint))}"), file=sys.stderr)
     return status
 
 
@@ -47,7 +48,7 @@ def doing(text: str) -> Iterator[None]:
 
 def note(text: str) -> None:
     """Say on stderr what is not an error, but should be known."""
-    print(as_called(f"note: {shortened(mask_text(text), LONGEST)}"), file=sys.stderr)
+    print(as_called(f"note: {shortened(visible(mask_text(text)), LONGEST)}"), file=sys.stderr)
 
 
 def _read(error: Exception) -> tuple[str, str, str | None, int]:
