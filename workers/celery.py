@@ -11,6 +11,7 @@ from orchestrator.code import keep_sources
 from orchestrator.coordinator.catalogue import load_catalogue
 from orchestrator.settings import settings
 from workers.runtime.child import expect_children
+from workers.runtime.groups import ProcessGroups, guard_groups
 from workers.runtime.heartbeat import Heartbeat
 from workers.runtime.leaving import Leaving
 from workers.runtime.loaded_code import know_code
@@ -27,5 +28,6 @@ keep_sources()
 signals.worker_init.connect(know_code, weak=False)
 register_own_tasks(app)
 register_tasks(app)
-app.steps["worker"].update((Heartbeat, Leaving, MemoryWatch))
+app.steps["worker"].update((Heartbeat, Leaving, MemoryWatch, ProcessGroups))
 expect_children()
+guard_groups()

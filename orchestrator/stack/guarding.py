@@ -34,6 +34,11 @@ class Guard:
         """A process group has ended."""
         self._tell(f"-{pid}")
 
+    def leave(self) -> None:
+        """In a process that its owner has forked: let the guard notice the owner's end."""
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
+
     def dismiss(self) -> None:
         """All is in order: the guard goes without doing anything."""
         self._tell("end")

@@ -29,7 +29,7 @@ from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import settings
 from orchestrator.stack.redis_program import find_redis
 
-from ..integration.conftest import Service, start, start_worker
+from ..integration.conftest import Service, of_session, start, start_worker
 from .outside import ObjectStore, TrackingServer
 from .proxy import Proxy
 from .surroundings import Surroundings
@@ -112,14 +112,12 @@ class Rig:
 
     def children(self, worker: int) -> list[int]:
         """The processes of a worker's pool."""
-        parent = str(self.workers[worker].process.pid)
-        found = subprocess.run(["pgrep", "-P", parent], capture_output=True, text=True, check=False)
-        return [int(line) for line in found.stdout.split()]
+        return self.workers[worker].pool()
 
     def signal_worker(self, worker: Service, number: signal.Signals) -> None:
         """Send a signal to a worker and all its children, as when a machine loses power or sleeps."""
         if worker.process.poll() is None:
-            os.killpg(worker.process.pid, number)
+            worker.signal_all(number)
 
     def replace_worker(self, number: int) -> None:
         """Start a worker in the place of one that was killed."""
@@ -244,18 +242,14 @@ def _ends(service: Service) -> bool:
     try:
         service.process.wait(20)
     except subprocess.TimeoutExpired:
-        os.killpg(group, signal.SIGKILL)
+        service.signal_all(signal.SIGKILL)
         service.process.wait()
         return False
     if holds(lambda: not _exists(group), 2):
         return True
-    os.killpg(group, signal.SIGKILL)
+    service.signal_all(signal.SIGKILL)
     return False
 
 
-def _exists(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _exists(session: int) -> bool:
+    return bool(of_session(session))

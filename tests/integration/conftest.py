@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -45,6 +46,34 @@ class Service:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Signal it and whatever it has started, as a machine that loses power. It leads a session."""
+        for process in sorted(of_session(self.process.pid), key=self.process.pid.__ne__):  # itself first
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    def pool(self) -> list[int]:
+        """The processes of a worker's pool."""
+        session = os.getsid(self.process.pid)
+        return [
+            process
+            for process, parent, its in all_processes()
+            if (parent, its) == (self.process.pid, session)
+        ]
+
+
+def all_processes() -> list[tuple[int, int, int]]:
+    """The processes of the machine: id, parent, session."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,sess="], capture_output=True, text=True, check=True
+    )
+    return [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]  # type: ignore[misc]
+
+
+def of_session(leader: int) -> list[int]:
+    """The processes of a session."""
+    return [process for process, _, session in all_processes() if session == leader]
 
 
 def start(command: list[str], log: Path, environment: dict[str, str], *, group: bool = False) -> Service:

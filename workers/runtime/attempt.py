@@ -17,11 +17,11 @@ from orchestrator.authoring.registry import stages
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import Holder, Standing
+from workers.runtime.descendants import children_end_here, copies_end_here
 from workers.runtime.effects import Effects
 from workers.runtime.error_text import in_one_line, traceback_of
 from workers.runtime.errors import DeadlyStage, MissingOutput, OtherCode, StageTimeout, UnknownStage
 from workers.runtime.fence import Fence
-from workers.runtime.forks import copies_end_here
 from workers.runtime.identity import identity
 from workers.runtime.inputs import load_inputs, small_inputs
 from workers.runtime.job import Job, Task
@@ -93,6 +93,10 @@ class ClaimedNode:
     def output(self) -> Tree:
         """Call the stage's function, and store what it returns."""
         self.survive()
+        with children_end_here():
+            return self._called()
+
+    def _called(self) -> Tree:
         stage = stages[self.task.node.stage]
         arguments = load_inputs(self.task, self.job, self.workshop)
         fence = self._fence()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TextIO
+from functools import cache
 
 from redis.exceptions import RedisError
 
@@ -17,14 +15,16 @@ from orchestrator.archive.logs import Line, write_log
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.masking import mask_text
 from orchestrator.runs.keys import RunId, RunKeys
+from workers.runtime.streams import installed
 from workers.runtime.workshop import Workshop
 
 log = logging.getLogger("orchestrator.logs")
 
 #: Seconds between two deliveries of fresh lines to those who follow a run.
 PACE = 0.5
-#: Lines that are kept of one attempt, and that a follower can look back on.
-LIMIT, LOOKBACK = 50_000, 5_000
+#: Lines and characters that are kept of one attempt, and lines that a follower can look back on.
+LIMIT, SIZE, LOOKBACK = 50_000, 16_000_000, 5_000
+FULL = f"it holds {LIMIT:,} lines or {SIZE // 1_000_000} MB of an attempt, and what follows is not kept"
 
 
 class AttemptLog:
@@ -36,17 +36,29 @@ class AttemptLog:
         self._node = node
         self._attempt = attempt
         self._lines: list[Line] = []
+        self._size = 0
+        self._full = False
         self._sent = 0
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._courier: threading.Thread | None = None
 
     def add(self, source: str, text: str) -> None:
-        """Keep a line, with passwords masked."""
-        text = mask_text(text)
+        """Keep a line."""
+        self.add_all(source, [text])
+
+    def add_all(self, source: str, texts: Iterable[str]) -> None:
+        """Keep lines, with passwords masked; of more than the log holds, only how the attempt failed."""
+        now = datetime.now(UTC)
         with self._lock:
-            if len(self._lines) < LIMIT:
-                self._lines.append(Line(datetime.now(UTC), source, text))
+            for text in texts:
+                if self._full and source != "error":
+                    continue
+                self._lines.append(Line(now, source, mask_text(text)))
+                self._size += len(text)
+                if not self._full and (len(self._lines) >= LIMIT or self._size >= SIZE):
+                    self._full = True
+                    self._lines.append(Line(now, "warning", f"the log is full: {FULL}"))
             if self._courier is None and not self._done.is_set():
                 self._courier = threading.Thread(target=self._deliver, name="attempt-log", daemon=True)
                 self._courier.start()
@@ -85,66 +97,45 @@ class AttemptLog:
                 pipe.execute()
 
 
-class _LineWriter(io.TextIOBase):
-    """A text stream that hands whole lines to a log, and passes everything on."""
-
-    def __init__(self, log: AttemptLog, source: str, through: TextIO) -> None:
-        self._log = log
-        self._source = source
-        self._through = through
-        self._rest = ""
-
-    def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            self._log.add(self._source, line)
-        self._through.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        self._through.flush()
-
-    def finish(self) -> None:
-        """Hand over what has no line end."""
-        if self._rest:
-            self._log.add(self._source, self._rest)
-            self._rest = ""
-
-
 class _LogHandler(logging.Handler):
-    def __init__(self, log: AttemptLog) -> None:
+    """Hands log records to the attempt that runs. One for the process: each change of handlers costs."""
+
+    def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self._log = log
+        self.log: AttemptLog | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.startswith("celery"):
+        if self.log is None or record.name.startswith("celery"):
             return
-        self._log.add(f"{record.levelname.lower()} {record.name}", self.format(record))
+        text, streams = self.format(record), installed()
+        if streams is not None and streams.copied:  # a child process: its log lines go the way of its prints
+            streams.write(2, f"{record.levelname.lower()} {record.name}: {text}\n".encode(errors="replace"))
+        else:
+            self.log.add(f"{record.levelname.lower()} {record.name}", text)
 
 
 @contextmanager
 def captured(log: AttemptLog) -> Iterator[None]:
-    """Inside the block, prints and log records go to the attempt's log (and to the worker's own)."""
-    out, err = _LineWriter(log, "stdout", sys.stdout), _LineWriter(log, "stderr", sys.stderr)
-    handler = _LogHandler(log)
-    root = logging.getLogger()
-    if root.level > logging.INFO or not root.level:
-        _let_records_through(root)
-    root.addHandler(handler)
+    """Inside the block, output and log records go to the attempt's log (and to the worker's own)."""
+    streams, handler = installed(), _handler()
+    handler.log = log
+    if streams is not None:
+        streams.begin(log.add_all)
     try:
-        with redirect_stdout(out), redirect_stderr(err):
-            yield
+        yield
     finally:
-        root.removeHandler(handler)
-        out.finish()
-        err.finish()
+        handler.log = None
+        if streams is not None:
+            streams.end()
 
 
-def _let_records_through(root: logging.Logger) -> None:
-    """Let INFO records reach the logs of attempts, while the handlers there are stay at their level.
-
-    Once in a process: each change of a level makes every logger forget what it knows.
-    """
-    for handler in root.handlers:
-        handler.setLevel(max(handler.level, root.level))
-    root.setLevel(logging.INFO)
+@cache
+def _handler() -> _LogHandler:
+    """The process' handler. INFO records get through to it; the handlers there are stay at their level."""
+    handler, root = _LogHandler(), logging.getLogger()
+    if root.level > logging.INFO or not root.level:
+        for each in root.handlers:
+            each.setLevel(max(each.level, root.level))
+        root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    return handler

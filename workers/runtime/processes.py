@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 _PROC = Path("/proc/self/statm")
@@ -25,16 +26,22 @@ def memory_of(process: int) -> int:
 def kill(process: int, *, itself: bool = True) -> None:
     """Kill a process with all that it has started: a stage's own workers would go on without it."""
     for each in [*([process] if itself else []), *started_by(process)]:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(each, signal.SIGKILL)
+    if itself:
+        kill_group(process)
+
+
+def kill_group(leader: int) -> None:
+    """Kill all processes of a group, whether its leader is still there or not."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def started_by(process: int) -> list[int]:
     """The children of a process, their children, and so on."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout
     children: dict[int, list[int]] = {}
-    for line in listed.splitlines():
-        child, parent = map(int, line.split())
+    for child, parent in _parents():
         children.setdefault(parent, []).append(child)
     found, open_ = [], [process]
     while open_:
@@ -42,3 +49,19 @@ def started_by(process: int) -> list[int]:
         found += next_
         open_ += next_
     return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Each process of the machine, and its parent."""
+    if not _PROC.exists():
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout
+        for line in listed.splitlines():
+            child, parent = map(int, line.split())
+            yield child, parent
+        return
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                # The second field, the program's name in brackets, may hold anything
+                _, parent_text = (folder / "stat").read_bytes().rpartition(b")")[2].split()[:2]
+                yield int(folder.name), int(parent_text)

@@ -6,6 +6,7 @@ import json
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.concurrency.prefork import TaskPool
 from celery.utils.log import get_task_logger
 from celery.worker.request import Request
 from celery.worker.state import task_ready
@@ -16,7 +17,7 @@ from orchestrator.runs.keys import RunId
 from workers.runtime.identity import identity
 from workers.runtime.memory import reason_of_death
 from workers.runtime.passing import send_overdue
-from workers.runtime.processes import kill
+from workers.runtime.processes import kill, kill_group
 from workers.runtime.workshop import workshop
 
 log = get_task_logger(__name__)
@@ -36,6 +37,8 @@ class StageRequest(Request):
             self._let_judge(error)
             return
         if isinstance(error, WorkerLostError | SystemExit):
+            if self.worker_pid:
+                kill_group(self.worker_pid)
             self._release(reason_of_death(self.worker_pid, error))
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
@@ -43,6 +46,12 @@ class StageRequest(Request):
         """Called at each time limit; at the hard one, `on_failure` was called just before."""
         if soft:
             super().on_timeout(soft, timeout)
+
+    def terminate(self, pool: TaskPool, signal: str | None = None) -> None:
+        """Called when its run was cancelled."""
+        if self.worker_pid:
+            kill(self.worker_pid, itself=False)
+        super().terminate(pool, signal=signal)
 
     def _release(self, reason: str) -> None:
         try:

@@ -170,6 +170,6 @@ def crew(
     yield made
     for service in made.services.values():
         if service.process.poll() is None:
-            os.killpg(service.process.pid, signal.SIGKILL)
+            service.signal_all(signal.SIGKILL)
             service.process.wait()
     client.close()

@@ -75,7 +75,7 @@ def test_a_stage_that_the_kernel_kills_for_memory_says_so(
 ) -> None:
     service = crew.start("worker")
     try:
-        everyone = [service.process.pid, *children_of(service.process.pid)]
+        everyone = [service.process.pid, *service.pool()]
         for process in everyone:
             (small_group / "cgroup.procs").write_text(str(process))
         run = crew.submit("hoarding", megabytes=1_500, marker=tmp_path / "once", seconds=60)
@@ -134,9 +134,3 @@ def test_no_child_inherits_a_lock_from_a_beat(crew: Crew) -> None:
     environment = {**os.environ, **crew.environment}
     done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, env=environment, timeout=100)
     assert done.returncode == 0, done.stderr[-2000:]
-
-
-def children_of(process: int) -> list[int]:
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
-    rows = [line.split() for line in listed.stdout.splitlines()]
-    return [int(pid) for pid, parent in rows if int(parent) == process]

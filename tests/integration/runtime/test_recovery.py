@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,18 +45,11 @@ def second(environment: dict[str, str], tmp_path: Path, runner: Runner) -> Itera
 def kill_group(service: Service, number: signal.Signals) -> None:
     """Send a signal to a worker and all its children, as when a machine loses power."""
     if service.process.poll() is None:
-        os.killpg(service.process.pid, number)
+        service.signal_all(number)
 
 
 def record_of(runner: Runner, run: RunId, pipeline: str, **parameters: object) -> RunRecord:
     return runner.reader.read(run, runner.prepare(pipeline, **parameters).graph)
-
-
-def children_of(service: Service) -> list[int]:
-    """The processes of a worker's pool."""
-    command = ["pgrep", "-P", str(service.process.pid)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [int(line) for line in found.stdout.split()]
 
 
 def resume(runner: Runner, run: RunId, pipeline: str) -> RunRecord:
@@ -167,7 +159,7 @@ def test_what_was_stored_and_not_recorded_is_taken_by_the_next_attempt(
     Manifest(node="linger", attempt=1, output=encode("stored before", str, runner.store)).write(
         runner.store, run
     )
-    for process in children_of(worker):
+    for process in worker.pool():
         os.kill(process, signal.SIGKILL)
     wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
     node = nodes_of(record_of(runner, run, "lingering", marker=""))["linger"]

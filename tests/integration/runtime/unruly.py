@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import faulthandler
+import json
+import logging
+import multiprocessing
 import os
+import signal
+import subprocess
 import sys
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+import joblib
 
 from orchestrator import pipeline, stage
 from workers.runtime import attempt
@@ -134,6 +146,164 @@ def return_in_a_copy() -> int:
     if child:
         os.waitpid(child, 0)
     return os.getpid()
+
+
+def spin(folder: str) -> int:
+    """Say that this process is there, and stay."""
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+    return 0
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+@stage
+def work_in_processes(how: str) -> list[int]:
+    match how:
+        case "fork" | "spawn" | "forkserver":
+            with multiprocessing.get_context(how).Pool(2) as pool:
+                return pool.map(double, range(4))
+        case "executor":
+            with ProcessPoolExecutor(2) as executor:
+                return list(executor.map(double, range(4)))
+        case "joblib":
+            return list(joblib.Parallel(n_jobs=2)(joblib.delayed(double)(number) for number in range(4)))
+        case "left open":
+            return multiprocessing.Pool(2).map(double, range(4))
+        case "executor left open":
+            return list(ProcessPoolExecutor(2).map(double, range(4)))
+    script = "import sys; print([2 * n for n in range(4)])"
+    return list(json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True).stdout))
+
+
+@stage
+def leave_processes(how: str, folder: str, *, stay: bool = False) -> list[int]:
+    """Start processes that stay, and stay with them."""
+    if stay:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # the soft time limit
+    match how:
+        case "pool":
+            pool = multiprocessing.Pool(2)
+            pool.map_async(spin, [folder, folder])
+        case "executor":
+            executor = ProcessPoolExecutor(2)
+            executor.submit(spin, folder)
+            executor.submit(spin, folder)
+        case "subprocess":
+            code = "import sys, unruly; unruly.spin(sys.argv[1])"
+            for _ in range(2):
+                subprocess.Popen([sys.executable, "-c", code, folder])
+        case "daemon":  # its parent ends, and it leads a session of its own
+            code = (
+                "import os, sys, unruly\n"
+                "if os.fork(): os._exit(0)\n"
+                "os.setsid()\n"
+                "if not os.fork(): unruly.spin(sys.argv[1])\n"
+                "unruly.spin(sys.argv[1])"
+            )
+            subprocess.Popen([sys.executable, "-c", code, folder]).wait()
+    while len(list(Path(folder).iterdir())) < 2:
+        time.sleep(0.01)
+    if stay:
+        Path(f"{folder}.ready").touch()
+        if how == "subprocess":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    return []
+
+
+leave_processes_for_long = leave_processes.options(time_limit=3.0)
+
+
+@stage
+def print_oddly(how: str) -> None:
+    match how:
+        case "dots":
+            for _ in range(100_000):
+                print(".", end="")
+        case "redraws":
+            for number in range(20_001):
+                print(f"\r{number} of 20000", end="", file=sys.stderr)
+        case "carriage returns":
+            sys.stdout.write("one\r\ntwo\rthree\r\n")
+        case "everything":
+            print("by print")
+            sys.stdout.buffer.write(b"by buffer\n")
+            sys.stdout.flush()
+            os.write(sys.stdout.fileno(), b"by descriptor\n")
+            subprocess.run(["echo", "by a child"], check=True)
+            subprocess.run(["echo", "by a child that is given it"], check=True, stdout=sys.stdout)
+            libc = ctypes.CDLL(None)
+            libc.printf(b"by C\n")
+            libc.fflush(None)
+            logging.getLogger("mine").info("by logging")
+            warnings.warn("by warnings", stacklevel=1)
+            child = multiprocessing.Process(target=print, args=("by a forked child",))
+            child.start()
+            child.join()
+            libc.printf(b"at the end by C")
+        case "stream":
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            print(sys.stdout.encoding, sys.stdout.errors, sys.stdout.isatty(), sys.stdout.writable())
+            print("caf\udce9 \N{SNOWMAN}")
+            faulthandler.dump_traceback(all_threads=False)
+        case "tqdm":
+            for number in range(501):  # what tqdm does to a stream
+                sys.stderr.write(f"\r{number / 5:3.0f}%|{'█' * (number // 50):<10}| {number}/500")
+                sys.stderr.flush()
+            sys.stderr.write("\n")
+        case "closing":
+            print("closed now")
+            sys.stdout.close()
+            os.close(1)
+        case "wide":
+            print("x" * 1_000_000)
+        case "long":
+            for number in range(60_000):
+                print(number)
+            raise RuntimeError("too long")
+
+
+@stage
+def show_environment() -> list[str]:
+    return [name for name in ("ORCHESTRATOR_HOME", "REDIS_URL") if name in os.environ]
+
+
+@pipeline
+def environment_of_stages() -> None:
+    show_environment()
+
+
+@pipeline
+def printing(how: str) -> None:
+    print_oddly(how)
+
+
+@pipeline
+def printing_again(how: str) -> None:
+    print_oddly("everything").after(print_oddly(how))
+
+
+@pipeline
+def processes(how: str) -> None:
+    work_in_processes(how)
+
+
+@pipeline
+def leaving_processes(how: str, folder: str, stay: bool = False) -> None:
+    leave_processes(how, folder, stay=stay)
+
+
+@pipeline
+def leaving_processes_elsewhere(how: str, folder: str, stay: bool = False) -> None:
+    leave_processes.options(queue="spare")(how, folder, stay=stay)
+
+
+@pipeline
+def overdue_processes(how: str, folder: str) -> None:
+    leave_processes_for_long(how, folder, stay=True)
 
 
 @pipeline

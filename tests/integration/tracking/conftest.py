@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -104,7 +103,7 @@ class School:
 def hit(worker: Service, number: signal.Signals) -> None:
     """Send a signal to a worker and all its children."""
     if worker.process.poll() is None:
-        os.killpg(worker.process.pid, number)
+        worker.signal_all(number)
 
 
 @pytest.fixture

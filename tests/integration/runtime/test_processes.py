@@ -1,0 +1,104 @@
+"""Stages that start processes: these work, and are gone with the stage, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.compiler import canvas
+from orchestrator.coordinator.cancelling import cancel
+
+from ..conftest import Service, is_ready, start_worker, wait_until
+from .conftest import Runner, nodes_of
+
+pytestmark = pytest.mark.stack
+
+
+def some_slow(fast: list[str], slow: list[str]) -> list[object]:
+    return [*fast, *(pytest.param(each, marks=pytest.mark.slow) for each in slow)]
+
+
+WAYS = some_slow(["pool", "daemon"], ["executor", "subprocess"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where processes say that they are there."""
+    (made := tmp_path / "there").mkdir()
+    return made
+
+
+@pytest.fixture
+def other(environment: dict[str, str], tmp_path: Path, runner: Runner) -> Iterator[Service]:
+    """A worker that the test may kill."""
+    log = tmp_path / "other.log"
+    service = start_worker(environment, log, name="other", slots=1, queues="spare", group=True)
+    wait_until(lambda: is_ready(service), "the other worker is ready")
+    yield service
+    service.signal_all(signal.SIGKILL)
+    service.process.wait()
+
+
+def are_gone(folder: Path) -> bool:
+    return not any(Path(f"/proc/{file.name}").exists() for file in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "how",
+    some_slow(
+        ["fork", "executor left open"],
+        ["spawn", "forkserver", "executor", "joblib", "left open", "subprocess"],
+    ),
+)
+def test_a_stage_may_work_in_processes(runner: Runner, how: str) -> None:
+    for _ in range(2):  # often in the same process of the worker
+        record = runner.run("processes", how=how)
+        assert record.error is None
+        assert nodes_of(record)["work_in_processes"].value == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_what_a_stage_leaves_behind_ends_with_it(runner: Runner, folder: Path, how: str) -> None:
+    record = runner.run("leaving_processes", how=how, folder=str(folder))
+    assert record.state == "succeeded", record.error
+    assert are_gone(folder)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_what_a_cancelled_stage_has_started_ends(runner: Runner, folder: Path, how: str) -> None:
+    run = runner.submit("leaving_processes", how=how, folder=str(folder), stay=True)
+    wait_until(Path(f"{folder}.ready").exists, "the stage stays")
+    cancel(run, store=runner.store, runs=runner.runs)
+    wait_until(lambda: are_gone(folder), "the processes are gone", 10)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_what_an_overdue_stage_has_started_ends(
+    runner: Runner, folder: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canvas, "GRACE", 0.5)
+    record = runner.run("overdue_processes", how=how, folder=str(folder))
+    assert "was killed" in (record.error or "")
+    wait_until(lambda: are_gone(folder), "the processes are gone", 10)
+
+
+@pytest.mark.parametrize("how", some_slow(["pool"], ["executor", "subprocess"]))
+@pytest.mark.parametrize("whole", [False, True], ids=["process", "worker"])
+def test_what_a_killed_stage_has_started_ends(
+    runner: Runner, other: Service, folder: Path, how: str, whole: bool
+) -> None:
+    runner.submit("leaving_processes_elsewhere", how=how, folder=str(folder), stay=True)
+    wait_until(Path(f"{folder}.ready").exists, "the stage stays")
+    before = {int(file.name) for file in folder.iterdir()}
+    (leader,) = other.pool()
+    os.kill(other.process.pid if whole else leader, signal.SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in before), "they are gone", 10)
+
+
+def test_a_stage_sees_no_password_of_redis(runner: Runner) -> None:
+    record = runner.run("environment_of_stages")
+    assert nodes_of(record)["show_environment"].value == ["ORCHESTRATOR_HOME"]

@@ -1,0 +1,77 @@
+"""In the worker's parent process: what the stages of a killed process have started is ended with it.
+
+Each process of the pool leads a process group. One whose leader is gone is killed here, within a fraction of
+a second. A guard, a small process beside the worker, does the same if the whole worker is killed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import bootsteps, signals
+from celery.concurrency.prefork import TaskPool
+from celery.worker import WorkController
+from kombu.asynchronous import Hub
+
+from orchestrator.stack.guarding import Guard
+from workers.runtime.processes import kill_group
+
+#: Seconds between two looks at which processes there are.
+PACE = 0.25
+
+
+class ProcessGroups(bootsteps.StartStopStep):
+    """Looks from the worker's event loop which processes of the pool have ended."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: WorkController, **options: object) -> None:
+        super().__init__(worker, **options)
+        self.worker = worker
+        self.known: set[int] = set()
+
+    def include_if(self, worker: WorkController) -> bool:
+        """Only a pool of processes has such."""
+        return bool(worker.use_eventloop) and issubclass(worker.pool_cls, TaskPool)
+
+    def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
+        """Called whenever the worker has connected to Redis."""
+        del worker
+        hub.call_repeatedly(PACE, self._look)
+
+    def _look(self) -> None:
+        pool = self.worker.pool._pool
+        processes = list(pool._pool) if pool is not None else []
+        # Asked of the kernel: a descendant may hold the pipe by which billiard hears of an end
+        alive = {process.pid for process in processes if process._popen.poll() is None}
+        for leader in (self.known | {process.pid for process in processes}) - alive:
+            kill_group(leader)
+            if _guard is not None:
+                _guard.drop(leader)
+        for leader in alive - self.known:
+            if _guard is not None:
+                _guard.add(leader)
+        self.known = alive
+
+
+_guard: Guard | None = None
+_owner = 0
+
+
+def guard_groups() -> None:
+    """Have a worker start a guard before its pool, and the pool's processes tell it that they are there."""
+    signals.worker_init.connect(_start_guard, weak=False)
+
+
+def _start_guard(**_: object) -> None:
+    global _guard, _owner
+    _guard, _owner = Guard((), lock=None), os.getpid()
+
+
+def join_guard() -> None:
+    """In a new process of the pool: become known to the guard, which must not take it for the worker."""
+    global _guard
+    if _guard is not None and os.getpid() != _owner:
+        _guard.add(os.getpid())
+        _guard.leave()
+        _guard = None

@@ -1,0 +1,57 @@
+"""Cuts what a process writes into lines, in time that grows with the bytes alone."""
+
+from __future__ import annotations
+
+#: Bytes of one line that are kept.
+LONGEST = 10_000
+
+
+class Lines:
+    """The lines of one stream. One that is drawn again and again (`\\r`) counts as it was drawn last."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._dropped = 0
+        self._drawn = ""  #: what stood there before the last `\r`
+
+    def feed(self, data: bytes) -> list[str]:
+        """Take what was written; returns the lines that have ended."""
+        *ended, last = data.split(b"\n")
+        lines = []
+        for piece in ended:
+            self._extend(piece)
+            lines.append(self._take())
+        self._extend(last)
+        return lines
+
+    def rest(self) -> str:
+        """Take what has no end of line; empty if there is nothing."""
+        return self._take()
+
+    def _extend(self, piece: bytes) -> None:
+        first, *redraws = piece.split(b"\r")
+        self._append(first)
+        for redraw in redraws:
+            if self._parts:
+                self._drawn = self._text()
+            self._append(redraw)
+
+    def _append(self, piece: bytes) -> None:
+        kept = piece[: LONGEST - self._size]
+        self._dropped += len(piece) - len(kept)
+        if kept:
+            self._parts.append(kept)
+            self._size += len(kept)
+
+    def _text(self) -> str:
+        text = b"".join(self._parts).decode("utf-8", "backslashreplace")
+        if self._dropped:
+            text += f" … {self._dropped} more bytes of this line are not kept"
+        self._parts, self._size, self._dropped = [], 0, 0
+        return text
+
+    def _take(self) -> str:
+        text = self._text() or self._drawn
+        self._drawn = ""
+        return text

@@ -1,0 +1,206 @@
+"""The output of a stage's process: what its code prints, and what C libraries and child processes write.
+
+Python's own prints are taken where they are written, at once and in order. All else arrives through the file
+descriptors 1 and 2, which are pipes: a thread reads them, and so does the end of an attempt, so that nothing
+is lost or taken for the next attempt's. Everything also goes to where the worker's output goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import io
+import logging
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TextIO, TypeAlias
+
+from workers.runtime.lines import Lines
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+#: Takes lines, and where they come from: `stdout` or `stderr`.
+Sink: TypeAlias = Callable[[str, Iterable[str]], None]
+
+_CHUNK = 65_536
+#: Reads of a pipe at once: as much as it holds, and not all that a process writes without end.
+_READS = 16
+
+
+class Streams:
+    """Standard output and standard error of this process, for as long as it runs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._sink: Sink | None = None
+        self._copied = False  #: this is a copy of the process, made by `os.fork`
+        self._flush_c = ctypes.CDLL(None).fflush
+        self._poll = select.poll()
+        self._streams = {number: _Stream(number, name) for number, name in ((1, "stdout"), (2, "stderr"))}
+        self._by_pipe = {stream.pipe: stream for stream in self._streams.values()}
+        for stream in self._streams.values():
+            self._poll.register(stream.pipe, select.POLLIN)
+        _send_elsewhere(self._streams[2].through)
+        self._open()
+        os.register_at_fork(after_in_child=self._become_a_copy)
+        threading.Thread(target=self._read_on, name="streams", daemon=True).start()
+
+    def begin(self, sink: Sink) -> None:
+        """From here on, the lines are this sink's."""
+        with self._lock:
+            for stream in self._streams.values():
+                stream.connect()
+            self._drain()
+            self._sink = sink
+        if not (self._is_as_made(sys.stdout) and self._is_as_made(sys.stderr)):
+            self._open()
+
+    def end(self) -> None:
+        """Hand over all that was written until now, and from here on nothing."""
+        for file in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                file.flush()  # type: ignore[union-attr]
+        self._flush_c(None)
+        with self._lock:
+            self._drain()
+            for stream in self._streams.values():
+                rest = stream.lines.rest()
+                if rest and self._sink is not None:
+                    self._sink(stream.name, [rest])
+            self._sink = None
+
+    def write(self, number: int, data: ReadableBuffer) -> int:
+        """What Python code prints."""
+        if self._copied:
+            return os.write(number, data)
+        written = bytes(data)
+        with self._lock:
+            self._drain()  # what a child process has written before
+            self._take(self._streams[number], written)
+        return len(written)
+
+    def _take(self, stream: _Stream, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # no stage fails because its worker's log is full
+            stream.through.buffer.write(data)
+            stream.through.buffer.flush()
+        if self._sink is not None and (lines := stream.lines.feed(data)):
+            self._sink(stream.name, lines)
+
+    def _drain(self) -> None:
+        for _ in range(_READS):
+            ready = self._poll.poll(0)
+            if not ready:
+                return
+            for pipe, _ in ready:
+                self._take(self._by_pipe[pipe], os.read(pipe, _CHUNK))
+
+    def _read_on(self) -> None:
+        waiting = select.poll()
+        for pipe in self._by_pipe:
+            waiting.register(pipe, select.POLLIN)
+        while True:
+            waiting.poll()
+            with self._lock:
+                self._drain()
+
+    def _open(self) -> None:
+        self._texts = tuple(
+            io.TextIOWrapper(
+                io.BufferedWriter(_Python(number, self.write)),
+                encoding="utf-8",
+                errors="backslashreplace",
+                line_buffering=True,
+            )
+            for number in self._streams
+        )
+        sys.stdout, sys.stderr = self._texts
+
+    def _is_as_made(self, text: TextIO) -> bool:
+        """Whether no stage has closed, replaced or reconfigured it."""
+        return (
+            text in self._texts
+            and not text.closed
+            and text.encoding == "utf-8"
+            and text.errors == "backslashreplace"
+            and text.line_buffering
+        )
+
+    def _become_a_copy(self) -> None:
+        """In a forked child: its prints reach the original through the pipes, as any child's do."""
+        self._copied = True
+
+    @property
+    def copied(self) -> bool:
+        """Whether this is a copy of the process that the attempt runs in."""
+        return self._copied
+
+
+class _Stream:
+    """One of the two: its pipe, and where its output went before."""
+
+    def __init__(self, number: int, name: str) -> None:
+        self.name = name
+        self.lines = Lines()
+        self.through = _as_text(number)
+        self.number = number
+        self.pipe, self._write_end = os.pipe()
+        self.connect()
+
+    def connect(self) -> None:
+        """Have the descriptor lead into the pipe, wherever a stage has let it lead."""
+        os.dup2(self._write_end, self.number)
+
+
+class _Python(io.FileIO):
+    """The file below `sys.stdout`: a descriptor to whoever asks for one, such as `subprocess`."""
+
+    def __init__(self, number: int, write: Callable[[int, ReadableBuffer], int]) -> None:
+        super().__init__(number, "w", closefd=False)
+        self._write = write
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        return self._write(self.fileno(), data)
+
+
+def _as_text(number: int) -> io.TextIOWrapper:
+    """Where a descriptor leads to now; nowhere if it is closed."""
+    try:
+        copy = os.dup(number)
+    except OSError:
+        copy = os.open(os.devnull, os.O_WRONLY)
+    return io.TextIOWrapper(
+        open(copy, "wb"),  # noqa: PTH123 - for as long as the process runs
+        encoding="utf-8",
+        errors="backslashreplace",
+        line_buffering=True,
+    )
+
+
+def _send_elsewhere(worker_log: TextIO) -> None:
+    """Let the loggers there are, and the traceback of a crash, write to the worker's log alone."""
+    ours = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    for logger in loggers:
+        for handler in logger.handlers if isinstance(logger, logging.Logger) else ():
+            if isinstance(handler, logging.StreamHandler) and handler.stream in ours:
+                handler.setStream(worker_log)
+    faulthandler.enable(worker_log)
+
+
+_installed: Streams | None = None
+
+
+def install() -> None:
+    """Take over the output of this process, once."""
+    global _installed
+    _installed = _installed or Streams()
+
+
+def installed() -> Streams | None:
+    """This process' streams, where a worker's pool has begun with them."""
+    return _installed
