@@ -9,9 +9,22 @@ raises it, too. This goes when kombu lets go of broken channels by itself.
 
 from __future__ import annotations
 
+import logging
+from typing import TYPE_CHECKING
+
+from celery import signals
 from celery.app.amqp import AMQP
 from kombu import Connection
 from kombu.transport import redis
+from kombu.utils.encoding import bytes_to_str
+
+from orchestrator.envelope import BadMessage, Raw, check, check_task, read
+from orchestrator.settings import settings
+
+if TYPE_CHECKING:
+    from kombu.transport.virtual import Channel
+
+log = logging.getLogger(__name__)
 
 
 class LastingChannel(redis.Channel):
@@ -32,11 +45,75 @@ class LastingChannel(redis.Channel):
                 pool.disconnect()
         self._close_clients()
 
+    def _brpop_read(self, **options: object) -> bool:
+        """Hand over the message that a blocking read has found; kombu would raise for what is no JSON."""
+        client = self.client
+        try:
+            try:
+                found = client.parse_response(client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                client.connection.disconnect()
+                raise
+            if not found:
+                raise redis.Empty
+            queue = bytes_to_str(found[0]).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self.connection.deliver_text(found[1], queue)
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _receive_one(self, client: object) -> bool:
+        """The same for what is sent to all workers at once: a command, or an event."""
+        try:
+            return bool(super()._receive_one(client))
+        except RecursionError:
+            refuse(self, None, "a channel of commands", BadMessage("it is nested too deeply"))
+            raise redis.Empty from None
+
+    def _get(self, queue: str) -> Raw:
+        """The next message of a queue, without blocking; what cannot be understood is passed over."""
+        with self.conn_or_acquire() as client:
+            for priority in self.priority_steps:
+                while item := client.rpop(self._q_for_pri(queue, priority)):
+                    try:
+                        raw = read(item)
+                        check(raw)
+                    except BadMessage as error:
+                        refuse(self, item, queue, error)
+                    else:
+                        self._maybe_update_queues_expire(client, queue)
+                        return raw
+            self._maybe_update_queues_expire(client, queue)
+        raise redis.Empty
+
 
 class LastingTransport(redis.Transport):
-    """Lets go of the channels of a connection that is broken, or that was inherited by a fork."""
+    """Lets go of the channels of a connection that is broken, or that was inherited by a fork.
+
+    Refuses messages that Celery would not survive.
+    """
 
     Channel = LastingChannel
+
+    def deliver_text(self, text: bytes | str, queue: str) -> None:
+        """Hand a message over to who consumes its queue, or refuse it."""
+        try:
+            raw = read(text)
+        except BadMessage as error:
+            refuse(self, text, queue, error)
+        else:
+            self._deliver(raw, queue)
+
+    def _deliver(self, message: Raw, queue: str) -> None:
+        """The same for a message that is no text any more, as those that are sent to all."""
+        try:
+            (check_task if queue in settings().queues else check)(message)
+        except BadMessage as error:
+            refuse(self, message, queue, error)
+        else:
+            super()._deliver(message, queue)
 
     def _collect(self, connection: object) -> None:
         """What `Connection.collect` calls, if there is such a method, instead of closing the channels."""
@@ -46,6 +123,13 @@ class LastingTransport(redis.Transport):
             channel.let_go()
         self._avail_channels.clear()
         self.channels.clear()
+
+
+def refuse(sender: redis.Transport | Channel, message: object, queue: str, error: BadMessage) -> None:
+    """Say that a message is not taken. It is in no queue any more, and nobody acknowledges it."""
+    extra = {"action": "message_refused", "queue": queue}
+    log.error("a message in %s is refused: %s", queue, error, extra=extra)
+    signals.task_rejected.send(sender=sender, message=message, exc=error)
 
 
 class LastingConnection(Connection):

@@ -71,6 +71,9 @@ def keep(home: Path, slots: dict[str, int]) -> None:
     with stack:
         try:
             state = stack.describe()
+            # The supervisor sends messages, by this process's own Celery application
+            os.environ.update(state.environment)
+            settings.cache_clear()
             write_state(home / FILE, state)
             log.info("stack is up", extra={"action": "stack_up"})
             tell("state", state.as_json())

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
+from orchestrator.envelope import BadMessage, Raw, check_task, read
 from orchestrator.runs.keys import RunId
 
 if TYPE_CHECKING:
     from redis import Redis
 
+log = logging.getLogger(__name__)
+
 #: kombu's names: a hash of messages by delivery tag, and when each of them was fetched.
 UNACKED, FETCHED = "unacked", "unacked_index"
+
+#: A list of entries that were put aside, how many of them are kept, and for how long.
+REFUSED, KEPT, KEPT_SECONDS = "orc:refused", 100, 30 * 86_400
 
 #: Put a message back where its queue is served next, unless it is gone from those that were fetched.
 #: KEYS: unacked, index, queue. ARGV: delivery tag, the message. Reply: 1 if this call did it.
@@ -46,10 +53,41 @@ def fetched_messages(client: Redis) -> Iterator[Fetched]:
         return
     times = dict(cast("list[tuple[str, float]]", client.zrange(FETCHED, 0, -1, withscores=True)))
     for tag, text in entries.items():
-        message, _, queue = json.loads(text)
-        run = run_of(message)
+        try:
+            message, queue = _as_fetched(text)
+            run = run_of(message)
+            if run is not None:
+                check_task(message)
+        except BadMessage as error:
+            if _put_aside(client, tag, text):
+                extra = {"action": "message_refused"}
+                log.error("a message that was fetched is put aside: %s", error, extra=extra)  # noqa: TRY400
+            continue
         if run is not None:
-            yield Fetched(tag, message, queue, times.get(tag, 0.0), message["headers"]["id"], run)
+            headers = cast("Mapping[str, str]", message["headers"])
+            yield Fetched(tag, message, queue, times.get(tag, 0.0), headers["id"], run)
+
+
+def _as_fetched(text: str) -> tuple[Raw, str]:
+    """A message as kombu keeps it meanwhile, and the queue that it came from; raises BadMessage."""
+    try:
+        message, _, queue = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadMessage("it is no message, exchange and queue") from error
+    if not isinstance(message, dict) or not isinstance(queue, str):
+        raise BadMessage("it is no message, exchange and queue")
+    return message, queue
+
+
+def _put_aside(client: Redis, tag: str, text: str) -> bool:
+    """Take an entry that nobody can make anything of away from those that were fetched; keep the latest."""
+    with client.pipeline() as transaction:
+        transaction.hdel(UNACKED, tag)
+        transaction.zrem(FETCHED, tag)
+        transaction.lpush(REFUSED, text)
+        transaction.ltrim(REFUSED, 0, KEPT - 1)
+        transaction.expire(REFUSED, KEPT_SECONDS)
+        return bool(transaction.execute()[0])
 
 
 def hand_back(client: Redis, fetched: Fetched) -> bool:
@@ -77,7 +115,10 @@ def waiting_runs(client: Redis, queues: list[str]) -> set[RunId]:
     for queue in queues:
         for key in [queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9))]:
             for text in cast("list[str]", client.lrange(key, 0, -1)):
-                run = run_of(json.loads(text))
+                try:
+                    run = run_of(read(text))
+                except BadMessage:
+                    continue  # the worker that fetches it says so
                 if run is not None:
                     found.add(run)
     return found
@@ -87,6 +128,6 @@ def run_of(message: Mapping[str, object]) -> RunId | None:
     """The run that a message belongs to; None for messages of others."""
     try:
         _, kwargs, _ = json.loads(base64.b64decode(str(message["body"])))
-        return RunId(kwargs["run"])
-    except (KeyError, TypeError, ValueError):
+        return RunId(kwargs["run"]) if isinstance(kwargs["run"], str) else None
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None

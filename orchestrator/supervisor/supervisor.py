@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.coordinator.rounds import send_handlers, send_round
-from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.presence import present_workers
 from orchestrator.runs.reader import RunReader
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks.
 PACE = 1.0
 #: Leases that a run may be silent for, with no message anywhere, before it is sent again.
-SILENCE = 3
+SILENCE = 1
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Supervisor:
     lease_seconds: float
     name: str = field(default_factory=lambda: token_hex(8))
     contact: Contact = field(init=False)
+    _told: dict[RunId, str] = field(default_factory=dict)  #: what was wrong with a run when it was told last
 
     def __post_init__(self) -> None:
         self.contact = Contact(self.runs.client, self.lease_seconds)
@@ -83,11 +84,12 @@ class Supervisor:
             self.contact.hear()
             if not self.contact.is_steady:
                 return
-            for delivery in self.reader.expired_leases(run):
-                ended = self.runs.release(run, delivery, error="its worker was lost")
-                if ended:
-                    extra = {"action": "lease_lost", "run": run}
-                    log.warning("run %s: %s was lost with %d nodes", run, delivery, ended, extra=extra)
+            with self._apart(run):
+                for delivery in self.reader.expired_leases(run):
+                    ended = self.runs.release(run, delivery, error="its worker was lost")
+                    if ended:
+                        extra = {"action": "lease_lost", "run": run}
+                        log.warning("run %s: %s was lost with %d nodes", run, delivery, ended, extra=extra)
 
     def _hand_back(self, fetched: list[Fetched]) -> None:
         """Messages that no live worker says it holds go back to their queues."""
@@ -96,16 +98,20 @@ class Supervisor:
             return
         held = {id for worker in present_workers(self.runs.client) for id in worker.holds}
         for message in old:
-            leased = message.id in held or self.reader.is_leased(message.run, message.id)
-            if not leased and hand_back(self.runs.client, message):
-                extra = {"action": "handed_back", "run": message.run}
-                log.warning(
-                    "run %s: message %s is back in %s", message.run, message.id, message.queue, extra=extra
-                )
+            with self._apart(message.run):
+                leased = message.id in held or self.reader.is_leased(message.run, message.id)
+                if not leased and hand_back(self.runs.client, message):
+                    extra = {"action": "handed_back", "run": message.run}
+                    told = (message.run, message.id, message.queue)
+                    log.warning("run %s: message %s is back in %s", *told, extra=extra)
 
     def _wake_stalled(self, open_runs: Iterable[RunId]) -> None:
         """Runs of which nothing was heard and no message is left: their open nodes are sent again."""
-        unleased = [run for run in open_runs if not self.reader.has_leases(run)]
+        unleased = []
+        for run in open_runs:
+            with self._apart(run):
+                if not self.reader.has_leases(run):
+                    unleased.append(run)
         for run in self._quiet(unleased, SILENCE * self.lease_seconds):
             self._send_again(run)
 
@@ -114,14 +120,16 @@ class Supervisor:
         for run in self._quiet(self.reader.unconcluded_runs(), self.lease_seconds):
             extra = {"action": "concluded_again", "run": run}
             log.warning("run %s has ended and was not written down; doing so", run, extra=extra)
-            try:
+            with self._apart(run):
                 send_conclusion(run, store=self.store())
-            except OrchestratorError as error:
-                log.error("run %s cannot be written down: %s", run, error, extra=extra)  # noqa: TRY400
 
     def _quiet(self, runs: Iterable[RunId], silence: float) -> list[RunId]:
         """Those of which nothing was heard for so many seconds, and no message is left anywhere."""
-        silent = [run for run in runs if self.reader.silence(run) > silence]
+        silent = []
+        for run in runs:
+            with self._apart(run):
+                if self.reader.silence(run) > silence:
+                    silent.append(run)
         if not silent:
             return []
         waiting = waiting_runs(self.runs.client, list(self.queues))  # first: they are fetched meanwhile
@@ -132,11 +140,25 @@ class Supervisor:
         """Send what is left of a run; one that cannot be sent must not keep us from the others."""
         extra = {"action": "resent", "run": run}
         log.warning("run %s has stalled; sending it again", run, extra=extra)
-        try:
+        with self._apart(run):
             if self.reader.is_handling_failure(run):
                 send_handlers(run, store=self.store())
             else:
                 ended = self.reader.ended_otherwise(run)
                 send_round(run, store=self.store(), runs=self.runs, ended_otherwise=ended)
-        except OrchestratorError as error:
-            log.error("run %s cannot be sent again: %s", run, error, extra=extra)  # noqa: TRY400
+
+    @contextmanager
+    def _apart(self, run: RunId) -> Iterator[None]:
+        """What is wrong with one run keeps it from being looked after, and no other; it is told once."""
+        try:
+            yield
+        except (ConnectionError, TimeoutError):
+            raise  # Redis is away, for all of them
+        except Exception as error:  # noqa: BLE001 - others must not go without because of it
+            told = f"{type(error).__name__}: {error}"
+            if self._told.get(run) != told:
+                self._told[run] = told
+                extra = {"action": "run_unfit", "run": run}
+                log.error("run %s cannot be looked after: %s", run, told, extra=extra)  # noqa: TRY400
+                with suppress(ResponseError):
+                    self.runs.hinder(run, f"the coordinator cannot look after it: {told}")

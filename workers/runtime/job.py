@@ -72,6 +72,11 @@ class Job:
             self._compared[node.stage] = differing(loaded_code(node), self.specification.code)
         return self._compared[node.stage]
 
+    def knows(self, name: str) -> bool:
+        """Whether the run has a node of that name, or a map with such an item."""
+        group, _ = group_and_index(name)
+        return group in self.graph
+
     def task(self, name: str) -> Task:
         """What a message's `node` stands for."""
         group, index = group_and_index(name)

@@ -7,9 +7,10 @@ from time import sleep
 from uuid import uuid4
 
 from celery import Celery, Task
-from celery.signals import task_unknown
+from celery.signals import task_rejected, task_unknown
 from kombu import Message
 
+from orchestrator.app import app
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.graph import item_name
 from orchestrator.compiler.canvas import JOIN
@@ -115,6 +116,15 @@ def _take_all(
     while items := shop.runs.take(run, task.name, holder, wanted=MOST).items:
         for index, standing in items.items():
             yield NodeTask(item_name(task.name, index), task.node, index), standing
+
+
+@task_rejected.connect
+def tell_refused(message: object, exc: Exception | None, **_: object) -> None:
+    """In the worker's parent: a message was refused; its event shows in Flower, and counts in its metrics."""
+    headers = message.get("headers") if isinstance(message, dict) else None
+    id = headers.get("id") if isinstance(headers, dict) else None
+    with app.events.default_dispatcher() as dispatcher:
+        dispatcher.send("task-rejected", uuid=id if isinstance(id, str) else uuid4().hex, exception=str(exc))
 
 
 @task_unknown.connect

@@ -60,11 +60,17 @@ class StageTask(Task):
     Request = "workers.runtime.request:StageRequest"
     max_retries = None
 
-    def run(self, run: str, node: str, more: bool = False, share: int | None = None, round: int = 0) -> str:
+    def run(
+        self, *, run: str, node: str, more: bool = False, share: int | None = None, round: int = 0
+    ) -> str:
         """Execute one delivery and do what its outcome asks for; returns a word for Flower."""
         shop = workshop()
         try:
             job = shop.job(RunId(run), round)
+            if not job.knows(node):
+                log.error("message dropped: run %s has no node %r", run, node)
+                halt(self.request)
+                return "unknown node"
             word = self._deliver(job, node, more, share, shop)
             send_deliveries(shop)
         except UnknownRun as error:

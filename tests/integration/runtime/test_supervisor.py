@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,7 +25,7 @@ from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Holder, Verdict
 from orchestrator.settings import settings
 from orchestrator.supervisor.contact import Contact
-from orchestrator.supervisor.leadership import leads, step_down
+from orchestrator.supervisor.leadership import LEADER, leads, step_down
 from orchestrator.supervisor.supervisor import Supervisor
 
 from ..conftest import wait_until
@@ -132,3 +135,32 @@ def test_leases_count_only_once_redis_was_there_for_as_long_as_one(client: redis
     time.sleep(0.3)  # as a machine that sleeps, or a Redis that hangs
     assert not is_steady()
     wait_until(is_steady, "Redis was there for as long as a lease", 5)
+
+
+def _packed(kwargs: dict[str, object]) -> str:
+    return base64.b64encode(json.dumps([[], kwargs, {}]).encode()).decode()
+
+
+def test_one_bad_message_or_run_keeps_no_other_from_being_looked_after(
+    runner: Runner, client: redis.Redis
+) -> None:
+    nameless = {"body_encoding": "base64"}
+    anonymous = {"body": _packed({"run": "nobody-3"}), "headers": {}, "properties": nameless}
+    bad: dict[Any, Any] = {"1": "garbage", "2": "5", "3": json.dumps([5, "", "data"])}
+    bad["4"] = json.dumps([anonymous, "", "data"])
+    client.hset("unacked", mapping=bad)
+    client.zadd("unacked_index", dict.fromkeys(bad, 0.0))
+    client.lpush("spare", "garbage", json.dumps({"body": _packed({"run": {}})}), json.dumps({"body": 5}))
+    client.delete(LEADER)  # a supervisor of the tests before may still lead
+    client.sadd("orc:open", "unreadable-1")
+    client.set("orc:{unreadable-1}:leases", "no sorted set")
+    client.sadd("orc:ended", "unreadable-2")
+    run = submit_without_a_message(runner, "diamond")
+    with supervised_hastily(runner, client):
+        wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
+        wait_until(lambda: runner.reader.hindrance(RunId("unreadable-1")), "the other is named")
+    assert set(client.lrange("orc:refused", 0, -1)) >= set(bad.values())
+    assert not set(bad) & set(client.hkeys("unacked"))
+    client.srem("orc:open", "unreadable-1")
+    client.srem("orc:ended", "unreadable-2")
+    client.delete("spare")

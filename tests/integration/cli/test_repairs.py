@@ -1,17 +1,24 @@
-"""A stack that was up when the power went: what its files look like then keeps no `up` from starting."""
+"""A stack that is up repairs what is lost, also when the power went and its files are damaged."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
+
+from orchestrator.redis_url import client_url
 
 from ..conftest import wait_until
 from .conftest import Shell
+
+#: Seconds that the command line takes on a busy machine, on top of what the stack takes.
+SLACK = 10
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -32,9 +39,15 @@ def start(shell: Shell) -> str:
     return done.err
 
 
+def submit(shell: Shell, gate: Path) -> str:
+    """A run that has a message on a queue; returns its id."""
+    done = shell("run", "patient", "-p", f"gate={gate}", "--detach", "--json")
+    return str(done.last_json["id"])
+
+
 def begin(shell: Shell, gate: Path) -> str:
     """A run that is in the middle of a stage; returns its id."""
-    assert shell("run", "patient", "-p", f"gate={gate}", "--detach").status == 0
+    submit(shell, gate)
     record = {}
 
     def running() -> bool:
@@ -51,6 +64,19 @@ def cut_the_power(shell: Shell) -> Path:
     os.kill(state["pid"], signal.SIGKILL)
     wait_until(lambda: not (shell.home / "stack.json").exists(), "the guard has cleaned up")
     return next((shell.home / "redis").rglob("*.aof"))
+
+
+def test_a_run_whose_message_is_lost_is_sent_again_by_the_stack(up: Shell, tmp_path: Path) -> None:
+    state = json.loads((up.home / "stack.json").read_text())
+    with Redis.from_url(client_url(state["redis_url"])) as client:
+        for gate in ("one", "two"):  # the only slot is taken by the first
+            last = begin(up, tmp_path / gate) if gate == "one" else submit(up, tmp_path / gate)
+        assert client.delete("data") == 1
+    for gate in ("one", "two"):
+        (tmp_path / gate).touch()
+    began = time.monotonic()
+    wait_until(lambda: '"succeeded"' in up("show", last, "--json").out, "the run has ended", 60)
+    assert time.monotonic() - began < 15 + SLACK
 
 
 def test_zeros_at_the_end_of_redis_file_cost_nothing_and_damage_costs_no_committed_stage(
