@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.authoring.errors import MissingSecret
+from orchestrator.authoring.local_models import LocalModels
 from orchestrator.authoring.masking import keep_secret
 
 log = logging.getLogger("orchestrator.stage")
@@ -30,7 +31,13 @@ class Tracker(Protocol):
 
 
 class LogTracker:
-    """Writes to the logger only: what a stage logs when it runs outside a worker."""
+    """Writes to the logger only: what a stage logs when it runs outside a worker.
+
+    In a local run, the models it logs are kept for as long as the run.
+    """
+
+    def __init__(self, models: LocalModels | None = None) -> None:
+        self._models = models
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         log.info("metrics %s%s", dict(values), "" if step is None else f" at step {step}")
@@ -50,7 +57,7 @@ class LogTracker:
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         del example
         log.info("model %s: %s", name, model)
-        return ""
+        return "" if self._models is None else self._models.keep(model, name)
 
     def model_uri(self, uri: str) -> str:
         return uri
@@ -75,10 +82,20 @@ class Attempt:
     number: int = 1  #: 1 for the first try
     tracker: Tracker = field(default_factory=LogTracker)
     check: Callable[[], None] = _held  #: raises if another worker has taken the node over
+    models: LocalModels | None = None  #: those of a local run; None where MLflow has the models
     once: Callable[[str, Callable[[], str]], str] = _act  #: does something, unless an earlier attempt did it
 
 
 _current: ContextVar[Attempt | None] = ContextVar("orchestrator_attempt", default=None)
+
+
+def local_attempt() -> Attempt:
+    """What a local run begins in: the caller's attempt, or one whose models are kept in memory."""
+    found = _current.get()
+    if found is not None:
+        return found
+    models = LocalModels()
+    return Attempt(tracker=LogTracker(models), models=models)
 
 
 def current_attempt() -> Attempt:
@@ -152,7 +169,8 @@ class Context:
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Keep a fitted estimator with its signature; `example` is a few rows of its input.
 
-        Returns the model's MLflow URI, or an empty string where nothing tracks the run. While MLflow is away
+        Returns the model's MLflow URI; in a local run one that means something there only, and where nothing
+        runs at all an empty string. While MLflow is away
         it is a URI that stands for this model of this node: `model_uri` turns it into MLflow's own.
         """
         return self._attempt.tracker.log_model(model, example=example, name=name)

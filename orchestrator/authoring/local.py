@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from orchestrator.authoring.annotations import hints_of
-from orchestrator.authoring.context import attempting, current_attempt
+from orchestrator.authoring.context import attempting, current_attempt, local_attempt
 from orchestrator.authoring.errors import EmptyMap, UnevenMap
 from orchestrator.authoring.failure import FailedNode, Failure
 from orchestrator.authoring.graph import (
@@ -34,9 +34,15 @@ def run_graph(graph: Graph) -> dict[str, object]:
 
     Stages are tried again as their policy says, without its waits; time limits and caches are not looked at.
     After a failure, nodes that do not need the failed one still run, unless the graph fails fast; then the
-    handlers are told, and the error is raised.
+    handlers are told, and the error is raised. Models are logged and registered in memory, and gone when it
+    returns, unless the caller is in an attempt that something tracks.
     """
-    run = _LocalRun(graph)
+    with attempting(local_attempt()):
+        return _run(_LocalRun(graph))
+
+
+def _run(run: _LocalRun) -> dict[str, object]:
+    graph = run.graph
     for name in graph.order:
         run.reach(graph[name])
         if run.error is not None and graph.fail_fast:

@@ -77,6 +77,9 @@ class Pipeline(Generic[P]):
         workers, stages are tried again by their policy (at once: its waits are left out), a map's failures
         are tolerated by its policy, and after any other failure the branches that do not need it go on,
         unless the pipeline fails fast. Then the `on_failure` stages are told, and the first error is raised.
+
+        Models are logged and registered in memory, and there is no champion when it begins. Within
+        `workers.tracking.tracked(...)` MLflow has them, as on workers.
         """
         from orchestrator.authoring.local import run_graph
 

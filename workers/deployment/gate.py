@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from workers.deployment.records import Verdict
-from workers.deployment.registry import CHAMPION, METRIC, SCORE, by_alias, open_registry
+from workers.deployment.local import local_registry
+from workers.deployment.records import CHAMPION, Verdict
+from workers.deployment.registry import METRIC, SCORE, by_alias, open_registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,14 +30,22 @@ def compare_with_champion(
     With `greater_is_better=False` (an error, a loss) read "at most" and "minus". A champion without a score
     by this metric cannot be compared; then `minimum` alone decides.
     """
-    with open_registry() as client:
-        found = by_alias(client, name, CHAMPION)
-        reigning = None if found is None else _score_of(client, found, metric)
-    version = None if found is None else int(found.version)
+    reigning, version = _champion_of(name, metric)
     passed, reason = judge(
         metric, score, minimum, reigning, version, margin=margin, greater_is_better=greater_is_better
     )
     return Verdict(passed, reason, metric, score, reigning, version)
+
+
+def _champion_of(name: str, metric: str) -> tuple[float | None, int | None]:
+    """The champion's score by the metric, and its version; None where there is none."""
+    local = local_registry()
+    if local is not None:
+        here = local.by_alias(name, CHAMPION)
+        return (None, None) if here is None else (local.score_of(here, metric), here.version)
+    with open_registry() as client:
+        found = by_alias(client, name, CHAMPION)
+        return (None, None) if found is None else (_score_of(client, found, metric), int(found.version))
 
 
 def judge(

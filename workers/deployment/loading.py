@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.artifacts.errors import StoreError, UntrustedTypes
 from workers.deployment.errors import UnknownModel, UnsafeModel
-from workers.deployment.registry import CHAMPION, by_alias, by_number, open_registry
+from workers.deployment.local import local_registry
+from workers.deployment.records import CHAMPION
+from workers.deployment.registry import by_alias, by_number, open_registry
 from workers.tracking.library import MODEL_MODULES, load
 from workers.tracking.models import DIGEST, MODEL_FILE
 
@@ -24,6 +26,9 @@ def load_model(name: str, alias: str = CHAMPION, *, version: int | None = None) 
     Only scikit-learn models kept by skops are loaded, and only if they are what was registered: raises
     UnsafeModel for pickled ones, for types that are not trusted, and for a file that was altered since.
     """
+    local = local_registry()
+    if local is not None:
+        return local.load(name, alias, version)
     with open_registry() as client:
         found = by_alias(client, name, alias) if version is None else by_number(client, name, version)
         if found is None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator import context
 from workers.deployment.errors import NothingToRollBack
-from workers.deployment.records import ModelVersion, Promotion
-from workers.deployment.registry import CHALLENGER, CHAMPION, by_alias, by_number, open_registry
+from workers.deployment.local import local_registry
+from workers.deployment.records import CHALLENGER, CHAMPION, ModelVersion, Promotion
+from workers.deployment.registry import by_alias, by_number, open_registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +30,9 @@ def promote(version: ModelVersion) -> Promotion:
     If an earlier attempt of the same node has begun to promote it and the champion has changed since, that
     attempt or a later promotion has done so: then it stays as it is.
     """
+    local = local_registry()
+    if local is not None:
+        return _told(local.promote(version.name, version.version))
     with open_registry() as client:
         found = by_number(client, version.name, version.version)
         former = by_alias(client, version.name, CHAMPION)
@@ -58,6 +62,9 @@ def rollback(name: str, *, of: int | None = None) -> Promotion:
     With `of`, only from that version: a champion that was promoted since stays. Another attempt of a node
     that has gone back does not go back further.
     """
+    local = local_registry()
+    if local is not None:
+        return _told(local.rollback(name, of))
     with open_registry() as client:
         current = by_alias(client, name, CHAMPION)
         if current is None:

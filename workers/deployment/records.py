@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: The aliases of the version in use, and of the newest one that is not.
+CHAMPION, CHALLENGER = "champion", "challenger"
+
 
 @dataclass(frozen=True)
 class ModelVersion:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from orchestrator import context
 from orchestrator.settings import settings
 from workers.deployment.errors import UnknownModel
-from workers.deployment.records import ModelVersion
+from workers.deployment.local import local_registry
+from workers.deployment.records import CHALLENGER, CHAMPION, ModelVersion
 from workers.tracking.errors import clear_errors
 from workers.tracking.library import settle_environment
 from workers.tracking.models import DIGEST, NODE, RUN
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion as Registered
 
-CHAMPION, CHALLENGER = "champion", "challenger"
 METRIC, SCORE = "orchestrator.metric", "orchestrator.score"
 _LOGGED_MODEL = "models:/m-"
 
@@ -47,6 +47,9 @@ def register(
             f"there is no model to register as '{name}': its URI is empty",
             hint="Nothing tracks this run. Outside a worker, use `with workers.tracking.tracked(...)`.",
         )
+    local = local_registry()
+    if local is not None:
+        return local.register(model_uri, name, metric, score)
     with open_registry() as client:
         source = context.model_uri(model_uri)
         logged = _logged_model(client, source)
@@ -66,6 +69,9 @@ def register(
 
 def champion(name: str) -> ModelVersion | None:
     """The version of `name` that is in use; None if there is none yet."""
+    local = local_registry()
+    if local is not None:
+        return local.by_alias(name, CHAMPION)
     with open_registry() as client:
         found = by_alias(client, name, CHAMPION)
         return None if found is None else _as_version(found)
