@@ -79,11 +79,11 @@ def plain(value: JSON) -> str:
         case float():
             return f"{value:.4g}" if 1e-3 <= abs(value) < 1e6 else f"{value:g}"
         case None:
-            return "nothing"
+            return "none"
         case str():
             return " ".join(value.split())
         case dict():
-            return ", ".join(f"{name} {_inner(each)}" for name, each in value.items() if each is not None)
+            return ", ".join(f"{name} {_inner(each)}" for name, each in value.items())
         case list():
             return ", ".join(map(_inner, value))
     return str(value)
@@ -94,7 +94,7 @@ def _inner(value: JSON) -> str:
         return "{" + plain(value) + "}"
     if isinstance(value, list):
         return "[" + plain(value) + "]"
-    return "-" if value is None else plain(value)
+    return plain(value)
 
 
 def first_line(text: str | None) -> str:

@@ -142,9 +142,14 @@ def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> 
     assert duration(seconds) == text
 
 
-def test_values_are_written_without_their_braces_and_nothings() -> None:
+def test_values_are_written_without_their_braces() -> None:
     verdict: JSON = {"passed": True, "score": 0.98661, "champion": None, "by": {"f1": 0.5}}
-    assert plain(verdict) == "passed yes, score 0.9866, by {f1 0.5}"
+    assert plain(verdict) == "passed yes, score 0.9866, champion none, by {f1 0.5}"
+
+
+def test_a_setting_that_is_none_is_shown() -> None:
+    settings: JSON = {"max_depth": None, "max_features": 0.3}
+    assert plain(settings) == "max_depth none, max_features 0.3"
 
 
 def test_json_is_strict_about_numbers() -> None:
