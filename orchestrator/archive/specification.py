@@ -29,6 +29,8 @@ class Specification:
     code: Mapping[str, str] = field(default_factory=dict)  #: all that its stages reach, as it was when sent
     files: Mapping[str, str] = field(default_factory=dict)  #: digests of those that parameters name
     sent_from: str = ""  #: the machine with that code, and those files
+    commit: str = ""  #: that the pipeline's repository was at, if git knew
+    dirty: bool = False  #: whether that had changes that were not committed
     cache: bool = True  #: whether results of earlier runs may be taken
 
     def write(self, store: ArtifactStore) -> bool:
@@ -47,6 +49,8 @@ class Specification:
             "definitions": dict(self.code),
             "files": dict(self.files),
             "sent_from": self.sent_from,
+            "commit": self.commit,
+            "dirty": self.dirty,
             "cache": self.cache,
             "graph": self.graph.to_json(),
         }
@@ -68,6 +72,8 @@ class Specification:
                 code=plain.get("definitions", {}),
                 files=plain.get("files", {}),
                 sent_from=plain.get("sent_from", ""),
+                commit=plain.get("commit", ""),
+                dirty=plain.get("dirty", False),
                 cache=plain["cache"],
             )
 

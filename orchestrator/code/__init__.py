@@ -1,13 +1,16 @@
 """The user's code that stages reach, by digest: the same as before, or as on another machine?"""
 
+from orchestrator.code.commits import Commit, commit_of
 from orchestrator.code.comparison import code_of, differing, in_words
 from orchestrator.code.modules import differs_on_disk, keep_source, keep_sources
 from orchestrator.code.reach import Code, Reached, reached_by
 
 __all__ = [
     "Code",
+    "Commit",
     "Reached",
     "code_of",
+    "commit_of",
     "differing",
     "differs_on_disk",
     "in_words",

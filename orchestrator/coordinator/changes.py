@@ -11,8 +11,8 @@ from socket import gethostname
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.named_files import MEMORY, QUICK_BYTES, differs, paths_of, quick_digest
 from orchestrator.authoring.graph import Graph, Node, NodeName
-from orchestrator.authoring.registry import stages
-from orchestrator.code import code_of, differing, in_words
+from orchestrator.authoring.registry import pipelines, stages
+from orchestrator.code import Commit, code_of, commit_of, differing, in_words
 from orchestrator.settings import settings
 
 
@@ -34,12 +34,21 @@ def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
 def as_it_is_now(specification: Specification) -> Specification:
     """The specification of a run that is carried on with the code and the files that there are now."""
     graph = specification.graph
+    commit = commit_of_pipeline(graph)
     return replace(
         specification,
         code={**specification.code, **code_of(graph.everything)},
         files={**specification.files, **files_of(graph)},
         sent_from=gethostname(),
+        commit=commit.id if commit else "",
+        dirty=commit is not None and commit.dirty,
     )
+
+
+def commit_of_pipeline(graph: Graph) -> Commit | None:
+    """The commit that the file of the graph's pipeline is at; None if that is in no git repository."""
+    found = next((each for each in pipelines.values() if each.name == graph.pipeline), None)
+    return commit_of(found.function) if found else None
 
 
 def files_of(graph: Graph) -> dict[str, str]:

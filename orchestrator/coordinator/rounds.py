@@ -11,6 +11,7 @@ from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
 from orchestrator.authoring.graph import Graph, NodeName, group_and_index, item_name
+from orchestrator.authoring.masking import mask_values
 from orchestrator.compiler.arrange import arrange
 from orchestrator.coordinator.changes import as_it_is_now, changed_nodes
 from orchestrator.coordinator.damage import lost_work
@@ -72,7 +73,7 @@ def send_round(
         run,
         Reopening(
             pipeline=graph.pipeline,
-            parameters=specification.parameters,
+            parameters=mask_values(specification.parameters),  # only to be shown
             fail_fast=graph.fail_fast,
             handlers=[node.name for node in graph.handlers],
             submitted=specification.submitted.timestamp(),

@@ -16,7 +16,7 @@ from orchestrator.authoring.masking import mask_values
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.code import code_of
 from orchestrator.compiler.arrange import arrange
-from orchestrator.coordinator.changes import files_of
+from orchestrator.coordinator.changes import commit_of_pipeline, files_of
 from orchestrator.coordinator.checks import check_graph, check_parameters
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
@@ -56,6 +56,7 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
     now = datetime.now(UTC)
     graph = prepared.graph
     run = new_run_id(graph.pipeline, now)
+    commit = commit_of_pipeline(graph)
     Specification(
         run=run,
         graph=graph,
@@ -64,6 +65,8 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
         code=code_of(graph.everything),
         files=files_of(graph),
         sent_from=gethostname(),
+        commit=commit.id if commit else "",
+        dirty=commit is not None and commit.dirty,
         cache=prepared.cache,
     ).write(store)
     plan = arrange(graph)

@@ -6,16 +6,23 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from orchestrator.archive.final import write_final
+from orchestrator.archive.manifest import Manifest
 from orchestrator.artifacts.errors import StoreError
+from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
+from workers.runtime.job import Job
 from workers.runtime.workshop import Workshop
-from workers.tracking import NodeInfo, RunInfo
+from workers.tracking import Data, NodeInfo, RunInfo
 
 log = logging.getLogger("orchestrator.conclude")
+
+#: Files or outputs that MLflow is told of as the data of a run.
+MOST_DATA = 20
 
 
 def conclude(run: RunId, workshop: Workshop) -> None:
@@ -46,10 +53,37 @@ def conclude(run: RunId, workshop: Workshop) -> None:
             state=record.state.value,
             error=record.error,
             nodes=[NodeInfo(name=node.name, state=node.state.value) for node in record.nodes],
+            commit=job.specification.commit,
+            dirty=job.specification.dirty,
+            data=_data_of(job, workshop),
         )
     )
     _keep(workshop, replace(record, mlflow_run_id=mlflow_run_id), tracebacks)
     workshop.runs.conclude(run, ended, mlflow_run_id=mlflow_run_id, retention=workshop.settings.retention)
+
+
+def _data_of(job: Job, workshop: Workshop) -> list[Data]:
+    """The files that parameters name; where they name none, what the nodes without inputs gave."""
+    files = job.specification.files
+    if files:
+        return [
+            Data(name=Path(path).name, digest=digest, source=path)
+            for path, digest in list(files.items())[:MOST_DATA]
+        ]
+    first = [node for node in job.graph if not node.needs and not node.mapped][:MOST_DATA]
+    found = {node.name: _manifest(job, node.name, workshop) for node in first}
+    return [
+        Data(name=name, digest=manifest.digest, source=f"runs/{job.run}/nodes/{name}", kind="output")
+        for name, manifest in found.items()
+        if manifest is not None
+    ]
+
+
+def _manifest(job: Job, node: NodeName, workshop: Workshop) -> Manifest | None:
+    try:
+        return Manifest.read(workshop.store, job.run, job.stored_as(job.task(node)))
+    except StoreError:
+        return None  # the run is over: what it gave is for others to judge
 
 
 def _keep(workshop: Workshop, record: RunRecord, tracebacks: Mapping[str, str]) -> None:

@@ -6,12 +6,13 @@ from workers.tracking.attempt import AttemptTracker
 from workers.tracking.errors import ModelNotDelivered, ModelNotLoggable, TrackingUnavailable
 from workers.tracking.library import preload
 from workers.tracking.local import tracked
-from workers.tracking.records import AttemptInfo, NodeInfo, RunInfo
+from workers.tracking.records import AttemptInfo, Data, NodeInfo, RunInfo
 from workers.tracking.tracking import MlflowTracking
 
 __all__ = [
     "AttemptInfo",
     "AttemptTracker",
+    "Data",
     "MlflowTracking",
     "ModelNotDelivered",
     "ModelNotLoggable",

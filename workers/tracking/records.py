@@ -73,6 +73,16 @@ class NodeInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Data:
+    """What a run began with: a file that a parameter names, or what a node without inputs gave."""
+
+    name: str
+    digest: str
+    source: str  #: where it is: a path, or the node's address in the store
+    kind: str = "file"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """How a run ended."""
 
@@ -84,6 +94,9 @@ class RunInfo:
     state: str  #: a run state: succeeded, failed or cancelled
     error: str | None = None
     nodes: Sequence[NodeInfo] = ()
+    commit: str = ""  #: of the pipeline's repository, when the run was sent
+    dirty: bool = False  #: whether that had changes that were not committed
+    data: Sequence[Data] = ()
 
 
 def run_key(run_id: str, node: str = "") -> str:

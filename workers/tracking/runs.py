@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.authoring.masking import mask_text
 from workers.tracking.errors import is_removed
+from workers.tracking.headlines import source_tags, write_headlines
 from workers.tracking.models import ATTEMPT, BEGAN, NODE, RUN, search_models
 from workers.tracking.names import as_params, write_params
 from workers.tracking.records import AttemptInfo, Recall, Remember, RunInfo, milliseconds, run_key
@@ -85,26 +86,32 @@ class KeyedRuns:
 
         run = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
         parent = run.info.run_id
-        self._tidy(info, parent)
+        write_headlines(self._client, run, self._tidy(info, parent), info)
         # Once more: who made the run may have died before it wrote them. They never change.
         wanted = as_params(info.parameters)
         write_params(self._client, parent, {k: v for k, v in wanted.items() if k not in run.data.params})
-        tags = {STATE: info.state, **_note(info, run)}
+        tags = {STATE: info.state, **_note(info, run), **source_tags(info)}
         self._client.log_batch(parent, tags=[RunTag(key, value) for key, value in tags.items()])
         self._client.set_terminated(parent, status_of(info.state), milliseconds(info.ended))
         return str(parent)
 
-    def _tidy(self, info: RunInfo, parent: str) -> None:
+    def _tidy(self, info: RunInfo, parent: str) -> dict[str, Run]:
+        """End what still counts as running, delete what is surplus; the runs of nodes by their names."""
         states = {node.name: node.state for node in info.nodes}
+        kept = {}
         for run in self._search({RUN: info.run_id}):
             node, found = run.data.tags.get(NODE, ""), run.info.run_id
             bound = self._bind(run_key(info.run_id, node), found) if node else parent
             if found != bound:
                 self._client.delete_run(found)
-            elif node and _is_wrong(run.info.status, states.get(node)):
+                continue
+            if node:
+                kept[node] = run
+            if node and _is_wrong(run.info.status, states.get(node)):
                 ended = status_of(states.get(node, info.state))
                 self._client.set_terminated(found, ended, milliseconds(info.ended))
         self._tidy_models(info.run_id)
+        return kept
 
     def _tidy_models(self, run_id: str) -> None:
         """Leave one model of each name to a node: what a dying or a paused worker left beside it goes."""

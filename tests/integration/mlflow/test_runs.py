@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from workers.tracking import MlflowTracking, NodeInfo, TrackingUnavailable
+from workers.tracking import Data, MlflowTracking, NodeInfo, TrackingUnavailable
 
 from .conftest import ENDED, STARTED, attempt_of, run_of
 
@@ -229,3 +229,27 @@ def test_the_worker_keeps_settings_that_the_user_made(uri, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
     MlflowTracking(uri)
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
+
+
+def test_the_pipelines_run_sums_up_its_nodes_their_code_and_the_data(tracking, runs):
+    for node in ("fit", "score[0]", "broken"):
+        with tracking.attempt(attempt_of(node)) as tracker:
+            tracker.log_metrics({"accuracy": 0.8}, step=0)
+            tracker.log_metrics({"accuracy": 0.9}, step=1)
+    states = {"fit": "succeeded", "score[0]": "succeeded", "broken": "failed"}
+    told = run_of(
+        nodes=tuple(NodeInfo(name=name, state=state) for name, state in states.items()),
+        commit="4" * 40,
+        dirty=True,
+        data=(Data(name="houses.csv", digest=f"sha256:{'a' * 64}", source="/data/houses.csv"),),
+    )
+    for _ in range(2):
+        tracking.conclude(told)
+
+    parent = runs()["run-1"]
+    assert parent.data.metrics == {"fit/accuracy": 0.9}
+    assert parent.data.tags["mlflow.source.git.commit"] == "4" * 40
+    assert parent.data.tags["mlflow.source.git.dirty"] == "true"
+    (given,) = parent.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("houses.csv", "a" * 36)
+    assert given.dataset.source == '{"uri": "/data/houses.csv"}'

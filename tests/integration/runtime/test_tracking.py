@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from orchestrator.code import commit_of
+from orchestrator.coordinator.catalogue import load_catalogue
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
 
@@ -28,6 +30,9 @@ def test_a_run_is_one_mlflow_run_with_its_parameters(runner: Runner) -> None:
     assert run.info.run_id == record.mlflow_run_id
     assert run.data.params["length"] == "2"
     assert run.info.status == "FINISHED"
+    assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["number"]
+    commit = commit_of(load_catalogue(settings().modules).find("line").function)
+    assert run.data.tags.get("mlflow.source.git.commit") == (commit.id if commit else None)
 
 
 def test_a_failed_run_is_a_failed_mlflow_run(runner: Runner) -> None:
@@ -44,6 +49,8 @@ def test_a_training_node_is_one_nested_run_with_one_model(runner: Runner, flaky:
     assert nested.data.tags["mlflow.parentRunId"] == record.mlflow_run_id
     assert nested.data.metrics["slope"] == pytest.approx(2.0)
     assert nested.data.metrics["plain"] == 1.0
+    whole = client.get_run(record.mlflow_run_id)
+    assert whole.data.metrics[f"{nested.info.run_name}/slope"] == pytest.approx(2.0)
     assert nested.info.status == "FINISHED"
     models = client.search_logged_models([nested.info.experiment_id])
     assert len([model for model in models if model.source_run_id == nested.info.run_id]) == 1

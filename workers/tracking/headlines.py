@@ -1,0 +1,62 @@
+"""What the MLflow run of a whole run sums up: its nodes' metrics, the commit of its code, and its data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from workers.tracking.names import MOST_METRICS, fitting_name, in_parts
+from workers.tracking.records import Data, RunInfo
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Dataset, Run
+
+COMMIT, DIRTY = "mlflow.source.git.commit", "mlflow.source.git.dirty"
+_OF_THE_MACHINE = "system/"  #: metrics that MLflow itself takes of a process
+_LONGEST_DIGEST, _LONGEST_DATA = 36, 500  #: MLflow's own limits
+
+
+def source_tags(info: RunInfo) -> dict[str, str]:
+    """The commit that the pipeline's code was at when the run was sent, if git knew."""
+    return {COMMIT: info.commit, DIRTY: str(info.dirty).lower()} if info.commit else {}
+
+
+def write_headlines(client: MlflowClient, parent: Run, nodes: Mapping[str, Run], info: RunInfo) -> None:
+    """Give the run `<node>/<metric>` of each node that has succeeded and is no item of a map, and its data.
+
+    Writes nothing that is there already.
+    """
+    from mlflow.entities import Metric
+
+    succeeded = {node.name for node in info.nodes if node.state == "succeeded"}
+    metrics = [
+        Metric(name, each.value, each.timestamp, each.step)
+        for node, run in nodes.items()
+        if node in succeeded and "[" not in node
+        for each in run.data._metric_objs
+        if not each.key.startswith(_OF_THE_MACHINE)
+        and parent.data.metrics.get(name := fitting_name(f"{node}/{each.key}")) != each.value
+    ]
+    for part in in_parts(metrics, MOST_METRICS):
+        client.log_batch(parent.info.run_id, metrics=part)
+    if info.data:
+        _log_data(client, parent, info)
+
+
+def _log_data(client: MlflowClient, parent: Run, info: RunInfo) -> None:
+    from mlflow.entities import DatasetInput
+
+    known = {(each.dataset.name, each.dataset.digest) for each in parent.inputs.dataset_inputs}
+    wanted = [_dataset(each) for each in info.data]
+    fresh = [DatasetInput(each) for each in wanted if (each.name, each.digest) not in known]
+    if fresh:
+        client.log_inputs(parent.info.run_id, datasets=fresh)
+
+
+def _dataset(data: Data) -> Dataset:
+    from mlflow.entities import Dataset
+
+    digest = data.digest.rpartition(":")[2][:_LONGEST_DIGEST]
+    return Dataset(data.name[-_LONGEST_DATA:], digest, data.kind, json.dumps({"uri": data.source}))
