@@ -15,6 +15,7 @@ from workers.runtime.groups import ProcessGroups, guard_groups
 from workers.runtime.heartbeat import Heartbeat
 from workers.runtime.leaving import Leaving
 from workers.runtime.loaded_code import know_code
+from workers.runtime.masked_log import mask_log
 from workers.runtime.memory import MemoryWatch
 from workers.runtime.own_tasks import register_own_tasks
 from workers.runtime.stage_task import register_tasks
@@ -24,6 +25,7 @@ __all__ = ["app"]
 for problem in load_catalogue(settings().modules).broken:
     logging.getLogger(__name__).error("%s", problem)
 
+mask_log()
 keep_sources()
 signals.worker_init.connect(know_code, weak=False)
 register_own_tasks(app)

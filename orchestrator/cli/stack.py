@@ -10,7 +10,7 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
     import json
     import sys
 
-    from orchestrator.authoring.masking import mask_text
+    from orchestrator.authoring.masking import mask_text, mask_values
     from orchestrator.cli.calling import as_called, first_command
     from orchestrator.cli.telling import note
     from orchestrator.settings import settings
@@ -24,7 +24,7 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
         note("the stack is up already, with its own slots; `orchestrator down` first to change them")
     state = start_in_background(home, wished, on_progress=lambda text: print(f"{text} …", file=sys.stderr))
     if as_json:
-        print(json.dumps(json.loads(state.as_json())))
+        print(json.dumps(mask_values(json.loads(state.as_json()))))
         return
     slots_told = "  ".join(f"{queue} ×{count}" for queue, count in state.slots.items())
     rows = {

@@ -57,10 +57,11 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
     graph = prepared.graph
     run = new_run_id(graph.pipeline, now)
     commit = commit_of_pipeline(graph)
+    parameters = mask_values(prepared.parameters)  # only to be shown: stages have theirs from the graph
     Specification(
         run=run,
         graph=graph,
-        parameters=prepared.parameters,
+        parameters=parameters,
         submitted=now,
         code=code_of(graph.everything),
         files=files_of(graph),
@@ -74,7 +75,7 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
     runs.submit(
         run,
         pipeline=graph.pipeline,
-        parameters=mask_values(prepared.parameters),  # only to be shown
+        parameters=parameters,
         nodes=len(graph),
         maps=maps,
         submitted=now.timestamp(),

@@ -2,7 +2,8 @@
 
 Python's own prints are taken where they are written, at once and in order. All else arrives through the file
 descriptors 1 and 2, which are pipes: a thread reads them, and so does the end of an attempt, so that nothing
-is lost or taken for the next attempt's. Everything also goes to where the worker's output goes.
+is lost or taken for the next attempt's. Everything also goes, masked, to where the
+worker's output goes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from workers.runtime.lines import Lines
+from workers.runtime.masked_log import MaskedBytes
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -72,6 +74,7 @@ class Streams:
                 rest = stream.lines.rest()
                 if rest and self._sink is not None:
                     self._sink(stream.name, [rest])
+                stream.pass_on(stream.masked.rest())
             self._sink = None
 
     def write(self, number: int, data: ReadableBuffer) -> int:
@@ -85,9 +88,9 @@ class Streams:
         return len(written)
 
     def _take(self, stream: _Stream, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # no stage fails because its worker's log is full
-            stream.through.buffer.write(data)
-            stream.through.buffer.flush()
+        stream.pass_on(stream.masked.feed(data))
+        if self._sink is None:
+            stream.pass_on(stream.masked.rest())
         if self._sink is not None and (lines := stream.lines.feed(data)):
             self._sink(stream.name, lines)
 
@@ -146,6 +149,7 @@ class _Stream:
     def __init__(self, number: int, name: str) -> None:
         self.name = name
         self.lines = Lines()
+        self.masked = MaskedBytes()
         self.through = _as_text(number)
         self.number = number
         self.pipe, self._write_end = os.pipe()
@@ -154,6 +158,13 @@ class _Stream:
     def connect(self) -> None:
         """Have the descriptor lead into the pipe, wherever a stage has let it lead."""
         os.dup2(self._write_end, self.number)
+
+    def pass_on(self, data: bytes) -> None:
+        """Write to where the worker's output goes. No stage fails because its worker's log is full."""
+        if data:
+            with contextlib.suppress(OSError):
+                self.through.buffer.write(data)
+                self.through.buffer.flush()
 
 
 class _Python(io.FileIO):

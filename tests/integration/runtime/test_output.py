@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.archive.logs import Line, read_log
+from orchestrator.archive.specification import Specification
 from orchestrator.runs.record import RunRecord
 
-from .conftest import Runner, states_of
+from ..conftest import Service
+from .conftest import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
 
@@ -49,6 +51,22 @@ def test_a_line_that_is_redrawn_is_kept_as_it_was_last(runner: Runner) -> None:
     (bar,) = printed(runner, "tqdm")
     assert bar.startswith("100%")
     assert "500/500" in bar
+
+
+def test_no_password_is_in_the_logs_of_the_stage_or_of_its_worker(runner: Runner, worker: Service) -> None:
+    stages = "\n".join(printed(runner, "passwords"))
+    workers = worker.log.read_text(encoding="utf-8")
+    for told in ("http://me:***@host by a child: http://me:***@host", "redis://:***@host"):
+        assert told in stages
+        assert told in workers
+    assert "hidden-1" not in stages + workers
+
+
+def test_a_secret_by_its_name_reaches_the_stage_and_is_not_kept_among_the_parameters(runner: Runner) -> None:
+    record = runner.run("with_key", api_key="hidden-2")
+    assert nodes_of(record)["take_key"].value == len("hidden-2")
+    assert record.parameters == {"api_key": "***"}
+    assert Specification.read(runner.store, record.id).parameters == {"api_key": "***"}
 
 
 def test_the_stream_is_what_libraries_expect(runner: Runner) -> None:

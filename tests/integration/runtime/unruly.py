@@ -244,6 +244,11 @@ def print_oddly(how: str) -> None:
             child.start()
             child.join()
             libc.printf(b"at the end by C")
+        case "passwords":
+            print("http://me:hidden-1@host", end="")
+            subprocess.run(["echo", " by a child: http://me:hidden-1@host"], check=True)
+            logging.getLogger("mine").warning("redis://:hidden-1@host")
+            raise OSError("postgresql://me:hidden-1@host is away")
         case "stream":
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
             print(sys.stdout.encoding, sys.stdout.errors, sys.stdout.isatty(), sys.stdout.writable())
@@ -279,6 +284,16 @@ def environment_of_stages() -> None:
 @pipeline
 def printing(how: str) -> None:
     print_oddly(how)
+
+
+@stage
+def take_key(api_key: str) -> int:
+    return len(api_key)
+
+
+@pipeline
+def with_key(api_key: str) -> None:
+    take_key(api_key)
 
 
 @pipeline
