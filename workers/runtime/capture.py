@@ -111,6 +111,8 @@ class _LogHandler(logging.Handler):
         if streams is not None and streams.copied:  # a child process: its log lines go the way of its prints
             streams.write(2, f"{record.levelname.lower()} {record.name}: {text}\n".encode(errors="replace"))
         else:
+            if streams is not None:
+                streams.catch_up()
             self.log.add(f"{record.levelname.lower()} {record.name}", text)
 
 

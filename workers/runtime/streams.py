@@ -87,6 +87,11 @@ class Streams:
             self._take(self._streams[number], written)
         return len(written)
 
+    def catch_up(self) -> None:
+        """Hand over what C libraries and child processes have written: it comes before a log record."""
+        with self._lock:
+            self._drain()
+
     def _take(self, stream: _Stream, data: bytes) -> None:
         stream.pass_on(stream.masked.feed(data))
         if self._sink is None:

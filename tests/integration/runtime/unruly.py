@@ -245,7 +245,7 @@ def print_oddly(how: str) -> None:
             child.join()
             libc.printf(b"at the end by C")
         case "passwords":
-            print("http://me:hidden-1@host", end="")
+            print("http://me:hidden-1@host", end="", flush=True)
             subprocess.run(["echo", " by a child: http://me:hidden-1@host"], check=True)
             logging.getLogger("mine").warning("redis://:hidden-1@host")
             raise OSError("postgresql://me:hidden-1@host is away")
