@@ -131,6 +131,6 @@ def digits(
     fitted = refit(candidate, train, seed)
     report = evaluate(fitted, test)
 
-    verdict = gate(MODEL, report, minimum_accuracy, margin)
+    verdict = gate(MODEL, report, test, minimum_accuracy, margin)
     version = register.only_if(verdict.passed)(MODEL, fitted.uri, report)
     verify(promote(version), fitted.model, test.inputs)

@@ -18,7 +18,9 @@ from orchestrator import stage
 from orchestrator.errors import OrchestratorError
 from workers import deployment
 from workers.deployment import ModelVersion, Promotion, Verdict
-from workers.training import Report
+from workers.training import Examples, Report, score_again
+
+ERRORS = 2  #: a model must beat a guess by this many standard errors: by chance, 1 of 40 would
 
 
 class PromotionUndone(OrchestratorError):
@@ -37,17 +39,31 @@ class Verified(NamedTuple):
 
 @stage(queue="deployment")
 def gate(
-    name: str, report: Report, minimum: float, margin: float = 0.0, baseline: float | None = None
+    name: str,
+    report: Report,
+    test: Examples,
+    minimum: float,
+    margin: float = 0.0,
+    baseline: float | None = None,
 ) -> Verdict:
-    """Pass a model that is good enough, better than a guess, and better by `margin` than its champion."""
-    if baseline is not None and report.score <= baseline:
+    """Pass a model that is good enough, better than a guess, and better by `margin` than its champion.
+
+    Better than a guess means by more than chance explains: by two standard errors. The champion is measured
+    again, on the same examples that the report is about.
+    """
+    if baseline is not None and report.score <= baseline + ERRORS * report.error:
         reason = (
             f"{report.measure} {report.score:.4f} is no better than guessing, which reaches {baseline:.4f}"
+            f" (standard error {report.error:.4f}, {ERRORS} of them are asked for)"
         )
         return Verdict(False, reason, report.measure, report.score, champion=None, champion_version=None)
-    required = minimum if baseline is None else max(minimum, baseline)
     return deployment.compare_with_champion(
-        name=name, metric=report.measure, score=report.score, minimum=required, margin=margin
+        name=name,
+        metric=report.measure,
+        score=report.score,
+        minimum=minimum if baseline is None else max(minimum, baseline),
+        margin=margin,
+        measure_again=lambda champion: score_again(champion, test, report.measure),
     )
 
 

@@ -185,10 +185,11 @@ def tabular(
 ) -> None:
     """Train a model of your own CSV or Parquet file, and deploy it if it beats the champion.
 
-    Classes are judged by balanced accuracy, amounts by R². The model is promoted if it is better than a
-    guess, reaches `minimum_score`, and beats the champion of its name by at least `margin`. `model` is that
-    name; by default it is made of the file's and the target's. `encoding`, `decimal` (`.` or `,`) and
-    `day_order` (`day-first` or `month-first`) say how the file is written where it leaves that open.
+    Classes are judged by balanced accuracy, amounts by R². The model is promoted if it beats a guess by two
+    standard errors, reaches `minimum_score`, and beats the champion of its name by at least `margin` on the
+    same rows. `model` is that name; by default it is made of the file's and the target's. `encoding`,
+    `decimal` (`.` or `,`) and `day_order` (`day-first` or `month-first`) say how the file is written where
+    it leaves that open.
     """
     name = model_name(data, target) if model is None else model
     require_settings(name, folds=folds, test_fraction=test_fraction)
@@ -204,6 +205,6 @@ def tabular(
     fitted = refit(select(scoring.map(candidate=candidates)), parts.train, layout, seed)
     report = evaluate(fitted, parts.test, layout.task)
 
-    verdict = gate(name, report, minimum_score, margin, baseline=guess.score)
+    verdict = gate(name, report, parts.test, minimum_score, margin, baseline=guess.score)
     version = register.only_if(verdict.passed)(name, fitted.uri, report)
     verify(promote(version), fitted.model, parts.test.inputs)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from workers.deployment.errors import UnknownModel, UnsafeModel
+from workers.deployment.loading import load_model
 from workers.deployment.local import local_registry
 from workers.deployment.records import CHAMPION, Verdict
 from workers.deployment.registry import METRIC, SCORE, by_alias, open_registry
@@ -12,6 +16,7 @@ from workers.deployment.registry import METRIC, SCORE, by_alias, open_registry
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as Registered
+    from sklearn.base import BaseEstimator
 
 _ROUNDING = 1e-12  #: 0.97 + 0.01 must not fail 0.98
 
@@ -24,17 +29,38 @@ def compare_with_champion(
     minimum: float,
     margin: float = 0.0,
     greater_is_better: bool = True,
+    measure_again: Callable[[BaseEstimator], float] | None = None,
 ) -> Verdict:
     """Judge a challenger for `name`: at least `minimum`, and at least the champion's score plus `margin`.
 
     With `greater_is_better=False` (an error, a loss) read "at most" and "minus". A champion without a score
     by this metric cannot be compared; then `minimum` alone decides.
+
+    `measure_again` gives the champion's score on the challenger's test data: scores of different data tell
+    nothing. Where the champion cannot take that data, `minimum` alone decides, and the reason says so.
     """
     reigning, version = _champion_of(name, metric)
-    passed, reason = judge(
-        metric, score, minimum, reigning, version, margin=margin, greater_is_better=greater_is_better
-    )
-    return Verdict(passed, reason, metric, score, reigning, version)
+    on = ""
+    rule = partial(judge, metric, score, minimum, margin=margin, greater_is_better=greater_is_better)
+    if measure_again is not None and version is not None and rule(None, None)[0]:
+        reigning, on = _measured_again(name, version, measure_again)
+    passed, reason = rule(reigning, version)
+    return Verdict(passed, reason + on, metric, score, reigning, version)
+
+
+def _measured_again(
+    name: str, version: int, measure: Callable[[BaseEstimator], float]
+) -> tuple[float | None, str]:
+    """The champion's score on the challenger's test data, and what to say about it; None if it has none."""
+    try:
+        found = measure(load_model(name, version=version))
+    except (UnknownModel, UnsafeModel, ValueError, TypeError, KeyError) as error:
+        first = str(error).strip().partition("\n")[0]
+        why = f"it cannot be measured on the same test data ({first})"
+        return None, f": {why}, and scores of other data do not count"
+    if math.isnan(found):
+        return None, ": on the same test data it is not a number"
+    return found, "; both measured on the same test data"
 
 
 def _champion_of(name: str, metric: str) -> tuple[float | None, int | None]:

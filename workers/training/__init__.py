@@ -9,7 +9,7 @@ from workers.training.candidates import Candidate, Scored, grid, leader, standin
 from workers.training.encoding import encoder
 from workers.training.families import build, guesser
 from workers.training.fitting import Fitted, cross_validate
-from workers.training.measures import Report, Task, judge, main_measure
+from workers.training.measures import Report, Task, judge, main_measure, score_again
 from workers.training.tables import Examples, Parts, divide, examples
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "judge",
     "leader",
     "main_measure",
+    "score_again",
     "standings",
 ]

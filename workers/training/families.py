@@ -27,14 +27,15 @@ from workers.training.measures import Task
 
 Family: TypeAlias = Callable[..., BaseEstimator]
 
-# Neighbours are searched by brute force: beyond a dozen or so columns, a search tree is slower.
+# Classes weigh the same however rare they are, as in balanced accuracy: otherwise a rare one is hardly ever
+# predicted. Neighbours are searched by brute force: beyond a dozen or so columns, a search tree is slower.
 FAMILIES: Mapping[Task, Mapping[str, Family]] = {
     "classification": {
-        "linear": partial(LogisticRegression, max_iter=2000),
+        "linear": partial(LogisticRegression, max_iter=2000, class_weight="balanced"),
         "neighbours": partial(KNeighborsClassifier, algorithm="brute"),
-        "svm": SVC,
-        "forest": partial(RandomForestClassifier, n_jobs=1),
-        "boosting": HistGradientBoostingClassifier,
+        "svm": partial(SVC, class_weight="balanced"),
+        "forest": partial(RandomForestClassifier, n_jobs=1, class_weight="balanced_subsample"),
+        "boosting": partial(HistGradientBoostingClassifier, class_weight="balanced"),
     },
     "regression": {
         "linear": Ridge,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.metrics import get_scorer
+from sklearn.metrics import average_precision_score, get_scorer, make_scorer
 
 from workers.training.tables import Examples
 
@@ -37,6 +39,7 @@ class Report:
     score: float  #: its value; the higher, the better
     measures: dict[str, float]  #: all measures of the task, that one included
     rows: int  #: how many rows it was judged on
+    error: float = 0.0  #: standard error of the score: how far it may be off by chance; 0 if unknown
 
 
 def main_measure(task: Task) -> str:
@@ -59,5 +62,46 @@ def judge(
         name: sign * float(get_scorer(scorer)(model, examples.inputs, examples.target))
         for name, (scorer, sign) in scorers.items()
     }
+    if "roc_auc" in measures:
+        measures["average_precision"] = _average_precision(model, examples)
     measure = measure or main_measure(task)
-    return Report(measure, measures[measure], measures, len(examples.target))
+    predicted = np.asarray(model.predict(examples.inputs))
+    error = standard_error(measure, examples.target, predicted)
+    return Report(measure, measures[measure], measures, len(examples.target), error)
+
+
+def score_again(model: BaseEstimator, examples: Examples, measure: str) -> float:
+    """One measure of another model, to compare it with a report on the same examples."""
+    scorer, sign = {**_SCORERS["classification"], **_SCORERS["regression"], **_BINARY}[measure]
+    return sign * float(get_scorer(scorer)(model, examples.inputs, examples.target))
+
+
+def standard_error(measure: str, target: pd.Series, predicted: np.ndarray) -> float:
+    """How far a score may be off because the rows it was measured on are a sample; 0 for other measures."""
+    match measure:
+        case "accuracy":
+            return float(np.sqrt(_variance_of_share(target.to_numpy() == predicted)))
+        case "balanced_accuracy":
+            hits = pd.Series(target.to_numpy() == predicted).groupby(target.to_numpy())
+            variances = [_variance_of_share(each.to_numpy()) for _, each in hits]
+            return float(np.sqrt(sum(variances)) / len(variances))
+        case "r2":
+            off, wide = (target - predicted) ** 2, (target - target.mean()) ** 2
+            influence = (off - wide * off.mean() / wide.mean()) / wide.mean()  # the delta method
+            return float(influence.std() / np.sqrt(len(target)))
+    return 0.0
+
+
+def _variance_of_share(hits: np.ndarray) -> float:
+    """Of the share of hits; with a hit and a miss added, since few rows that are all hits prove little."""
+    share = (hits.sum() + 1) / (len(hits) + 2)
+    return float(share * (1 - share) / len(hits))
+
+
+def _average_precision(model: BaseEstimator, examples: Examples) -> float:
+    """Of the rarer class: the precision with which it is found, averaged over all shares of it found."""
+    rarer = examples.target.value_counts().index[-1]
+    scorer = make_scorer(
+        average_precision_score, response_method=("decision_function", "predict_proba"), pos_label=rarer
+    )
+    return float(scorer(model, examples.inputs, examples.target))

@@ -14,11 +14,11 @@ from orchestrator import Retry, context, pipeline, stage
 from pipelines.release import gate, promote, register, verify
 from workers import deployment
 from workers.deployment import ModelVersion, Promotion
-from workers.training import Fitted, Report
+from workers.training import Examples, Fitted, Report
 
 
 class Lesson(NamedTuple):
-    rows: pd.DataFrame
+    test: Examples
     report: Report
 
 
@@ -51,7 +51,8 @@ def fit(folder: Path) -> Fitted:
 @stage
 def judged(fitted: Fitted) -> Lesson:
     rows = pd.DataFrame({"x": range(10, 15)})
-    return Lesson(rows, Report("r2", float(fitted.model.score(rows, 2.0 * rows["x"])), {}, len(rows)))
+    test = Examples(rows, 2.0 * rows["x"])
+    return Lesson(test, Report("r2", float(fitted.model.score(*test)), {}, len(rows)))
 
 
 @pipeline
@@ -59,9 +60,9 @@ def lesson(folder: Path, name: str = "lesson") -> None:
     """From a fit to a promoted model."""
     fitted = fit(folder)
     judgement = judged(fitted)
-    verdict = gate(name, judgement.report, 0.5)
+    verdict = gate(name, judgement.report, judgement.test, 0.5)
     version = register.only_if(verdict.passed)(name, fitted.uri, judgement.report)
-    verify(promote(version), fitted.model, judgement.rows)
+    verify(promote(version), fitted.model, judgement.test.inputs)
 
 
 @pipeline

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 
 from orchestrator.artifacts import UntrustedTypes
@@ -29,6 +30,7 @@ from workers.training import (
 )
 from workers.training.families import FAMILIES
 from workers.training.fitting import cross_validate
+from workers.training.measures import standard_error
 
 MODELS = [(task, family) for task in get_args(Task) for family in FAMILIES[task]]
 
@@ -86,7 +88,8 @@ def test_the_same_seed_gives_the_same_model(task: Task, family: str) -> None:
 def test_two_classes_are_also_judged_by_the_area_under_the_curve() -> None:
     table = mixed("classification")
     report = judge(guesser("classification").fit(*table), table)
-    assert set(report.measures) == {"balanced_accuracy", "accuracy", "macro_f1", "roc_auc"}
+    both = {"roc_auc", "average_precision"}
+    assert set(report.measures) == {"balanced_accuracy", "accuracy", "macro_f1"} | both
     assert report.score == report.measures["balanced_accuracy"] == 0.5
 
 
@@ -115,3 +118,23 @@ class Unknown(Ridge):
 def test_a_model_that_could_not_be_stored_is_not_even_fitted() -> None:
     with pytest.raises(UntrustedTypes, match="Unknown"):
         cross_validate(Candidate("linear", {}), Unknown(), mixed("regression"), folds=2, seed=0)
+
+
+def test_a_rare_class_is_found_and_its_average_precision_reported() -> None:
+    chance = np.random.default_rng(0)
+    inputs = pd.DataFrame({"x": chance.normal(size=600)})
+    target = (inputs["x"] + chance.normal(size=600) > 2.1).map({True: "rare", False: "usual"})
+    report = judge(build(Candidate("linear")).fit(inputs, target), Examples(inputs, target))
+    assert report.score > 0.75
+    assert target.eq("rare").mean() < 0.1 < report.measures["average_precision"] < 1
+    assert 0.01 < report.error < 0.05
+
+
+def test_the_standard_error_is_as_wide_as_scores_differ_between_samples() -> None:
+    chance, scores, errors = np.random.default_rng(0), [], []
+    for _ in range(300):
+        target = pd.Series(chance.normal(size=200))
+        predicted = (target + chance.normal(size=200) * 0.5).to_numpy()
+        scores.append(r2_score(target, predicted))
+        errors.append(standard_error("r2", target, predicted))
+    assert np.mean(errors) == pytest.approx(np.std(scores), rel=0.15)
