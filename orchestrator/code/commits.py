@@ -39,7 +39,7 @@ def commit_of(function: Callable[..., object]) -> Commit | None:
 
 def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments],
+        ["git", "-c", "core.fsmonitor=false", *arguments],  # starts no daemon that would hold the pipes
         cwd=folder,
         env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
