@@ -10,7 +10,7 @@ UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo test test-compose faults fault-graphs lint format types bench lock clean
+.PHONY: help setup demo test test-slow test-compose faults fault-graphs lint format types bench lock clean
 
 # An environment that was moved, or whose Python has gone, is not ready whatever its age.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
@@ -40,8 +40,11 @@ $(READY): $(LOCKS) pyproject.toml .ci/create-venv
 demo: setup ## run the digits pipeline: from data to a promoted model
 	@$(BIN)/orchestrator run digits $(ARGS)
 
-test: setup ## run the tests
-	@$(BIN)/python -m pytest --ignore=tests/compose $(ARGS)
+test: setup ## run the tests that take less than about ten seconds each
+	@$(BIN)/python -m pytest --ignore=tests/compose -m "not slow" $(ARGS)
+
+test-slow: setup ## run the long ones: faults, outages, stacks that stay, pages in a browser
+	@$(BIN)/python -m pytest --ignore=tests/compose -m slow $(ARGS)
 
 test-compose: setup ## run the tests of docker-compose.yml: build it, start it, hit it
 	@$(BIN)/python -m pytest tests/compose $(ARGS)
