@@ -2,13 +2,15 @@
 
     orchestrator run tabular -p data=houses.csv -p target=price
 
-    read → describe → check → prepare → split ┬ propose → score × n → select → refit → evaluate ┐
-                                              └ baseline ───────────────────────────────────────┤
-                                                              verify ← promote ← register ←── gate
+    read → describe → check → prepare → split ┬ propose → score × n → halve → score × n/2 → select ┐
+                                              │               evaluate ← refit ←───────────────────┘
+                                              └ baseline ────────┐   │
+                                 verify ← promote ← register ← gate ←┘
 
-What the columns hold, whether classes or amounts are to be predicted, and which models are worth a try is
-found out on the way; `summary` tells what had to be assumed, and what was left out. The rooms behind the
-stages: `reading`, `columns`, `checks`, `preparing`, and `workers.training`.
+Candidates are tried on few rows, the better half of them on more (successive halving), and the best is fitted
+on all. What the columns hold, whether classes or amounts are to be predicted, and which models
+are worth a try is found out on the way; `summary` tells what had to be assumed, and what was left out. The
+rooms behind the stages: `reading`, `columns`, `checks`, `preparing`, and `workers.training`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 from sklearn.base import BaseEstimator
@@ -40,6 +42,7 @@ from workers.training import (
     Report,
     Scored,
     Task,
+    better_half,
     build,
     cross_validate,
     divide,
@@ -48,10 +51,19 @@ from workers.training import (
     guesser,
     judge,
     leader,
+    sample,
     standings,
 )
 
-MANY_ROWS = 20_000  #: from here on, comparing each row with all others takes too long
+MANY_ROWS = 20_000  #: above, families are left out whose time grows faster than the rows
+SCREENED, SCORED = 4_000, 20_000  #: rows that all candidates are tried on, and then the better half
+
+
+class Proposal(NamedTuple):
+    """Candidates, and in sentences which ones are not among them."""
+
+    candidates: list[Candidate]
+    notes: list[str]
 
 
 @stage(retry=Retry(on=(OSError,), times=3, backoff=1.0))
@@ -83,8 +95,9 @@ def check(
 
 
 @stage
-def summary(notes: list[str], report: CheckReport) -> list[str]:
+def summary(notes: list[str], proposed: list[str], report: CheckReport) -> list[str]:
     """What became of the file's rows and columns, in sentences for the run's results."""
+    notes = [*proposed, *notes]
     print("\n".join([*report.lines(), *notes]))
     return summary_of([*report.lines()[:1], *notes, *report.lines()[1:]])
 
@@ -102,16 +115,30 @@ def split(examples: Examples, task: Task, test_fraction: float, seed: int) -> Pa
 
 
 @stage
-def propose(train: Examples, task: Task) -> list[Candidate]:
+def propose(train: Examples, task: Task) -> Proposal:
     """The models worth a try for this task and so many rows."""
     candidates = [
         *grid("linear", **{"C" if task == "classification" else "alpha": [0.1, 1.0, 10.0]}),
-        *grid("forest", min_samples_leaf=[1, 5]),
         *grid("boosting", learning_rate=[0.05, 0.1]),
     ]
+    slow = [*grid("forest", min_samples_leaf=[1, 5]), *grid("neighbours", n_neighbors=[5, 15])]
     if len(train.inputs) <= MANY_ROWS:
-        candidates += grid("neighbours", n_neighbors=[5, 15])
-    return candidates
+        return Proposal([*candidates, *slow], [])
+    names, rows = " and ".join(dict.fromkeys(each.family for each in slow)), f"{len(train.inputs):,}"
+    return Proposal(candidates, [f"Not tried, since their time grows faster than the rows ({rows}): {names}"])
+
+
+@stage
+def take(train: Examples, rows: int, task: Task, seed: int) -> Examples:
+    """At most so many of the rows, to choose a candidate by."""
+    return sample(train, rows, seed=seed, stratify=task == "classification")
+
+
+@stage(queue="training")
+def halve(screened: list[Scored]) -> list[Candidate]:
+    """The candidates that are worth a try on more rows."""
+    context.log_text(standings(screened), "standings.md")
+    return better_half(screened)
 
 
 @stage(queue="training")
@@ -196,13 +223,17 @@ def tabular(
     source = read(data.expanduser().absolute(), target, encoding)
     layout = describe(source.table, target, task, decimal, day_order)
     checked = check(source.table, layout, test_fraction, folds, duplicates)
-    summary(source.notes, checked.report)
     parts = split(prepare(checked.table, layout), layout.task, test_fraction, seed)
     guess = baseline(parts, layout.task)
 
-    candidates = propose(parts.train, layout.task)
-    scoring = score.partial(train=parts.train, task=layout.task, folds=folds, seed=seed)
-    fitted = refit(select(scoring.map(candidate=candidates)), parts.train, layout, seed)
+    proposal = propose(parts.train, layout.task)
+    summary(source.notes, proposal.notes, checked.report)
+    few, more = (take(parts.train, rows, layout.task, seed) for rows in (SCREENED, SCORED))
+    on_few, on_more = (
+        score.partial(train=rows, task=layout.task, folds=folds, seed=seed) for rows in (few, more)
+    )
+    better = halve(on_few.map(candidate=proposal.candidates))
+    fitted = refit(select(on_more.map(candidate=better)), parts.train, layout, seed)
     report = evaluate(fitted, parts.test, layout.task)
 
     verdict = gate(name, report, parts.test, minimum_score, margin, baseline=guess.score)

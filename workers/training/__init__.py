@@ -5,12 +5,12 @@ Candidate --build--> estimator --cross_validate--> Scored --leader--> the one to
 
 from __future__ import annotations
 
-from workers.training.candidates import Candidate, Scored, grid, leader, standings
+from workers.training.candidates import Candidate, Scored, better_half, grid, leader, standings
 from workers.training.encoding import encoder
 from workers.training.families import build, guesser
 from workers.training.fitting import Fitted, cross_validate
 from workers.training.measures import Report, Task, judge, main_measure, score_again
-from workers.training.tables import Examples, Parts, divide, examples
+from workers.training.tables import Examples, Parts, divide, examples, sample
 
 __all__ = [
     "Candidate",
@@ -20,6 +20,7 @@ __all__ = [
     "Report",
     "Scored",
     "Task",
+    "better_half",
     "build",
     "cross_validate",
     "divide",
@@ -30,6 +31,7 @@ __all__ = [
     "judge",
     "leader",
     "main_measure",
+    "sample",
     "score_again",
     "standings",
 ]

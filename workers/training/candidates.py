@@ -48,6 +48,12 @@ def leader(scored: Sequence[Scored]) -> Scored:
     return max(scored, key=lambda each: each.mean)
 
 
+def better_half(scored: Sequence[Scored]) -> list[Candidate]:
+    """The candidates that go on to a round with more rows (successive halving), the best one first."""
+    ranked = sorted(scored, key=lambda each: each.mean, reverse=True)
+    return [each.candidate for each in ranked[: (len(ranked) + 1) // 2]]
+
+
 def standings(scored: Sequence[Scored]) -> str:
     """All candidates from best to worst, as a Markdown table."""
     ranked = sorted(scored, key=lambda each: each.mean, reverse=True)

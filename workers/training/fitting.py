@@ -45,5 +45,6 @@ def cross_validate(
         scoring=measure,
         cv=kind(folds, shuffle=True, random_state=seed),
         error_score="raise",
+        verbose=3,  # a line for each fold, as it ends
     )
     return Scored(candidate, measure, float(scores.mean()), float(scores.std()))

@@ -27,6 +27,13 @@ def examples(table: pd.DataFrame, target: str) -> Examples:
     return Examples(table.drop(columns=target), table[target])
 
 
+def sample(whole: Examples, rows: int, *, seed: int, stratify: bool) -> Examples:
+    """That many of the rows, at random; all of them where there are no more."""
+    if len(whole.target) <= rows:
+        return whole
+    return divide(whole, 1 - rows / len(whole.target), seed=seed, stratify=stratify).train
+
+
 def divide(whole: Examples, test_fraction: float, *, seed: int, stratify: bool) -> Parts:
     """Set a share of the rows aside, at random; stratified, each class keeps its share in both parts."""
     divided = train_test_split(

@@ -42,6 +42,10 @@ def run_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ru
 
         @contextmanager
         def tracked(attempt: Attempt) -> Iterator[None]:
+            if attempt.node == "local":  # around the whole run
+                with attempting(attempt):
+                    yield
+                return
             node = graph[attempt.node.partition("[")[0]]
             info = AttemptInfo(
                 run_id=run_id,

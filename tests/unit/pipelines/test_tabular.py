@@ -15,12 +15,13 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from orchestrator import Unfit
 from orchestrator.errors import OrchestratorError
-from pipelines.tabular import tabular
+from pipelines.tabular import propose, tabular
 from pipelines.tabular.columns import Layout, lay_out
 from pipelines.tabular.naming import is_model_name, model_name
 from pipelines.tabular.preparing import prepare_inputs
 from pipelines.tabular.reading import read_table
 from workers import deployment
+from workers.training import Examples
 
 RunPipeline = Callable[..., dict[str, Any]]
 
@@ -110,6 +111,15 @@ def test_file_and_target_are_asked_for() -> None:
 def test_an_unknown_task_is_refused() -> None:
     with pytest.raises(OrchestratorError, match="task='clustering'"):
         tabular.parse({"data": "a.csv", "target": "y", "task": "clustering"})
+
+
+def test_large_tables_leave_out_what_scales_badly_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.tabular.MANY_ROWS", 5)
+    train = Examples(pd.DataFrame({"x": range(6)}), pd.Series(range(6)))
+    proposal = propose(train, "regression")
+    assert {each.family for each in proposal.candidates} == {"linear", "boosting"}
+    (note,) = proposal.notes
+    assert note == "Not tried, since their time grows faster than the rows (6): forest and neighbours"
 
 
 def test_how_many_models_are_tried_is_known_only_during_the_run() -> None:

@@ -18,6 +18,7 @@ from workers.training import (
     Examples,
     Scored,
     Task,
+    better_half,
     build,
     divide,
     encoder,
@@ -26,6 +27,7 @@ from workers.training import (
     guesser,
     judge,
     leader,
+    sample,
     standings,
 )
 from workers.training.families import FAMILIES
@@ -138,3 +140,17 @@ def test_the_standard_error_is_as_wide_as_scores_differ_between_samples() -> Non
         scores.append(r2_score(target, predicted))
         errors.append(standard_error("r2", target, predicted))
     assert np.mean(errors) == pytest.approx(np.std(scores), rel=0.15)
+
+
+def test_the_better_half_goes_on_best_first() -> None:
+    means = {"a": 0.1, "b": 0.5, "c": 0.3, "d": 0.2, "e": 0.4}
+    scored = [Scored(Candidate(name), "r2", mean, 0.0) for name, mean in means.items()]
+    assert [each.family for each in better_half(scored)] == ["b", "e", "c"]
+
+
+def test_a_sample_keeps_a_rare_class_and_is_never_larger_than_the_table() -> None:
+    target = pd.Series(["rare"] * 20 + ["usual"] * 180)
+    whole = Examples(pd.DataFrame({"x": range(200)}), target)
+    few = sample(whole, 50, seed=0, stratify=True)
+    assert few.target.value_counts().to_dict() == {"usual": 45, "rare": 5}
+    assert sample(whole, 500, seed=0, stratify=True) is whole
