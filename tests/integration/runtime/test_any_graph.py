@@ -30,16 +30,19 @@ def meddling(client: redis.Redis, queue: str, seed: int) -> Iterator[None]:
         while not stop.wait(0.002):
             client.lmove(queue, queue, "RIGHT", "LEFT")
             text = client.lindex(queue, -1)
-            if text and chance.random() < 0.3:
+            # No more than a busy machine can keep up with
+            if text and chance.random() < 0.3 and client.llen(queue) < 30:
                 message = json.loads(text)
                 message["properties"]["delivery_tag"] = str(uuid4())
                 client.lpush(queue, json.dumps(message))
 
     thread = threading.Thread(target=meddle)
     thread.start()
-    yield
-    stop.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def check(graph: Graph, record: RunRecord) -> list[float]:
