@@ -7,7 +7,7 @@ as `unix://PATH`. Users may write either.
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 _KOMBU = "redis+socket"
 _REDIS_PY = "unix"
@@ -30,8 +30,10 @@ def client_url(url: str) -> str:
     return f"{_REDIS_PY}:{url.removeprefix(f'{_KOMBU}:')}".replace("virtual_host=", "db=")
 
 
-def normalized(url: str) -> str:
+def normalized(url: str, password: str | None = None) -> str:
     """The address as Celery wants it, with the certificate checked where the URL does not say otherwise.
+
+    `password` is that of the URL's user, where the URL has none.
 
     Raises ValueError for what is no address of a Redis, without showing what may be a password.
     """
@@ -50,6 +52,9 @@ def normalized(url: str) -> str:
         parts = urlsplit(f"http://{url.partition('://')[2]}")
     except ValueError:  # whose text would show the password
         raise ValueError(f"{_ESCAPE}, and an IPv6 address stands in [ ]") from None
+    if password and parts.password is None:
+        user, _, host = parts.netloc.rpartition("@")
+        parts = parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if scheme in (_REDIS_PY, _KOMBU):
         return _of_socket(parts, options)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, ByteSize, Field, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator.errors import OrchestratorError
@@ -26,7 +35,18 @@ ENTRY_POINTS = "orchestrator.pipelines"
 
 _ENV_FILE = ".env"
 #: Settings whose variables people know from elsewhere.
-_NAMES_OF_OTHERS = ("redis_url", "mlflow_tracking_uri")
+_NAMES_OF_OTHERS = ("redis_url", "redis_password", "mlflow_tracking_uri")
+#: Variables that may also be given as NAME_FILE, the path of a file: Docker and Kubernetes mount secrets so.
+IN_FILES = (
+    "REDIS_URL",
+    "REDIS_PASSWORD",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
 
 
 class InvalidSettings(OrchestratorError):
@@ -46,6 +66,9 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # it may be a password
     )
 
+    redis_password: SecretStr | None = Field(  #: of the user in `redis_url`, if it is not in there
+        default=None, validation_alias=AliasChoices("redis_password", "REDIS_PASSWORD")
+    )
     redis_url: str | None = Field(default=None, validation_alias=AliasChoices("redis_url", "REDIS_URL"))
     redis_eviction: Literal["refuse", "warn"] = "refuse"  #: what to do about a Redis that may evict keys
     mlflow_tracking_uri: str | None = Field(
@@ -75,8 +98,9 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _normalized(cls, value: str | None) -> str | None:
-        return normalized(value) if value else None
+    def _normalized(cls, value: str | None, info: ValidationInfo) -> str | None:
+        password = info.data.get("redis_password")
+        return normalized(value, password.get_secret_value() if password else None) if value else None
 
     @field_validator("home")
     @classmethod
@@ -120,6 +144,7 @@ def settings() -> Settings:
     Raises InvalidSettings, which names each variable that cannot be meant, and shows no value.
     """
     hint = f"see ORCHESTRATOR_*, REDIS_URL, MLFLOW_TRACKING_URI and the {_ENV_FILE} file"
+    _read_secret_files()
     try:
         return Settings()
     except ValidationError as error:
@@ -130,6 +155,18 @@ def settings() -> Settings:
         raise InvalidSettings(
             f"{where} is not UTF-8 (at byte {error.start + 1}): save it as UTF-8", hint=hint
         ) from None
+
+
+def _read_secret_files() -> None:
+    """Set the variables whose values are in files: MLflow and the store's client look for them there."""
+    for name in IN_FILES:
+        file = os.environ.get(f"{name}_FILE")
+        if not file or name in os.environ:
+            continue
+        try:
+            os.environ[name] = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            raise InvalidSettings(f"{name}_FILE: {file} cannot be read: {error}") from None
 
 
 def _mistake(place: tuple[int | str, ...], message: str) -> str:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import ast
 
 from celery.events.state import Task
+from flower.views.monitor import Metrics
+from tornado.web import authenticated
+
+# Flower 2.2 shows its metrics to whoever reaches it, although it asks for a password for all else
+Metrics.get = authenticated(Metrics.get)
 
 persistent = True
 max_tasks = 20_000

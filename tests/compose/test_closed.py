@@ -55,6 +55,36 @@ def test_mlflow_asks_who_it_is(stack: Stack, password: str):
         stack.mlflow("experiments/search?max_results=1", password=password)
 
 
+def test_mlflow_lets_workers_neither_make_users_nor_change_what_others_made(stack: Stack):
+    inside = stack.machines("training-worker")[0]
+    code = """
+import os, requests
+from mlflow import MlflowClient
+from mlflow.server.auth.client import AuthServiceClient
+from mlflow.exceptions import MlflowException
+users = AuthServiceClient(os.environ["MLFLOW_TRACKING_URI"])
+for refused in (
+    lambda: users.create_user("intruder", "long enough, isn't it"),
+    lambda: users.update_user_admin("services", True),
+    lambda: MlflowClient().rename_experiment("0", "mine"),
+):
+    try:
+        refused()
+    except (MlflowException, requests.HTTPError) as error:
+        print(type(error).__name__, "403" in str(error) or "PERMISSION_DENIED" in str(error))
+    else:
+        print("allowed")
+"""
+    said = docker("exec", inside, "python", "-W", "ignore", "-c", code).split()
+    assert said.count("True") == 3, said
+    assert "allowed" not in said
+
+
+def test_one_build_makes_one_image(stack: Stack):
+    images = {stack.inspect(stack.machines(service)[0])["Image"] for service in OURS}
+    assert len(images) == 1
+
+
 def test_a_worker_with_a_wrong_password_says_so_in_one_line(stack: Stack):
     wrong = "REDIS_URL=redis://worker:guessed@redis:6379/0"
     printed = stack.compose("run", "--rm", "--no-deps", "-T", "-e", wrong, "training-worker", check=False)

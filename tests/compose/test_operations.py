@@ -96,8 +96,8 @@ def machine_elsewhere(stack: Stack) -> Iterator[str]:
     variables = {
         "REDIS_URL": f"redis://worker:{stack.secrets['REDIS_WORKER_PASSWORD']}@{address}/0",
         "MLFLOW_TRACKING_URI": f"http://{gateway}:{stack.settings['MLFLOW_PORT']}",
-        "MLFLOW_TRACKING_USERNAME": "admin",
-        "MLFLOW_TRACKING_PASSWORD": stack.secrets["MLFLOW_PASSWORD"],
+        "MLFLOW_TRACKING_USERNAME": "services",
+        "MLFLOW_TRACKING_PASSWORD": stack.secrets["MLFLOW_SERVICES_PASSWORD"],
         "ORCHESTRATOR_PIPELINES": stack.settings["ORCHESTRATOR_PIPELINES"],
     }
     (stack.folder / "worker.env").write_text(

@@ -59,10 +59,10 @@ def test_tasks_are_still_listed_by_the_next_flower(
     assert flower.tasks() == before
 
 
-def test_pages_and_tasks_ask_for_the_password_metrics_and_health_do_not(flower: Flower) -> None:
-    for path in ("/workers", "/tasks", "/broker", "/api/tasks", "/api/workers"):
+def test_all_but_the_health_asks_for_the_password(flower: Flower) -> None:
+    for path in ("/workers", "/tasks", "/broker", "/api/tasks", "/api/workers", "/metrics"):
         with pytest.raises(HTTPError, match="401"):
             fetch(f"{flower.url}{path}")
         assert fetch(f"{flower.url}{path}", signed_in=True)
-    assert b"flower_worker_online" in fetch(f"{flower.url}/metrics")
+    assert b"flower_worker_online" in fetch(f"{flower.url}/metrics", signed_in=True)
     assert fetch(f"{flower.url}/healthcheck") == b"OK"
