@@ -61,7 +61,7 @@ def test_a_redis_that_is_started_again_loses_nothing(stack: Stack):
 
 
 def test_a_killed_redis_loses_nothing(stack: Stack):
-    run = stack.submit("naps", count=6, seconds=3)
+    run = stack.submit("naps", count=6, seconds=6)
     stack.machine_at_work(run, "nap[0]")
     stack.compose("kill", "redis")
     stack.compose("start", "redis")
