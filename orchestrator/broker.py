@@ -18,13 +18,18 @@ from kombu import Connection
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 
-from orchestrator.envelope import BadMessage, Raw, check, check_task, read
+from orchestrator.envelope import BadMessage, Raw, check, check_command, check_task, read
 from orchestrator.settings import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kombu.transport.virtual import Channel
 
 log = logging.getLogger(__name__)
+
+#: How the queues end in which workers find the commands of `celery control`.
+_COMMANDS = ".celery.pidbox"
 
 
 class LastingChannel(redis.Channel):
@@ -64,8 +69,14 @@ class LastingChannel(redis.Channel):
             self._in_poll = None
             self._flush_brpop_reauth()
 
-    def _receive_one(self, client: object) -> bool:
-        """The same for what is sent to all workers at once: a command, or an event."""
+    def _receive_one(self, client: redis.Channel) -> bool:
+        """The same for what is sent to all workers at once: a command, or an event.
+
+        kombu reads where the event loop saw something; a command that Celery could not handle has it connect
+        anew meanwhile, and it would wait there for the next command, and do nothing else.
+        """
+        if not (client.connection and client.connection.can_read(timeout=0)):
+            raise redis.Empty
         try:
             return bool(super()._receive_one(client))
         except RecursionError:
@@ -109,7 +120,7 @@ class LastingTransport(redis.Transport):
     def _deliver(self, message: Raw, queue: str) -> None:
         """The same for a message that is no text any more, as those that are sent to all."""
         try:
-            (check_task if queue in settings().queues else check)(message)
+            check_of(queue)(message)
         except BadMessage as error:
             refuse(self, message, queue, error)
         else:
@@ -123,6 +134,13 @@ class LastingTransport(redis.Transport):
             channel.let_go()
         self._avail_channels.clear()
         self.channels.clear()
+
+
+def check_of(queue: str) -> Callable[[Raw], None]:
+    """What has to hold of the messages in a queue."""
+    if queue in settings().queues:
+        return check_task
+    return check_command if queue.endswith(_COMMANDS) else check
 
 
 def refuse(sender: redis.Transport | Channel, message: object, queue: str, error: BadMessage) -> None:

@@ -95,6 +95,21 @@ def check_task(raw: Raw) -> None:
     _check_embedded(embedded)
 
 
+def check_command(raw: Raw) -> None:
+    """Raise BadMessage unless it is a command to workers, such as `celery inspect` sends."""
+    check(raw)
+    body = body_of(raw)
+    if not isinstance(body, dict) or not _is_name(body.get("method")):
+        raise BadMessage("it names no command")
+    for name, is_right in _COMMAND.items():
+        _require(body, name, is_right, "command")
+    if body.get("pattern") is not None:
+        try:
+            re.compile(str(body["pattern"]))
+        except re.error:
+            raise BadMessage("its pattern is no pattern") from None
+
+
 def body_of(raw: Raw) -> object:
     """What a message's body says; raises BadMessage."""
     properties, text = raw["properties"], str(raw["body"])
@@ -232,12 +247,22 @@ _HEADERS: Mapping[str, Callable[[object], bool]] = {
     "stamps": _is_mapping,
 }
 
+#: What a command may say, beside its method.
+_COMMAND: Mapping[str, Callable[[object], bool]] = {
+    "arguments": _is_mapping,
+    "destination": _is_names,
+    "pattern": _is_text,
+    "matcher": lambda value: value in ("glob", "pcre"),
+    "reply_to": _is_mapping,
+    "ticket": _is_text,
+}
+
 #: Arguments of our own tasks.
 _ARGUMENTS: Mapping[str, Callable[[object], bool]] = {
     "run": lambda value: isinstance(value, str) and _RUN.fullmatch(value) is not None,
     "node": _is_name,
     "more": _is_flag,
-    "share": lambda value: value is None or _is_count(value),
+    "share": lambda value: value is None or _is_flag(value) or _is_count(value),
     "round": _is_count,
     "stage": _is_name,
     "delivery": _is_text,

@@ -9,6 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+#: Streams, LMOVE and script features that this project uses came with it; the oldest that is tested.
+OLDEST = (6, 2)
+
 _KOMBU = "redis+socket"
 _REDIS_PY = "unix"
 

@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.patience import retry
-from orchestrator.redis_url import client_url
+from orchestrator.redis_url import OLDEST, client_url
 from orchestrator.runs.errors import RedisUnfit, RedisUnreachable
 
 if TYPE_CHECKING:
     from redis import Redis
-
-#: Streams, LMOVE and script features that this project uses came with it; the oldest that is tested.
-OLDEST = (6, 2)
 
 #: The one policy under which a Redis that is full refuses a write, instead of dropping somebody's message.
 NO_EVICTION = "noeviction"

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.runs.connection import OLDEST
+from orchestrator.redis_url import OLDEST
 from orchestrator.stack.errors import RedisNotFound
 
 _PROGRAMS = ("redis-server", "valkey-server")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator.envelope import BadMessage, check, check_task, read
+from orchestrator.envelope import BadMessage, check, check_command, check_task, read
 from workers.runtime.processes import started_by
 
 from ..conftest import Service, wait_until
@@ -153,6 +153,31 @@ def test_what_is_of_the_right_shape_is_taken(name: str) -> None:
     check_task(read(json.dumps(HARMLESS[name])))
 
 
+ODD_COMMANDS: list[object] = [
+    5,
+    [1],
+    {},
+    {"method": 5},
+    {"method": "ping", "arguments": 5},
+    {"method": "ping", "destination": 5},
+    {"method": "ping", "reply_to": 5},
+    {"method": "ping", "pattern": "(", "matcher": "pcre"},
+    {"method": "ping", "pattern": "x", "matcher": "none"},
+]
+
+
+@pytest.mark.parametrize("command", ODD_COMMANDS)
+def test_a_command_that_makes_no_sense_is_refused(command: object) -> None:
+    with pytest.raises(BadMessage, match=r"."):
+        check_command(task(command))
+
+
+def test_a_command_as_celery_sends_it_is_taken() -> None:
+    reply_to = {"exchange": "reply.celery.pidbox", "routing_key": "1"}
+    body: Message = {"method": "ping", "arguments": {}, "destination": None, "pattern": None, "matcher": None}
+    check_command(task({**body, "ticket": "1", "reply_to": reply_to}))
+
+
 def mutated(message: Message, random_: random.Random) -> Message | object:
     """The message with one part of it taken out, or of another kind."""
     changed = deepcopy(message)
@@ -194,8 +219,8 @@ def test_no_message_ends_a_worker(runner: Runner, client: redis.Redis, processes
     texts += [json.dumps(mutated(random_.choice(list(HARMLESS.values())), random_)) for _ in range(60)]
     for text in texts:
         client.lpush(random_.choice(["data", "training", "deployment"]), text)
-    commands = [{"method": 5}, {"method": "ping", "arguments": 5}, [1], 5, {"destination": 5, "method": "x"}]
-    for command in commands:
+    commands = [*ODD_COMMANDS, {"destination": 5, "method": "x"}]
+    for command in commands * 5:
         client.publish("/0.celery.pidbox", json.dumps(task(command)))
         client.publish("/0.celery.pidbox", json.dumps(command))
     for text in ("{", '"x"', "[" * 100_000, "null", "ü"):

@@ -141,7 +141,7 @@ def test_workers_that_cannot_start_are_told(home: Path, surroundings: pytest.Mon
     surroundings.setenv("ORCHESTRATOR_LEASE_SECONDS", "soon")
     with (
         EmbeddedStack.start(home, {"data": 1}, ["data"]) as stack,
-        pytest.raises(StackFailed, match=r"(?s)workers ended unexpectedly with exit status 1.*lease_seconds"),
+        pytest.raises(StackFailed, match=r"(?s)workers ended unexpectedly with exit status 1.*LEASE_SECONDS"),
     ):
         stack.wait_until_ready(30)
 
