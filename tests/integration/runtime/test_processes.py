@@ -91,12 +91,13 @@ def test_what_an_overdue_stage_has_started_ends(
 def test_what_a_killed_stage_has_started_ends(
     runner: Runner, other: Service, folder: Path, how: str, whole: bool
 ) -> None:
-    runner.submit("leaving_processes_elsewhere", how=how, folder=str(folder), stay=True)
+    run = runner.submit("leaving_processes_elsewhere", how=how, folder=str(folder), stay=True)
     wait_until(Path(f"{folder}.ready").exists, "the stage stays")
     before = {int(file.name) for file in folder.iterdir()}
     (leader,) = other.pool()
     os.kill(other.process.pid if whole else leader, signal.SIGKILL)
     wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in before), "they are gone", 10)
+    cancel(run, store=runner.store, runs=runner.runs)  # or it stays on the next worker of that queue
 
 
 def test_a_stage_sees_no_password_of_redis(runner: Runner) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,23 @@ def second(environment: dict[str, str], tmp_path: Path, runner: Runner) -> Itera
     kill_group(service, signal.SIGCONT)
     kill_group(service, signal.SIGKILL)
     service.process.wait()
+
+
+@pytest.fixture
+def start_spare(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], Service]]:
+    """The way to start workers of a queue that no other test's worker reads."""
+    started: list[Service] = []
+
+    def start(name: str) -> Service:
+        log = tmp_path / f"{name}.log"
+        started.append(start_worker(environment, log, name=name, slots=1, queues="spare", group=True))
+        wait_until(lambda: is_ready(started[-1]), f"{name} is ready")
+        return started[-1]
+
+    yield start
+    for service in started:
+        kill_group(service, signal.SIGKILL)
+        service.process.wait()
 
 
 def kill_group(service: Service, number: signal.Signals) -> None:
@@ -126,26 +143,15 @@ def test_a_stage_that_holds_the_interpreter_for_longer_than_its_lease_is_not_tak
 
 @pytest.mark.slow
 def test_a_retry_that_a_dead_worker_kept_in_mind_is_made_by_another(
-    runner: Runner, environment: dict[str, str], tmp_path: Path
+    runner: Runner, start_spare: Callable[[str], Service]
 ) -> None:
-    def start_spare(name: str) -> Service:
-        worker = start_worker(
-            environment, tmp_path / f"{name}.log", name=name, slots=1, queues="spare", group=True
-        )
-        wait_until(lambda: is_ready(worker), f"{name} is ready")
-        return worker
-
     first = start_spare("first")
     run = runner.submit("spare")
     wait_until(lambda: runner.reader.raw_states(run).get("tries_twice") == "retrying", "it waits for a retry")
     kill_group(first, signal.SIGKILL)
-    first.process.wait()
-    second = start_spare("second")
-    try:
-        with supervised(settings(), str(settings().redis_url)):
-            wait_until(lambda: runner.reader.state(run).over, "the retry is made", 40)
-    finally:
-        second.stop()
+    start_spare("second")
+    with supervised(settings(), str(settings().redis_url)):
+        wait_until(lambda: runner.reader.state(run).over, "the retry is made", 40)
     node = nodes_of(record_of(runner, run, "spare"))["tries_twice"]
     assert [attempt.worker for attempt in node.attempts] == ["first@test", "second@test"]
     assert node.value == 2
@@ -245,7 +251,7 @@ def test_a_changed_stage_runs_again_and_so_does_what_needs_it(runner: Runner, tm
 
 
 def test_a_message_from_before_a_stage_was_changed_does_not_run_in_the_next_round(
-    runner: Runner, environment: dict[str, str], tmp_path: Path
+    runner: Runner, start_spare: Callable[[str], Service], tmp_path: Path
 ) -> None:
     (path := tmp_path / "text").write_text("before")
     run = runner.submit("repeated", path=str(path))
@@ -255,11 +261,8 @@ def test_a_message_from_before_a_stage_was_changed_does_not_run_in_the_next_roun
     replace(specification, code={**specification.code, "stages.read": "other"}).rewrite(runner.store)
     path.write_text("after")
     send_round(run, store=runner.store, runs=runner.runs)
-    worker = start_worker(environment, tmp_path / "spare.log", name="spare", slots=1, queues="spare")
-    try:
-        wait_until(lambda: runner.reader.state(run).over, "the resumed run ends", 40)
-    finally:
-        worker.stop()
+    worker = start_spare("spare")
+    wait_until(lambda: runner.reader.state(run).over, "the resumed run ends", 40)
     node = nodes_of(record_of(runner, run, "repeated", path=""))["repeat"]
     assert (node.value, len(node.attempts)) == ("after", 1)
     assert "outdated" in worker.log.read_text()
