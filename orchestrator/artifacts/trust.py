@@ -21,6 +21,7 @@ class Use(Enum):
     INSTANCE = auto()  #: makes an object without calling its class, and gives it its attributes
     FUNCTION = auto()  #: hands a function on to an object, which may call it with the data
     TYPE = auto()  #: hands a class on to an object
+    BINDING = auto()  #: makes a function of another one, which is judged by itself, and of arguments
     MAKING = auto()  #: calls it with what else is in the file
 
 
@@ -85,6 +86,7 @@ _FUNCTIONS: Final = frozenset(
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
         "sklearn.cluster._kmeans._kmeans_single_elkan",
         "sklearn.cluster._kmeans._kmeans_single_lloyd",
+        "sklearn.utils.validation.check_array",
     }
 )
 
@@ -130,6 +132,8 @@ def is_trusted(module: str, name: str, use: Use) -> bool:
             return full in _FUNCTIONS or _is_pure_function(module, name)
         case Use.TYPE:
             return full in _TYPES or _is_data(module, name)
+        case Use.BINDING:
+            return full == "functools.partial"
         case Use.MAKING:
             return full in _MADE
 

@@ -22,7 +22,6 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import make_pipeline
 
 from orchestrator import Retry, context, pipeline, stage
 from pipelines.release import gate, promote, register, verify
@@ -46,13 +45,13 @@ from workers.training import (
     build,
     cross_validate,
     divide,
-    encoder,
     grid,
     guesser,
     judge,
     leader,
     sample,
     standings,
+    with_encoder,
 )
 
 MANY_ROWS = 20_000  #: above, families are left out whose time grows faster than the rows
@@ -184,7 +183,7 @@ def evaluate(fitted: Fitted, test: Examples, task: Task) -> Report:
 
 def model_for(train: Examples, candidate: Candidate, task: Task, seed: int) -> BaseEstimator:
     """The candidate, behind an encoder for the columns that it will see."""
-    return make_pipeline(encoder(train.inputs), build(candidate, task=task, seed=seed))
+    return with_encoder(build(candidate, task=task, seed=seed), train.inputs)
 
 
 def measured(model: BaseEstimator, test: Examples, task: Task) -> Report:

@@ -6,7 +6,7 @@ Candidate --build--> estimator --cross_validate--> Scored --leader--> the one to
 from __future__ import annotations
 
 from workers.training.candidates import Candidate, Scored, better_half, grid, leader, standings
-from workers.training.encoding import encoder
+from workers.training.encoding import with_encoder
 from workers.training.families import build, guesser
 from workers.training.fitting import Fitted, cross_validate
 from workers.training.measures import Report, Task, judge, main_measure, score_again
@@ -24,7 +24,6 @@ __all__ = [
     "build",
     "cross_validate",
     "divide",
-    "encoder",
     "examples",
     "grid",
     "guesser",
@@ -34,4 +33,5 @@ __all__ = [
     "sample",
     "score_again",
     "standings",
+    "with_encoder",
 ]

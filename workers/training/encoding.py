@@ -1,34 +1,65 @@
-"""Encoding: from a table of numbers and categories, with gaps, to the numbers that every model takes."""
+"""Encoding: from a table of numbers and categories, with gaps, to the numbers that a model takes."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 #: Categories beyond this number, the rarest first, share one column.
 MOST_CATEGORIES = 30
+MOST_NUMBERED = 254  #: the same where a category is a number: boosting knows 255 values of a column
+
+
+def with_encoder(model: BaseEstimator, inputs: pd.DataFrame) -> Pipeline:
+    """The model, behind a transformer that makes of such a table what this model learns from best.
+
+    All of it is made of scikit-learn's own parts, so that it can be stored without pickle.
+    """
+    if isinstance(model, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+        numbers = len(inputs.select_dtypes("number").columns)
+        categories = list(range(numbers, len(inputs.columns)))
+        return make_pipeline(_numbering(inputs), model.set_params(categorical_features=categories or None))
+    return make_pipeline(encoder(inputs), model)
 
 
 def encoder(inputs: pd.DataFrame) -> ColumnTransformer:
     """A transformer for such a table: fills gaps, scales numbers, spreads categories over columns.
 
     A gap in a number becomes the column's median, with a column beside it that says so; a gap in a category
-    is a category of its own. Categories that were not there in fitting count as rare ones. All of it is made
-    of scikit-learn's own parts, so that it can be stored without pickle.
+    is a category of its own. Categories that were not there in fitting count as rare ones.
     """
-    numbers = inputs.select_dtypes("number").columns
     fill_numbers = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     fill_categories = SimpleImputer(strategy="constant", fill_value="(missing)")
     spread = OneHotEncoder(
         max_categories=MOST_CATEGORIES, handle_unknown="infrequent_if_exist", sparse_output=False
     )
+    return _by_kind(
+        inputs, make_pipeline(fill_numbers, StandardScaler()), make_pipeline(fill_categories, spread)
+    )
+
+
+def _numbering(inputs: pd.DataFrame) -> ColumnTransformer:
+    """Numbers, gaps too, as they are, and after them each category as a number; an unknown one is a gap."""
+    number = OrdinalEncoder(
+        max_categories=MOST_NUMBERED, handle_unknown="use_encoded_value", unknown_value=np.nan
+    )
+    return _by_kind(inputs, "passthrough", number)
+
+
+def _by_kind(
+    inputs: pd.DataFrame, for_numbers: BaseEstimator | str, for_categories: BaseEstimator
+) -> ColumnTransformer:
+    numbers = inputs.select_dtypes("number").columns
     return ColumnTransformer(
         [
-            ("numbers", make_pipeline(fill_numbers, StandardScaler()), list(numbers)),
-            ("categories", make_pipeline(fill_categories, spread), list(inputs.columns.drop(numbers))),
+            ("numbers", for_numbers, list(numbers)),
+            ("categories", for_categories, list(inputs.columns.drop(numbers))),
         ],
         verbose_feature_names_out=False,
     )

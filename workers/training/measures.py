@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.metrics import average_precision_score, get_scorer, make_scorer
+from sklearn.metrics import average_precision_score, check_scoring, get_scorer, make_scorer
 
 from workers.training.tables import Examples
 
@@ -58,10 +58,9 @@ def judge(
     scorers = dict(_SCORERS[task])
     if task == "classification" and examples.target.nunique() == len(model.classes_) == 2:
         scorers |= _BINARY
-    measures = {
-        name: sign * float(get_scorer(scorer)(model, examples.inputs, examples.target))
-        for name, (scorer, sign) in scorers.items()
-    }
+    named = check_scoring(model, {name: scorer for name, (scorer, _) in scorers.items()})  # predicts once
+    found = named(model, examples.inputs, examples.target)
+    measures = {name: sign * float(found[name]) for name, (_, sign) in scorers.items()}
     if "roc_auc" in measures:
         measures["average_precision"] = _average_precision(model, examples)
     measure = measure or main_measure(task)

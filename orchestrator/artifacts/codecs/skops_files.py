@@ -80,8 +80,7 @@ class Named:
             name = f"{node.module_name}.{node.class_name}"
             if name in self._unsafe:
                 explained.add(name)
-                use = _USES.get(type(node).__name__, Use.MAKING)
-                if not is_trusted(node.module_name, node.class_name, use):
+                if not is_trusted(node.module_name, node.class_name, _use_of(node)):
                     refused.add(name)
         refused |= self._unsafe - explained - set(settings().trusted_types)  # methods have longer names
         if refused:
@@ -175,6 +174,14 @@ def _nodes(root: Node) -> Iterator[Node]:
                 child.values() if isinstance(child, dict) else child if isinstance(child, list) else (child,)
             )
             waiting.extend(each for each in children if isinstance(each, Node))
+
+
+def _use_of(node: Node) -> Use:
+    """How skops uses the name of a node. What is bound has to be a function: a class would be called."""
+    if type(node).__name__ == "PartialNode":
+        bound = node.children.get("func")
+        return Use.BINDING if type(bound).__name__ == "FunctionNode" else Use.MAKING
+    return _USES.get(type(node).__name__, Use.MAKING)
 
 
 def _check_keys(node: Node) -> None:

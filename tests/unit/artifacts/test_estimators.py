@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import FeatureAgglomeration
 from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import VotingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-from sklearn.linear_model import LinearRegression, LogisticRegression, TweedieRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, TweedieRegressor
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -206,6 +207,7 @@ SEARCH = GridSearchCV(
         make_pipeline(FeatureAgglomeration(), LinearRegression()),
         KNeighborsClassifier(1, metric="chebyshev", algorithm="kd_tree"),
         CalibratedClassifierCV(LogisticRegression(), method="temperature", cv=2),
+        HistGradientBoostingClassifier(max_iter=2, categorical_features=[0]),
     ],
     ids=lambda model: type(getattr(model, "steps", [(0, model)])[0][1]).__name__,
 )
@@ -427,6 +429,15 @@ def test_each_use_of_a_name_is_judged_by_itself(
 
     evil = store.put(edited(skops.io.dumps(FunctionTransformer(np.exp)), plant))
     with pytest.raises(UntrustedTypes, match=name):
+        decode({"codec": "estimator", "digest": evil}, BaseEstimator, store)
+
+
+@pytest.mark.parametrize("bound", [partial(Ridge, alpha=2.0), partial(np.load, "x")], ids=["class", "load"])
+def test_only_functions_that_are_trusted_by_themselves_are_bound(bound: Any, store: ArtifactStore) -> None:
+    with pytest.raises(UntrustedTypes):
+        encode(FunctionTransformer(bound), BaseEstimator, store)
+    evil = store.put(skops.io.dumps(FunctionTransformer(bound)))
+    with pytest.raises(UntrustedTypes):
         decode({"codec": "estimator", "digest": evil}, BaseEstimator, store)
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
-from sklearn.pipeline import make_pipeline
 
 from orchestrator.artifacts import UntrustedTypes
 from orchestrator.artifacts.codecs.estimators import dump_estimator, load_estimator
@@ -21,7 +20,6 @@ from workers.training import (
     better_half,
     build,
     divide,
-    encoder,
     examples,
     grid,
     guesser,
@@ -29,6 +27,7 @@ from workers.training import (
     leader,
     sample,
     standings,
+    with_encoder,
 )
 from workers.training.families import FAMILIES
 from workers.training.fitting import cross_validate
@@ -68,10 +67,29 @@ def test_an_unknown_family_is_told_with_those_there_are() -> None:
 def test_each_model_is_stored_by_skops_and_predicts_the_same(task: Task, family: str) -> None:
     table = mixed(task)
     settings = {"max_iter": 5} if family == "boosting" else {"n_estimators": 5} if family == "forest" else {}
-    model = make_pipeline(encoder(table.inputs), build(Candidate(family, {**settings}), task=task))
+    model = with_encoder(build(Candidate(family, {**settings}), task=task), table.inputs)
     model.fit(table.inputs, table.target)
     loaded: Any = load_estimator(dump_estimator(model), "the model")
     assert np.array_equal(loaded.predict(table.inputs), model.predict(table.inputs))
+
+
+@pytest.mark.parametrize(("task", "family"), MODELS)
+def test_each_model_takes_gaps_and_categories_that_it_has_not_seen(task: Task, family: str) -> None:
+    table = mixed(task)
+    model = with_encoder(build(Candidate(family), task=task), table.inputs).fit(table.inputs, table.target)
+    new = pd.DataFrame({"x": [0.5, None, None], "c": ["a", "new", None]}, dtype=object).astype(
+        {"x": "float64", "c": "str"}
+    )
+    assert len(model.predict(new)) == 3
+
+
+def test_boosting_takes_categories_as_such_however_many_there_are() -> None:
+    words = pd.Series(np.arange(3000) % 600).map(lambda number: f"w{number}")
+    inputs = pd.DataFrame({"x": np.zeros(3000), "c": words})
+    model = with_encoder(build(Candidate("boosting", {"max_iter": 5}), task="regression"), inputs)
+    model.fit(inputs, np.asarray(words.str.len(), dtype=float))
+    assert model[-1].n_features_in_ == 2
+    assert list(model[-1].is_categorical_) == [False, True]
 
 
 @pytest.mark.parametrize(("task", "family"), MODELS)
@@ -79,7 +97,7 @@ def test_the_same_seed_gives_the_same_model(task: Task, family: str) -> None:
     table = mixed(task)
     settings = {"max_iter": 5} if family == "boosting" else {"n_estimators": 5} if family == "forest" else {}
     one, other = (
-        make_pipeline(encoder(table.inputs), build(Candidate(family, {**settings}), task=task, seed=7))
+        with_encoder(build(Candidate(family, {**settings}), task=task, seed=7), table.inputs)
         .fit(table.inputs, table.target)
         .predict(table.inputs)
         for _ in range(2)
