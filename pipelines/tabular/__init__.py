@@ -2,15 +2,15 @@
 
     orchestrator run tabular -p data=houses.csv -p target=price
 
-    read → describe → check → prepare → split ┬ propose → score × n → halve → score × n/2 → select ┐
-                                              │               evaluate ← refit ←───────────────────┘
-                                              └ baseline ────────┐   │
+    read → describe → check → prepare → hold_out ┬ propose → score × n → halve → score × n/2 → select ┐
+                                                 │               evaluate ← refit ←───────────────────┘
+                                                 └ baseline ────────┐   │
                                  verify ← promote ← register ← gate ←┘
 
 Candidates are tried on few rows, the better half of them on more (successive halving), and the best is fitted
 on all. What the columns hold, whether classes or amounts are to be predicted, and which models
 are worth a try is found out on the way; `summary` tells what had to be assumed, and what was left out. The
-rooms behind the stages: `reading`, `columns`, `checks`, `preparing`, and `workers.training`.
+rooms behind the stages: `reading`, `columns`, `checks`, `splitting`, `preparing`, and `workers.training`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from pipelines.tabular.naming import model_name, require_settings
 from pipelines.tabular.numbers import Decimal
 from pipelines.tabular.preparing import prepare_examples
 from pipelines.tabular.reading import Source, read_source, require_column
+from pipelines.tabular.splitting import Split, choose_split
 from pipelines.tabular.summary import summary_of
 from workers.training import (
     Candidate,
+    Division,
     Examples,
     Fitted,
     Parts,
@@ -58,6 +60,14 @@ MANY_ROWS = 20_000  #: above, families are left out whose time grows faster than
 SCREENED, SCORED = 4_000, 20_000  #: rows that all candidates are tried on, and then the better half
 
 
+class Prepared(NamedTuple):
+    """Examples, how they are to be divided, and in sentences why so."""
+
+    examples: Examples
+    by: Division
+    notes: list[str]
+
+
 class Proposal(NamedTuple):
     """Candidates, and in sentences which ones are not among them."""
 
@@ -66,10 +76,11 @@ class Proposal(NamedTuple):
 
 
 @stage(retry=Retry(on=(OSError,), times=3, backoff=1.0))
-def read(data: Path, target: str, encoding: str = "auto") -> Source:
-    """The table in the file; stops the run if there is none, or none with the target."""
+def read(data: Path, target: str, encoding: str = "auto", group: str | None = None) -> Source:
+    """The table in the file; stops the run if there is none, or none with the columns that were named."""
     source = read_source(data, encoding)
-    require_column(source.table, target, data)
+    for column in (target, group) if group else (target,):
+        require_column(source.table, column, data)
     return source
 
 
@@ -80,9 +91,10 @@ def describe(
     task: Task | Literal["auto"],
     decimal: Decimal | Literal["auto"],
     day_order: DayOrder,
+    group: str | None,
 ) -> Layout:
     """What each column holds, which ones to learn from, and the task that the target poses."""
-    return lay_out(table, target, task, decimal, day_order)
+    return lay_out(table, target, task, decimal, day_order, group)
 
 
 @stage
@@ -94,23 +106,26 @@ def check(
 
 
 @stage
-def summary(notes: list[str], proposed: list[str], report: CheckReport) -> list[str]:
+def summary(notes: list[str], divided: list[str], proposed: list[str], report: CheckReport) -> list[str]:
     """What became of the file's rows and columns, in sentences for the run's results."""
-    notes = [*proposed, *notes]
+    notes = [*divided, *proposed, *notes]
     print("\n".join([*report.lines(), *notes]))
     return summary_of([*report.lines()[:1], *notes, *report.lines()[1:]])
 
 
 @stage
-def prepare(table: pd.DataFrame, layout: Layout) -> Examples:
-    """Numbers as numbers, categories as text, each date as several numbers."""
-    return prepare_examples(table, layout)
+def prepare(
+    table: pd.DataFrame, layout: Layout, split: Split, group: str | None, test_fraction: float, folds: int
+) -> Prepared:
+    """Numbers as numbers, categories as text, each date as several numbers; ready to be divided."""
+    splitting = choose_split(table, layout, split, group, folds=folds, test_fraction=test_fraction)
+    return Prepared(splitting.of(prepare_examples(table, layout)), splitting.by, [*splitting.notes])
 
 
 @stage
-def split(examples: Examples, task: Task, test_fraction: float, seed: int) -> Parts:
+def hold_out(examples: Examples, task: Task, test_fraction: float, by: Division, seed: int) -> Parts:
     """Hold a share of the rows back, for the evaluation."""
-    return divide(examples, test_fraction, seed=seed, stratify=task == "classification")
+    return divide(examples, test_fraction, seed=seed, stratify=task == "classification", by=by)
 
 
 @stage
@@ -141,11 +156,11 @@ def halve(screened: list[Scored]) -> list[Candidate]:
 
 
 @stage(queue="training")
-def score(candidate: Candidate, train: Examples, task: Task, folds: int, seed: int) -> Scored:
+def score(candidate: Candidate, train: Examples, task: Task, folds: int, seed: int, by: Division) -> Scored:
     """Cross-validate one candidate."""
     context.log_params(candidate.parameters)
     model = model_for(train, candidate, task, seed)
-    scored = cross_validate(candidate, model, train, folds=folds, seed=seed, task=task)
+    scored = cross_validate(candidate, model, train, folds=folds, seed=seed, task=task, by=by)
     context.log_metrics({scored.measure: scored.mean, f"{scored.measure}_spread": scored.spread})
     return scored
 
@@ -202,6 +217,8 @@ def tabular(
     test_fraction: float = 0.25,
     folds: int = 5,
     seed: int = 0,
+    split: Split = "auto",
+    group: str | None = None,
     duplicates: Duplicates = "drop",
     encoding: str = "auto",
     decimal: Decimal | Literal["auto"] = "auto",
@@ -213,23 +230,28 @@ def tabular(
 
     Classes are judged by balanced accuracy, amounts by R². The model is promoted if it beats a guess by two
     standard errors, reaches `minimum_score`, and beats the champion of its name by at least `margin` on the
-    same rows. `model` is that name; by default it is made of the file's and the target's. `encoding`,
-    `decimal` (`.` or `,`) and `day_order` (`day-first` or `month-first`) say how the file is written where
-    it leaves that open.
+    same rows. `model` is that name; by default it is made of the file's and the target's.
+
+    Rows are held back, and folds made, at random; where they are ordered by a date, the latest are held back
+    (`split=random` and `split=time` say which), and with `group` all rows that have the same value in that
+    column stay together. `encoding`, `decimal` (`.` or `,`) and `day_order` (`day-first` or `month-first`)
+    say how the file is written where it leaves that open.
     """
     name = model_name(data, target) if model is None else model
-    require_settings(name, folds=folds, test_fraction=test_fraction)
-    source = read(data.expanduser().absolute(), target, encoding)
-    layout = describe(source.table, target, task, decimal, day_order)
+    require_settings(name, target, folds=folds, test_fraction=test_fraction, split=split, group=group)
+    source = read(data.expanduser().absolute(), target, encoding, group)
+    layout = describe(source.table, target, task, decimal, day_order, group)
     checked = check(source.table, layout, test_fraction, folds, duplicates)
-    parts = split(prepare(checked.table, layout), layout.task, test_fraction, seed)
+    prepared = prepare(checked.table, layout, split, group, test_fraction, folds)
+    parts = hold_out(prepared.examples, layout.task, test_fraction, prepared.by, seed)
     guess = baseline(parts, layout.task)
 
     proposal = propose(parts.train, layout.task)
-    summary(source.notes, proposal.notes, checked.report)
+    summary(source.notes, prepared.notes, proposal.notes, checked.report)
     few, more = (take(parts.train, rows, layout.task, seed) for rows in (SCREENED, SCORED))
     on_few, on_more = (
-        score.partial(train=rows, task=layout.task, folds=folds, seed=seed) for rows in (few, more)
+        score.partial(train=rows, task=layout.task, folds=folds, seed=seed, by=prepared.by)
+        for rows in (few, more)
     )
     better = halve(on_few.map(candidate=proposal.candidates))
     fitted = refit(select(on_more.map(candidate=better)), parts.train, layout, seed)

@@ -41,8 +41,11 @@ def lay_out(
     task: Task | Literal["auto"] = "auto",
     decimal: Decimal | Literal["auto"] = "auto",
     day_order: DayOrder = "auto",
+    group: str | None = None,
 ) -> Layout:
     """Find out what a table's columns are; raises Unfit if none is left to learn from.
+
+    Nothing is learnt from the column that says which rows belong together (`group`).
 
     Each is decided over all of its rows. Where its own values allow several readings, what the other columns
     decide for holds, or what the caller says.
@@ -51,7 +54,10 @@ def lay_out(
     if held[target].trouble:
         raise Unfit(f"the target '{target}' holds {held[target].trouble}: write all of them in one way")
     columns = table.columns.drop(target)
-    useless = {name: _useless(table[name], held[name]) for name in columns}
+    useless = {
+        name: "it says which rows belong together" if name == group else _useless(table[name], held[name])
+        for name in columns
+    }
     left_out = {name: reason for name, reason in useless.items() if reason}
     used = {name: held[name] for name in columns if name not in left_out}
     if not used:

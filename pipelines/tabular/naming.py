@@ -26,7 +26,9 @@ def model_name(data: Path, target: str) -> str:
     return "-".join(filter(None, (name[: LONGEST - 7].rstrip("-") or "model", digits)))
 
 
-def require_settings(name: str, *, folds: int, test_fraction: float) -> None:
+def require_settings(
+    name: str, target: str, *, folds: int, test_fraction: float, split: str = "auto", group: str | None = None
+) -> None:
     """Raise InvalidParameters for what no table could be trained and registered with."""
     mistakes = []
     if not is_model_name(name):
@@ -38,6 +40,12 @@ def require_settings(name: str, *, folds: int, test_fraction: float) -> None:
         mistakes.append(f"folds={folds}: at least 2 are needed, to learn from some and be judged on another")
     if not 0 < test_fraction < 1:
         mistakes.append(f"test_fraction={test_fraction}: it is a share of the rows, between 0 and 1")
+    if group is None and split == "group":
+        mistakes.append("split=group: which rows belong together? -p group=COLUMN names the column")
+    if group is not None and split not in ("auto", "group"):
+        mistakes.append(f"split={split} with group='{group}': choose one of them")
+    if group == target:
+        mistakes.append(f"group='{group}': that is the target")
     if mistakes:
         raise InvalidParameters("pipeline 'tabular': " + "; ".join(mistakes))
 

@@ -10,10 +10,11 @@ from workers.training.encoding import with_encoder
 from workers.training.families import build, guesser
 from workers.training.fitting import Fitted, cross_validate
 from workers.training.measures import Report, Task, judge, main_measure, score_again
-from workers.training.tables import Examples, Parts, divide, examples, sample
+from workers.training.tables import Division, Examples, Parts, divide, examples, folds_of, sample
 
 __all__ = [
     "Candidate",
+    "Division",
     "Examples",
     "Fitted",
     "Parts",
@@ -25,6 +26,7 @@ __all__ = [
     "cross_validate",
     "divide",
     "examples",
+    "folds_of",
     "grid",
     "guesser",
     "judge",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+from sklearn.model_selection import cross_val_score
 
 from orchestrator.artifacts.codecs.estimators import check_storable
 from workers.training.candidates import Candidate, Scored
 from workers.training.measures import Task, main_measure
-from workers.training.tables import Examples
+from workers.training.tables import Division, Examples, folds_of
 
 
 class Fitted(NamedTuple):
@@ -29,21 +29,21 @@ def cross_validate(
     seed: int,
     task: Task = "classification",
     measure: str | None = None,
+    by: Division = "random",
 ) -> Scored:
     """Fit and judge a candidate's model once for each of `folds` parts of the examples.
 
-    The folds depend on the seed alone, so that all candidates are judged on the same ones. `measure` is the
+    The folds depend on nothing of the candidate, so that all are judged on the same ones. `measure` is the
     name of one of scikit-learn's scorers. A model that could not be stored is refused before it is fitted.
     """
     check_storable(model)
-    kind = StratifiedKFold if task == "classification" else KFold
     measure = measure or main_measure(task)
     scores = cross_val_score(
         model,
         examples.inputs,
         examples.target,
         scoring=measure,
-        cv=kind(folds, shuffle=True, random_state=seed),
+        cv=list(folds_of(examples, folds, seed=seed, stratify=task == "classification", by=by)),
         error_score="raise",
         verbose=3,  # a line for each fold, as it ends
     )

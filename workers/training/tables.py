@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, TypeAlias
 
+import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    train_test_split,
+)
+
+#: How rows are divided: at random; by time, so that what is judged on comes after what is learnt from; or by
+#: group, so that no group is on both sides. Rows are in the order of time, or have their group as index.
+Division: TypeAlias = Literal["random", "time", "group"]
+
+FEWEST_OF_A_CLASS = 20  #: rows of each class that a sample keeps, as far as there are so many
 
 
 class Examples(NamedTuple):
@@ -13,6 +29,10 @@ class Examples(NamedTuple):
 
     inputs: pd.DataFrame
     target: pd.Series
+
+    def at(self, positions: np.ndarray) -> Examples:
+        """The rows at these positions, in this order."""
+        return Examples(self.inputs.iloc[positions], self.target.iloc[positions])
 
 
 class Parts(NamedTuple):
@@ -28,20 +48,72 @@ def examples(table: pd.DataFrame, target: str) -> Examples:
 
 
 def sample(whole: Examples, rows: int, *, seed: int, stratify: bool) -> Examples:
-    """That many of the rows, at random; all of them where there are no more."""
+    """About that many of the rows, at random and in their order; all of them where there are no more.
+
+    Stratified, each class keeps its share, and a rare one more than that.
+    """
     if len(whole.target) <= rows:
         return whole
-    return divide(whole, 1 - rows / len(whole.target), seed=seed, stratify=stratify).train
+    share, positions = rows / len(whole.target), pd.Series(np.arange(len(whole.target)))
+    if not stratify:
+        return whole.at(np.sort(positions.sample(rows, random_state=seed).to_numpy()))
+    taken = [
+        of_class.sample(
+            max(round(share * len(of_class)), min(FEWEST_OF_A_CLASS, len(of_class))), random_state=seed
+        )
+        for _, of_class in positions.groupby(whole.target.to_numpy())
+    ]
+    return whole.at(np.sort(np.concatenate(taken)))
 
 
-def divide(whole: Examples, test_fraction: float, *, seed: int, stratify: bool) -> Parts:
-    """Set a share of the rows aside, at random; stratified, each class keeps its share in both parts."""
-    divided = train_test_split(
-        whole.inputs,
-        whole.target,
-        test_size=test_fraction,
-        random_state=seed,
-        stratify=whole.target if stratify else None,
-    )
-    train_inputs, test_inputs, train_target, test_target = (each.reset_index(drop=True) for each in divided)
-    return Parts(Examples(train_inputs, train_target), Examples(test_inputs, test_target))
+def divide(
+    whole: Examples, test_fraction: float, *, seed: int, stratify: bool, by: Division = "random"
+) -> Parts:
+    """Set a share of the rows aside; stratified, each class keeps its share in both parts if at random.
+
+    By time, rows with the same index as the first that is set aside are set aside too.
+    """
+    positions, target = np.arange(len(whole.target)), whole.target.to_numpy()
+    match by:
+        case "random":
+            chosen = train_test_split(
+                positions, test_size=test_fraction, random_state=seed, stratify=target if stratify else None
+            )
+        case "time":
+            first = whole.target.index[round(len(positions) * (1 - test_fraction))]
+            later = np.asarray(whole.target.index >= first)
+            chosen = [positions[~later], positions[later]]
+        case "group":
+            splitter = GroupShuffleSplit(1, test_size=test_fraction, random_state=seed)
+            chosen = next(splitter.split(positions, groups=whole.target.index))
+    train, test = (whole.at(each) for each in chosen)
+    return Parts(train, test) if by == "group" else Parts(_renumbered(train), _renumbered(test))
+
+
+def folds_of(
+    whole: Examples, folds: int, *, seed: int, stratify: bool, by: Division = "random"
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Positions to learn from and to judge on, once for each fold.
+
+    By time, each fold learns from all rows before it; a fold is left out if there is nothing to tell apart
+    in those, or one of a kind.
+    """
+    splitter = {
+        ("random", False): KFold(folds, shuffle=True, random_state=seed),
+        ("random", True): StratifiedKFold(folds, shuffle=True, random_state=seed),
+        ("group", False): GroupKFold(folds, shuffle=True, random_state=seed),
+        ("group", True): StratifiedGroupKFold(folds, shuffle=True, random_state=seed),
+    }.get((by, stratify), TimeSeriesSplit(folds))
+    groups = whole.target.index if by == "group" else None
+    for learnt, judged in splitter.split(whole.inputs, whole.target, groups):
+        if not stratify or by == "random" or _can_be_told_apart(whole.target.iloc[learnt]):
+            yield learnt, judged
+
+
+def _can_be_told_apart(classes: pd.Series) -> bool:
+    counts = classes.value_counts()
+    return len(counts) > 1 and bool(counts.min() > 1)
+
+
+def _renumbered(part: Examples) -> Examples:
+    return Examples(part.inputs.reset_index(drop=True), part.target.reset_index(drop=True))
