@@ -58,6 +58,7 @@ from workers.training import (
 
 MANY_ROWS = 20_000  #: above, families are left out whose time grows faster than the rows
 SCREENED, SCORED = 4_000, 20_000  #: rows that all candidates are tried on, and then the better half
+SCREENING_FOLDS = 3  #: at most, for the first of these rounds, which only has to tell good from bad
 
 
 class Prepared(NamedTuple):
@@ -133,7 +134,8 @@ def propose(train: Examples, task: Task) -> Proposal:
     """The models worth a try for this task and so many rows."""
     candidates = [
         *grid("linear", **{"C" if task == "classification" else "alpha": [0.1, 1.0, 10.0]}),
-        *grid("boosting", learning_rate=[0.05, 0.1]),
+        *grid("boosting", learning_rate=[0.1]),
+        *grid("boosting", learning_rate=[0.05], max_iter=[200]),
     ]
     slow = [*grid("forest", min_samples_leaf=[1, 5]), *grid("neighbours", n_neighbors=[5, 15])]
     if len(train.inputs) <= MANY_ROWS:
@@ -250,8 +252,8 @@ def tabular(
     summary(source.notes, prepared.notes, proposal.notes, checked.report)
     few, more = (take(parts.train, rows, layout.task, seed) for rows in (SCREENED, SCORED))
     on_few, on_more = (
-        score.partial(train=rows, task=layout.task, folds=folds, seed=seed, by=prepared.by)
-        for rows in (few, more)
+        score.partial(train=rows, task=layout.task, folds=number, seed=seed, by=prepared.by)
+        for rows, number in ((few, min(folds, SCREENING_FOLDS)), (more, folds))
     )
     better = halve(on_few.map(candidate=proposal.candidates))
     fitted = refit(select(on_more.map(candidate=better)), parts.train, layout, seed)

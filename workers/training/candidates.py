@@ -49,9 +49,15 @@ def leader(scored: Sequence[Scored]) -> Scored:
 
 
 def better_half(scored: Sequence[Scored]) -> list[Candidate]:
-    """The candidates that go on to a round with more rows (successive halving), the best one first."""
+    """The candidates that go on to a round with more rows (successive halving), the best one first.
+
+    The best of each family is among them, since families differ in what more rows are worth to them.
+    """
     ranked = sorted(scored, key=lambda each: each.mean, reverse=True)
-    return [each.candidate for each in ranked[: (len(ranked) + 1) // 2]]
+    leaders = {each.candidate.family: each for each in reversed(ranked)}.values()
+    others = [each for each in ranked if each not in leaders]
+    chosen = [*leaders, *others[: max(0, len(ranked) // 2 - len(leaders))]]
+    return [each.candidate for each in ranked if each in chosen]
 
 
 def standings(scored: Sequence[Scored]) -> str:

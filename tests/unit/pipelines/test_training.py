@@ -160,10 +160,24 @@ def test_the_standard_error_is_as_wide_as_scores_differ_between_samples() -> Non
     assert np.mean(errors) == pytest.approx(np.std(scores), rel=0.15)
 
 
-def test_the_better_half_goes_on_best_first() -> None:
-    means = {"a": 0.1, "b": 0.5, "c": 0.3, "d": 0.2, "e": 0.4}
-    scored = [Scored(Candidate(name), "r2", mean, 0.0) for name, mean in means.items()]
-    assert [each.family for each in better_half(scored)] == ["b", "e", "c"]
+@pytest.mark.parametrize(
+    ("means", "kept"),
+    [
+        ({"a": [0.1, 0.2, 0.5, 0.3], "b": [0.4]}, ["a0.5", "b0.4"]),
+        ({"a": [0.5, 0.4, 0.3], "b": [0.2, 0.1, 0.0]}, ["a0.5", "a0.4", "b0.2"]),
+        ({"a": [0.5], "b": [0.2], "c": [0.1]}, ["a0.5", "b0.2", "c0.1"]),
+        ({"a": [0.5]}, ["a0.5"]),
+    ],
+)
+def test_the_better_half_goes_on_best_first_and_the_best_of_each_family(
+    means: dict[str, list[float]], kept: list[str]
+) -> None:
+    scored = [
+        Scored(Candidate(family, {"mean": mean}), "r2", mean, 0.0)
+        for family, those in means.items()
+        for mean in those
+    ]
+    assert [f"{each.family}{each.settings['mean']}" for each in better_half(scored)] == kept
 
 
 def test_a_sample_keeps_a_rare_class_and_is_never_larger_than_the_table() -> None:
