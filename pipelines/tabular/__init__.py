@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 
 from orchestrator import Retry, context, pipeline, stage
 from pipelines.release import gate, promote, register, verify
@@ -47,6 +48,7 @@ from workers.training import (
     build,
     cross_validate,
     divide,
+    fit_aloud,
     grid,
     guesser,
     judge,
@@ -181,7 +183,7 @@ def refit(candidate: Candidate, train: Examples, layout: Layout, seed: int) -> F
     """Fit the chosen candidate on the whole training part, and log the model with the layout it is for."""
     context.log_params(candidate.parameters)
     context.log_text(json.dumps(asdict(layout), indent=2), "layout.json")
-    model = model_for(train, candidate, layout.task, seed).fit(train.inputs, train.target)
+    model = fit_aloud(model_for(train, candidate, layout.task, seed), train)
     return Fitted(model, context.log_model(model, example=train.inputs.head()))
 
 
@@ -198,7 +200,7 @@ def evaluate(fitted: Fitted, test: Examples, task: Task) -> Report:
     return measured(fitted.model, test, task)
 
 
-def model_for(train: Examples, candidate: Candidate, task: Task, seed: int) -> BaseEstimator:
+def model_for(train: Examples, candidate: Candidate, task: Task, seed: int) -> Pipeline:
     """The candidate, behind an encoder for the columns that it will see."""
     return with_encoder(build(candidate, task=task, seed=seed), train.inputs)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from workers.training.candidates import Candidate, Scored, better_half, grid, leader, standings
 from workers.training.encoding import with_encoder
 from workers.training.families import build, guesser
-from workers.training.fitting import Fitted, cross_validate
+from workers.training.fitting import Fitted, cross_validate, fit_aloud
 from workers.training.measures import Report, Task, judge, main_measure, score_again
 from workers.training.tables import Division, Examples, Parts, divide, examples, folds_of, sample
 
@@ -26,6 +26,7 @@ __all__ = [
     "cross_validate",
     "divide",
     "examples",
+    "fit_aloud",
     "folds_of",
     "grid",
     "guesser",

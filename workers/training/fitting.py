@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import Pipeline
 
 from orchestrator.artifacts.codecs.estimators import check_storable
 from workers.training.candidates import Candidate, Scored
@@ -18,6 +19,19 @@ class Fitted(NamedTuple):
 
     model: BaseEstimator
     uri: str  #: empty where nothing tracks the run
+
+
+def fit_aloud(model: Pipeline, examples: Examples) -> Pipeline:
+    """Fit the model, and let its last step print how far it is, if it can."""
+    last = model[-1]
+    quiet = last.get_params().get("verbose")
+    if quiet is None:
+        return model.fit(examples.inputs, examples.target)
+    last.set_params(verbose=1)
+    try:
+        return model.fit(examples.inputs, examples.target)
+    finally:
+        last.set_params(verbose=quiet)
 
 
 def cross_validate(

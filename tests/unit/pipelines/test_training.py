@@ -21,6 +21,7 @@ from workers.training import (
     build,
     divide,
     examples,
+    fit_aloud,
     grid,
     guesser,
     judge,
@@ -103,6 +104,18 @@ def test_the_same_seed_gives_the_same_model(task: Task, family: str) -> None:
         for _ in range(2)
     )
     assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("family", ["forest", "boosting"])
+def test_a_long_fit_tells_how_far_it_is(family: str, capfd: pytest.CaptureFixture[str]) -> None:
+    table = mixed("regression")
+    model = with_encoder(build(Candidate(family), task="regression"), table.inputs)
+    fit_aloud(model, table)
+    printed = capfd.readouterr()
+    assert "100" in printed.out + printed.err
+    assert model[-1].verbose == 0
+    model.predict(table.inputs)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_two_classes_are_also_judged_by_the_area_under_the_curve() -> None:
