@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion as Registered
+    from mlflow.exceptions import MlflowException
 
 METRIC, SCORE = "orchestrator.metric", "orchestrator.score"
 _LOGGED_MODEL = "models:/m-"
@@ -101,7 +102,7 @@ def by_alias(client: MlflowClient, name: str, alias: str) -> Registered | None:
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        if "not found" in str(error):
+        if _is_absent(client, name, error):
             return None
         raise
 
@@ -113,9 +114,20 @@ def by_number(client: MlflowClient, name: str, version: int) -> Registered:
     try:
         return client.get_model_version(name, str(version))
     except MlflowException as error:
-        if "not found" not in str(error):
+        if not _is_absent(client, name, error):
             raise
         raise UnknownModel(f"the registry has no version {version} of '{name}'") from error
+
+
+def _is_absent(client: MlflowClient, name: str, error: MlflowException) -> bool:
+    """Whether the error says that there is no such version.
+
+    An MLflow that asks for a password refuses whoever is no administrator a model that there is not; a search
+    by name is open to all.
+    """
+    if "failed with error code 403" in str(error):
+        return not client.search_registered_models(f"name = '{name}'", max_results=1)
+    return "not found" in str(error)
 
 
 def _logged_model(client: MlflowClient, model_uri: str) -> LoggedModel | None:
