@@ -27,7 +27,7 @@ from sklearn.pipeline import Pipeline
 from orchestrator import Retry, context, pipeline, stage
 from pipelines.release import gate, promote, register, verify
 from pipelines.tabular.checks import Checked, CheckReport, Duplicates, check_table
-from pipelines.tabular.columns import Layout, lay_out
+from pipelines.tabular.columns import Layout, dates_of, lay_out
 from pipelines.tabular.conventions import DayOrder
 from pipelines.tabular.naming import model_name, require_settings
 from pipelines.tabular.numbers import Decimal
@@ -121,8 +121,9 @@ def prepare(
     table: pd.DataFrame, layout: Layout, split: Split, group: str | None, test_fraction: float, folds: int
 ) -> Prepared:
     """Numbers as numbers, categories as text, each date as several numbers; ready to be divided."""
-    splitting = choose_split(table, layout, split, group, folds=folds, test_fraction=test_fraction)
-    return Prepared(splitting.of(prepare_examples(table, layout)), splitting.by, [*splitting.notes])
+    dates = dates_of(table, layout)
+    splitting = choose_split(table, layout, dates, split, group, folds=folds, test_fraction=test_fraction)
+    return Prepared(splitting.of(prepare_examples(table, layout, dates)), splitting.by, [*splitting.notes])
 
 
 @stage

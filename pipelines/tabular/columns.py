@@ -125,6 +125,15 @@ def as_dates(column: pd.Series, date_format: str | None = None) -> pd.Series:
     return dates.to_dates(column, date_format or dates.ISO)
 
 
+def dates_of(table: pd.DataFrame, layout: Layout) -> dict[str, pd.Series]:
+    """The times in each column of dates to learn from."""
+    return {
+        name: as_dates(table[name], layout.formats.get(name))
+        for name, kind in layout.kinds.items()
+        if kind == "date"
+    }
+
+
 def _held(column: pd.Series) -> Settled:
     """What a column holds if there is no other column beside it."""
     return settle({"": look_over(column)}, "auto", "auto")[""]

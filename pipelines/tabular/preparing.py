@@ -12,29 +12,32 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from pipelines.tabular.columns import Layout, as_dates, as_numbers, as_text
+from pipelines.tabular.columns import Layout, as_numbers, as_text, dates_of
 from workers.training import Examples
 
 DATE_PARTS = ("day", "year", "month", "weekday")
 
 
-def prepare_examples(table: pd.DataFrame, layout: Layout) -> Examples:
-    """The columns to learn from, prepared, beside the target."""
-    return Examples(prepare_inputs(table, layout), table[layout.target])
+def prepare_examples(table: pd.DataFrame, layout: Layout, dates: Mapping[str, pd.Series]) -> Examples:
+    """The columns to learn from, prepared, beside the target; the dates among them as they were read."""
+    return Examples(_prepared(table, layout, dates), table[layout.target])
 
 
 def prepare_inputs(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     """Numbers as floats, categories as text, a date as four numbers; gaps stay, for the model to fill."""
+    return _prepared(table, layout, dates_of(table, layout))
+
+
+def _prepared(table: pd.DataFrame, layout: Layout, dates: Mapping[str, pd.Series]) -> pd.DataFrame:
     prepared: dict[str, pd.Series] = {}
     for name, kind in layout.kinds.items():
-        written = layout.formats.get(name, "")
         match kind:
             case "number":
-                prepared[name] = as_numbers(table[name], written)
+                prepared[name] = as_numbers(table[name], layout.formats.get(name, ""))
             case "category":
                 prepared[name] = as_text(table[name])
             case "date":
-                prepared |= _date_parts(_free_name(name, prepared, layout), as_dates(table[name], written))
+                prepared |= _date_parts(_free_name(name, prepared, layout), dates[name])
     return pd.DataFrame(prepared)
 
 

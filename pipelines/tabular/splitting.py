@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator import Unfit
-from pipelines.tabular.columns import Layout, as_dates, as_text
+from pipelines.tabular.columns import Layout, as_text
 from workers.training import Division, Examples, Task, divide, folds_of
 
 Split: TypeAlias = Division | Literal["auto"]
@@ -32,47 +32,57 @@ class Splitting(NamedTuple):
 
 
 def choose_split(
-    table: pd.DataFrame, layout: Layout, wanted: Split, group: str | None, *, folds: int, test_fraction: float
+    table: pd.DataFrame,
+    layout: Layout,
+    dates: Mapping[str, pd.Series],
+    wanted: Split,
+    group: str | None,
+    *,
+    folds: int,
+    test_fraction: float,
 ) -> Splitting:
     """Find out how the rows are to be divided; raises Unfit if they cannot be as they should.
+
+    `dates` are the table's columns of dates, as times.
 
     A model that is used later than it is fitted has to be judged on later rows. So where rows are in the
     order of a date, the latest are held back, unless something else is wanted.
     """
     if wanted == "auto" and group is None:
-        return _found(table, layout, folds, test_fraction)
+        return _found(dates, table[layout.target], layout.task, folds, test_fraction)
     if wanted == "random":
         return Splitting("random")
-    chosen = _by_group(table, group) if group is not None else Splitting("time", _times_of(table, layout))
+    chosen = _by_group(table[group]) if group is not None else Splitting("time", _times(dates))
     if trouble := _trouble(chosen, table[layout.target], layout.task, folds, test_fraction):
         raise Unfit(f"split={chosen.by}: {trouble}: choose another split, test_fraction or number of folds")
     return chosen
 
 
-def _found(table: pd.DataFrame, layout: Layout, folds: int, test_fraction: float) -> Splitting:
+def _found(
+    dates: Mapping[str, pd.Series], target: pd.Series, task: Task, folds: int, test_fraction: float
+) -> Splitting:
     """By time where rows are ordered by it, if that can be done; at random otherwise."""
-    if (ordering := _ordering(table, layout)) is None:
+    if (ordering := _ordering(dates)) is None:
         return Splitting("random")
     name, times = ordering
     chosen = Splitting("time", times)
-    if trouble := _trouble(chosen, table[layout.target], layout.task, folds, test_fraction):
+    if trouble := _trouble(chosen, target, task, folds, test_fraction):
         note = f"Rows are ordered by '{name}', yet held back at random: by time, {trouble}"
         return Splitting("random", None, (note,))
     note = f"Rows are ordered by '{name}': the latest are held back (-p split=random divides at random)"
     return chosen._replace(notes=(note,))
 
 
-def _by_group(table: pd.DataFrame, group: str) -> Splitting:
-    codes, groups = pd.factorize(as_text(table[group]), use_na_sentinel=False)
-    note = f"Rows with the same '{group}' ({len(groups):,} different) are held back together"
+def _by_group(column: pd.Series) -> Splitting:
+    codes, groups = pd.factorize(as_text(column), use_na_sentinel=False)
+    note = f"Rows with the same '{column.name}' ({len(groups):,} different) are held back together"
     return Splitting("group", pd.Series(codes), (note,))
 
 
-def _times_of(table: pd.DataFrame, layout: Layout) -> pd.Series:
+def _times(dates: Mapping[str, pd.Series]) -> pd.Series:
     """The times to divide by as asked: of the date that rows are ordered by, or of the only one."""
-    if (ordering := _ordering(table, layout)) is not None:
+    if (ordering := _ordering(dates)) is not None:
         return ordering[1]
-    dates = _dates(table, layout)
     if not dates:
         raise Unfit("split=time: no column holds dates")
     if len(dates) > 1:
@@ -84,20 +94,12 @@ def _times_of(table: pd.DataFrame, layout: Layout) -> pd.Series:
     return times
 
 
-def _ordering(table: pd.DataFrame, layout: Layout) -> tuple[str, pd.Series] | None:
+def _ordering(dates: Mapping[str, pd.Series]) -> tuple[str, pd.Series] | None:
     """The first date that rows are in the order of, forwards or backwards, and its times."""
-    for name, times in _dates(table, layout).items():
+    for name, times in dates.items():
         if times.notna().all() and (times.is_monotonic_increasing or times.is_monotonic_decreasing):
             return name, times
     return None
-
-
-def _dates(table: pd.DataFrame, layout: Layout) -> Mapping[str, pd.Series]:
-    return {
-        name: as_dates(table[name], layout.formats.get(name))
-        for name, kind in layout.kinds.items()
-        if kind == "date"
-    }
 
 
 def _trouble(

@@ -28,7 +28,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Scored:
-    """How a candidate did: mean and standard deviation of a measure over the folds."""
+    """How a candidate did: mean and standard deviation of a measure over the folds (see `cross_validate`)."""
 
     candidate: Candidate
     measure: str

@@ -22,14 +22,13 @@ def with_encoder(model: BaseEstimator, inputs: pd.DataFrame) -> Pipeline:
     All of it is made of scikit-learn's own parts, so that it can be stored without pickle.
     """
     if isinstance(model, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
-        numbers = len(inputs.select_dtypes("number").columns)
-        categories = list(range(numbers, len(inputs.columns)))
+        categories = list(range(len(_numbers(inputs)), len(inputs.columns)))
         return make_pipeline(_numbering(inputs), model.set_params(categorical_features=categories or None))
-    return make_pipeline(encoder(inputs), model)
+    return make_pipeline(_spreading(inputs), model)
 
 
-def encoder(inputs: pd.DataFrame) -> ColumnTransformer:
-    """A transformer for such a table: fills gaps, scales numbers, spreads categories over columns.
+def _spreading(inputs: pd.DataFrame) -> ColumnTransformer:
+    """Fills gaps, scales numbers, spreads categories over columns.
 
     A gap in a number becomes the column's median, with a column beside it that says so; a gap in a category
     is a category of its own. Categories that were not there in fitting count as rare ones.
@@ -55,7 +54,7 @@ def _numbering(inputs: pd.DataFrame) -> ColumnTransformer:
 def _by_kind(
     inputs: pd.DataFrame, for_numbers: BaseEstimator | str, for_categories: BaseEstimator
 ) -> ColumnTransformer:
-    numbers = inputs.select_dtypes("number").columns
+    numbers = _numbers(inputs)
     return ColumnTransformer(
         [
             ("numbers", for_numbers, list(numbers)),
@@ -63,3 +62,7 @@ def _by_kind(
         ],
         verbose_feature_names_out=False,
     )
+
+
+def _numbers(inputs: pd.DataFrame) -> pd.Index:
+    return inputs.select_dtypes("number").columns

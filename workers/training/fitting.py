@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
@@ -49,16 +50,23 @@ def cross_validate(
 
     The folds depend on nothing of the candidate, so that all are judged on the same ones. `measure` is the
     name of one of scikit-learn's scorers. A model that could not be stored is refused before it is fitted.
+
+    By time, each fold counts by the rows that were learnt from: the later ones are closer to what is to come,
+    and to the model that is fitted on all rows.
     """
     check_storable(model)
     measure = measure or main_measure(task)
+    divided = list(folds_of(examples, folds, seed=seed, stratify=task == "classification", by=by))
     scores = cross_val_score(
         model,
         examples.inputs,
         examples.target,
         scoring=measure,
-        cv=list(folds_of(examples, folds, seed=seed, stratify=task == "classification", by=by)),
+        cv=divided,
         error_score="raise",
         verbose=3,  # a line for each fold, as it ends
     )
-    return Scored(candidate, measure, float(scores.mean()), float(scores.std()))
+    weights = [len(learnt) for learnt, _ in divided] if by == "time" else None
+    mean = np.average(scores, weights=weights)
+    spread = np.sqrt(np.average((scores - mean) ** 2, weights=weights))
+    return Scored(candidate, measure, float(mean), float(spread))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -29,6 +30,7 @@ _SCORERS: dict[Task, dict[str, tuple[str, int]]] = {
     },
 }
 _BINARY = {"roc_auc": ("roc_auc", 1)}
+_ERROR = "standard error"  #: taken from the same predictions as the measures
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,17 @@ def judge(
     model: BaseEstimator, examples: Examples, *, task: Task = "classification", measure: str | None = None
 ) -> Report:
     """Measure a fitted model on examples that it has not seen; `measure` is the one that decides."""
-    scorers = dict(_SCORERS[task])
-    if task == "classification" and examples.target.nunique() == len(model.classes_) == 2:
-        scorers |= _BINARY
-    named = check_scoring(model, {name: scorer for name, (scorer, _) in scorers.items()})  # predicts once
-    found = named(model, examples.inputs, examples.target)
-    measures = {name: sign * float(found[name]) for name, (_, sign) in scorers.items()}
-    if "roc_auc" in measures:
-        measures["average_precision"] = _average_precision(model, examples)
     measure = measure or main_measure(task)
-    predicted = np.asarray(model.predict(examples.inputs))
-    error = standard_error(measure, examples.target, predicted)
-    return Report(measure, measures[measure], measures, len(examples.target), error)
+    chosen = dict(_SCORERS[task])
+    if task == "classification" and examples.target.nunique() == len(model.classes_) == 2:
+        chosen |= _BINARY
+    scorers = {name: get_scorer(scorer) for name, (scorer, _) in chosen.items()}
+    scorers[_ERROR] = make_scorer(partial(standard_error, measure))
+    found = check_scoring(model, scorers)(model, examples.inputs, examples.target)  # predicts once for all
+    measures = {name: sign * float(found[name]) for name, (_, sign) in chosen.items()}
+    if "roc_auc" in measures:  # apart: scorers that share predictions must mean the same class by them
+        measures["average_precision"] = _average_precision(model, examples)
+    return Report(measure, measures[measure], measures, len(examples.target), float(found[_ERROR]))
 
 
 def score_again(model: BaseEstimator, examples: Examples, measure: str) -> float:

@@ -98,12 +98,18 @@ def folds_of(
     By time, each fold learns from all rows before it; a fold is left out if there is nothing to tell apart
     in those, or one of a kind.
     """
-    splitter = {
-        ("random", False): KFold(folds, shuffle=True, random_state=seed),
-        ("random", True): StratifiedKFold(folds, shuffle=True, random_state=seed),
-        ("group", False): GroupKFold(folds, shuffle=True, random_state=seed),
-        ("group", True): StratifiedGroupKFold(folds, shuffle=True, random_state=seed),
-    }.get((by, stratify), TimeSeriesSplit(folds))
+    splitter: KFold | StratifiedKFold | GroupKFold | StratifiedGroupKFold | TimeSeriesSplit
+    match by, stratify:
+        case "random", False:
+            splitter = KFold(folds, shuffle=True, random_state=seed)
+        case "random", True:
+            splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        case "group", False:
+            splitter = GroupKFold(folds, shuffle=True, random_state=seed)
+        case "group", True:
+            splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        case _:
+            splitter = TimeSeriesSplit(folds)
     groups = whole.target.index if by == "group" else None
     for learnt, judged in splitter.split(whole.inputs, whole.target, groups):
         if not stratify or by == "random" or _can_be_told_apart(whole.target.iloc[learnt]):

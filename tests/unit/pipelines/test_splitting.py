@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import Unfit
 from orchestrator.authoring.errors import InvalidParameters
-from pipelines.tabular.columns import lay_out
+from pipelines.tabular.columns import dates_of, lay_out
 from pipelines.tabular.naming import require_settings
 from pipelines.tabular.splitting import Split, Splitting, choose_split
 from workers.training import Division, Examples, divide, examples, folds_of, sample
@@ -27,7 +27,8 @@ def sales(rows: int = 200, **columns: Any) -> pd.DataFrame:
 
 def chosen(table: pd.DataFrame, split: Split = "auto", group: str | None = None, **given: Any) -> Splitting:
     layout = lay_out(table, "y", group=group)
-    return choose_split(table, layout, split, group, **{"folds": 5, "test_fraction": 0.25, **given})
+    settings = {"folds": 5, "test_fraction": 0.25, **given}
+    return choose_split(table, layout, dates_of(table, layout), split, group, **settings)
 
 
 def test_the_latest_rows_are_held_back_where_rows_are_ordered_by_a_date() -> None:

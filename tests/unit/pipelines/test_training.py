@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
+from sklearn.model_selection import TimeSeriesSplit, cross_val_score
 
 from orchestrator.artifacts import UntrustedTypes
 from orchestrator.artifacts.codecs.estimators import dump_estimator, load_estimator
@@ -153,6 +154,17 @@ def test_a_model_that_could_not_be_stored_is_not_even_fitted() -> None:
         cross_validate(Candidate("linear", {}), Unknown(), mixed("regression"), folds=2, seed=0)
 
 
+def test_by_time_the_later_folds_count_for_more() -> None:
+    chance = np.random.default_rng(0)
+    inputs = pd.DataFrame({"x": chance.normal(size=120)})
+    noise = np.linspace(3.0, 0.1, 120) * chance.normal(size=120)  # ever easier to predict
+    rows = Examples(inputs, inputs["x"] + noise)
+    by_fold = cross_val_score(Ridge(), *rows, scoring="r2", cv=TimeSeriesSplit(5))
+    scored = cross_validate(Candidate("linear"), Ridge(), rows, folds=5, seed=0, task="regression", by="time")
+    assert scored.mean == pytest.approx(np.average(by_fold, weights=[20, 40, 60, 80, 100]))
+    assert scored.mean > by_fold.mean() + 0.05
+
+
 def test_a_rare_class_is_found_and_its_average_precision_reported() -> None:
     chance = np.random.default_rng(0)
     inputs = pd.DataFrame({"x": chance.normal(size=600)})
@@ -161,6 +173,7 @@ def test_a_rare_class_is_found_and_its_average_precision_reported() -> None:
     assert report.score > 0.75
     assert target.eq("rare").mean() < 0.1 < report.measures["average_precision"] < 1
     assert 0.01 < report.error < 0.05
+    assert report.measures["roc_auc"] > 0.85
 
 
 def test_the_standard_error_is_as_wide_as_scores_differ_between_samples() -> None:
