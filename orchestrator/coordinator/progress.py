@@ -27,7 +27,7 @@ class Progress:
     unreadable: frozenset[NodeName] = frozenset()  #: nodes and items with a manifest that makes no sense
     settled: Mapping[NodeName, int] = field(
         default_factory=dict
-    )  #: maps that succeeded though items were left out, and stay so: how many items they have
+    )  #: maps that Redis knows as done, whatever the store can tell, and stay so: how many items they have
 
     def is_done(self, node: Node) -> bool:
         """Whether nothing of a node is left to do."""
@@ -51,7 +51,8 @@ class Progress:
 
     def has_any_of(self, name: NodeName) -> bool:
         """Whether a node, an item, or any item of a map has left something."""
-        return name in self.outputs or name in self.unreadable or bool(self.items_of(name))
+        known = name in self.outputs or name in self.unreadable or name in self.settled
+        return known or bool(self.items_of(name))
 
     def without(self, lost: Iterable[NodeName]) -> Progress:
         """The same, but for some nodes, items, or whole maps."""

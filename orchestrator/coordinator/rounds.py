@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
-from orchestrator.authoring.graph import Graph, NodeName, group_and_index, item_name
+from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
 from orchestrator.authoring.masking import mask_values
 from orchestrator.compiler.arrange import arrange
 from orchestrator.coordinator.changes import as_it_is_now, changed_nodes
@@ -44,7 +44,8 @@ def send_round(
     changed = changed_nodes(specification)
     latest = latest.redoing(changed, number)
     progress = progress_of(run, graph, store, latest)
-    progress = replace(progress, settled=_settled_maps(run, graph, progress, runs, ended_otherwise))
+    unchanged = [node for node in graph if node.mapped and node.name not in changed]
+    progress = replace(progress, settled=_settled_maps(run, unchanged, progress, runs, ended_otherwise))
     lost = lost_work(graph, progress, store)
     if lost:
         listed = ", ".join(sorted(lost))
@@ -90,12 +91,21 @@ def send_round(
 
 
 def _settled_maps(
-    run: RunId, graph: Graph, progress: Progress, runs: RunStore, ended_otherwise: Collection[NodeName]
+    run: RunId,
+    maps: Iterable[Node],
+    progress: Progress,
+    runs: RunStore,
+    ended_otherwise: Collection[NodeName],
 ) -> dict[NodeName, int]:
-    """The maps that Redis knows as done, and whose tolerated failures stay: how many items each has."""
+    """The maps that Redis knows as done, with outputs of all items but those whose failures were tolerated, and
+    stay: how many items each has.
+
+    The store alone knows neither the length of a map that turned out as it ran, nor what was tolerated.
+    """
     found = {}
-    for node in graph:
-        if node.mapped and node.policy.tolerate and runs.succeeded_items(run, node.name) is not None:
+    for node in maps:
+        told_by_store = node.known_length is not None and not node.policy.tolerate
+        if not told_by_store and runs.succeeded_items(run, node.name) is not None:
             items = [item_name(node.name, index) for index in range(runs.items(run, node.name))]
             if all(item in progress.outputs or item in ended_otherwise for item in items):
                 found[node.name] = len(items)

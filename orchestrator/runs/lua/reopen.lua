@@ -60,7 +60,9 @@ end
 for at = first_kept + kept, #ARGV, 3 do
   local record, left = load_node(ARGV[at]), tonumber(ARGV[at + 2])
   local state = left > 0 and 'running' or 'succeeded'
-  save_node(ARGV[at], {state = state, items = tonumber(ARGV[at + 1]), left = left, why = record.why})
+  local items = tonumber(ARGV[at + 1])
+  local value = items == 0 and '[]' or nil
+  save_node(ARGV[at], {state = state, items = items, left = left, why = record.why, value = value})
 end
 redis.call('DEL', PARKED, LEASES, TAKEN)
 redis.call('HSETNX', META, 'id', ARGV[1])

@@ -301,7 +301,9 @@ class Play:
         self.reopen(set(), RunReader(self.client).ended_otherwise(self.run))
 
     def reopen(self, changed: set[NodeName], ended_otherwise: Collection[NodeName] = ()) -> None:
-        reopening, facts = next_round(self.facts, self.stored, changed, ended_otherwise)
+        tasks = self.model.tasks.items()
+        maps = [name for name, task in tasks if task.items is not None and task.state is NodeState.SUCCEEDED]
+        reopening, facts = next_round(self.facts, self.stored, changed, ended_otherwise, maps)
         if len(facts.done) < len(facts.graph):
             self.runs.reopen(self.run, reopening)
             self.earlier.append(self.facts)

@@ -15,22 +15,31 @@ def next_round(
     stored: set[NodeName],
     changed: Iterable[NodeName],
     ended_otherwise: Collection[NodeName] = (),
+    succeeded: Collection[NodeName] = (),
 ) -> tuple[Reopening, Facts]:
     """The next round; changed nodes, and what needs them, lose what is stored.
 
-    The nodes in `ended_otherwise` have ended without success, and stay so.
+    The nodes in `ended_otherwise` have ended without success, and stay so; the maps in `succeeded` are known as
+    done.
     """
     graph = latest.graph
     again = {name for each in changed for name in (each, *graph.descendants(each))}
     stored -= {name for name in stored if latest.node(name).name in again}
-    done = frozenset(node.name for node in graph if _is_done(node, latest, stored))
+    known = {
+        node.name
+        for node in graph
+        if node.name in {*succeeded} - again
+        and (node.known_length is None or node.policy.tolerate)
+        and all(item in stored or item in ended_otherwise for item in latest.items(node.name))
+    }
+    done = frozenset(node.name for node in graph if node.name in known or _is_done(node, latest, stored))
     kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
     facts = Facts(latest.shape, latest.number + 1, done | kept)
     maps = {
         node.name: (len(latest.items(node.name)), _left(node, latest, stored))
         for node in graph
         if node.known_length is not None and node.name in {*done, *facts.maps}
-    }
+    } | {name: (len(latest.items(name)), 0) for name in known}
     reopening = Reopening(
         pipeline="some",
         parameters={},
@@ -42,7 +51,7 @@ def next_round(
             maps[node.name][1] if node.name in maps else 1 for node in graph if node.name not in facts.done
         ),
         done=dict.fromkeys(sorted(stored), ""),
-        kept=[name for name in ended_otherwise if latest.node(name).name in kept],
+        kept=[name for name in ended_otherwise if latest.node(name).name in kept | known],
         maps=maps,
     )
     return reopening, facts

@@ -539,6 +539,19 @@ def tolerant_and_mendable(marker: str, path: str) -> None:
 
 
 @pipeline
+def mendable_behind_maps(marker: str) -> None:
+    """Two maps whose lengths turn out as they run, one of them empty, before what fails until the marker is there."""
+    add([add(number.map(value=numbers(4))), add(number.map(value=numbers(0))), mended(marker)])
+
+
+@stage
+def mended(marker: str) -> int:
+    if not Path(marker).exists():
+        raise RuntimeError("not mended yet")
+    return 1
+
+
+@pipeline
 def picked_elsewhere(count: int) -> None:
     add(picky.options(queue="spare").map(value=numbers(count)))
 

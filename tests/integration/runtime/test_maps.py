@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,21 @@ def test_a_resumed_run_pairs_no_items_with_what_others_gave(runner: Runner, tmp_
     nodes = nodes_of(again)
     assert [nodes[f"note_if[{index}]"].value for index in range(4)] == [0, 1, 2, 3]
     assert nodes["add"].value == 6
+
+
+def test_a_map_that_was_done_is_neither_expanded_nor_told_of_again(runner: Runner, tmp_path: Path) -> None:
+    marker = tmp_path / "mended"
+    record = runner.run("mendable_behind_maps", marker=str(marker))
+    assert nodes_of(record)["mended"].state == "failed"
+    marker.touch()
+    send_round(record.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(record.id), "the second round is concluded")
+    assert runner.reader.state(record.id) == "succeeded"
+    told = Counter((event.node, event.state) for event in runner.reader.events(record.id))
+    maps = [node.name for node in runner.prepare("mendable_behind_maps", marker="").graph if node.mapped]
+    assert len(maps) == 2
+    for name in maps:
+        assert told[name, "expanded"] == told[name, "succeeded"] == 1
 
 
 def test_more_failures_than_are_tolerated_fail_the_map(runner: Runner) -> None:
