@@ -18,6 +18,7 @@ from workers.runtime.loaded_code import know_code
 from workers.runtime.masked_log import mask_log
 from workers.runtime.memory import MemoryWatch
 from workers.runtime.own_tasks import register_own_tasks
+from workers.runtime.redis_check import check_redis
 from workers.runtime.stage_task import register_tasks
 
 __all__ = ["app"]
@@ -27,6 +28,7 @@ for problem in load_catalogue(settings().modules).broken:
 
 mask_log()
 keep_sources()
+signals.worker_init.connect(check_redis, weak=False)
 signals.worker_init.connect(know_code, weak=False)
 register_own_tasks(app)
 register_tasks(app)

@@ -97,8 +97,9 @@ def _settled_maps(
     runs: RunStore,
     ended_otherwise: Collection[NodeName],
 ) -> dict[NodeName, int]:
-    """The maps that Redis knows as done, with outputs of all items but those whose failures were tolerated, and
-    stay: how many items each has.
+    """The maps that Redis knows as done, and that stay so: how many items each has.
+
+    They have outputs of all items, but for those whose failures were tolerated and stay.
 
     The store alone knows neither the length of a map that turned out as it ran, nor what was tolerated.
     """

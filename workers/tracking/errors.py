@@ -95,8 +95,10 @@ def is_removed(error: MlflowException) -> bool:
 def _trouble(error: MlflowException) -> tuple[str, str] | None:
     """What a failed request is about, and what to do; None if MLflow did answer."""
     message = str(error)
-    if "failed with error code 401" in message or "failed with error code 403" in message:
+    if "failed with error code 401" in message:
         return "refused our credentials", "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+    if "failed with error code 403" in message:
+        return "does not let our user do this", "Have its administrator allow it; the stage is tried again."
     if message.startswith("API request to") and "failed with" in message:
         reason = "timed out" if "timed out" in message.lower() else "does not answer"
         return reason, "Start it, or correct MLFLOW_TRACKING_URI; the stage can then be tried again."

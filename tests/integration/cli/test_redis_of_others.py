@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -165,6 +166,20 @@ def test_a_redis_that_may_evict_messages_is_refused(alone: Shell) -> None:
         done = shell.where(ORCHESTRATOR_REDIS_EVICTION="warn")("run", "order", "--detach")
         assert done.status == 0, done
         assert "WARNING: Redis evicts keys" in done.err
+
+
+def test_a_plain_celery_worker_refuses_what_ours_refuses(alone: Shell) -> None:
+    with private_redis() as url:
+        Redis.from_url(client_url(url)).config_set("maxmemory-policy", "allkeys-lru")
+        environment = alone.where(REDIS_URL=url).environment
+        command = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", "data", "-c", "1"]
+        done = subprocess.run(
+            command, env=environment, cwd=alone.home, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr
+    assert "\nRedisUnfit: Redis evicts keys when it is full (maxmemory-policy allkeys-lru)" in done.stderr
+    assert "CONFIG SET maxmemory-policy noeviction" in done.stderr
 
 
 def test_a_file_of_variables_that_is_not_utf8_is_named(alone: Shell) -> None:

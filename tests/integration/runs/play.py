@@ -302,7 +302,11 @@ class Play:
 
     def reopen(self, changed: set[NodeName], ended_otherwise: Collection[NodeName] = ()) -> None:
         tasks = self.model.tasks.items()
-        maps = [name for name, task in tasks if task.items is not None and task.state is NodeState.SUCCEEDED]
+        maps = [
+            NodeName(name)
+            for name, task in tasks
+            if task.items is not None and task.state is NodeState.SUCCEEDED
+        ]
         reopening, facts = next_round(self.facts, self.stored, changed, ended_otherwise, maps)
         if len(facts.done) < len(facts.graph):
             self.runs.reopen(self.run, reopening)

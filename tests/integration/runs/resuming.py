@@ -19,8 +19,8 @@ def next_round(
 ) -> tuple[Reopening, Facts]:
     """The next round; changed nodes, and what needs them, lose what is stored.
 
-    The nodes in `ended_otherwise` have ended without success, and stay so; the maps in `succeeded` are known as
-    done.
+    The nodes in `ended_otherwise` have ended without success, and stay so; those in `succeeded` are maps
+    that Redis knows as done.
     """
     graph = latest.graph
     again = {name for each in changed for name in (each, *graph.descendants(each))}

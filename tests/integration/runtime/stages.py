@@ -540,7 +540,7 @@ def tolerant_and_mendable(marker: str, path: str) -> None:
 
 @pipeline
 def mendable_behind_maps(marker: str) -> None:
-    """Two maps whose lengths turn out as they run, one of them empty, before what fails until the marker is there."""
+    """Two maps whose lengths turn out as they run, one of them empty, beside what fails until mended."""
     add([add(number.map(value=numbers(4))), add(number.map(value=numbers(0))), mended(marker)])
 
 
