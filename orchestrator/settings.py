@@ -158,15 +158,20 @@ def settings() -> Settings:
 
 
 def _read_secret_files() -> None:
-    """Set the variables whose values are in files: MLflow and the store's client look for them there."""
+    """Set the variables whose values are in files: MLflow and the store's client look for them there.
+
+    An empty file is none: Compose wants one for each secret that a service may have.
+    """
     for name in IN_FILES:
         file = os.environ.get(f"{name}_FILE")
         if not file or name in os.environ:
             continue
         try:
-            os.environ[name] = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+            value = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, ValueError) as error:
             raise InvalidSettings(f"{name}_FILE: {file} cannot be read: {error}") from None
+        if value:
+            os.environ[name] = value
 
 
 def _mistake(place: tuple[int | str, ...], message: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+from pathlib import Path
 
 from celery.events.state import Task
 from flower.views.monitor import Metrics
@@ -10,6 +12,11 @@ from tornado.web import authenticated
 
 # Flower 2.2 shows its metrics to whoever reaches it, although it asks for a password for all else
 Metrics.get = authenticated(Metrics.get)
+
+# Flower reads no password from a file by itself
+if "FLOWER_PASSWORD_FILE" in os.environ:
+    password = Path(os.environ["FLOWER_PASSWORD_FILE"]).read_text(encoding="utf-8").strip()
+    basic_auth = [f"{os.environ.get('FLOWER_USER', 'admin')}:{password}"]
 
 persistent = True
 max_tasks = 20_000

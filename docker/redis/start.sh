@@ -12,6 +12,14 @@
 # taken from all of them, and INFO given back, which Celery's clients and Flower ask for.
 set -eu
 
+password() {
+    [ -s "/run/secrets/redis_$1_password" ] || { echo "start.sh: no password for Redis's user $1" >&2; return 1; }
+    cat "/run/secrets/redis_$1_password"
+}
+worker=$(password worker)
+coordinator=$(password coordinator)
+flower=$(password flower)
+
 exec docker-entrypoint.sh redis-server - <<CONFIGURATION
 dir /data
 appendonly yes
@@ -23,7 +31,7 @@ protected-mode no
 bind * -::*
 user default off resetpass ~* &* +@all
 user health on nopass -@all +ping
-user worker on >$REDIS_WORKER_PASSWORD ~* &* +@all -@admin -@dangerous +info
-user coordinator on >$REDIS_COORDINATOR_PASSWORD ~* &* +@all -@admin -@dangerous +info
-user flower on >$REDIS_FLOWER_PASSWORD %R~* ~_kombu.* ~*pidbox* ~celeryev* ~unacked* &* +@all -@admin -@dangerous +info
+user worker on >$worker ~* &* +@all -@admin -@dangerous +info
+user coordinator on >$coordinator ~* &* +@all -@admin -@dangerous +info
+user flower on >$flower %R~* ~_kombu.* ~*pidbox* ~celeryev* ~unacked* &* +@all -@admin -@dangerous +info
 CONFIGURATION

@@ -61,7 +61,7 @@ class Stack:
 
     def prepare(self) -> None:
         """Write the file with secrets, the way that the README says, and the settings of these tests."""
-        subprocess.run(["sh", ROOT / "docker" / "write-env", self.env_file], check=True, capture_output=True)
+        self.write_secrets()
         self.read_secrets()
         self.settings = {
             **SIZES,
@@ -75,6 +75,10 @@ class Stack:
             "TRAINING_WORKERS": "3",
         }
         self.change(**self.settings)
+
+    def write_secrets(self) -> None:
+        """Make those that there are not, and put all of them into the files that containers read."""
+        subprocess.run(["sh", ROOT / "docker" / "write-env", self.env_file], check=True, capture_output=True)
 
     def read_secrets(self) -> None:
         """Look up the secrets as they are now."""

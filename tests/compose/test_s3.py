@@ -54,6 +54,7 @@ def test_artifacts_go_to_s3_by_one_setting(stack: Stack, object_store: str):
         AWS_ENDPOINT_URL=object_store,
         AWS_ALLOW_HTTP="true",
     )
+    stack.write_secrets()
     try:
         stack.compose("up", "--detach", "--wait")
         run = stack.wait_for(stack.submit("slow_fit", seconds=0.1))

@@ -76,15 +76,18 @@ def test_settings_name_the_variable_and_show_no_value(monkeypatch: pytest.Monkey
 def test_secrets_may_be_given_as_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "redis").write_text("s3/cret\n")
     (tmp_path / "mlflow").write_text("other\n")
+    (tmp_path / "empty").touch()
     monkeypatch.setenv("REDIS_URL", "redis://worker@host:6379/0")
     monkeypatch.setenv("REDIS_PASSWORD_FILE", str(tmp_path / "redis"))
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD_FILE", str(tmp_path / "mlflow"))
-    for name in ("REDIS_PASSWORD", "MLFLOW_TRACKING_PASSWORD"):
+    monkeypatch.setenv("AWS_SESSION_TOKEN_FILE", str(tmp_path / "empty"))
+    for name in ("REDIS_PASSWORD", "MLFLOW_TRACKING_PASSWORD", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "to be put back")
         monkeypatch.delenv(name)
     settings.cache_clear()
     assert settings().redis_url == "redis://worker:s3%2Fcret@host:6379/0"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "other"  # noqa: S105 - made up
+    assert "AWS_SESSION_TOKEN" not in os.environ
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY_FILE", str(tmp_path / "absent"))
     settings.cache_clear()
     with pytest.raises(InvalidSettings, match=r"^AWS_SECRET_ACCESS_KEY_FILE: .*absent cannot be read"):

@@ -23,7 +23,7 @@ TRIES = 3600
 
 
 #: Variables that a stage need not see. What MLflow's and the store's own clients read has to stay.
-HIDDEN = ("REDIS_URL",)
+HIDDEN = ("REDIS_URL", "REDIS_URL_FILE", "REDIS_PASSWORD", "REDIS_PASSWORD_FILE")
 
 
 def expect_children() -> None:

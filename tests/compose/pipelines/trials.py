@@ -67,3 +67,14 @@ def threads() -> dict[str, str]:
 def look_around() -> None:
     """What a stage finds where it runs."""
     threads()
+
+
+@stage
+def surroundings() -> dict[str, str]:
+    return dict(os.environ)
+
+
+@pipeline
+def seen_by_stages() -> None:
+    """What a stage finds in its environment, as its result."""
+    surroundings()
