@@ -13,6 +13,7 @@ def cancel(run: RunName) -> None:
     from orchestrator.cli.records import Records
     from orchestrator.cli.surroundings import reach
     from orchestrator.coordinator import cancelling
+    from orchestrator.runs.errors import readable
     from orchestrator.runs.transitions import RunStore
     from orchestrator.settings import settings
 
@@ -23,6 +24,7 @@ def cancel(run: RunName) -> None:
         hint = "start the stack with `orchestrator up`, or set REDIS_URL"
         raise NoStack("there is no stack up, and no REDIS_URL, on which a run could be going on", hint=hint)
     runs = RunStore(reach(url), lease_seconds=settings().lease_seconds)
-    at_work = cancelling.cancel(name, store=ArtifactStore(settings().store_url), runs=runs)
+    with readable(name):
+        at_work = cancelling.cancel(name, store=ArtifactStore(settings().store_url), runs=runs)
     ended = f"; {at_work} running stages are terminated" if at_work else ""
     print(as_called(f"cancelled {name}{ended}. Carry it on with: orchestrator resume {name}"))

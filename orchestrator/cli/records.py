@@ -18,12 +18,13 @@ from orchestrator.cli.errors import AmbiguousRun, UnknownNode
 from orchestrator.cli.groups import group_of
 from orchestrator.cli.surroundings import join_stack, private_stacks, reach, take_part
 from orchestrator.cli.telling import note
-from orchestrator.runs.errors import RedisUnreachable, UnknownRun
+from orchestrator.runs.errors import RedisUnreachable, UnknownRun, UnreadableRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.settings import settings
+from orchestrator.supervisor.set_aside import SetAside, messages_set_aside
 
 if TYPE_CHECKING:
     from orchestrator.stack.state import StackState
@@ -135,9 +136,14 @@ class Records:
         specification = Specification.read(self.store, run)
         reader = next((reader for reader in self.readers if reader.knows(run)), None)
         if reader is not None:
-            record = reader.read(run, specification.graph)
-            tracebacks = reader.tracebacks(run)
-            return KnownRun(record=record, graph=specification.graph, tracebacks=tracebacks, reader=reader)
+            try:
+                record = reader.read(run, specification.graph)
+                tracebacks = reader.tracebacks(run)
+            except UnreadableRun as error:
+                note(f"{error}; this is what the artifact store knows")
+            else:
+                graph = specification.graph
+                return KnownRun(record=record, graph=graph, tracebacks=tracebacks, reader=reader)
         try:
             final = read_final(self.store, run)
         except AlteredArtifact as error:
@@ -146,6 +152,22 @@ class Records:
         if final is not None:
             return KnownRun(record=final[0], graph=specification.graph, tracebacks=final[1])
         return KnownRun(record=self._from_manifests(specification), graph=specification.graph)
+
+    def latest(self, limit: int) -> Iterator[KnownRun]:
+        """The latest runs, newest first; of those that cannot be read, only that is said."""
+        for run in self.ids(limit):
+            try:
+                yield self.get(run)
+            except (AlteredArtifact, UnknownRun) as error:
+                note(f"{run} cannot be listed: {error}")
+
+    def set_aside(self, run: RunId | None = None) -> list[SetAside]:
+        """The messages of a run, or of no known one, that the supervisor has set aside, the latest first."""
+        found = [each for reader in self.readers for each in messages_set_aside(reader.client)]
+        if run is not None:
+            return [each for each in found if each.run == run]
+        known = set(self.ids(RECENT)) if found else set()
+        return [each for each in found if each.run not in known]
 
     def _from_manifests(self, specification: Specification) -> RunRecord:
         """What can be told of a run that nobody wrote down: which of its nodes are done."""

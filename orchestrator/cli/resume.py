@@ -22,7 +22,7 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
     from orchestrator.cli.surroundings import join_stack
     from orchestrator.coordinator.rounds import send_round
     from orchestrator.coordinator.submission import Prepared
-    from orchestrator.runs.errors import NothingLeft
+    from orchestrator.runs.errors import NothingLeft, readable
     from orchestrator.runs.states import RunState
     from orchestrator.settings import settings
 
@@ -42,7 +42,8 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
     prepared = Prepared(specification.graph, specification.parameters)
 
     def begin(_: Prepared, runs: RunStore) -> RunId:
-        send_round(specification.run, store=store, runs=runs)
+        with readable(specification.run):
+            send_round(specification.run, store=store, runs=runs)
         return specification.run
 
     if settings().redis_url is None:

@@ -14,10 +14,13 @@ Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many runs 
 def runs(*, limit: Limit = 20, as_json: AsJson = False) -> None:
     """List the latest runs, newest first."""
     from orchestrator.cli.records import Records
+    from orchestrator.cli.telling import note
     from orchestrator.cli.wording import as_line
 
     records = Records.open()
-    known = [records.get(run) for run in records.ids(limit)]
+    known = list(records.latest(limit))
+    if aside := records.set_aside():
+        note(f"{len(aside)} messages of no known run were set aside, the last one since {aside[0].why}")
     if as_json:
         print(as_line([dict(each.record.to_json()) for each in known]))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.options import AsJson, RunName
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
     from orchestrator.cli.records import KnownRun
     from orchestrator.runs.record import AttemptRecord, NodeRecord
+    from orchestrator.supervisor.set_aside import SetAside
 
 #: Up to so many nodes and items are listed one by one, and so many tracebacks are printed.
 LISTED, TRACEBACKS = 40, 3
@@ -33,6 +34,7 @@ def show(run: RunName, *, as_json: AsJson = False) -> None:
 
     _print(output(), known)
     _print_outboxes(output(), records.store, known)
+    _print_set_aside(output(), records.set_aside(known.record.id))
 
 
 def _print(console: Console, known: KnownRun) -> None:
@@ -104,6 +106,18 @@ def _print_outboxes(console: Console, store: ArtifactStore, known: KnownRun) -> 
             console.print(Text.assemble(lead, (waiting, "yellow")))
         for refused in outbox.refused:
             console.print(Text.assemble(lead, (f"refused: {shortened(refused, 200)}", "red")))
+
+
+def _print_set_aside(console: Console, messages: Sequence[SetAside]) -> None:
+    """Messages of the run of which nobody could make anything."""
+    from rich.text import Text
+
+    from orchestrator.cli.wording import shortened
+
+    if messages:
+        console.print(Text("\n  Messages set aside", "bright_black"))
+    for each in messages[:LISTED]:
+        console.print(Text(f"  {shortened(each.why, 200)}", "red"))
 
 
 def _attempts(known: KnownRun) -> Iterator[Text]:

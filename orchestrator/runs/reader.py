@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName, item_name
-from orchestrator.runs.errors import UnknownRun
+from orchestrator.runs.errors import UnknownRun, readable
 from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, HINDRANCE, OPEN_RUNS, RunId, RunKeys
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
@@ -78,11 +78,12 @@ class RunReader:
         return bool(self.client.exists(RunKeys(run).meta))
 
     def state(self, run: RunId) -> RunState:
-        """The run's state; raises UnknownRun."""
-        state = self.client.hget(RunKeys(run).meta, "state")
-        if state is None:
-            raise UnknownRun(f"Redis knows no run '{run}'")
-        return RunState(str(state))
+        """The run's state; raises UnknownRun, UnreadableRun."""
+        with readable(run):
+            state = self.client.hget(RunKeys(run).meta, "state")
+            if state is None:
+                raise UnknownRun(f"Redis knows no run '{run}'")
+            return RunState(str(state))
 
     def is_handling_failure(self, run: RunId) -> bool:
         """Whether the run has failed, and what is to run then is due."""
@@ -103,11 +104,16 @@ class RunReader:
         return None if found is None else str(found)
 
     def summary(self, run: RunId) -> RunRecord:
-        """The run without its nodes; raises UnknownRun."""
-        return _run(run, self._meta(run), ())
+        """The run without its nodes; raises UnknownRun, UnreadableRun."""
+        with readable(run):
+            return _run(run, self._meta(run), ())
 
     def read(self, run: RunId, graph: Graph) -> RunRecord:
-        """The run with its nodes in the order written, maps as their items; raises UnknownRun."""
+        """The run with its nodes as written, maps as their items; raises UnknownRun, UnreadableRun."""
+        with readable(run):
+            return self._read(run, graph)
+
+    def _read(self, run: RunId, graph: Graph) -> RunRecord:
         meta = self._meta(run)
         raw = self._raw(run)
         done = {name for name, record in raw.items() if record["state"] == NodeState.SUCCEEDED}
@@ -150,7 +156,8 @@ class RunReader:
 
     def tracebacks(self, run: RunId) -> dict[str, str]:
         """The tracebacks of all failed attempts, by `node#number`."""
-        return cast("dict[str, str]", self.client.hgetall(RunKeys(run).tracebacks))
+        with readable(run):
+            return cast("dict[str, str]", self.client.hgetall(RunKeys(run).tracebacks))
 
     def log(self, run: RunId, node: str, after: str = "0") -> list[tuple[str, str]]:
         """Lines that a running attempt has written, with their places in its stream."""

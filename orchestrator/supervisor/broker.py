@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from orchestrator.envelope import BadMessage, Raw, check_task, read
 from orchestrator.runs.keys import RunId
+from orchestrator.supervisor.set_aside import SetAside
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -20,9 +21,6 @@ log = logging.getLogger(__name__)
 
 #: kombu's names: a hash of messages by delivery tag, and when each of them was fetched.
 UNACKED, FETCHED = "unacked", "unacked_index"
-
-#: A list of entries that were put aside, how many of them are kept, and for how long.
-REFUSED, KEPT, KEPT_SECONDS = "orc:refused", 100, 30 * 86_400
 
 #: Put a message back where its queue is served next, unless it is gone from those that were fetched.
 #: KEYS: unacked, index, queue. ARGV: delivery tag, the message. Reply: 1 if this call did it.
@@ -53,15 +51,16 @@ def fetched_messages(client: Redis) -> Iterator[Fetched]:
         return
     times = dict(cast("list[tuple[str, float]]", client.zrange(FETCHED, 0, -1, withscores=True)))
     for tag, text in entries.items():
+        run = None
         try:
             message, queue = _as_fetched(text)
             run = run_of(message)
             if run is not None:
                 check_task(message)
         except BadMessage as error:
-            if _put_aside(client, tag, text):
+            if _set_aside(client, tag, SetAside(run, str(error), text)):
                 extra = {"action": "message_refused"}
-                log.error("a message that was fetched is put aside: %s", error, extra=extra)  # noqa: TRY400
+                log.error("a message that was fetched is set aside: %s", error, extra=extra)  # noqa: TRY400
             continue
         if run is not None:
             headers = cast("Mapping[str, str]", message["headers"])
@@ -79,14 +78,12 @@ def _as_fetched(text: str) -> tuple[Raw, str]:
     return message, queue
 
 
-def _put_aside(client: Redis, tag: str, text: str) -> bool:
-    """Take an entry that nobody can make anything of away from those that were fetched; keep the latest."""
+def _set_aside(client: Redis, tag: str, entry: SetAside) -> bool:
+    """Take an entry that nobody can make anything of away from those that were fetched."""
     with client.pipeline() as transaction:
         transaction.hdel(UNACKED, tag)
         transaction.zrem(FETCHED, tag)
-        transaction.lpush(REFUSED, text)
-        transaction.ltrim(REFUSED, 0, KEPT - 1)
-        transaction.expire(REFUSED, KEPT_SECONDS)
+        entry.keep(transaction)
         return bool(transaction.execute()[0])
 
 
