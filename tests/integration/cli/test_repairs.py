@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -77,6 +80,74 @@ def test_a_run_whose_message_is_lost_is_sent_again_by_the_stack(up: Shell, tmp_p
     began = time.monotonic()
     wait_until(lambda: '"succeeded"' in up("show", last, "--json").out, "the run has ended", 60)
     assert time.monotonic() - began < 15 + SLACK
+
+
+def worker_of(shell: Shell, queue: str) -> int:
+    """The process of a queue's worker, as the worker itself says."""
+    state = json.loads((shell.home / "stack.json").read_text())
+    told: dict[str, dict[str, Any]] = {}
+
+    def answers() -> bool:
+        done = subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "workers", "inspect", "stats", "--json", "--timeout", "3"],
+            env={**shell.environment, **state["environment"]}, cwd=shell.home, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        told.update(json.loads(done.stdout) if done.returncode == 0 else {})
+        return any(name.startswith(f"{queue}@") for name in told)
+
+    wait_until(answers, f"the worker of {queue} answers", 60)
+    return next(int(stats["pid"]) for name, stats in told.items() if name.startswith(f"{queue}@"))
+
+
+def ended(shell: Shell, run: str, seconds: float = 60) -> list[dict[str, Any]]:
+    """The attempts of the one stage of a run, once that has succeeded; it was committed once."""
+    record: dict[str, Any] = {}
+
+    def has_succeeded() -> bool:
+        record.update(json.loads(shell("show", run, "--json").out))
+        return record["state"] == "succeeded"
+
+    wait_until(has_succeeded, "the run succeeds", seconds)
+    (node,) = record["nodes"]
+    attempts: list[dict[str, Any]] = node["attempts"]
+    assert [each["error"] is None for each in attempts] == [*[False] * (len(attempts) - 1), True]
+    return attempts
+
+
+def test_a_killed_worker_s_stage_runs_again_in_the_next(up: Shell, tmp_path: Path) -> None:
+    run = begin(up, tmp_path / "gate")
+    os.kill(worker_of(up, "data"), signal.SIGKILL)
+    (tmp_path / "gate").touch()
+    assert len(ended(up, run)) == 2
+
+
+def test_a_worker_that_hangs_and_comes_back_doubles_nothing(up: Shell, tmp_path: Path) -> None:
+    run = begin(up, tmp_path / "gate")
+    worker = worker_of(up, "data")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+
+        def is_given_up() -> bool:
+            (node,) = json.loads(up("show", run, "--json").out)["nodes"]
+            return bool(node["attempts"][0]["error"])
+
+        wait_until(is_given_up, "the lease ends", 10 + SLACK)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    (tmp_path / "gate").touch()
+    assert "its worker was lost" in ended(up, run)[0]["error"]
+
+
+def test_a_killed_redis_loses_nothing(up: Shell, tmp_path: Path) -> None:
+    run = begin(up, tmp_path / "gate")
+    state = json.loads((up.home / "stack.json").read_text())
+    with Redis.from_url(client_url(state["redis_url"])) as client:
+        os.kill(int(client.info("server")["process_id"]), signal.SIGKILL)
+    wait_until(lambda: not (up.home / "stack.json").exists(), "the stack has noticed", 30)
+    start(up)
+    (tmp_path / "gate").touch()
+    ended(up, run)
 
 
 def test_zeros_at_the_end_of_redis_file_cost_nothing_and_damage_costs_no_committed_stage(
