@@ -54,14 +54,14 @@ def test_a_machine_without_a_network_loses_its_stage_and_returns(stack: Stack):
 
 
 def test_a_redis_that_is_started_again_loses_nothing(stack: Stack):
-    run = stack.submit("naps", count=6, seconds=3)
+    run = stack.submit("naps", count=6, seconds=10)
     stack.machine_at_work(run, "nap[0]")
     stack.compose("restart", "redis")
     assert breaches(stack, stack.wait_for(run)) == []
 
 
 def test_a_killed_redis_loses_nothing(stack: Stack):
-    run = stack.submit("naps", count=6, seconds=6)
+    run = stack.submit("naps", count=6, seconds=10)
     stack.machine_at_work(run, "nap[0]")
     stack.compose("kill", "redis")
     stack.compose("start", "redis")
@@ -69,7 +69,7 @@ def test_a_killed_redis_loses_nothing(stack: Stack):
 
 
 def test_scaling_down_and_up_in_a_fan_out_loses_nothing(stack: Stack):
-    run = stack.submit("naps", count=16, seconds=2)
+    run = stack.submit("naps", count=16, seconds=8)
     stack.machine_at_work(run, "nap[0]")
     stack.scale(1)
     assert len(stack.machines("training-worker")) == 1

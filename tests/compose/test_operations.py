@@ -65,7 +65,7 @@ def test_a_backup_brings_back_runs_and_models_and_lets_runs_be_resumed(stack: St
 
 def test_rotated_secrets_shut_out_the_old_ones_while_a_run_goes_on(stack: Stack):
     old = dict(stack.secrets)
-    run = stack.submit("naps", count=6, seconds=3)
+    run = stack.submit("naps", count=6, seconds=10)
     stack.machine_at_work(run, "nap[0]")
 
     command, _ = commands_under("Rotate secrets")
