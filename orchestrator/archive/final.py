@@ -23,7 +23,8 @@ def write_final(store: ArtifactStore, record: RunRecord, tracebacks: Mapping[str
         "why": {node.name: node.why for node in record.nodes if node.why},
         "tracebacks": dict(tracebacks),
     }
-    store.write(_key(record.id), json.dumps(text, separators=(",", ":")).encode())
+    # On the disk: once Redis has it that the run was written down, nobody does it again.
+    store.write(_key(record.id), json.dumps(text, separators=(",", ":")).encode(), flush=True)
 
 
 def read_final(store: ArtifactStore, run: RunId) -> tuple[RunRecord, Mapping[str, str]] | None:

@@ -40,14 +40,14 @@ class Outbox:
     refused: Sequence[str] = ()  #: what cannot be delivered, and why
 
     def write(self, store: ArtifactStore) -> None:
-        """Keep it."""
+        """Keep it, on the disk: the node that logged it is about to be done, and logs it no more."""
         text = {
             "began": self.began,
             "subject": dict(self.subject),
             "entries": list(self.entries),
             "refused": list(self.refused),
         }
-        store.write(self._key, json.dumps(text, separators=(",", ":")).encode())
+        store.write(self._key, json.dumps(text, separators=(",", ":")).encode(), flush=True)
 
     def remove(self, store: ArtifactStore) -> None:
         """Forget it: all of it is delivered."""

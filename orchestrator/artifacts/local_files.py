@@ -21,6 +21,8 @@ from pathlib import Path
 from random import getrandbits
 from typing import IO
 
+from orchestrator.artifacts.flushing import flush as flush_to_disk
+
 #: Where the drafts are.
 DRAFTS = "drafts"
 #: Seconds since its last byte after which a draft is taken for abandoned.
@@ -88,7 +90,7 @@ class LocalFiles:
             except FileExistsError:
                 return False
         if flush:
-            _flush_folder(path.parent)
+            flush_to_disk(path.parent)
         return True
 
     def replace(self, key: str, body: Body, *, flush: bool = False, mode: int = 0o666) -> None:
@@ -97,7 +99,14 @@ class LocalFiles:
         with self._draft(body, flush, mode) as draft:
             _placed(os.replace, draft, path)
         if flush:
-            _flush_folder(path.parent)
+            flush_to_disk(path.parent)
+
+    def flush(self, key: str) -> None:
+        """Have a file that was made without it on the disk now, and its name too; if there is one."""
+        path = self.path(key)
+        with suppress(FileNotFoundError):
+            flush_to_disk(path)
+            flush_to_disk(path.parent)
 
     @contextmanager
     def _draft(self, body: Body, flush: bool, mode: int = 0o666) -> Iterator[Path]:
@@ -142,12 +151,3 @@ def _placed(place: Callable[[Path, Path], None], draft: Path, path: Path) -> Non
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         place(draft, path)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

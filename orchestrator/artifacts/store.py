@@ -157,6 +157,17 @@ class ArtifactStore:
             else:
                 obstore.put(self._backend, confined(key), data)
 
+    @property
+    def keeps_at_once(self) -> bool:
+        """Whether all that is written lasts as soon as it is, so that there is nothing to flush."""
+        return self._files is None
+
+    def flush(self, key: str) -> None:
+        """Have what was created without `flush` on the disk now, if there is anything."""
+        if self._files is not None:
+            with writing(f"flush {key!r}", self.url):
+                self._files.flush(confined(key))
+
     def read(self, key: str) -> bytes | None:
         """What is under `key`, or None if there is nothing."""
         try:

@@ -40,7 +40,7 @@ class AttemptTracker:
         info: AttemptInfo,
         *,
         find_run: Callable[[], Run],
-        target: Callable[[str], Target],
+        target: Callable[[Run], Target],
         find_model: Callable[[str], str],
         outgoing: Outgoing | None,
         fence: Fence,
@@ -167,13 +167,13 @@ class AttemptTracker:
     def _write(self, entry: Entry) -> str:
         """Write it; where somebody has deleted the run meanwhile, to the one that takes its place."""
         try:
-            return entry.write(self._target(self.run_id))
+            return entry.write(self._target(self.run))
         except Exception as error:
             if not _is_mlflows(error) or not is_gone(error):
                 raise
         self._fence.glance(at_once=True)
         self._run = None
-        return entry.write(self._target(self.run_id))
+        return entry.write(self._target(self.run))
 
     def _set_aside(self, error: TrackingUnavailable) -> None:
         """MLflow is away: from now on everything is kept."""

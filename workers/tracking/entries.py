@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from orchestrator.artifacts import Digest
+from workers.tracking.flushing import flush_artifacts
 from workers.tracking.models import Authorship, enter_late, enter_model
 from workers.tracking.names import MOST_METRICS, in_parts, write_params
 
@@ -61,6 +62,7 @@ class Target:
 
     client: MlflowClient
     run_id: str
+    artifacts: str  #: where the run's artifacts are
     author: Authorship
     remember: Remember
     store: ArtifactStore | None  #: where files wait
@@ -170,6 +172,7 @@ class Text(Entry):
 
     def write(self, target: Target) -> str:
         target.client.log_text(target.run_id, self.text, self.file_name)
+        flush_artifacts(target.artifacts, self.file_name)
         return ""
 
     @property
@@ -186,6 +189,7 @@ class File(Entry):
 
     def write(self, target: Target) -> str:
         target.client.log_artifact(target.run_id, str(self.path), self.folder or None)
+        flush_artifacts(target.artifacts, self.folder, self.path.name)
         return ""
 
     def kept(self, store: ArtifactStore) -> Entry:
@@ -214,6 +218,7 @@ class KeptFile(Entry):
         find = target.blobs.folder if self.is_folder else target.blobs.file
         path = find(Digest(self.digest), self.name)
         target.client.log_artifact(target.run_id, str(path), self.folder or None)
+        flush_artifacts(target.artifacts, self.folder, self.name)
         return ""
 
     @property

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.artifacts.errors import UntrustedTypes, WrongValue
 from workers.tracking.errors import ModelNotLoggable
+from workers.tracking.flushing import flush_artifacts
 from workers.tracking.library import MODEL_MODULES, load
 from workers.tracking.records import Remember, model_key
 
@@ -181,6 +182,7 @@ def _make(client: MlflowClient, run: Run, name: str, folder: Path, author: Autho
     )
     _address(folder, made, run_id)
     client.log_model_artifacts(made.model_id, str(folder))
+    flush_artifacts(made.artifact_location)  # before MLflow has it as complete
     digest = f"sha256:{hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()}"
     client.set_logged_model_tags(made.model_id, {DIGEST: digest})
     client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])

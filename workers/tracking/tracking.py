@@ -74,7 +74,7 @@ class MlflowTracking:
             self.tracking_uri,
             info,
             find_run=lambda: self._anew_if_gone(info.pipeline, lambda: self._find(info)),
-            target=lambda run_id: self._target(info, run_id, fence),
+            target=lambda run: self._target(info, run, fence),
             find_model=self.model_uri,
             outgoing=Outgoing(self._store, info) if self._store is not None else None,
             fence=fence,
@@ -150,13 +150,14 @@ class MlflowTracking:
             return [refusal(outbox, "all that was kept", error)]
         with clear_errors(self.tracking_uri):
             run = self._anew_if_gone(info.pipeline, lambda: self._find(info, late=True))
-        target = self._target(info, run.info.run_id, NoFence(), late=True)
+        target = self._target(info, run, NoFence(), late=True)
         return deliver_entries(outbox, target, self.tracking_uri)
 
-    def _target(self, info: AttemptInfo, run_id: str, fence: Fence, *, late: bool = False) -> Target:
+    def _target(self, info: AttemptInfo, run: Run, fence: Fence, *, late: bool = False) -> Target:
         return Target(
             client=self._open(),
-            run_id=run_id,
+            run_id=run.info.run_id,
+            artifacts=run.info.artifact_uri,
             author=Authorship(info.run_id, info.node, info.attempt, milliseconds(info.began)),
             remember=self._remember,
             store=self._store,
