@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from orchestrator.archive.reading import AGAIN, as_written
+from orchestrator.archive.reading import AGAIN, as_written, put_aside
 from orchestrator.artifacts import AlteredArtifact, digest_of
+from orchestrator.authoring.graph import group_and_index
 from orchestrator.runs.keys import RunId
 
 if TYPE_CHECKING:
@@ -81,21 +82,58 @@ def read_items(store: ArtifactStore, run: RunId, node: str) -> dict[int, Tree]:
     What cannot be read is passed over: nobody knows which items it had, so those are not done.
     """
     found: dict[int, Tree] = {}
-    for key in store.keys(_folder(run, node)):
-        data = store.read(key)
-        if data is None:
-            continue
+    for items in item_files(store, run, node):
+        for index, output in (items or {}).items():
+            found.setdefault(index, output)  # an item in two files counts as the first of them has it
+    return found
+
+
+def item_files(store: ArtifactStore, run: RunId, node: str) -> Iterator[Mapping[int, Tree] | None]:
+    """What each file holds of items that were committed together; None for one that cannot be read."""
+    for key, data in _item_files(store, run, node):
         try:
-            with as_written(store, key, hint=AGAIN):
-                plain = json.loads(data)
-                items = _unaltered(plain["items"], plain["digest"])
+            yield _items_in(store, key, data)
         except AlteredArtifact as error:
             log.warning("%s", error, extra={"action": "record altered", "run": run, "node": node})
-            continue
-        for index, output in items.items():
-            # an item in two files counts as the first of them has it
-            found.setdefault(int(index), cast("Tree", output))
-    return found
+            yield None
+
+
+def put_torn_aside(store: ArtifactStore, run: RunId, node: str) -> None:
+    """Move files of items that cannot be read out of the way, once their items are to be made again."""
+    for key, data in _item_files(store, run, node):
+        try:
+            _items_in(store, key, data)
+        except AlteredArtifact:
+            put_aside(store, key, data)
+
+
+def _item_files(store: ArtifactStore, run: RunId, node: str) -> Iterator[tuple[str, bytes]]:
+    for key in store.keys(_folder(run, node)):
+        data = store.read(key) if key.endswith(".json") else None
+        if data is not None:
+            yield key, data
+
+
+def _items_in(store: ArtifactStore, key: str, data: bytes) -> Mapping[int, Tree]:
+    with as_written(store, key, hint=AGAIN):
+        plain = json.loads(data)
+        items = cast("Mapping[str, Tree]", _unaltered(plain["items"], plain["digest"]))
+        return {int(index): output for index, output in items.items()}
+
+
+def manifest_keys(store: ArtifactStore, run: RunId) -> Iterator[str]:
+    """Where in the store is what nodes and items of maps have committed."""
+    yield from store.keys(f"runs/{run}/nodes")
+    yield from store.keys(f"runs/{run}/items")
+
+
+def committed_keys(store: ArtifactStore, run: RunId, node: str, *, mapped: bool) -> Iterator[str]:
+    """Where in the store is what a node, or the items of a map, committed under this name."""
+    if not mapped:
+        yield _key(run, node)
+        return
+    yield from store.keys(_folder(run, node))
+    yield from (_key(run, name) for name in manifest_names(store, run) if group_and_index(name)[0] == node)
 
 
 def _unaltered(tree: Tree, digest: str) -> Tree:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -180,14 +180,11 @@ class Graph:
 
     def descendants(self, name: NodeName) -> tuple[NodeName, ...]:
         """All nodes that need `name`, directly or not."""
-        seen: dict[NodeName, None] = {}
-        stack = list(self.successors[name])
-        while stack:
-            current = stack.pop()
-            if current not in seen:
-                seen[current] = None
-                stack.extend(self.successors[current])
-        return tuple(seen)
+        return _reached(name, self.successors.__getitem__)
+
+    def ancestors(self, name: NodeName) -> tuple[NodeName, ...]:
+        """All nodes that `name` needs, directly or not."""
+        return _reached(name, lambda each: self[each].needs)
 
     def without(self, done: frozenset[NodeName]) -> Graph:
         """What is left of the graph once some of its nodes are done."""
@@ -219,6 +216,17 @@ class Graph:
             tuple(_node_from_json(node) for node in handlers),
             fail_fast=bool(plain.get("fail_fast", False)),
         )
+
+
+def _reached(name: NodeName, following: Callable[[NodeName], Iterable[NodeName]]) -> tuple[NodeName, ...]:
+    seen: dict[NodeName, None] = {}
+    stack = list(following(name))
+    while stack:
+        current = stack.pop()
+        if current not in seen:
+            seen[current] = None
+            stack.extend(following(current))
+    return tuple(seen)
 
 
 def item_name(node: NodeName, index: int) -> NodeName:

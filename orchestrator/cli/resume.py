@@ -20,6 +20,7 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
     from orchestrator.cli.records import Records
     from orchestrator.cli.run import start_here, start_privately
     from orchestrator.cli.surroundings import join_stack
+    from orchestrator.coordinator.damage import lost_outputs
     from orchestrator.coordinator.rounds import send_round
     from orchestrator.coordinator.submission import Prepared
     from orchestrator.runs.errors import NothingLeft, readable
@@ -31,13 +32,13 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
     stack = join_stack()
     records = Records.open()
     known = records.get(records.resolve(run))
-    if known.record.state is RunState.SUCCEEDED:
+    store = ArtifactStore(settings().store_url)
+    if known.record.state is RunState.SUCCEEDED and not lost_outputs(known.record, known.graph, store):
         raise NothingLeft(f"run '{known.record.id}' has succeeded: there is nothing left to do")
     if known.record.state is RunState.RUNNING and not known.unfinished:
         hint = f"follow it with: orchestrator logs {known.record.id} --follow"
         raise NothingLeft(f"run '{known.record.id}' is going on", hint=hint)
     find_pipeline(known.record.pipeline)
-    store = ArtifactStore(settings().store_url)
     specification = Specification.read(store, known.record.id)
     prepared = Prepared(specification.graph, specification.parameters)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import holds_all
 from orchestrator.authoring.graph import Graph, Node, NodeName, Output, group_and_index, item_name, outputs_in
-from orchestrator.coordinator.progress import Progress
+from orchestrator.coordinator.progress import Progress, progress_of
+from orchestrator.runs.record import RunRecord
+from orchestrator.runs.states import NodeState
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
@@ -24,7 +27,8 @@ def lost_work(graph: Graph, progress: Progress, store: ArtifactStore) -> frozens
         node for node in graph if node.mapped and node.policy.tolerate and not progress.is_done(node)
     ]
     made_from_fewer = [name for node in shortened for name in graph.successors[node.name]]
-    lost = _with_what_follows(graph, [*progress.unreadable, *made_from_fewer])
+    made_from_lost = [name for map in progress.torn for name in _followers_of_torn(graph, map, progress)]
+    lost = _with_what_follows(graph, [*progress.unreadable, *made_from_fewer, *made_from_lost])
     sound: set[NodeName] = set()
     while True:
         left = progress.without(lost)
@@ -34,6 +38,33 @@ def lost_work(graph: Graph, progress: Progress, store: ArtifactStore) -> frozens
             return frozenset(name for name in lost if progress.has_any_of(name))
         sound |= asked - gone
         lost |= _with_what_follows(graph, gone)
+
+
+def lost_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> frozenset[NodeName]:
+    """The nodes and items that have succeeded by a run's record, and of which the store has no output.
+
+    A power cut does this: what took less than a second is not flushed, and Redis may know of it all the same.
+    """
+    own = {node.name for node in graph}  # not those that run after a failure
+    succeeded = {
+        NodeName(node.name)
+        for node in record.nodes
+        if node.state is NodeState.SUCCEEDED and group_and_index(node.name)[0] in own
+    }
+    maps = {node.name for node in graph if node.mapped}
+    progress = progress_of(record.id, graph, store, Round.latest(store, record.id))
+    return frozenset(succeeded - progress.outputs.keys() - maps) | progress.unreadable
+
+
+def _followers_of_torn(graph: Graph, map: NodeName, progress: Progress) -> Iterator[NodeName]:
+    """What may have been made from items of a map that are lost."""
+    for follower in (graph[name] for name in graph.successors[map]):
+        if not _item_by_item(follower, map):
+            yield follower.name
+            continue
+        for index in progress.items_of(follower.name):
+            if item_name(map, index) not in progress.outputs:
+                yield item_name(follower.name, index)
 
 
 def _needed(graph: Graph, progress: Progress) -> Iterator[NodeName]:

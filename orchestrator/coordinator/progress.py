@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from orchestrator.archive.manifest import Manifest, manifest_names, read_items
+from orchestrator.archive.manifest import Manifest, item_files, manifest_names
 from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import AlteredArtifact
 from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
@@ -25,6 +25,7 @@ class Progress:
     outputs: Mapping[NodeName, Tree]  #: of nodes and of items of maps
     lengths: Mapping[NodeName, int]  #: of maps, as far as they are known
     unreadable: frozenset[NodeName] = frozenset()  #: nodes and items with a manifest that makes no sense
+    torn: frozenset[NodeName] = frozenset()  #: maps of which some items were lost, nobody knows which
     settled: Mapping[NodeName, int] = field(
         default_factory=dict
     )  #: maps that Redis knows as done, whatever the store can tell, and stay so: how many items they have
@@ -64,7 +65,7 @@ class Progress:
         }
         groups = {group_and_index(name)[0] for name in gone}
         settled = {name: items for name, items in self.settled.items() if name not in groups}
-        return Progress(kept, self.lengths, settled=settled)
+        return Progress(kept, self.lengths, torn=self.torn, settled=settled)
 
     @cached_property
     def _items(self) -> Mapping[NodeName, tuple[int, ...]]:
@@ -79,9 +80,12 @@ class Progress:
 def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -> Progress:
     """Look at what is done of a run, by what its latest round would read."""
     outputs: dict[NodeName, Tree] = {}
+    torn: set[NodeName] = set()
     for node in graph:
         if node.mapped:
-            outputs |= _items_together(run, node.name, store, latest)
+            found, whole = _items_together(run, node.name, store, latest)
+            outputs |= found
+            torn |= set() if whole else {node.name}
     unreadable: set[NodeName] = set()
     nodes = {node.name for node in graph}  # what ran after a failure runs again after the next
     for stored in manifest_names(store, run):
@@ -98,14 +102,19 @@ def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -
             if manifest is not None:
                 outputs[own] = manifest.output
     lengths = {node.name: node.known_length for node in graph if node.known_length is not None}
-    return Progress(outputs, lengths, frozenset(unreadable))
+    return Progress(outputs, lengths, frozenset(unreadable), frozenset(torn))
 
 
-def _items_together(run: RunId, name: NodeName, store: ArtifactStore, latest: Round) -> dict[NodeName, Tree]:
-    """The items of a map that were committed with others."""
-    return {
-        item_name(name, index): output
-        for folder in latest.folders_of(name)
-        for index, output in read_items(store, run, folder).items()
-        if latest.stored_as(name, index) == folder
-    }
+def _items_together(
+    run: RunId, name: NodeName, store: ArtifactStore, latest: Round
+) -> tuple[dict[NodeName, Tree], bool]:
+    """The items of a map that were committed with others, and whether those are all that there were."""
+    found: dict[NodeName, Tree] = {}
+    whole = True
+    for folder in latest.folders_of(name):
+        for items in item_files(store, run, folder):
+            whole = whole and items is not None
+            for index, output in (items or {}).items():
+                if latest.stored_as(name, index) == folder:
+                    found.setdefault(item_name(name, index), output)
+    return found, whole

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.archive.manifest import put_torn_aside
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
@@ -68,6 +69,9 @@ def send_round(
         and (node.name in done or (node.name in left and plan.written_out(left[node.name])))
     } | {name: (items, 0) for name, items in progress.settled.items()}
     Round(number, done | kept, latest.redone).write(store, run)
+    for map in progress.torn:
+        for folder in latest.folders_of(map):
+            put_torn_aside(store, run, folder)
     if changed:
         as_it_is_now(specification).rewrite(store)
     runs.reopen(

@@ -42,6 +42,7 @@ def conclude(run: RunId, workshop: Workshop) -> None:
     record = reader.read(run, job.graph)
     tracebacks = reader.tracebacks(run)
     _keep(workshop, record, tracebacks)  # before MLflow, which may be away for long
+    workshop.flush_outputs(run)  # nobody makes them again once the run is written down
     workshop.tracking.deliver(run)
     mlflow_run_id = workshop.tracking.conclude(
         RunInfo(

@@ -83,6 +83,8 @@ def _commit(
     claimed: ClaimedNode, output: Tree, why: str, *, reused: bool = False, flush: bool = False
 ) -> Outcome:
     job, task = claimed.job, claimed.task
+    if flush:
+        claimed.workshop.flush_needs(job, task)
     manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
     first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task), flush=flush)
     if not first:

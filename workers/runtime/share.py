@@ -218,6 +218,8 @@ class _Share:
         for index, item in done.items():
             folders.setdefault(self.job.folder_of(item.claimed.task), {})[index] = item.output
         flush = is_dear(sum(item.ended - item.began for item in done.values()))
+        if flush:
+            self.workshop.flush_needs(self.job, self.task)
         for folder, outputs in folders.items():
             write_items(self.workshop.store, self.run, folder, self.token[:12], outputs, flush=flush)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchestrator.app import app
-from orchestrator.archive.manifest import Manifest, read_items
+from orchestrator.archive.manifest import Manifest, committed_keys, manifest_keys, read_items
 from orchestrator.archive.reading import AGAIN
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
@@ -41,6 +41,7 @@ class Workshop:
     _jobs: dict[tuple[RunId, int], Job] = field(default_factory=dict)
     _outputs: dict[tuple[RunId, str], Tree] = field(default_factory=dict)
     _survivors: dict[tuple[RunId, int, NodeName], Sequence[int]] = field(default_factory=dict)
+    _flushed: dict[RunId, set[str]] = field(default_factory=dict)  #: keys, by run
     _tracking: MlflowTracking | None = None
 
     @property
@@ -110,6 +111,26 @@ class Workshop:
         """Keep what was just committed: the next node often comes to the same process."""
         _make_room(self._outputs, OUTPUTS)
         self._outputs[job.run, job.stored_as(task)] = output
+
+    def flush_needs(self, job: Job, task: Task) -> None:
+        """Have on the disk what a task was made from: who loses that has to do the task again as well."""
+        if not self.store.keeps_at_once:
+            for node in map(job.graph.__getitem__, job.graph.ancestors(task.node.name)):
+                for stored in job.round.folders_of(node.name):
+                    self._flush(job.run, committed_keys(self.store, job.run, stored, mapped=node.mapped))
+
+    def flush_outputs(self, run: RunId) -> None:
+        """Have on the disk all that a run has committed."""
+        if not self.store.keeps_at_once:
+            self._flush(run, manifest_keys(self.store, run))
+
+    def _flush(self, run: RunId, keys: Iterable[str]) -> None:
+        if run not in self._flushed:
+            _make_room(self._flushed, JOBS)
+            self._flushed[run] = set()
+        for key in set(keys) - self._flushed[run]:
+            self.store.flush(key)
+            self._flushed[run].add(key)
 
     def _read_outputs(self, job: Job, task: Task) -> None:
         stored = job.stored_as(task)

@@ -31,6 +31,17 @@ def test_an_interrupted_run_is_resumed(alone: Shell, tmp_path: Path) -> None:
     assert "has succeeded: there is nothing left to do" in again.err
 
 
+def test_a_run_that_has_lost_an_output_after_its_end_is_resumed(alone: Shell) -> None:
+    done = alone("run", "order", "--json")
+    assert done.status == 0, done.err
+    run = done.last_json["id"]
+    (alone.home / "artifacts" / "runs" / run / "nodes" / "total.json").write_bytes(b"")  # as by a bad disk
+    again = alone("resume", run, "--json")
+    assert again.status == 0, again.err
+    assert again.last_json["nodes"][-1]["value"] == done.last_json["nodes"][-1]["value"]
+    assert alone("resume", run).status == 2
+
+
 def test_a_resumed_run_that_fails_again_exits_with_1(alone: Shell) -> None:
     assert alone("run", "unpaid").status == 1
     done = alone("resume", "latest", "--json")

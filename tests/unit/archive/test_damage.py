@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from orchestrator.archive.manifest import Manifest, read_items, write_items
+from orchestrator.archive.manifest import Manifest, put_torn_aside, read_items, write_items
 from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.artifacts.tree import Tree, digests_in
 from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, Output, StageName
 from orchestrator.authoring.policies import Policy
-from orchestrator.coordinator.damage import lost_work
+from orchestrator.coordinator.damage import lost_outputs, lost_work
 from orchestrator.coordinator.progress import progress_of
 from orchestrator.runs.keys import RunId
+from orchestrator.runs.record import NodeRecord, RunRecord
+from orchestrator.runs.states import NodeState, RunState
 
 RUN = RunId("run-20260101-000000-0000")
 
@@ -131,6 +134,46 @@ def test_what_is_left_of_a_manifest_is_never_an_output(store: ArtifactStore, lef
     with pytest.raises(AlteredArtifact):
         Manifest.read(store, RUN, "a")
     assert set(read_items(store, RUN, "fit")) == {1}
+
+
+def tear(store: ArtifactStore, node: str, token: str) -> None:
+    """A file of items that a power cut has left half."""
+    store.write(f"runs/{RUN}/items/{node}/0-{token}.json", b'{"items": {"0": {"cod')
+
+
+def test_what_was_made_from_items_that_nobody_knows_any_more_is_made_again(store: ArtifactStore) -> None:
+    tear(store, "fit", "torn")
+    write_items(store, RUN, "fit", "whole", {1: blob(store, "one")})
+    done(store, "score[0]", "score[1]", "best", "beside")
+    nodes = (node("fit", items=2), node("score", each=("fit",)), node("best", "fit"), node("beside"))
+    assert lost(store, *nodes) == {"score[0]", "best"}
+
+
+def test_items_that_were_made_again_are_not_missed_any_more(store: ArtifactStore) -> None:
+    tear(store, "fit", "torn")
+    put_torn_aside(store, RUN, "fit")
+    write_items(store, RUN, "fit", "again", {0: blob(store, "zero"), 1: blob(store, "one")})
+    done(store, "best")
+    assert lost(store, node("fit", items=2), node("best", "fit")) == set()
+
+
+def test_what_has_succeeded_and_left_no_output_is_found(store: ArtifactStore) -> None:
+    graph = Graph("pipeline", (node("a"), node("b", "a"), node("fit", items=2)), handlers=(node("tell"),))
+    done(store, "a")
+    store.write(f"runs/{RUN}/nodes/b.json", b"")
+    tear(store, "fit", "torn")
+    names = ("a", "b", "fit[0]", "fit[1]", "tell")
+    record = RunRecord(
+        id=RUN,
+        pipeline="pipeline",
+        state=RunState.RUNNING,
+        parameters={},
+        submitted=datetime(2026, 1, 1, tzinfo=UTC),
+        nodes=tuple(
+            NodeRecord(name=each, stage="stage", queue="data", state=NodeState.SUCCEEDED) for each in names
+        ),
+    )
+    assert lost_outputs(record, graph, store) == {"b", "fit[0]", "fit[1]"}
 
 
 def test_what_was_done_again_is_read_and_what_it_replaces_is_not(store: ArtifactStore) -> None:
