@@ -48,6 +48,7 @@ from orchestrator.stack.surroundings import (
 )
 
 Progress = Callable[[str], None]
+BeforeWorkers = Callable[["EmbeddedStack"], None]
 
 _HEALTHY_SECONDS = 90.0
 #: How often a stack is started anew because a port was taken while a service got ready to listen on it.
@@ -101,14 +102,16 @@ class EmbeddedStack:
         services: bool = False,
         grace: float = 2.0,
         on_progress: Progress = lambda _: None,
+        before_workers: BeforeWorkers = lambda _: None,
         lock: IO[str] | None = None,
     ) -> EmbeddedStack:
         """Start it, and return when Redis answers; with `services`, when all the others are healthy as well.
 
         `queues` get workers; `slots` says how many stages each runs at once (`slots_of` has the defaults).
         With `services`, there are Flower and an MLflow server, and Redis keeps what it holds in `home`. When
-        stopped, running stages get `grace` seconds. The guard inherits `lock`. Raises StackFailed or
-        RedisNotFound, with nothing left running.
+        stopped, running stages get `grace` seconds. `before_workers` is called when Redis answers,
+        and no worker has taken a message yet. The guard inherits `lock`. Raises StackFailed or RedisNotFound,
+        with nothing left running.
         """
         stack = cls(
             home.expanduser().absolute(), slots_of(queues, slots), services=services, grace=grace, lock=lock
@@ -117,7 +120,7 @@ class EmbeddedStack:
             stack._leaving.begin()
             for remaining in reversed(range(_PORT_TRIES)):
                 try:
-                    stack._start(on_progress)
+                    stack._start(on_progress, before_workers)
                     break
                 except PortTaken as taken:
                     if not remaining:
@@ -209,11 +212,12 @@ class EmbeddedStack:
     ) -> None:
         self.stop()
 
-    def _start(self, on_progress: Progress) -> None:
+    def _start(self, on_progress: Progress, before_workers: BeforeWorkers) -> None:
         remove_folder(self._ready)
         self._ready.mkdir()
         on_progress("starting Redis")
         self._start_redis(on_progress)
+        before_workers(self)
         with_mlflow = self._services and self._own_mlflow
         mlflow_port = self._reserve(MLFLOW_PORT) if with_mlflow else None
         if mlflow_port is not None:

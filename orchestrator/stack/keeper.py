@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -66,14 +66,13 @@ def keep(home: Path, slots: dict[str, int]) -> None:
         services=True,
         grace=_GRACE,
         on_progress=lambda text: tell("progress", text),
+        before_workers=send_lost_again,
         lock=lock,
     )
     with stack:
         try:
             state = stack.describe()
-            # The supervisor sends messages, by this process's own Celery application
-            os.environ.update(state.environment)
-            settings.cache_clear()
+            take_part(state.environment)
             write_state(home / FILE, state)
             log.info("stack is up", extra={"action": "stack_up"})
             tell("state", state.as_json())
@@ -84,6 +83,26 @@ def keep(home: Path, slots: dict[str, int]) -> None:
                     time.sleep(_LOOK_SECONDS)
         finally:
             (home / FILE).unlink(missing_ok=True)
+
+
+def send_lost_again(stack: EmbeddedStack) -> None:
+    """What Redis has as done, and a power cut kept from the disk: before a worker needs it and fails."""
+    from orchestrator.settings import settings
+    from orchestrator.supervisor.after_power_cut import runs_at_work, send_lost_work_again
+
+    if runs_at_work(stack.redis_url):
+        take_part(stack.environment())
+        for told in send_lost_work_again(settings(), stack.redis_url):
+            log.warning(told, extra={"action": "resent"})
+            tell("progress", told)
+
+
+def take_part(environment: Mapping[str, str]) -> None:
+    """Send messages to this stack: the supervisor does, by this process's own Celery application."""
+    from orchestrator.settings import settings
+
+    os.environ.update(environment)
+    settings.cache_clear()
 
 
 def tell(kind: str, value: object) -> None:

@@ -94,3 +94,10 @@ def typo() -> None:
 def patient(gate: Path) -> None:
     """Waits for a file."""
     linger(gate)
+
+
+@pipeline
+def checked(gate: Path) -> None:
+    """Adds prices up that were there long before."""
+    each = prices(2)
+    total.after(linger.after(each)(gate))(each)

@@ -42,20 +42,20 @@ def start(shell: Shell) -> str:
     return done.err
 
 
-def submit(shell: Shell, gate: Path) -> str:
+def submit(shell: Shell, gate: Path, pipeline: str = "patient") -> str:
     """A run that has a message on a queue; returns its id."""
-    done = shell("run", "patient", "-p", f"gate={gate}", "--detach", "--json")
+    done = shell("run", pipeline, "-p", f"gate={gate}", "--detach", "--json")
     return str(done.last_json["id"])
 
 
-def begin(shell: Shell, gate: Path) -> str:
-    """A run that is in the middle of a stage; returns its id."""
-    submit(shell, gate)
+def begin(shell: Shell, gate: Path, pipeline: str = "patient") -> str:
+    """A run that is in the middle of `linger`; returns its id."""
+    submit(shell, gate, pipeline)
     record = {}
 
     def running() -> bool:
         record.update(json.loads(shell("show", "latest", "--json").out))
-        return "running" in [node["state"] for node in record["nodes"]]
+        return ("linger", "running") in [(node["name"], node["state"]) for node in record["nodes"]]
 
     wait_until(running, "the stage runs")
     return record["id"]
@@ -171,3 +171,14 @@ def test_zeros_at_the_end_of_redis_file_cost_nothing_and_damage_costs_no_committ
     assert second in listed
     (tmp_path / "two").touch()
     assert up("resume", second).status == 0
+
+
+def test_what_redis_has_as_done_and_the_disk_has_not_is_made_again(up: Shell, tmp_path: Path) -> None:
+    run = begin(up, tmp_path / "gate", "checked")
+    cut_the_power(up)
+    (up.home / "artifacts" / "runs" / run / "nodes" / "prices.json").write_bytes(bytes(20))
+    assert f"run {run}: outputs of 1 nodes did not reach the disk; they are made again" in start(up)
+    (tmp_path / "gate").touch()
+    wait_until(
+        lambda: '"succeeded"' in up("show", run, "--json").out.partition('"nodes"')[0], "it has ended", 60
+    )

@@ -1,0 +1,52 @@
+"""Compares what Redis and the store have of unfinished runs, before workers go on with them.
+
+Outputs of less than a second's work are not flushed to the disk. After a power cut Redis may know such a node
+as done, while its manifest is empty: whatever needs it would fail, and its run with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orchestrator.runs.connection import connect
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.states import RunState
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+
+def runs_at_work(redis_url: str) -> list[RunId]:
+    """The runs that go on, and those that have succeeded and are not written down yet."""
+    reader = RunReader(connect(redis_url))
+    ended = (run for run in reader.unconcluded_runs() if reader.state(run) is RunState.SUCCEEDED)
+    return sorted({*reader.open_runs(), *ended})
+
+
+def send_lost_work_again(settings: Settings, redis_url: str) -> Iterator[str]:
+    """Send each run anew of which the disk lacks something that Redis has as done; says so in a line each.
+
+    No worker may be at work on them. One run that cannot be looked at keeps no other from it.
+    """
+    from orchestrator.archive.specification import Specification
+    from orchestrator.artifacts import ArtifactStore
+    from orchestrator.coordinator.damage import lost_outputs
+    from orchestrator.coordinator.rounds import send_round
+    from orchestrator.runs.transitions import RunStore
+
+    client = connect(redis_url)
+    store, reader = ArtifactStore(settings.store_url), RunReader(client)
+    runs = RunStore(client, lease_seconds=settings.lease_seconds)
+    for run in runs_at_work(redis_url):
+        if reader.is_handling_failure(run):
+            continue  # it has failed: `resume` looks at all of it
+        try:
+            graph = Specification.read(store, run).graph
+            lost = lost_outputs(reader.read(run, graph), graph, store)
+            if lost:
+                send_round(run, store=store, runs=runs, ended_otherwise=reader.ended_otherwise(run))
+                yield f"run {run}: outputs of {len(lost)} nodes did not reach the disk; they are made again"
+        except Exception as error:  # noqa: BLE001 - user code that cannot be imported must not keep a stack down
+            yield f"run {run} cannot be looked at: {type(error).__name__}: {error}"
