@@ -29,7 +29,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,16 +89,17 @@ class Watch:
         return self.notes / "flushed" / identity
 
     def processes(self) -> list[int]:
-        """All that are watched and live."""
-        mark = f"DISK_WATCH_NOTES={self.notes}".encode()
+        """All that are watched and live: those with the library in their memory, or about to load it.
+
+        (The environment alone says too little: Redis writes its title over what it was started with.)
+        """
+        marks = {"maps": os.fsencode(self.library), "environ": f"DISK_WATCH_NOTES={self.notes}".encode()}
         found = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdecimal() and int(folder.name) != os.getpid():
-                try:
-                    if mark in (folder / "environ").read_bytes().split(b"\0"):
+                with suppress(OSError):  # it has just ended, or is another user's
+                    if any(mark in (folder / name).read_bytes() for name, mark in marks.items()):
                         found.append(int(folder.name))
-                except OSError:
-                    continue  # it has just ended, or is another user's
         return found
 
     @contextmanager
@@ -113,6 +114,8 @@ class Watch:
 
         No process may be left. The folder as it was is beside it, called `.before`.
         """
+        if alive := self.processes():
+            raise WatchIncomplete(f"these processes live on: {alive}")
         changes = [line.split("\t") for line in (self.notes / "names").read_text().splitlines()]
         now = _after(self.before, changes)
         there = _names_in(self.root, self.library)
