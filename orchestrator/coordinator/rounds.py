@@ -15,11 +15,12 @@ from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index,
 from orchestrator.authoring.masking import mask_values
 from orchestrator.compiler.arrange import arrange
 from orchestrator.coordinator.changes import as_it_is_now, changed_nodes
+from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.coordinator.damage import lost_work
 from orchestrator.coordinator.progress import Progress, progress_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
-from orchestrator.runs.values import Reopening
+from orchestrator.runs.values import Ending, Reopening
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
@@ -32,8 +33,8 @@ def send_round(
 ) -> int:
     """Send what is left of a run, whatever Redis knows of it; raises UnknownRun.
 
-    The nodes in `ended_otherwise` have ended without success, and stay so. Returns the round's number, or 0
-    if nothing is left to do.
+    The nodes in `ended_otherwise` have ended without success, and stay so. Where nothing is left to do, as all
+    has reached the store and Redis forgot it, the run ends. Returns the round's number.
     """
     from orchestrator.app import app
     from orchestrator.compiler.canvas import Canvas
@@ -59,8 +60,6 @@ def send_round(
     done = frozenset(node.name for node in graph if progress.is_done(node))
     kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
     left = graph.without(done | kept)
-    if not len(left):
-        return 0
     plan = arrange(left)
     maps = {
         node.name: (node.known_length, node.known_length - progress.items_done(node))
@@ -74,7 +73,7 @@ def send_round(
             put_torn_aside(store, run, folder)
     if changed:
         as_it_is_now(specification).rewrite(store)
-    runs.reopen(
+    ending = runs.reopen(
         run,
         Reopening(
             pipeline=graph.pipeline,
@@ -90,7 +89,13 @@ def send_round(
             maps=maps,
         ),
     )
-    Canvas(app, plan, run, number).start().apply_async()
+    match ending:
+        case Ending.OVER:
+            send_conclusion(run, store=store)
+        case Ending.HANDLERS:
+            send_handlers(run, store=store)
+        case Ending.NONE:
+            Canvas(app, plan, run, number).start().apply_async()
     return number
 
 

@@ -282,12 +282,12 @@ class RunStore:
         verdict, *_ = self._apply("cancel", RunKeys(run), error, token_hex(8))
         return verdict == "cancelled"
 
-    def reopen(self, run: RunId, reopening: Reopening) -> None:
-        """Let a run go on in a new round."""
+    def reopen(self, run: RunId, reopening: Reopening) -> Ending:
+        """Let a run go on in a new round; where nothing is left to do, it ends at once."""
         done = [part for pair in reopening.done.items() for part in pair]
         again = [part for pair in reopening.again.items() for part in pair]
         maps = [part for name, (items, left) in reopening.maps.items() for part in (name, items, left)]
-        self._apply(
+        _, state = self._apply(
             "reopen",
             RunKeys(run),
             run,
@@ -306,6 +306,7 @@ class RunStore:
             *maps,
         )
         self.client.zadd(ALL_RUNS, {run: reopening.submitted}, nx=True)
+        return _ending(state)
 
     def remember(self, run: RunId, key: str, value: str) -> str:
         """Keep the id of something made outside, unless one is kept already; returns the one that is kept."""

@@ -6,7 +6,7 @@
 --       otherwise and stay so; names and values of the first in turn, names and reasons of the second in turn,
 --       names of the third,
 --       then maps that are done or that the canvas writes out: name, items, items that are left
--- Reply: {reopened, ''}
+-- Reply: {reopened, the run's state or `handling`}: where nothing is left to do, the run ends here
 local settled, count, reasons, kept = {}, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local first_reason = 11 + 2 * count
 local first_kept = first_reason + 2 * reasons
@@ -78,4 +78,4 @@ for _, key in ipairs(KEPT) do redis.call('PERSIST', key) end
 redis.call('SADD', OPEN_RUNS, ARGV[1])
 redis.call('SREM', ENDED_RUNS, ARGV[1])
 emit('', 'running', 'resumed')
-return {'reopened', ''}
+return {'reopened', settle(0)}

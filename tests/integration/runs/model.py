@@ -323,6 +323,8 @@ class Model:
         self.broken, self.handling = self.broken and bool(reopening.kept), False
         self.run = RunState.RUNNING
         self._tell("", RunState.RUNNING)
+        if not reopening.open:
+            self._finish()
 
     def wipe(self) -> None:
         """Redis loses all it has."""

@@ -232,6 +232,25 @@ def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis
     assert Counter(lines.read_text().split())["5"] == 1
 
 
+@pytest.mark.parametrize("pipeline", ["diamond", "known_map", "run_time_map", "told"])
+def test_a_run_that_redis_has_forgotten_ends_though_all_of_it_is_stored(
+    runner: Runner, client: redis.Redis, pipeline: str, tmp_path: Path
+) -> None:
+    (marker := tmp_path / "mended").touch()
+    parameters = {"marker": str(marker)} if pipeline == "told" else {}
+    record = runner.run(pipeline, **parameters)
+    assert record.state == "succeeded"
+    for key in client.scan_iter("orc:*"):
+        if record.id in str(key):
+            client.delete(key)
+    send_round(record.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(record.id), "the run is concluded")
+    again = record_of(runner, record.id, pipeline, **parameters)
+    assert again.state == "succeeded"
+    attempts = [node.attempts for node in again.nodes if node.state == "succeeded"]
+    assert not any(attempts)
+
+
 def test_a_changed_stage_runs_again_and_so_does_what_needs_it(runner: Runner, tmp_path: Path) -> None:
     marker, lines = tmp_path / "mended", tmp_path / "lines"
     record = runner.run("mendable", marker=str(marker), path=str(lines))
