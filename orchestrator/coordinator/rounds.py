@@ -33,8 +33,8 @@ def send_round(
 ) -> int:
     """Send what is left of a run, whatever Redis knows of it; raises UnknownRun.
 
-    The nodes in `ended_otherwise` have ended without success, and stay so. Where nothing is left to do, as all
-    has reached the store and Redis forgot it, the run ends. Returns the round's number.
+    The nodes in `ended_otherwise` have ended without success, and stay so. Where nothing is left to do, since
+    all of it is stored and Redis forgot so, the run ends. Returns the round's number.
     """
     from orchestrator.app import app
     from orchestrator.compiler.canvas import Canvas

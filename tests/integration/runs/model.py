@@ -299,7 +299,7 @@ class Model:
         self._end_run(RunState.CANCELLED)
         return at_work
 
-    def reopen(self, reopening: Reopening, facts: Facts) -> None:
+    def reopen(self, reopening: Reopening, facts: Facts) -> Ending:
         before, self.facts = self.tasks, facts
         for task in before.values():
             if task.attempts and not task.attempts[-1].ended:
@@ -323,8 +323,7 @@ class Model:
         self.broken, self.handling = self.broken and bool(reopening.kept), False
         self.run = RunState.RUNNING
         self._tell("", RunState.RUNNING)
-        if not reopening.open:
-            self._finish()
+        return Ending.NONE if reopening.open else self._finish()
 
     def wipe(self) -> None:
         """Redis loses all it has."""

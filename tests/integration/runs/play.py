@@ -308,11 +308,10 @@ class Play:
             if task.items is not None and task.state is NodeState.SUCCEEDED
         ]
         reopening, facts = next_round(self.facts, self.stored, changed, ended_otherwise, maps)
-        if len(facts.done) < len(facts.graph):
-            self.runs.reopen(self.run, reopening)
-            self.earlier.append(self.facts)
-            self.model.reopen(reopening, facts)
-            self.calm = 0
+        ending = self.runs.reopen(self.run, reopening)
+        self.earlier.append(self.facts)
+        assert self.model.reopen(reopening, facts) is ending
+        self.calm = 0
 
     def forget(self) -> None:
         """Redis loses all it has of the run."""
