@@ -40,8 +40,8 @@ def lingering(crew: Crew, run: RunId) -> NodeRecord:
     return crew.nodes(run)["linger"]
 
 
-def begin_to_linger(crew: Crew, marker: Path, seconds: float = 60) -> RunId:
-    run = crew.submit("lingering", marker=marker, seconds=seconds)
+def begin_to_linger(crew: Crew, marker: Path) -> RunId:
+    run = crew.submit("lingering", marker=marker)
     wait_until(lambda: lingering(crew, run).state == "running", "the stage runs")
     return run
 
@@ -73,8 +73,10 @@ def test_a_short_stage_is_finished_and_committed_once(crew: Crew, tmp_path: Path
 
 def test_a_stage_may_take_longer_than_a_lease_to_finish(crew: Crew, tmp_path: Path) -> None:
     leaver = crew.start("leaver", lease_seconds="1")
-    run = begin_to_linger(crew, tmp_path / "go", seconds=4)
+    run = begin_to_linger(crew, tmp_path / "go")
     tell_to_stop(leaver)
+    time.sleep(3)
+    (tmp_path / "go").touch()
     assert leaver.process.wait(20) == 0
     assert lingering(crew, run).state == "succeeded"
     assert len(lingering(crew, run).attempts) == 1
