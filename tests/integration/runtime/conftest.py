@@ -30,7 +30,8 @@ from orchestrator.settings import settings
 from ..conftest import Service, is_ready, start_worker, wait_until
 
 HERE = Path(__file__).parent
-MODULES = ("stages", "unruly", "tests.random_graphs.stages")
+LIGHT = ("stages", "unruly", "tests.random_graphs.stages")
+MODULES = (*LIGHT, "learning")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def environment(redis_url: str, home: Path) -> dict[str, str]:
     return {
         "REDIS_URL": redis_url,
         "ORCHESTRATOR_HOME": str(home),
-        "ORCHESTRATOR_PIPELINES": ",".join(MODULES),
+        "ORCHESTRATOR_PIPELINES": ",".join(LIGHT),
         "ORCHESTRATOR_LEASE_SECONDS": "5",
         "ORCHESTRATOR_QUEUES": "data,training,deployment,spare",  # the last is for workers of a test's own
         "PYTHONPATH": f"{HERE}:{HERE.parents[2]}",
@@ -83,7 +84,8 @@ def environment(redis_url: str, home: Path) -> dict[str, str]:
 def worker(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One worker on all three queues, with three slots."""
     log = tmp_path_factory.mktemp("logs") / "worker.log"
-    service = start_worker(environment, log, name="all", slots=3, queues="data,training,deployment")
+    all_of_them = {**environment, "ORCHESTRATOR_PIPELINES": ",".join(MODULES)}
+    service = start_worker(all_of_them, log, name="all", slots=3, queues="data,training,deployment")
     wait_until(lambda: is_ready(service), "the worker is ready")
     yield service
     service.stop()

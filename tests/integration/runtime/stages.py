@@ -12,20 +12,11 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import mlflow
-import pandas as pd
 from pydantic import BaseModel
-from sklearn.linear_model import LinearRegression
 
 from orchestrator import Failure, Retry, context, pipeline, stage
 from workers.runtime.errors import StageTimeout
-
-
-class Parts(NamedTuple):
-    train: pd.DataFrame
-    test: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -131,32 +122,6 @@ def talk() -> None:
 
 
 @stage
-def table(rows: int) -> pd.DataFrame:
-    return pd.DataFrame({"x": range(rows), "y": [2.0 * row for row in range(rows)]})
-
-
-@stage
-def split(frame: pd.DataFrame) -> Parts:
-    return Parts(frame.iloc[::2], frame.iloc[1::2])
-
-
-@stage(queue="training", retry=Retry(on=(OSError,), times=2, backoff=0.1))
-def train(frame: pd.DataFrame, flaky: bool = False) -> LinearRegression:
-    model = LinearRegression().fit(frame[["x"]], frame["y"])
-    context.log_metric("slope", float(model.coef_[0]))
-    mlflow.log_metric("plain", 1.0)
-    context.log_model(model, example=frame[["x"]].head(2))
-    if flaky and context.attempt == 1:
-        raise OSError("after everything was logged")
-    return model
-
-
-@stage
-def error_of(model: LinearRegression, frame: pd.DataFrame) -> float:
-    return float(abs(model.predict(frame[["x"]]) - frame["y"]).max())
-
-
-@stage
 def nap(seconds: float, before: list[int]) -> int:
     time.sleep(seconds)
     return len(before)
@@ -189,20 +154,6 @@ def known_map() -> None:
 @pipeline
 def run_time_map(count: int = 4) -> None:
     number(add(number.map(value=numbers(count))))
-
-
-@stage
-def all_rows(frames: list[pd.DataFrame]) -> int:
-    return sum(map(len, frames))
-
-
-@pipeline
-def empty_maps(values: list[int], after: int = 1) -> None:
-    """Maps without items, known before the run and not: before a fan-in, a map, in a join, and at the end."""
-    known = number.map(value=values)
-    unknown = number.map(value=numbers(len(values)))
-    add([add(known), add(number.map(value=unknown)), all_rows(table.map(rows=unknown)), number(after)])
-    number.after(unknown).map(value=known)
 
 
 @pipeline
@@ -334,12 +285,6 @@ def mortal(marker: str) -> None:
 @pipeline
 def talkative() -> None:
     talk()
-
-
-@pipeline
-def learn(flaky: bool = False, rows: int = 10) -> None:
-    parts = split(table(rows))
-    error_of(train(parts.train, flaky), parts.test)
 
 
 @pipeline
