@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.registry import stages
-from orchestrator.code.reach import Code, reached_by
+from orchestrator.code.reach import HELD, Code, reached_by
 
 if TYPE_CHECKING:
     from orchestrator.authoring.graph import Node, StageName
@@ -31,13 +31,15 @@ def code_of(nodes: Iterable[Node]) -> dict[str, str]:
 def differing(now: Code, then: Code) -> tuple[str, ...]:
     """The names of what is not as it was. `then` may be the code of more stages.
 
-    Packages of which nothing was known then are passed over: they were a library there.
+    Packages of which nothing was known then are passed over: they were a library there. So is what is only
+    held in memory: another process may have loaded less.
     """
     known = {name.partition(".")[0] for name in then}
     return tuple(
         name
         for name, digest in now.items()
-        if then.get(name) != digest and (name in then or name.partition(".")[0] in known)
+        if then.get(name) != digest
+        and (name in then or (name.partition(".")[0] in known and not digest.endswith(HELD)))
     )
 
 

@@ -1,8 +1,9 @@
 """What a stage's result can follow from of the user's code: every definition that its function reaches.
 
 A name is followed to what defines it, through imports, in all of the user's modules; what may be meant is
-reached. Where a module is used as a value, all of it is. Not seen is what a name made at run time leads to,
-as in `import_module(f"plugins.{name}")`, and compiled modules.
+reached. Where a module is used as a value, all of it is, and so is a module that looks up its own names, as
+in `globals()[name]`. What was registered while modules were loaded is found in memory, in what holds it. Not
+seen is what a name made at run time leads to, as in `import_module(f"plugins.{name}")`, and compiled modules.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from orchestrator.authoring.functions import plain
 from orchestrator.authoring.registry import made_at
@@ -27,6 +28,12 @@ Code: TypeAlias = Mapping[str, str]
 
 #: Stand for all names of a module, and for what its load does beside defining names.
 _ALL, _EFFECTS = "*", ""
+#: Find any name of the module that they are called in.
+_LOOKUPS = frozenset({("globals",), ("eval",), ("exec",), ("sys", "modules")})
+#: Ends the digest of what is only found in memory: another process may hold more or less of it.
+HELD = " held"
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+_ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,11 @@ def reached_by(stage: Stage[..., Any]) -> Reached:
     if place is not None:
         walk.start_at(*place)
     walk.finish()
-    return Reached(dict(sorted(walk.digests.items())), frozenset(walk.modules), frozenset(walk.libraries))
+    written = walk.digests.copy()
+    walk.finish_in_memory()
+    held = {name: f"{digest}{HELD}" for name, digest in walk.digests.items() if name not in written}
+    definitions = dict(sorted({**written, **held}.items()))
+    return Reached(definitions, frozenset(walk.modules), frozenset(walk.libraries))
 
 
 @dataclass
@@ -59,6 +70,8 @@ class _Walk:
     modules: set[str] = field(default_factory=set)
     libraries: set[str] = field(default_factory=set)
     _open: list[tuple[str, str]] = field(default_factory=list)
+    _names: list[tuple[str, str]] = field(default_factory=list)  #: whose values were not looked into
+    _values: list[object] = field(default_factory=list)  #: not looked into either
     _seen: set[tuple[str, Chain]] = field(default_factory=set)
     _started: set[int] = field(default_factory=set)
 
@@ -96,6 +109,47 @@ class _Walk:
             else:
                 self._follow(module, name, definitions)
 
+    def finish_in_memory(self) -> None:
+        """Follow what the values of all that was reached hold: functions in a registry, for example."""
+        while self._names or self._values:
+            loaded = [(sys.modules[module], name) for module, name in self._names if module in sys.modules]
+            waiting = [*self._values, *(vars(module).get(name) for module, name in loaded)]
+            self._names.clear()
+            self._values.clear()
+            for each in waiting:
+                self._look_into(each)
+            self.finish()
+
+    def _look_into(self, value: object) -> None:
+        kind = type(value)
+        if kind in _ATOMS or id(value) in self._started:
+            return
+        if issubclass(kind, type):
+            self._started.add(id(value))
+            self._look_into_class(cast("type", value))
+        elif issubclass(kind, _CONTAINERS):
+            self._started.add(id(value))
+            held = value.values() if isinstance(value, dict) else cast("Iterable[object]", value)
+            for each in list(held):
+                self._look_into(each)
+        elif issubclass(kind, FunctionType | partial | Stage):
+            self.start(value)
+        elif is_own(kind.__module__):
+            self._started.add(id(value))
+            self._look_into(kind)
+            self._look_into(getattr(value, "__dict__", None))
+
+    def _look_into_class(self, value: type) -> None:
+        if not is_own(value.__module__):
+            return
+        self.start(value)
+        for each in list(vars(value).values()):
+            if issubclass(type(each), _CONTAINERS):
+                self._look_into(each)
+        if any("__subclasses__" in found.text for found in map(source_of, self.modules) if found):
+            for each in type.__subclasses__(value):
+                self._look_into(each)
+
     def _function(self, function: FunctionType) -> None:
         if id(function) in self._started:
             return
@@ -111,6 +165,7 @@ class _Walk:
         for cell in function.__closure__ or ():
             try:
                 self.start(cell.cell_contents)
+                self._values.append(cell.cell_contents)
             except ValueError:  # empty
                 continue
         self.start(getattr(function, "__wrapped__", None))
@@ -123,6 +178,8 @@ class _Walk:
         self._load(each for many in uses.imports.values() for one in many for each in _loaded_by(one))
         for named in uses.modules:
             self._module(named, ())
+        if not _LOOKUPS.isdisjoint(chain[:2] for chain in uses.chains):
+            self._module(module, ())
         self.digests[f"{module}.{name}" if name else module] = _short(f"{uses.digest} {outside}")
 
     def _resolve(
@@ -159,6 +216,7 @@ class _Walk:
         if (module, (name,)) not in self._seen:
             self._seen.add((module, (name,)))
             self._open.append((module, name))
+            self._names.append((module, name))
             self._load([module])
 
     def _module(self, module: str, rest: Chain) -> None:

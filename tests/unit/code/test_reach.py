@@ -203,6 +203,88 @@ def test_a_module_that_is_used_as_a_value_is_reached_as_a_whole(look: Look) -> N
     assert changed(look(files), look(after)) == {"helpers.unused"}
 
 
+LOOKED_UP = {
+    "registered": """
+        FOUND = {}
+        def register(function):
+            FOUND[function.__name__] = function
+            return function
+        @register
+        def factor(): return SIZE
+        def call(): return FOUND["factor"]()
+    """,
+    "registered by a class": """
+        class Registry:
+            found = {}
+            @classmethod
+            def add(cls, name):
+                return lambda function: cls.found.setdefault(name, function)
+        @Registry.add("factor")
+        def factor(): return SIZE
+        def call(): return Registry.found["factor"]()
+    """,
+    "registered with an object": """
+        class Registry:
+            def __init__(self): self.found = []
+            def add(self, function): self.found.append(function)
+        registry = Registry()
+        @registry.add
+        def factor(): return SIZE
+        def call(): return registry.found[0]()
+    """,
+    "single dispatch": """
+        from functools import singledispatch
+        @singledispatch
+        def factor(x): return 0
+        @factor.register
+        def _(x: int): return SIZE
+        def call(): return factor(1)
+    """,
+    "subclasses": """
+        class Base: pass
+        class One(Base):
+            def factor(self): return SIZE
+        def call(): return Base.__subclasses__()[0]().factor()
+    """,
+    "globals": """
+        def factor(): return SIZE
+        def call(): return globals()["factor"]()
+    """,
+    "eval": """
+        def factor(): return SIZE
+        def call(): return eval("factor()")
+    """,
+    "sys.modules": """
+        import sys
+        def factor(): return SIZE
+        def call(): return getattr(sys.modules[__name__], "factor")()
+    """,
+}
+
+
+@pytest.mark.parametrize("way", LOOKED_UP)
+def test_what_is_looked_up_by_name_or_registered_is_reached(look: Look, way: str) -> None:
+    text = HEAD + "from .helpers import call\n@stage\ndef fit() -> int:\n    return call()\n"
+    helpers = dedent(LOOKED_UP[way])
+    before = look({"shop/stages.py": text, "shop/helpers.py": helpers + "SIZE = 1\n"})
+    after = look({"shop/stages.py": text, "shop/helpers.py": helpers + "SIZE = 2\n"})
+    assert changed(before, after) == {"helpers.SIZE"}
+
+
+def test_a_process_that_holds_less_in_memory_has_no_other_code(look: Look) -> None:
+    files = {
+        "shop/stages.py": HEAD + "from .helpers import call\n@stage\ndef fit() -> int:\n    return call()\n",
+        "shop/helpers.py": dedent(LOOKED_UP["registered"]) + "SIZE = 1\n",
+        "shop/more.py": "from .helpers import register\n@register\ndef another(): return 1\n",
+    }
+    less = look(files)
+    importlib.import_module("shop.more")
+    more = reached_by(stages[FIT])
+    assert changed(less, more) == {"more.another"}
+    assert differing(more.definitions, less.definitions) == ()
+    assert differing(less.definitions, more.definitions) == ()
+
+
 def test_constants_and_what_they_are_made_from_are_reached(look: Look) -> None:
     text = "from .values import TABLE\n@stage\ndef fit() -> int:\n    return TABLE['a']\n"
     values = "BASE = {}\ndef double(x):\n    return x * {}\nTABLE = dict(a=double(BASE))\nOTHER = {}\n"
