@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -93,7 +96,7 @@ class ClaimedNode:
     def output(self) -> Tree:
         """Call the stage's function, and store what it returns."""
         self.survive()
-        with children_end_here():
+        with children_end_here(), _folder_kept():
             return self._called()
 
     def _called(self) -> Tree:
@@ -179,3 +182,15 @@ def is_dear(seconds: float) -> bool:
 def is_service_away(error: BaseException) -> bool:
     """Whether the error is none of the stage's: a service that it needs does not answer."""
     return isinstance(error, OrchestratorError) and error.transient and not isinstance(error, StageTimeout)
+
+
+@contextmanager
+def _folder_kept() -> Iterator[None]:
+    """Come back to where relative paths start, for the next stage, wherever this one goes."""
+    try:
+        before = Path.cwd()
+    except FileNotFoundError:  # it has been removed
+        yield
+        return
+    with chdir(before):
+        yield

@@ -64,6 +64,12 @@ def test_a_copy_of_the_process_does_not_come_back_from_the_stage(runner: Runner)
     assert len(nodes_of(record)["return_in_a_copy"].attempts) == 1
 
 
+def test_a_stage_that_changes_the_working_folder_changes_only_its_own(runner: Runner, tmp_path: Path) -> None:
+    record = runner.run("elsewhere", folder=str(tmp_path))
+    nodes = nodes_of(record)
+    assert nodes["go_elsewhere"].value == nodes["go_elsewhere-2"].value
+
+
 def test_a_process_that_ends_itself_is_lost_and_the_stage_is_taken_for_the_cause(
     runner: Runner, tmp_path: Path
 ) -> None:

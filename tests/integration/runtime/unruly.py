@@ -148,6 +148,13 @@ def return_in_a_copy() -> int:
     return os.getpid()
 
 
+@stage
+def go_elsewhere(folder: str) -> list[str]:
+    before = str(Path.cwd())
+    os.chdir(folder)
+    return [str(os.getpid()), before]
+
+
 def spin(folder: str) -> int:
     """Say that this process is there, and stay."""
     (Path(folder) / str(os.getpid())).touch()
@@ -349,3 +356,9 @@ def unrecorded(marker: str) -> None:
 @pipeline
 def copied() -> None:
     return_in_a_copy()
+
+
+@pipeline
+def elsewhere(folder: str) -> None:
+    first = go_elsewhere(folder)
+    go_elsewhere.after(first)(folder)
