@@ -24,6 +24,7 @@ DEEPEST_ARGUMENTS, DEEPEST = 32, 500
 
 _NAME = re.compile(r"[\w.@:\[\]=+ -]{1,300}")
 _RUN = re.compile(r"[\w.-]{1,200}")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class BadMessage(Exception):
@@ -56,7 +57,8 @@ def check(raw: object) -> None:
         raise BadMessage("it has no delivery tag")
     for name in ("correlation_id", "reply_to"):
         _require(properties, name, _is_text, "properties")
-    if not isinstance(raw.get("body"), str) or properties.get("body_encoding") not in (
+    _require(properties, "priority", _is_count, "properties")
+    if not _is_text(raw.get("body")) or properties.get("body_encoding") not in (
         None,
         "utf-8",
         "base64",
@@ -185,7 +187,8 @@ def _require(mapping: Mapping[str, object], name: str, is_right: Callable[[objec
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    """Whether it is text that Redis can be sent: JSON may hold halves of characters."""
+    return isinstance(value, str) and (value.isascii() or not _HALF.search(value))
 
 
 def _is_name(value: object) -> bool:
@@ -202,6 +205,10 @@ def _is_flag(value: object) -> bool:
 
 def _is_mapping(value: object) -> bool:
     return isinstance(value, dict)
+
+
+def _is_reply(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_text(each) for each in value.values())
 
 
 def _is_names(value: object) -> bool:
@@ -253,7 +260,7 @@ _COMMAND: Mapping[str, Callable[[object], bool]] = {
     "destination": _is_names,
     "pattern": _is_text,
     "matcher": lambda value: value in ("glob", "pcre"),
-    "reply_to": _is_mapping,
+    "reply_to": _is_reply,
     "ticket": _is_text,
 }
 

@@ -114,6 +114,19 @@ NAMED = {
     "properties null": {**task(), "properties": None},
     "no delivery info": {**task(), "properties": {"delivery_tag": "x", "body_encoding": "base64"}},
     "a delivery tag of another kind": {**task(), "properties": {**task()["properties"], "delivery_tag": {}}},
+    "half a character as delivery tag": {
+        **task(),
+        "properties": {**task()["properties"], "delivery_tag": "\ud800"},
+    },
+    "half a character as correlation id": {
+        **task(),
+        "properties": {**task()["properties"], "correlation_id": "\udc00"},
+    },
+    "an endless priority": {
+        **task(),
+        "properties": {**task()["properties"], "priority": float("inf")},
+    },
+    "half a character as root": task(root_id="\ud800"),
     "run of another kind": task([[], {"run": 5, "node": "number"}, {}]),
     "a run that is a path": task([[], {"run": "../../etc", "node": "number"}, {}]),
     "node of another kind": task([[], {"run": "a", "node": ["number"]}, {}]),
