@@ -46,6 +46,9 @@ _PLACES: Final = (
     *("model_input", "model_output", "output_model", "output_result", "parser_config_file", "valid"),
 )
 
+#: Where a search has the parameters that it sets.
+_SEARCHED: Final = ("param_grid", "param_distributions")
+
 
 #: What has no content of a file's own.
 _NO_DATA: Final = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, np.ufunc)
@@ -108,6 +111,9 @@ def _outside(part: object) -> str | None:
     memory = values.get("memory")
     if memory is not None and not isinstance(memory, int | float):
         return f"memory={_short(memory)}, from where it would unpickle what it finds when it is fitted"
+    for name in _SEARCHED:
+        if (found := _set_by_search(values.get(name))) is not None:
+            return f"{name}[{found!r}], which leads what it fits to other files or machines"
     package = type(part).__module__.partition(".")[0]
     if package == "sklearn" and isinstance(values.get("input"), str) and values["input"] == "filename":
         return "input='filename', so that it would read any file that its data name"
@@ -117,6 +123,21 @@ def _outside(part: object) -> str | None:
         for name in _PLACES:
             if isinstance(value := given.get(name), str | os.PathLike) and value:
                 return f"{name}={_short(value)}, which leads LightGBM to other files or machines"
+    return None
+
+
+def _set_by_search(grids: object) -> str | None:
+    """The parameter that a search would set to what an estimator may not have from the beginning."""
+    for grid in grids if isinstance(grids, list | tuple) else [grids]:
+        for name, options in grid.items() if isinstance(grid, Mapping) else ():
+            last = str(name).rpartition("__")[2]
+            if last not in ("memory", "input", *_PLACES):
+                continue
+            if not isinstance(options, list | tuple | np.ndarray):
+                return str(name)
+            harmless = {str, int, float, type(None)} if last == "input" else {int, float, type(None)}
+            if any(type(each) not in harmless or each == "filename" for each in options):
+                return str(name)
     return None
 
 

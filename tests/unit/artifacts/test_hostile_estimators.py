@@ -21,7 +21,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -56,6 +56,31 @@ def test_a_memory_is_refused_wherever_it_is(model: Any, store: ArtifactStore) ->
     evil = store.put(skops.io.dumps(model))
     with pytest.raises(StoreError, match="memory='/cache', from where it would unpickle"):
         decode({"codec": "estimator", "digest": evil}, BaseEstimator, store)
+
+
+SEARCHES = [
+    GridSearchCV(make_pipeline(StandardScaler()), {"memory": [None, "/cache"]}),
+    GridSearchCV(make_pipeline(StandardScaler()), [{"memory": np.array(["/cache"], object)}]),
+    RandomizedSearchCV(make_pipeline(make_pipeline(StandardScaler())), {"pipeline__memory": ["/cache"]}),
+    make_pipeline(GridSearchCV(make_pipeline(CountVectorizer()), {"countvectorizer__input": ["filename"]})),
+    GridSearchCV(LogisticRegression(), {"machines": ["elsewhere:80"]}),
+]
+
+
+@pytest.mark.parametrize("model", SEARCHES)
+def test_a_search_cannot_set_what_an_estimator_may_not_have(model: Any, store: ArtifactStore) -> None:
+    with pytest.raises(WrongValue, match=r"param_.*, which leads what it fits to other files"):
+        encode(model, BaseEstimator, store)
+    evil = store.put(skops.io.dumps(model))
+    with pytest.raises(StoreError, match=r"param_.*, which leads what it fits to other files"):
+        decode({"codec": "estimator", "digest": evil}, BaseEstimator, store)
+
+
+def test_a_search_may_set_what_leads_nowhere(store: ArtifactStore) -> None:
+    grid = {"memory": [None], "logisticregression__C": [0.1, 1.0], "standardscaler__copy": [True]}
+    search = GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), grid, cv=2).fit(X, Y)
+    back: Any = decode(encode(search, BaseEstimator, store), BaseEstimator, store)
+    assert back.param_grid == grid
 
 
 def test_a_planted_cache_is_never_unpickled(store: ArtifactStore, tmp_path: Path) -> None:
