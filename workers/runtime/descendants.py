@@ -28,6 +28,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 #: What multiprocessing and joblib keep beside all else: it removes shared memory that nobody has freed.
 _TRACKERS = ("multiprocessing.resource_tracker", "joblib.externals.loky.backend.resource_tracker")
 
+#: At which priority multiprocessing's `get_temp_dir` has its folder removed: after all that is in it.
+_FOLDER_PRIORITY = -100
+
 
 class _MainProcess(multiprocessing.process.BaseProcess):
     """What multiprocessing takes a stage's process for: its own class of that name is not to be had."""
@@ -99,6 +102,17 @@ def children_end_here() -> Iterator[None]:
     finally:
         if _has_children():
             _end_children()
+        _remove_folder()
+
+
+def _remove_folder() -> None:
+    """Remove multiprocessing's folder for sockets, if there is one: this process never exits in order."""
+    if multiprocessing.process.current_process()._config.get("tempdir") is None:  # type: ignore[attr-defined]
+        return
+    from multiprocessing import util
+
+    with contextlib.suppress(Exception):
+        util._run_finalizers(_FOLDER_PRIORITY)  # type: ignore[attr-defined]
 
 
 def _has_children() -> bool:

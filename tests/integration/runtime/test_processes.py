@@ -61,6 +61,13 @@ def test_a_stage_may_work_in_processes(runner: Runner, how: str) -> None:
         assert nodes_of(record)["work_in_processes"].value == [0, 2, 4, 6]
 
 
+def test_a_stage_that_shares_with_processes_leaves_no_folder(runner: Runner) -> None:
+    for _ in range(2):
+        record = runner.run("sharing")
+        assert record.error is None
+        assert not Path(str(nodes_of(record)["share_with_processes"].value)).exists()
+
+
 @pytest.mark.parametrize("how", WAYS)
 def test_what_a_stage_leaves_behind_ends_with_it(runner: Runner, folder: Path, how: str) -> None:
     record = runner.run("leaving_processes", how=how, folder=str(folder))

@@ -8,6 +8,7 @@ import faulthandler
 import json
 import logging
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -183,6 +184,13 @@ def work_in_processes(how: str) -> list[int]:
             return list(ProcessPoolExecutor(2).map(double, range(4)))
     script = "import sys; print([2 * n for n in range(4)])"
     return list(json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True).stdout))
+
+
+@stage
+def share_with_processes() -> str:
+    with multiprocessing.Manager() as manager:
+        manager.dict()
+    return multiprocessing.util.get_temp_dir()
 
 
 @stage
@@ -362,3 +370,8 @@ def copied() -> None:
 def elsewhere(folder: str) -> None:
     first = go_elsewhere(folder)
     go_elsewhere.after(first)(folder)
+
+
+@pipeline
+def sharing() -> None:
+    share_with_processes()
