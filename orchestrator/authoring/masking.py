@@ -26,7 +26,7 @@ _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _URL_PASSWORD = re.compile(r"""(?<=://)([^\s/:@]*):(?!\d{1,5}(?:[/?#"',;)\]}\s]|$))((?:(?!://)\S)+)@""")
 #: `password=…`, in a URL's query or in the words of a connection string.
 _NAMED_PASSWORD = re.compile(
-    r"""\b(\w*(?:passw(?:or)?d|passphrase|pwd|secret|api_?key|access_?key|token)=)('[^']*'|"[^"]*"|[^\s&;,'")\]}]+)""",
+    r"""\b(\w*(?:passw(?:or)?d|passphrase|pwd|secret|api_?key|access_?key|account_?key|token)=)('[^']*'|"[^"]*"|[^\s&;,'")\]}]+)""",
     re.I,
 )
 

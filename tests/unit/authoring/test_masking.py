@@ -31,6 +31,7 @@ SHOWN = {
     "host=db user=me password=pw-1 port=5": "host=db user=me password=*** port=5",
     "connect(password='pw 1', port=5)": "connect(password=***, port=5)",
     "Server=db;UID=me;PWD=pw-1;": "Server=db;UID=me;PWD=***;",
+    "AccountName=me;AccountKey=pw-1==;Suffix=net": "AccountName=me;AccountKey=***;Suffix=net",
 }
 AS_IT_IS = [
     "http://host:5000/@scope/name",
