@@ -41,7 +41,7 @@ demo: setup ## run the digits pipeline: from data to a promoted model
 	@$(BIN)/orchestrator run digits $(ARGS)
 
 test: setup ## run the tests that take less than about ten seconds each
-	@$(BIN)/python -m pytest --ignore=tests/compose -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/compose -m "not slow" --numprocesses 3 --dist loadfile $(ARGS)
 
 test-slow: setup ## run the long ones: faults, outages, stacks that stay, pages in a browser
 	@$(BIN)/python -m pytest --ignore=tests/compose -m slow $(ARGS)

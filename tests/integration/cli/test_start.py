@@ -42,7 +42,7 @@ def test_a_command_that_does_not_exist_is_refused(alone: Shell) -> None:
 
 def test_pipelines_are_listed_with_parameters_types_and_defaults(alone: Shell) -> None:
     listed = {each["name"]: each for each in json.loads(alone("pipelines", "--json").out)}
-    assert list(listed) == ["order", "patient", "study", "typo", "unpaid"]
+    assert list(listed) == ["checked", "order", "patient", "study", "typo", "unpaid"]
     assert listed["order"]["summary"] == "Add prices up."
     count = {"name": "count", "type": "int", "required": False, "default": 3}
     gate = {"name": "gate", "type": "Path", "required": True, "default": None}

@@ -108,7 +108,7 @@ def test_a_redis_that_takes_connections_but_never_answers_is_no_redis(alone: She
         start = time.monotonic()
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         assert "RedisUnreachable" in told(alone.where(REDIS_URL=url), "run", "order")
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 30  # that it ends at all; on an idle machine after six
 
 
 def test_an_unknown_run_is_refused(alone: Shell) -> None:
