@@ -13,7 +13,6 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 #: Categories beyond this number, the rarest first, share one column.
 MOST_CATEGORIES = 30
-MOST_NUMBERED = 254  #: the same where a category is a number: boosting knows 255 values of a column
 
 
 def with_encoder(model: BaseEstimator, inputs: pd.DataFrame) -> Pipeline:
@@ -23,7 +22,8 @@ def with_encoder(model: BaseEstimator, inputs: pd.DataFrame) -> Pipeline:
     """
     if isinstance(model, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
         categories = list(range(len(_numbers(inputs)), len(inputs.columns)))
-        return make_pipeline(_numbering(inputs), model.set_params(categorical_features=categories or None))
+        model.set_params(categorical_features=categories or None)
+        return make_pipeline(_numbering(inputs, model.max_bins - 1), model)
     return make_pipeline(_spreading(inputs), model)
 
 
@@ -43,11 +43,12 @@ def _spreading(inputs: pd.DataFrame) -> ColumnTransformer:
     )
 
 
-def _numbering(inputs: pd.DataFrame) -> ColumnTransformer:
-    """Numbers, gaps too, as they are, and after them each category as a number; an unknown one is a gap."""
-    number = OrdinalEncoder(
-        max_categories=MOST_NUMBERED, handle_unknown="use_encoded_value", unknown_value=np.nan
-    )
+def _numbering(inputs: pd.DataFrame, most: int) -> ColumnTransformer:
+    """Numbers, gaps too, as they are, and after them each category as a number; an unknown one is a gap.
+
+    Of the categories of a column, the rarest share a number where there are more than `most`.
+    """
+    number = OrdinalEncoder(max_categories=most, handle_unknown="use_encoded_value", unknown_value=np.nan)
     return _by_kind(inputs, "passthrough", number)
 
 

@@ -29,13 +29,14 @@ Family: TypeAlias = Callable[..., BaseEstimator]
 
 # Classes weigh the same however rare they are, as in balanced accuracy: otherwise a rare one is hardly ever
 # predicted. Neighbours are searched by brute force: beyond a dozen or so columns, a search tree is slower.
+# Boosting has fewer bins where rows have weights: scikit-learn 1.9 then sorts a column anew for each of them.
 FAMILIES: Mapping[Task, Mapping[str, Family]] = {
     "classification": {
         "linear": partial(LogisticRegression, max_iter=2000, class_weight="balanced"),
         "neighbours": partial(KNeighborsClassifier, algorithm="brute"),
         "svm": partial(SVC, class_weight="balanced"),
         "forest": partial(RandomForestClassifier, n_jobs=1, class_weight="balanced_subsample"),
-        "boosting": partial(HistGradientBoostingClassifier, class_weight="balanced"),
+        "boosting": partial(HistGradientBoostingClassifier, class_weight="balanced", max_bins=63),
     },
     "regression": {
         "linear": Ridge,

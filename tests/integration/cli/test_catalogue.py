@@ -64,6 +64,7 @@ def test_a_folder_of_pipelines_takes_the_place_of_those_that_ship_and_says_so(sh
     assert shell("runs").out == "no runs yet; try: orchestrator pipelines\n"
 
 
+@pytest.mark.slow
 def test_an_installed_package_names_its_pipelines(shell: Shell, tmp_path: Path) -> None:
     installed = tmp_path / "site"
     about = installed / "team-1.0.dist-info"

@@ -31,6 +31,7 @@ def test_an_interrupted_run_is_resumed(alone: Shell, tmp_path: Path) -> None:
     assert "has succeeded: there is nothing left to do" in again.err
 
 
+@pytest.mark.slow
 def test_a_run_that_has_lost_an_output_after_its_end_is_resumed(alone: Shell) -> None:
     done = alone("run", "order", "--json")
     assert done.status == 0, done.err

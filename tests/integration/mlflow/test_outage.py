@@ -120,6 +120,7 @@ def test_all_that_was_logged_is_delivered_once(away, server, store, forest, iris
     assert {metric.key for metric in model.metrics} == {"loss", "spread"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # it starts a server twice, which a busy machine takes its time for
 def test_a_server_that_is_killed_in_the_middle_of_a_stage(server, store, forest, iris, tmp_path):
     server.start()
@@ -194,6 +195,7 @@ def test_what_an_earlier_attempt_kept_does_not_undo_a_later_one(server, store, l
     assert [f"models:/{model.model_id}" for model in models_of(server)] == [kept]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # it starts a server twice, too
 def test_a_later_attempt_that_was_kept_replaces_an_earlier_one(server, store, linear, forest, iris):
     server.start()
@@ -288,6 +290,7 @@ def unchanged(table):
     return table
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_away_too_and_leaves_nothing_twice(
     server, store, forest, iris, tmp_path, monkeypatch
 ):

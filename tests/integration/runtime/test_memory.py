@@ -23,6 +23,7 @@ def ended(crew: Crew, run: str, seconds: float = 60) -> str:
     return str(crew.runner.reader.state(run))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_process_that_has_used_much_makes_room_for_a_fresh_one(crew: Crew, tmp_path: Path) -> None:
     crew.start("worker", memory_limit="2GB")
     lean = crew.submit("hoarding", megabytes=1, marker=tmp_path / "lean")
@@ -47,6 +48,7 @@ def test_a_stage_that_outgrows_the_limit_is_killed_and_tried_again(crew: Crew, t
     assert second.error is None
 
 
+@pytest.mark.slow
 def test_a_stage_that_always_outgrows_the_limit_fails_and_says_so(crew: Crew) -> None:
     crew.start("worker", memory_limit="500MB")
     run = crew.submit("devouring")
@@ -130,6 +132,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_no_child_inherits_a_lock_from_a_beat(crew: Crew) -> None:
     environment = {**os.environ, **crew.environment}
     done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, env=environment, timeout=100)

@@ -53,6 +53,7 @@ def test_a_damaged_output_fails_what_reads_it_and_a_resumed_run_makes_it_anew(
     assert executions(lines) == {maker: 2, reader: 1, "total": 1}
 
 
+@pytest.mark.slow
 def test_a_result_of_an_earlier_run_that_was_damaged_is_computed_again(shell: Shell, tmp_path: Path) -> None:
     lines = tmp_path / "lines"
     first = shell.run("kept", path=lines)
@@ -162,6 +163,7 @@ def test_items_of_a_map_that_could_not_be_stored_are_tried_again(
     assert run.node("total").value == sum(range(70))
 
 
+@pytest.mark.slow
 def test_a_store_that_may_not_be_written_fails_a_stage_at_once(
     small_disk: Path, shell: Shell, tmp_path: Path
 ) -> None:

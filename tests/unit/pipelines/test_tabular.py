@@ -27,7 +27,7 @@ RunPipeline = Callable[..., dict[str, Any]]
 
 REAL_TABLES = {
     "breast cancer": (load_breast_cancer, "classification", 0.9),
-    "wine": (load_wine, "classification", 0.9),
+    "wine": pytest.param(load_wine, "classification", 0.9, marks=pytest.mark.slow),
     "diabetes": (load_diabetes, "regression", 0.3),
 }
 
