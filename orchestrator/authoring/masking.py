@@ -29,6 +29,11 @@ _NAMED_PASSWORD = re.compile(
     r"""\b(\w*(?:passw(?:or)?d|passphrase|pwd|secret|api_?key|access_?key|account_?key|token)=)('[^']*'|"[^"]*"|[^\s&;,'")\]}]+)""",
     re.I,
 )
+#: What comes after the name of its kind in an HTTP header, and the signature of a URL that is signed.
+_CREDENTIALS = re.compile(
+    r"""(\bauthorization["']?\s*[:=]\s*["']?(?:bearer|basic|token)\s+|[?&](?:sig|X-Amz-Signature)=)[^\s"',;&]+""",
+    re.I,
+)
 
 #: Lines of secrets that this process has read. Shorter ones would mask half of every text.
 _known: set[str] = set()
@@ -82,7 +87,9 @@ def mask_text(text: str) -> str:
         text = text.replace(secret, MASK)
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
-    return _NAMED_PASSWORD.sub(rf"\1{MASK}", text) if "=" in text else text
+    if "=" in text:
+        text = _NAMED_PASSWORD.sub(rf"\1{MASK}", text)
+    return _CREDENTIALS.sub(rf"\1{MASK}", text)
 
 
 def mask_value(name: str, value: JSON) -> JSON:

@@ -23,6 +23,8 @@ from orchestrator.settings import SHIPPED
 
 #: Packages that no folder of a user's may hide.
 RESERVED = ("orchestrator", "workers")
+#: This package: whatever raises in it, the user is to be told of the line that led there.
+HERE = Path(__file__).parents[1]
 #: The folder that holds all three.
 OURS = Path(__file__).resolve().parents[2]
 
@@ -130,9 +132,9 @@ def _told(name: str, error: BaseException, reason: str) -> BrokenModule:
     if isinstance(error, SyntaxError):
         where = f"{error.filename}:{error.lineno}"
     else:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if "importlib" not in frame.filename]
-        where = f"{own[-1].filename}:{own[-1].lineno}" if own else name
+        lines = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
+        theirs = [line for line in lines if "importlib" not in line[0] and HERE not in Path(line[0]).parents]
+        where = "{}:{}".format(*theirs[-1]) if theirs else name
     told = BrokenModule(f"module '{name}' cannot be imported: {where}: {reason}")
     told.__cause__ = error
     return told

@@ -71,6 +71,22 @@ def test_a_module_that_cannot_be_imported_is_named_with_file_and_line(alone: She
     assert "BrokenModule" in listed.err
 
 
+def test_a_wrong_definition_is_told_with_the_line_that_makes_it(alone: Shell) -> None:
+    file = alone.home / "own.py"
+    file.write_text(
+        """from orchestrator import stage
+def make(by):
+    @stage
+    def scale(x: int) -> int: return x * by
+    return scale
+make(2)
+make(3)
+"""
+    )
+    said = alone.where(ORCHESTRATOR_PIPELINES="own")("pipelines").err
+    assert f"cannot be imported: {file}:3: InvalidDefinition: two functions are stage own.scale" in said
+
+
 def test_a_stage_on_an_unknown_queue_is_refused_before_anything_starts(alone: Shell) -> None:
     said = told(alone, "run", "typo")
     assert said.startswith("InvalidPipeline: ")

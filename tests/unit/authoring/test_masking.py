@@ -31,9 +31,13 @@ SHOWN = {
     "host=db user=me password=pw-1 port=5": "host=db user=me password=*** port=5",
     "connect(password='pw 1', port=5)": "connect(password=***, port=5)",
     "Server=db;UID=me;PWD=pw-1;": "Server=db;UID=me;PWD=***;",
+    "{'Authorization': 'Bearer pw-1'}": "{'Authorization': 'Bearer ***'}",
+    "authorization: basic cHctMQ==": "authorization: basic ***",
+    "https://host/a?sv=2&sig=pw-1%3D&se=3": "https://host/a?sv=2&sig=***&se=3",
     "AccountName=me;AccountKey=pw-1==;Suffix=net": "AccountName=me;AccountKey=***;Suffix=net",
 }
 AS_IT_IS = [
+    "basic authorization: bearers of tokens",
     "http://host:5000/@scope/name",
     "http://127.0.0.1:5000",
     "ssh://git@host/x",
