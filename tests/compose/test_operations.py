@@ -41,7 +41,7 @@ def type_in(stack: Stack, script: str, folder: Path = ROOT) -> None:
 
 def test_a_backup_brings_back_runs_and_models_and_lets_runs_be_resumed(stack: Stack, tmp_path: Path):
     run = stack.wait_for(stack.submit("slow_fit", seconds=0.1))
-    half = stack.submit("naps", count=6, seconds=2)
+    half = stack.submit("naps", count=30, seconds=2)
     assert holds(lambda: [node for node in stack.show(half)["nodes"] if node["state"] == "succeeded"][1:], 30)
     stack.orchestrator("cancel", half)
     files = stack.compose("exec", "-T", "mlflow", "find", "/mlartifacts", "-type", "f")
