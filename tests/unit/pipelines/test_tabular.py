@@ -26,7 +26,7 @@ from workers.training import Examples
 RunPipeline = Callable[..., dict[str, Any]]
 
 REAL_TABLES = {
-    "breast cancer": (load_breast_cancer, "classification", 0.9),
+    "breast cancer": pytest.param(load_breast_cancer, "classification", 0.9, marks=pytest.mark.slow),
     "wine": pytest.param(load_wine, "classification", 0.9, marks=pytest.mark.slow),
     "diabetes": (load_diabetes, "regression", 0.3),
 }
