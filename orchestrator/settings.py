@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -155,6 +156,12 @@ def settings() -> Settings:
         raise InvalidSettings(
             f"{where} is not UTF-8 (at byte {error.start + 1}): save it as UTF-8", hint=hint
         ) from None
+
+
+def take_part(variables: Mapping[str, str]) -> None:
+    """Set this process's environment, and thereby its settings, as those of a stack's parts are."""
+    os.environ.update(variables)
+    settings.cache_clear()
 
 
 def _read_secret_files() -> None:

@@ -16,14 +16,14 @@ from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.masking import mask_values
 from orchestrator.cli.errors import AmbiguousRun, UnknownNode
 from orchestrator.cli.groups import group_of
-from orchestrator.cli.surroundings import join_stack, private_stacks, reach, take_part
+from orchestrator.cli.surroundings import join_stack, private_stacks, reach
 from orchestrator.cli.telling import note
 from orchestrator.runs.errors import RedisUnreachable, UnknownRun, UnreadableRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
-from orchestrator.settings import settings
+from orchestrator.settings import settings, take_part
 from orchestrator.supervisor.set_aside import SetAside, messages_set_aside
 
 if TYPE_CHECKING:

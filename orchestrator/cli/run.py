@@ -82,8 +82,7 @@ def start_privately(
 ) -> None:
     """Run it on a stack of its own, which is gone afterwards."""
     from orchestrator.cli.errors import NoStack
-    from orchestrator.cli.surroundings import take_part
-    from orchestrator.settings import settings
+    from orchestrator.settings import settings, take_part
     from orchestrator.stack import EmbeddedStack
     from orchestrator.supervisor.service import supervised
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.settings import settings
+from orchestrator.settings import settings, take_part
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -33,12 +31,6 @@ def private_stacks() -> list[StackState]:
     from orchestrator.stack.state import private_states
 
     return private_states(settings().home)
-
-
-def take_part(variables: Mapping[str, str]) -> None:
-    """Set this process's environment, and thereby its settings, as those of a stack's parts are."""
-    os.environ.update(variables)
-    settings.cache_clear()
 
 
 def reach(url: str) -> Redis:

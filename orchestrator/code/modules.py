@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
@@ -25,6 +25,11 @@ class Source:
     module: str
     text: str
     package: bool  #: whether the module is a package, from which relative imports start
+
+    @cached_property
+    def asks_for_subclasses(self) -> bool:
+        """Whether it may find classes by what they are derived from."""
+        return "__subclasses__" in self.text
 
     def absolute(self, level: int, name: str | None) -> str:
         """The module that `from ...name import` means here."""

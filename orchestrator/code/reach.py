@@ -146,7 +146,7 @@ class _Walk:
         for each in list(vars(value).values()):
             if issubclass(type(each), _CONTAINERS):
                 self._look_into(each)
-        if any("__subclasses__" in found.text for found in map(source_of, self.modules) if found):
+        if any(found.asks_for_subclasses for found in map(source_of, self.modules) if found):
             for each in type.__subclasses__(value):
                 self._look_into(each)
 

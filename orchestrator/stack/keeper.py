@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def keep(home: Path, slots: dict[str, int]) -> None:
     """Start the stack, say so, and stay until it ends or is told to."""
-    from orchestrator.settings import settings
+    from orchestrator.settings import settings, take_part
     from orchestrator.supervisor.service import supervised
 
     lock = take_lock(home, _LOCK_SECONDS)
@@ -72,7 +72,7 @@ def keep(home: Path, slots: dict[str, int]) -> None:
     with stack:
         try:
             state = stack.describe()
-            take_part(state.environment)
+            take_part(state.environment)  # the supervisor sends messages by this process's own application
             write_state(home / FILE, state)
             log.info("stack is up", extra={"action": "stack_up"})
             tell("state", state.as_json())
@@ -87,22 +87,14 @@ def keep(home: Path, slots: dict[str, int]) -> None:
 
 def send_lost_again(stack: EmbeddedStack) -> None:
     """What Redis has as done, and a power cut kept from the disk: before a worker needs it and fails."""
-    from orchestrator.settings import settings
+    from orchestrator.settings import settings, take_part
     from orchestrator.supervisor.after_power_cut import runs_at_work, send_lost_work_again
 
-    if runs_at_work(stack.redis_url):
+    if runs := runs_at_work(stack.redis_url):
         take_part(stack.environment())
-        for told in send_lost_work_again(settings(), stack.redis_url):
+        for told in send_lost_work_again(runs, settings(), stack.redis_url):
             log.warning(told, extra={"action": "resent"})
             tell("progress", told)
-
-
-def take_part(environment: Mapping[str, str]) -> None:
-    """Send messages to this stack: the supervisor does, by this process's own Celery application."""
-    from orchestrator.settings import settings
-
-    os.environ.update(environment)
-    settings.cache_clear()
 
 
 def tell(kind: str, value: object) -> None:

@@ -6,7 +6,7 @@ as done, while its manifest is empty: whatever needs it would fail, and its run 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.runs.connection import connect
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 
 def runs_at_work(redis_url: str) -> list[RunId]:
-    """The runs that go on, and those that have succeeded and are not written down yet."""
+    """The runs that go on, and those that have ended and are not written down yet."""
     reader = RunReader(connect(redis_url))
-    ended = (run for run in reader.unconcluded_runs() if reader.state(run) is RunState.SUCCEEDED)
-    return sorted({*reader.open_runs(), *ended})
+    return sorted({*reader.open_runs(), *reader.unconcluded_runs()})
 
 
-def send_lost_work_again(settings: Settings, redis_url: str) -> Iterator[str]:
+def send_lost_work_again(at_work: Iterable[RunId], settings: Settings, redis_url: str) -> Iterator[str]:
     """Send each run anew of which the disk lacks something that Redis has as done; says so in a line each.
 
     No worker may be at work on them. One run that cannot be looked at keeps no other from it.
@@ -39,10 +38,11 @@ def send_lost_work_again(settings: Settings, redis_url: str) -> Iterator[str]:
     client = connect(redis_url)
     store, reader = ArtifactStore(settings.store_url), RunReader(client)
     runs = RunStore(client, lease_seconds=settings.lease_seconds)
-    for run in runs_at_work(redis_url):
-        if reader.is_handling_failure(run):
-            continue  # it has failed: `resume` looks at all of it
+    for run in at_work:
         try:
+            state = reader.state(run)
+            if reader.is_handling_failure(run) or (state.over and state is not RunState.SUCCEEDED):
+                continue  # it has failed or was cancelled: `resume` looks at all of it
             graph = Specification.read(store, run).graph
             lost = lost_outputs(reader.read(run, graph), graph, store)
             if lost:

@@ -19,11 +19,12 @@ from orchestrator.archive.specification import Specification
 from orchestrator.authoring.graph import NodeName
 from orchestrator.code import code_of
 from orchestrator.coordinator.submission import new_run_id
-from orchestrator.runs.keys import RunId
+from orchestrator.runs.keys import ENDED_RUNS, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Holder, Verdict
 from orchestrator.settings import settings
+from orchestrator.supervisor.after_power_cut import runs_at_work, send_lost_work_again
 from orchestrator.supervisor.contact import Contact
 from orchestrator.supervisor.leadership import LEADER, leads, step_down
 from orchestrator.supervisor.set_aside import messages_set_aside
@@ -165,3 +166,18 @@ def test_one_bad_message_or_run_keeps_no_other_from_being_looked_after(
     client.srem("orc:open", "unreadable-1")
     client.srem("orc:ended", "unreadable-2")
     client.delete("spare")
+
+
+def test_a_run_that_makes_no_sense_keeps_no_stack_down(
+    runner: Runner, client: redis.Redis, redis_url: str
+) -> None:
+    bad = RunId("odd-20260101-000000-0000")
+    client.hset(RunKeys(bad).meta, "state", "no state")
+    client.sadd(ENDED_RUNS, bad)
+    try:
+        told = list(send_lost_work_again(runs_at_work(redis_url), settings(), redis_url))
+    finally:
+        client.srem(ENDED_RUNS, bad)
+        client.delete(*RunKeys(bad).all())
+    (line,) = (each for each in told if bad in each)
+    assert line.startswith(f"run {bad} cannot be looked at: UnreadableRun: ")
