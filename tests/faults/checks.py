@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
 
 from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.authoring.graph import JSON
@@ -12,11 +11,9 @@ from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKe
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
 
+from .recorded import wrong_in_mlflow, wrong_values
 from .rig import QUEUES, Rig
 from .waiting import holds
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 #: Faults that cost at most the attempts that they interrupt; others cost none.
 COSTLY = (
@@ -40,7 +37,7 @@ def breaches(
     """All that does not hold of a run that has ended; `scratch` are temporary files from before it began."""
     record = rig.reader.read(run, rig.prepared.graph)
     return [
-        *_states(record, expected),
+        *wrong_values(record, expected),
         *_commits(rig, run, record),
         *_manifests(rig, run, record),
         *_executions(run, record, sum(fault in COSTLY for fault in faults)),
@@ -48,16 +45,6 @@ def breaches(
         *_leftovers(rig, run),
         *(() if KILLING & set(faults) else _scratch(rig, scratch)),
     ]
-
-
-def _states(record: RunRecord, expected: Mapping[str, JSON]) -> Iterator[str]:
-    if record.state != "succeeded":
-        yield f"the run {record.state}: {record.error}"
-    for node in record.nodes:
-        if node.state != "succeeded":
-            yield f"{node.name} is {node.state}: {node.error}"
-        elif node.name in expected and node.value != expected[node.name]:
-            yield f"{node.name} gave {node.value} instead of {expected[node.name]}"
 
 
 def _commits(rig: Rig, run: RunId, record: RunRecord) -> Iterator[str]:
@@ -90,36 +77,9 @@ def _executions(run: RunId, record: RunRecord, costly: int) -> Iterator[str]:
 
 
 def _mlflow(record: RunRecord) -> Iterator[str]:
-    client = _mlflow_client()
-    experiment = client.get_experiment_by_name(record.pipeline)
-    if experiment is None:
-        yield "MLflow has no experiment for the run"
-        return
-    found = client.search_runs([experiment.experiment_id], f"tags.`orchestrator.run` = '{record.id}'")
-    parents = [each for each in found if "mlflow.parentRunId" not in each.data.tags]
-    if [each.info.run_id for each in parents] != [record.mlflow_run_id]:
-        yield f"MLflow holds {len(parents)} runs for the run, whose own is {record.mlflow_run_id}"
-    nested = Counter(each.data.tags.get("orchestrator.node") for each in found if each not in parents)
-    training = [node.name for node in record.nodes if node.queue == "training"]
-    if nested != Counter(training):
-        yield f"MLflow holds the nested runs {dict(nested)}, for {training}"
-    models: list[Any] = client.search_logged_models([experiment.experiment_id], max_results=1000)
-    of_runs = {each.info.run_id: 0 for each in found}
-    for model in models:
-        if model.source_run_id in of_runs:
-            of_runs[model.source_run_id] += 1
-    for each in found:
-        node, models_of = each.data.tags.get("orchestrator.node"), of_runs[each.info.run_id]
-        if each.info.status != "FINISHED":
-            yield f"MLflow has {node or 'the run'} as {each.info.status}"
-        if models_of != (1 if node else 0):
-            yield f"MLflow holds {models_of} models of {node or 'the run'}"
-
-
-def _mlflow_client() -> MlflowClient:
     from mlflow import MlflowClient
 
-    return MlflowClient(settings().tracking_uri)
+    yield from wrong_in_mlflow(MlflowClient(settings().tracking_uri), record)
 
 
 def _leftovers(rig: Rig, run: RunId) -> Iterator[str]:

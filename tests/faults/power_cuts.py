@@ -33,7 +33,7 @@ from orchestrator.runs.keys import RunId
 from .disk import why_not
 from .interrupted import CALLS
 from .powered import Powered
-from .survived import Before, calls_of, done_twice, left_of, lost_promises, wrong_in_mlflow, wrong_values
+from .survived import Before, calls_of, done_twice, left_of, lost_promises, wrong_in_the_end
 from .waiting import holds
 
 HERE = Path(__file__).parent
@@ -188,13 +188,11 @@ def _checked(stack: Powered, before: Sequence[Before], expected: Mapping[str, JS
     known = {run: record for run, record in records.items() if record is not None}
     yield from (f"nothing is known of the end of {run}" for run in records.keys() - known.keys())
     for record in known.values():
-        yield from wrong_values(record, expected)
+        yield from wrong_in_the_end(stack.state.mlflow_tracking_uri, record, expected)
         if lost := lost_outputs(record, stack.graph(record.id), stack.store):
             yield f"{record.id}: the outputs of {sorted(lost)} are lost"
     for each in before:
         yield from done_twice(each, calls_of(stack.calls, each.run))
-    if known:
-        yield from wrong_in_mlflow(stack.state.mlflow_tracking_uri, "interrupted", known)
 
 
 def _expected(folder: Path) -> Mapping[str, JSON]:

@@ -19,7 +19,10 @@ from orchestrator.coordinator.progress import progress_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord
 
+from .recorded import in_mlflow, node_of, wrong_in_mlflow, wrong_values
+
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
 Calls = Mapping[str, Counter[str]]
@@ -66,55 +69,24 @@ def done_twice(before: Before, after: Calls) -> Iterator[str]:
             yield f"{before.run}: {node} did outside once more what was kept as done"
 
 
-def wrong_values(record: RunRecord, expected: Mapping[str, JSON]) -> Iterator[str]:
-    """Nodes that have not succeeded, or gave something else."""
-    if record.state != "succeeded":
-        yield f"{record.id} {record.state}: {record.error}"
-    names = {node.name for node in record.nodes}
-    for name in sorted(expected.keys() - names):
-        yield f"{record.id}: nothing is known of {name}"
-    for node in record.nodes:
-        if node.state != "succeeded":
-            yield f"{record.id}: {node.name} is {node.state}: {node.error}"
-        elif node.name in expected and node.value != expected[node.name]:
-            yield f"{record.id}: {node.name} gave {node.value} instead of {expected[node.name]}"
-
-
-def wrong_in_mlflow(tracking_uri: str, pipeline: str, runs: Mapping[RunId, RunRecord]) -> Iterator[str]:
-    """Runs and models of these runs that MLflow has too many of, too few, or not whole."""
+def wrong_in_the_end(tracking_uri: str, record: RunRecord, expected: Mapping[str, JSON]) -> Iterator[str]:
+    """What is recorded of a run and is not as it should be, and models that are not whole."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri)
-    experiment = client.get_experiment_by_name(pipeline)
-    if experiment is None:
-        yield "MLflow has no experiment for the runs"
-        return
-    found = client.search_runs([experiment.experiment_id], max_results=10_000)
-    models: list[LoggedModel] = list(
-        client.search_logged_models([experiment.experiment_id], max_results=1000)
-    )
-    for run, record in runs.items():
-        own = [each for each in found if each.data.tags.get("orchestrator.run") == run]
-        parents = [each.info.run_id for each in own if "mlflow.parentRunId" not in each.data.tags]
-        if parents != [record.mlflow_run_id]:
-            yield f"{run}: MLflow has {parents} for the run, whose own is {record.mlflow_run_id}"
-        nested = Counter(
-            each.data.tags.get("orchestrator.node") for each in own if each.info.run_id not in parents
-        )
-        training = Counter(node.name for node in record.nodes if node.queue == "training")
-        if nested != training:
-            yield f"{run}: MLflow has nested runs of {dict(nested)}, for {dict(training)}"
-        for each in own:
-            node = each.data.tags.get("orchestrator.node")
-            if each.info.status != "FINISHED":
-                yield f"{run}: MLflow has {node or 'the run'} as {each.info.status}"
-            if node and "slope" not in each.data.metrics:
-                yield f"{run}: MLflow lacks the metric of {node}"
-            of_run = [model for model in models if model.source_run_id == each.info.run_id]
-            if len(of_run) != (1 if node else 0):
-                yield f"{run}: MLflow has {len(of_run)} models of {node or 'the run'}"
-            for model in of_run:
-                yield from (f"{run}: {wrong}" for wrong in _damage(model))
+    yield from (f"{record.id}: {wrong}" for wrong in wrong_values(record, expected))
+    yield from (f"{record.id}: {wrong}" for wrong in wrong_in_mlflow(client, record))
+    yield from (f"{record.id}: {wrong}" for wrong in _not_whole(client, record))
+
+
+def _not_whole(client: MlflowClient, record: RunRecord) -> Iterator[str]:
+    found, models = in_mlflow(client, record)
+    for each in found:
+        node = node_of(each)
+        if node and "slope" not in each.data.metrics:
+            yield f"MLflow lacks the metric of {node}"
+    for model in models:
+        yield from _damage(model)
 
 
 def _damage(model: LoggedModel) -> Iterator[str]:
