@@ -56,6 +56,16 @@ def lost_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> froze
     return frozenset(succeeded - progress.outputs.keys() - maps) | progress.unreadable
 
 
+def forgotten_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> frozenset[NodeName]:
+    """The nodes and items that the store has outputs of, and that are not over by a run's record.
+
+    Redis flushes its file every second: after a power cut it may lack the last nodes that were committed.
+    """
+    over = {NodeName(node.name) for node in record.nodes if node.state.over}
+    progress = progress_of(record.id, graph, store, Round.latest(store, record.id))
+    return frozenset(progress.outputs.keys() - over)
+
+
 def _followers_of_torn(graph: Graph, map: NodeName, progress: Progress) -> Iterator[NodeName]:
     """What may have been made from items of a map that are lost."""
     for follower in (graph[name] for name in graph.successors[map]):

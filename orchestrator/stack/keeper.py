@@ -88,11 +88,11 @@ def keep(home: Path, slots: dict[str, int]) -> None:
 def send_lost_again(stack: EmbeddedStack) -> None:
     """What Redis has as done, and a power cut kept from the disk: before a worker needs it and fails."""
     from orchestrator.settings import settings, take_part
-    from orchestrator.supervisor.after_power_cut import runs_at_work, send_lost_work_again
+    from orchestrator.supervisor.after_power_cut import runs_at_work, send_what_differs_again
 
     if runs := runs_at_work(stack.redis_url):
         take_part(stack.environment())
-        for told in send_lost_work_again(runs, settings(), stack.redis_url):
+        for told in send_what_differs_again(runs, settings(), stack.redis_url):
             log.warning(told, extra={"action": "resent"})
             tell("progress", told)
 

@@ -1,7 +1,8 @@
 """Compares what Redis and the store have of unfinished runs, before workers go on with them.
 
 Outputs of less than a second's work are not flushed to the disk. After a power cut Redis may know such a node
-as done, while its manifest is empty: whatever needs it would fail, and its run with it.
+as done, while its manifest is empty: whatever needs it would fail, and its run with it. Redis's own file is
+flushed once a second: it may lack a node whose manifest is there, and that node would run again.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ def runs_at_work(redis_url: str) -> list[RunId]:
     return sorted({*reader.open_runs(), *reader.unconcluded_runs()})
 
 
-def send_lost_work_again(at_work: Iterable[RunId], settings: Settings, redis_url: str) -> Iterator[str]:
-    """Send each run anew of which the disk lacks something that Redis has as done; says so in a line each.
+def send_what_differs_again(at_work: Iterable[RunId], settings: Settings, redis_url: str) -> Iterator[str]:
+    """Send each run anew of which Redis and the disk do not have the same as done; says so in a line each.
 
     No worker may be at work on them. One run that cannot be looked at keeps no other from it.
     """
     from orchestrator.archive.specification import Specification
     from orchestrator.artifacts import ArtifactStore
-    from orchestrator.coordinator.damage import lost_outputs
+    from orchestrator.coordinator.damage import forgotten_outputs, lost_outputs
     from orchestrator.coordinator.rounds import send_round
     from orchestrator.runs.transitions import RunStore
 
@@ -44,9 +45,13 @@ def send_lost_work_again(at_work: Iterable[RunId], settings: Settings, redis_url
             if reader.is_handling_failure(run) or (state.over and state is not RunState.SUCCEEDED):
                 continue  # it has failed or was cancelled: `resume` looks at all of it
             graph = Specification.read(store, run).graph
-            lost = lost_outputs(reader.read(run, graph), graph, store)
-            if lost:
+            record = reader.read(run, graph)
+            lost, forgotten = lost_outputs(record, graph, store), forgotten_outputs(record, graph, store)
+            if lost or forgotten:
                 send_round(run, store=store, runs=runs, ended_otherwise=reader.ended_otherwise(run))
+            if lost:
                 yield f"run {run}: outputs of {len(lost)} nodes did not reach the disk; they are made again"
+            if forgotten:
+                yield f"run {run}: {len(forgotten)} nodes that were not recorded as done are; they stay so"
         except Exception as error:  # noqa: BLE001 - user code that cannot be imported must not keep a stack down
             yield f"run {run} cannot be looked at: {type(error).__name__}: {error}"

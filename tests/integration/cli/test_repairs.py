@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from orchestrator.archive.manifest import Manifest
+from orchestrator.artifacts import ArtifactStore, encode
 from orchestrator.redis_url import client_url
+from orchestrator.runs.keys import RunId
 
 from ..conftest import wait_until
 from .conftest import Shell
@@ -182,3 +185,16 @@ def test_what_redis_has_as_done_and_the_disk_has_not_is_made_again(up: Shell, tm
     wait_until(
         lambda: '"succeeded"' in up("show", run, "--json").out.partition('"nodes"')[0], "it has ended", 60
     )
+
+
+def test_what_the_disk_has_and_redis_has_not_is_not_made_again(up: Shell, tmp_path: Path) -> None:
+    run = begin(up, tmp_path / "gate", "checked")
+    cut_the_power(up)
+    store = ArtifactStore((up.home / "artifacts").as_uri(), create=False)
+    Manifest(node="linger", attempt=1, output=encode("done", str, store)).write(store, RunId(run), "linger")
+    assert f"run {run}: 1 nodes that were not recorded as done are; they stay so" in start(up)
+
+    def has_succeeded() -> bool:
+        return '"succeeded"' in up("show", run, "--json").out.partition('"nodes"')[0]
+
+    wait_until(has_succeeded, "it has ended, though the gate of `linger` is shut", 60)

@@ -24,7 +24,7 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Holder, Verdict
 from orchestrator.settings import settings
-from orchestrator.supervisor.after_power_cut import runs_at_work, send_lost_work_again
+from orchestrator.supervisor.after_power_cut import runs_at_work, send_what_differs_again
 from orchestrator.supervisor.contact import Contact
 from orchestrator.supervisor.leadership import LEADER, leads, step_down
 from orchestrator.supervisor.set_aside import messages_set_aside
@@ -175,7 +175,7 @@ def test_a_run_that_makes_no_sense_keeps_no_stack_down(
     client.hset(RunKeys(bad).meta, "state", "no state")
     client.sadd(ENDED_RUNS, bad)
     try:
-        told = list(send_lost_work_again(runs_at_work(redis_url), settings(), redis_url))
+        told = list(send_what_differs_again(runs_at_work(redis_url), settings(), redis_url))
     finally:
         client.srem(ENDED_RUNS, bad)
         client.delete(*RunKeys(bad).all())

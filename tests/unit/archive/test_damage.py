@@ -13,7 +13,7 @@ from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.artifacts.tree import Tree, digests_in
 from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, Output, StageName
 from orchestrator.authoring.policies import Policy
-from orchestrator.coordinator.damage import lost_outputs, lost_work
+from orchestrator.coordinator.damage import forgotten_outputs, lost_outputs, lost_work
 from orchestrator.coordinator.progress import progress_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import NodeRecord, RunRecord
@@ -174,6 +174,23 @@ def test_what_has_succeeded_and_left_no_output_is_found(store: ArtifactStore) ->
         ),
     )
     assert lost_outputs(record, graph, store) == {"b", "fit[0]", "fit[1]"}
+
+
+def test_what_is_stored_and_not_recorded_as_over_is_found(store: ArtifactStore) -> None:
+    graph = Graph("pipeline", (node("a"), node("b", "a"), node("c", "b"), node("fit", items=2)))
+    done(store, "a", "b", "fit[1]")
+    states = {"a": NodeState.SUCCEEDED, "b": NodeState.RUNNING, "c": NodeState.WAITING}
+    record = RunRecord(
+        id=RUN,
+        pipeline="pipeline",
+        state=RunState.RUNNING,
+        parameters={},
+        submitted=datetime(2026, 1, 1, tzinfo=UTC),
+        nodes=tuple(
+            NodeRecord(name=each, stage="stage", queue="data", state=state) for each, state in states.items()
+        ),
+    )
+    assert forgotten_outputs(record, graph, store) == {"b", "fit[1]"}
 
 
 def test_what_was_done_again_is_read_and_what_it_replaces_is_not(store: ArtifactStore) -> None:
