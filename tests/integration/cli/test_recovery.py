@@ -43,6 +43,7 @@ def test_a_run_that_has_lost_an_output_after_its_end_is_resumed(alone: Shell) ->
     assert alone("resume", run).status == 2
 
 
+@pytest.mark.slow
 def test_a_resumed_run_that_fails_again_exits_with_1(alone: Shell) -> None:
     assert alone("run", "unpaid").status == 1
     done = alone("resume", "latest", "--json")

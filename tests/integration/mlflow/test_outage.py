@@ -155,6 +155,7 @@ def test_a_model_that_waits_is_delivered_when_it_is_registered(away, server, sto
     assert version.source_run == runs_of(server)["fit[3]"].info.run_id == model.source_run_id
 
 
+@pytest.mark.slow
 def test_a_plain_call_of_a_stage_says_that_mlflow_is_away(away, server):
     with pytest.raises(TrackingUnavailable, match="does not answer"), away.attempt(attempt_of()):
         mlflow.log_metric("rows", 150)
@@ -177,6 +178,7 @@ def test_a_plain_call_to_a_server_that_went_away_says_so(server, store):
         stage()
 
 
+@pytest.mark.slow
 def test_what_an_earlier_attempt_kept_does_not_undo_a_later_one(server, store, linear, forest, iris):
     lost = MlflowTracking(server.url, store=store)
     with suppress(OSError), lost.attempt(attempt_of()) as tracker:
@@ -212,6 +214,7 @@ def test_a_later_attempt_that_was_kept_replaces_an_earlier_one(server, store, li
     assert runs_of(server)["fit"].info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_what_mlflow_refuses_is_named_and_the_rest_delivered(away, server, store, caplog):
     with away.attempt(attempt_of()) as tracker:
         tracker.log_metrics({"accuracy": 0.9})

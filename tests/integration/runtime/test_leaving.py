@@ -101,7 +101,12 @@ def test_a_long_stage_runs_elsewhere_within_seconds(crew: Crew, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "numbers", [(signal.SIGQUIT,), (signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT)]
+    "numbers",
+    [
+        (signal.SIGQUIT,),
+        pytest.param((signal.SIGTERM, signal.SIGTERM), marks=pytest.mark.slow),
+        pytest.param((signal.SIGINT, signal.SIGINT), marks=pytest.mark.slow),
+    ],
 )
 def test_a_second_signal_ends_the_grace(
     crew: Crew, tmp_path: Path, numbers: tuple[signal.Signals, ...]
@@ -191,6 +196,7 @@ def test_items_of_a_map_are_handed_back_too(crew: Crew, tmp_path: Path) -> None:
     assert errors == {None, STOPPED}
 
 
+@pytest.mark.slow
 def test_a_retry_that_is_not_due_yet_goes_back_at_once(crew: Crew) -> None:
     leaver = crew.start("leaver", grace_seconds="600")
     run = crew.submit("retried_late")
@@ -236,6 +242,7 @@ def hand_back(crew: Crew, service: Service, marker: Path) -> RunId:
     return run
 
 
+@pytest.mark.slow
 def test_the_command_line_s_worker_hands_back_after_its_own_grace(crew: Crew, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "orchestrator", "worker", "data", "--slots", "1", "--name", "leaver"]
     service = start([*command, "--grace", "0.5"], tmp_path / "cli.log", crew.environment, group=True)

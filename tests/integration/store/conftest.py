@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,20 +110,40 @@ class Shell:
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """What a worker needs to know: a Redis of its own, and a store that `small_disk` may lie under."""
-    with private_redis() as url:
-        yield {
-            "REDIS_URL": url,
-            "ORCHESTRATOR_HOME": str(tmp_path / "home"),
-            "ORCHESTRATOR_STORE": str(tmp_path / "disk" / "store"),
-            "ORCHESTRATOR_PIPELINES": MODULE,
-            "PYTHONPATH": f"{HERE}:{HERE.parents[2]}",
-        }
+    with surrounded(tmp_path) as environment:
+        yield environment
 
 
 @pytest.fixture
 def shell(environment: dict[str, str], tmp_path: Path) -> Iterator[Shell]:
     """The command line, and a worker for it."""
-    service = start_worker(environment, tmp_path / "worker.log", name="own", slots=2, queues="data,training")
+    with at_work(environment, tmp_path / "worker.log") as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """The same for tests that damage nothing but what their own run made."""
+    folder = tmp_path_factory.mktemp("shared")
+    with surrounded(folder) as environment, at_work(environment, folder / "worker.log") as shell:
+        yield shell
+
+
+@contextmanager
+def surrounded(folder: Path) -> Iterator[dict[str, str]]:
+    with private_redis() as url:
+        yield {
+            "REDIS_URL": url,
+            "ORCHESTRATOR_HOME": str(folder / "home"),
+            "ORCHESTRATOR_STORE": str(folder / "disk" / "store"),
+            "ORCHESTRATOR_PIPELINES": MODULE,
+            "PYTHONPATH": f"{HERE}:{HERE.parents[2]}",
+        }
+
+
+@contextmanager
+def at_work(environment: dict[str, str], log: Path) -> Iterator[Shell]:
+    service = start_worker(environment, log, name="own", slots=2, queues="data,training")
     client = connect(environment["REDIS_URL"])
     try:
         wait_until(lambda: is_ready(service), "the worker is ready")

@@ -28,10 +28,10 @@ pytestmark = pytest.mark.stack
     ],
 )
 def test_a_damaged_output_fails_what_reads_it_and_a_resumed_run_makes_it_anew(
-    shell: Shell, tmp_path: Path, maker: str, reader: str, damage: Callable[[Path], None]
+    shared: Shell, tmp_path: Path, maker: str, reader: str, damage: Callable[[Path], None]
 ) -> None:
     lines, gate = tmp_path / "lines", tmp_path / "gate"
-    run = shell.submit(f"relay_{maker}", gate=gate, path=lines)
+    run = shared.submit(f"relay_{maker}", gate=gate, path=lines)
     run.wait_for(maker, "succeeded")
     for blob in run.blobs(run.output(maker)):
         damage(blob)
@@ -46,7 +46,7 @@ def test_a_damaged_output_fails_what_reads_it_and_a_resumed_run_makes_it_anew(
     assert run.node("total").state == "upstream_failed"
     assert run.output(reader) is None
 
-    assert f"is lost, altered or tried again: {maker}" in shell.resume(run)
+    assert f"is lost, altered or tried again: {maker}" in shared.resume(run)
     assert run.record.state == "succeeded"
     assert run.node("until").reused
     assert run.node("total").value == 20_000
@@ -54,15 +54,15 @@ def test_a_damaged_output_fails_what_reads_it_and_a_resumed_run_makes_it_anew(
 
 
 @pytest.mark.slow
-def test_a_result_of_an_earlier_run_that_was_damaged_is_computed_again(shell: Shell, tmp_path: Path) -> None:
+def test_a_result_of_an_earlier_run_that_was_damaged_is_computed_again(shared: Shell, tmp_path: Path) -> None:
     lines = tmp_path / "lines"
-    first = shell.run("kept", path=lines)
+    first = shared.run("kept", path=lines)
     (blob,) = first.blobs(first.output("kept_table"))
     alter(blob)
-    second = shell.run("kept", path=lines)
+    second = shared.run("kept", path=lines)
     assert second.record.state == "succeeded"
     assert not second.node("kept_table").reused
-    assert shell.run("kept", path=lines).node("kept_table").reused
+    assert shared.run("kept", path=lines).node("kept_table").reused
     assert executions(lines)["kept_table"] == 2
 
 
