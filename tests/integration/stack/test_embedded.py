@@ -89,7 +89,7 @@ def test_a_signal_stops_everything_before_the_program_ends(
     folder = folder_of(starter.stdout.readline())
     parts = processes.of(starter.pid)
     starter.send_signal(number)
-    assert starter.wait(15) in (128 + number, -number)
+    assert starter.wait(60) in (128 + number, -number)
     assert not processes.alive(parts)
     assert not folder.exists()
 
