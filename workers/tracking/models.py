@@ -102,7 +102,7 @@ def enter_model(
     except BaseException:
         client.delete_logged_model(made)
         raise
-    _delete(client, others, but=made)
+    delete_models(client, others, but=made)
     return f"models:/{made}"
 
 
@@ -121,13 +121,13 @@ def enter_late(
     """
     run = client.get_run(run_id)
     others = models_of(client, run.info.experiment_id, author.run, author.node, name)
-    if others and is_ready(others[0]) and _logged_at(others[0]) >= logged:
+    if others and is_ready(others[0]) and logged_at(others[0]) >= logged:
         return f"models:/{others[0].model_id}"
     made = _make(client, run, name, folder, author, logged)
     bound = remember(model_key(author.run, author.node, name, logged), made)
     if bound != made:
         client.delete_logged_model(made)
-    _delete(client, others, but=bound)
+    delete_models(client, others, but=bound)
     return f"models:/{bound}"
 
 
@@ -149,7 +149,7 @@ def search_models(client: MlflowClient, experiment: str, wanted: str) -> list[Lo
             break
     return sorted(
         found,
-        key=lambda model: (is_ready(model), _logged_at(model), model.creation_timestamp),
+        key=lambda model: (is_ready(model), logged_at(model), model.creation_timestamp),
         reverse=True,
     )
 
@@ -159,11 +159,13 @@ def is_ready(model: LoggedModel) -> bool:
     return bool(model.status == "READY")
 
 
-def _logged_at(model: LoggedModel) -> int:
+def logged_at(model: LoggedModel) -> int:
+    """When its stage logged it, in milliseconds since 1970, however long it waited for MLflow."""
     return int(model.tags.get(LOGGED, 0))
 
 
-def _delete(client: MlflowClient, models: Sequence[LoggedModel], *, but: str) -> None:
+def delete_models(client: MlflowClient, models: Sequence[LoggedModel], *, but: str) -> None:
+    """Delete models, all but one."""
     for model in models:
         if model.model_id != but:
             client.delete_logged_model(model.model_id)

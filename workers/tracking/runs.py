@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from orchestrator.authoring.masking import mask_text
 from workers.tracking.errors import is_removed
 from workers.tracking.headlines import source_tags, write_headlines
-from workers.tracking.models import ATTEMPT, BEGAN, NODE, RUN, search_models
+from workers.tracking.models import ATTEMPT, BEGAN, NODE, RUN, delete_models, logged_at, search_models
 from workers.tracking.names import as_params, write_params
-from workers.tracking.records import AttemptInfo, Recall, Remember, RunInfo, milliseconds, run_key
+from workers.tracking.records import AttemptInfo, Recall, Remember, RunInfo, milliseconds, model_key, run_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
 
 PIPELINE, STAGE, STATE = "orchestrator.pipeline", "orchestrator.stage", "orchestrator.state"
 PARENT, NOTE, ERROR = "mlflow.parentRunId", "mlflow.note.content", "orchestrator.error"
@@ -114,13 +114,20 @@ class KeyedRuns:
         return kept
 
     def _tidy_models(self, run_id: str) -> None:
-        """Leave one model of each name to a node: what a dying or a paused worker left beside it goes."""
-        kept: set[tuple[str, str]] = set()
+        """Leave one model of each name to a node: what a dying or a paused worker left beside it goes.
+
+        Of several copies of the latest one the bound one stays, as whoever delivers it at this moment thinks.
+        """
+        found: dict[tuple[str, str], list[LoggedModel]] = {}
         for model in search_models(self._client, self._experiment, f"tags.`{RUN}` = '{run_id}'"):
-            key = (model.tags.get(NODE, ""), model.name)
-            if key in kept:
-                self._client.delete_logged_model(model.model_id)
-            kept.add(key)
+            found.setdefault((model.tags.get(NODE, ""), model.name), []).append(model)
+        for (node, name), models in found.items():
+            if len(models) > 1:
+                latest = models[0]
+                key = model_key(run_id, node, name, logged_at(latest))
+                bound = self._remember(key, latest.model_id)
+                kept = bound if bound in {model.model_id for model in models} else latest.model_id
+                delete_models(self._client, models, but=kept)
 
     def _known(self, key: str, tags: Mapping[str, str], *, search: bool) -> Run | None:
         """The run of a key; one that somebody has deleted is brought back."""

@@ -215,6 +215,22 @@ def test_a_later_attempt_that_was_kept_replaces_an_earlier_one(server, store, li
 
 
 @pytest.mark.slow
+def test_of_two_copies_of_a_model_the_bound_one_stays(away, server, store, forest, iris):
+    with away.attempt(attempt_of()) as tracker:
+        tracker.log_model(forest, example=iris[0])
+    server.start()
+    tracking, client = MlflowTracking(server.url, store=store), MlflowClient(server.url)
+    tracking.deliver(RUN)
+    (bound,) = models_of(server)
+    copy = client.create_logged_model(
+        bound.experiment_id, name=bound.name, source_run_id=bound.source_run_id, tags=bound.tags
+    )
+    client.finalize_logged_model(copy.model_id, "READY")  # another process delivers the same, and is slower
+    tracking.conclude(run_of(nodes=(NodeInfo(name="fit", state="succeeded"),)))
+    assert [model.model_id for model in models_of(server)] == [bound.model_id]
+
+
+@pytest.mark.slow
 def test_what_mlflow_refuses_is_named_and_the_rest_delivered(away, server, store, caplog):
     with away.attempt(attempt_of()) as tracker:
         tracker.log_metrics({"accuracy": 0.9})
