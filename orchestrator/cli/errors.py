@@ -13,6 +13,10 @@ class NoStack(OrchestratorError):
     """The command needs a Redis that stays, and there is none."""
 
 
+class UnknownToStack(OrchestratorError):
+    """The workers of the stack that is up have not loaded the pipeline's module."""
+
+
 class AmbiguousRun(OrchestratorError):
     """The beginning of more than one run's id."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.coordinator.catalogue import load_catalogue
+from orchestrator.coordinator.errors import UnknownPipeline
 from orchestrator.settings import settings
 
 
@@ -19,4 +21,10 @@ def find_pipeline(name: str) -> Pipeline[Any]:
     for pipeline in load_catalogue([f"{package}.{name}" for package in packages]).pipelines:
         if pipeline.name == name:
             return pipeline
-    return load_catalogue(packages).find(name)
+    try:
+        return load_catalogue(packages).find(name)
+    except UnknownPipeline as error:
+        hint = f"looked in {', '.join(packages)}: ORCHESTRATOR_PIPELINES names the modules"
+        if name.isidentifier() and Path(f"{name}.py").exists():
+            hint += f"; for {name}.py and these: ORCHESTRATOR_PIPELINES={','.join([*packages, name])}"
+        raise UnknownPipeline(str(error), hint=hint) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.authoring.graph import Graph
@@ -45,9 +45,9 @@ class Follower:
     reader: RunReader
     view: View
     watch: QueueWatch
-    check_stack: Callable[[], None] = lambda: None  #: raises if what the run runs on has failed
+    position: str = "0"  #: in the run's event stream: what is behind it is told
     workers_stay: bool = True  #: whether there are workers when we have left
-    _position: str = field(default="0", init=False)
+    check_stack: Callable[[], None] = lambda: None  #: raises if what the run runs on has failed
 
     def follow(self) -> RunRecord:
         """Watch until the run is over and written down; returns its final record."""
@@ -77,11 +77,11 @@ class Follower:
         return f"{told}it is written there as soon as that is possible, and nothing is run again"
 
     def _look(self) -> RunRecord:
-        events = self.reader.events(self.run, self._position, WAIT)
+        events = self.reader.events(self.run, self.position, WAIT)
         before = time.monotonic()
         record = self.reader.read(self.run, self.graph)
         if events:
-            self._position = events[-1].position
+            self.position = events[-1].position
         self.view.update(record, events)
         if not record.state.over:
             time.sleep(max(PACE, SHARE * (time.monotonic() - before)))

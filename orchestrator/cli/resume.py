@@ -19,7 +19,7 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
     from orchestrator.cli.finding import find_pipeline
     from orchestrator.cli.records import Records
     from orchestrator.cli.run import start_here, start_privately
-    from orchestrator.cli.surroundings import join_stack
+    from orchestrator.cli.surroundings import join_stack, require_modules
     from orchestrator.coordinator.damage import lost_outputs
     from orchestrator.coordinator.rounds import send_round
     from orchestrator.coordinator.submission import Prepared
@@ -38,7 +38,9 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
     if known.record.state is RunState.RUNNING and not known.unfinished:
         hint = f"follow it with: orchestrator logs {known.record.id} --follow"
         raise NothingLeft(f"run '{known.record.id}' is going on", hint=hint)
-    find_pipeline(known.record.pipeline)
+    module = find_pipeline(known.record.pipeline).module
+    if stack is not None:
+        require_modules(stack, module)
     specification = Specification.read(store, known.record.id)
     prepared = Prepared(specification.graph, specification.parameters)
 
@@ -50,4 +52,4 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
     if settings().redis_url is None:
         start_privately(prepared, begin, wished, as_json=as_json)
     else:
-        start_here(prepared, begin, pages=stack.mlflow_url if stack else None, as_json=as_json)
+        start_here(prepared, begin, stack=stack, as_json=as_json, resumed=specification.run)

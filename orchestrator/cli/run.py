@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.runs.record import RunRecord
     from orchestrator.runs.transitions import RunStore
     from orchestrator.stack import EmbeddedStack
+    from orchestrator.stack.state import StackState
 
 Detach = Annotated[
     bool, typer.Option("--detach", help="Submit only; needs `orchestrator up` or a REDIS_URL.")
@@ -63,18 +64,18 @@ def run(
     given, wished = parameters_of(parameters), slots_wished(slots)
     check_slots(wished, settings().queues)
     with doing(f"checking {pipeline}"):
-        prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues, cache=cache)
-    stack = join_stack()
+        found = find_pipeline(pipeline)
+        prepared = prepare(found, given, queues=settings().queues, cache=cache)
+    stack = join_stack(for_module=found.module)
     if settings().redis_url is None:
         start_privately(prepared, _submit, wished, detach=detach, as_json=as_json)
         return
     if wished:
         note("--slots is for the stack that `run` or `up` starts; this run goes to workers that are there")
-    pages = stack.mlflow_url if stack else None
     if detach:
         _detach(prepared, _submit, as_json=as_json)
     else:
-        start_here(prepared, _submit, pages=pages, as_json=as_json)
+        start_here(prepared, _submit, stack=stack, as_json=as_json)
 
 
 def start_privately(
@@ -101,31 +102,39 @@ def start_here(
     prepared: Prepared,
     begin: Begin,
     *,
-    pages: str | None = None,
+    stack: StackState | None = None,
     as_json: bool,
     private: EmbeddedStack | None = None,
+    resumed: RunId | None = None,
 ) -> None:
-    """Run it on the Redis of the settings, and exit with 1 unless it succeeds."""
+    """Run it on the Redis of the settings, and exit with 1 unless it succeeds.
+
+    Of a run that is `resumed`, what happened before is not told again.
+    """
     from orchestrator.cli import INTERRUPTED
     from orchestrator.cli.consoles import errors, output
     from orchestrator.cli.follow import Follower
     from orchestrator.cli.summary import print_summary
     from orchestrator.cli.tracking_links import ways_to_open
-    from orchestrator.cli.waiting import START, QueueWatch, start_one, still_starting
+    from orchestrator.cli.waiting import START, QueueWatch, being_replaced, start_one, still_starting
     from orchestrator.cli.wording import as_line, between, words
     from orchestrator.runs.reader import RunReader
     from orchestrator.runs.states import RunState
     from orchestrator.settings import settings
 
     runs = _open_runs()
-    if private is None:
-        watch = QueueWatch(runs.client, advice=start_one)
-    else:
+    reader = RunReader(runs.client)
+    if private is not None:
         watch = QueueWatch(runs.client, advice=still_starting, patience=START)
+    elif stack is not None:
+        watch = QueueWatch(runs.client, advice=being_replaced(stack.slots))
+    else:
+        watch = QueueWatch(runs.client, advice=start_one)
     with _view(prepared, runs, as_json=as_json) as view:
+        since = reader.position(resumed) if resumed else "0"
         run = begin(prepared, runs)
-        view.say(f"submitted {run}")
-        follower = Follower(run, prepared.graph, RunReader(runs.client), view, watch)
+        view.say(f"resumed {run}" if resumed else f"submitted {run}")
+        follower = Follower(run, prepared.graph, reader, view, watch, since)
         if private is not None:
             follower.check_stack, follower.workers_stay = private.check, False
         try:
@@ -137,7 +146,7 @@ def start_here(
         errors().print(f"{record.id} {words(record.state.value)} in {between(record.started, record.ended)}")
         print(as_line(dict(record.to_json())), flush=True)
     else:
-        ways = ways_to_open(record.mlflow_run_id, settings(), pages)
+        ways = ways_to_open(record.mlflow_run_id, settings(), stack.mlflow_url if stack else None)
         print_summary(output(), record, prepared.graph, mlflow=ways)
     if record.state is not RunState.SUCCEEDED:
         raise typer.Exit(1)
@@ -206,7 +215,8 @@ def _tell_interrupted(run: RunId, *, private: bool) -> None:
 
     if private:
         told = (
-            f"interrupted: {run} stops with its private stack; what it finished is kept in the artifact store"
+            f"interrupted: {run} stops with its private stack; what it finished is kept, and goes on with: "
+            f"orchestrator resume {run}"
         )
     else:
         told = f"interrupted: {run} goes on without us; follow it with: orchestrator logs {run} --follow"

@@ -16,6 +16,7 @@ def runs(*, limit: Limit = 20, as_json: AsJson = False) -> None:
     from orchestrator.cli.records import Records
     from orchestrator.cli.telling import note
     from orchestrator.cli.wording import as_line
+    from orchestrator.settings import settings
 
     records = Records.open()
     known = list(records.latest(limit))
@@ -31,4 +32,4 @@ def runs(*, limit: Limit = 20, as_json: AsJson = False) -> None:
     if known:
         output().print(runs_table(known))
     else:
-        output().print(f"no runs yet; try: {as_called(first_command())}")
+        output().print(f"no runs yet in {settings().home.absolute()}; try: {as_called(first_command())}")

@@ -22,6 +22,9 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
     before = read_state(home)
     if before and any(before.slots.get(queue) != count for queue, count in wished.items()):
         note("the stack is up already, with its own slots; `orchestrator down` first to change them")
+    if before and not all(map(before.knows, settings().modules)):
+        known = ", ".join(before.modules)
+        note(f"the stack is up already, with {known}; `orchestrator down` first to change its pipelines")
     state = start_in_background(home, wished, on_progress=lambda text: print(f"{text} …", file=sys.stderr))
     if as_json:
         print(json.dumps(mask_values(json.loads(state.as_json()))))

@@ -12,16 +12,35 @@ if TYPE_CHECKING:
     from orchestrator.stack.state import StackState
 
 
-def join_stack() -> StackState | None:
-    """Take part in the stack that is up, unless REDIS_URL names a Redis; None if there is none to join."""
+def join_stack(*, for_module: str = "") -> StackState | None:
+    """Take part in the stack that is up, unless REDIS_URL names a Redis; None if there is none to join.
+
+    Raises UnknownToStack if its workers have not loaded a module of pipelines.
+    """
     if settings().redis_url is not None:
         return None
     from orchestrator.stack.state import read_state
 
     state = read_state(settings().home)
     if state is not None:
+        if for_module:
+            require_modules(state, for_module)
         take_part(state.environment)
     return state
+
+
+def require_modules(stack: StackState, module: str) -> None:
+    """Raise UnknownToStack if the stack's workers have not loaded a module of pipelines."""
+    from orchestrator.cli.calling import as_called
+    from orchestrator.cli.errors import UnknownToStack
+
+    if not stack.knows(module):
+        names = ",".join([*stack.modules, module.partition(".")[0]])
+        anew = f"orchestrator down && ORCHESTRATOR_PIPELINES={names} orchestrator up"
+        raise UnknownToStack(
+            f"the stack that is up was started without the pipelines of '{module}'",
+            hint=as_called(f"start it again with them: {anew}"),
+        )
 
 
 def private_stacks() -> list[StackState]:

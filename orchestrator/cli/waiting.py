@@ -71,6 +71,17 @@ def start_one(queue: str) -> str:
     )
 
 
+def being_replaced(slots: Mapping[str, int]) -> Callable[[str], str]:
+    """What to say about a queue without a worker, on a stack that has workers of its own for some."""
+
+    def advice(queue: str) -> str:
+        if not slots.get(queue):
+            return start_one(queue)
+        return f"waiting: the stack's worker of the queue '{queue}' is starting, as after each change of code"
+
+    return advice
+
+
 def still_starting(queue: str) -> str:
     """The same, where the workers belong to a stack that is starting."""
     return f"waiting: the worker of the queue '{queue}' is still starting"

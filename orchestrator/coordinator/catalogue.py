@@ -120,6 +120,8 @@ def _import(name: str, broken: list[BrokenModule]) -> ModuleType | None:
     except ModuleNotFoundError as error:
         if error.name == name or name.startswith(f"{error.name}."):
             text = f"there is no module '{name}', named in ORCHESTRATOR_PIPELINES; is it on the Python path?"
+            if name.endswith(".py"):
+                text = f"ORCHESTRATOR_PIPELINES names modules, not files: write '{name.removesuffix('.py')}'"
             broken.append(BrokenModule(text))
         else:
             broken.append(_told(name, error, str(error)))

@@ -165,6 +165,11 @@ class RunReader:
         reply = cast("Entries", self.client.xrange(RunKeys(run).log(node), min=start))
         return [(place, f"{fields['attempt']} {fields['line']}") for place, fields in reply]
 
+    def position(self, run: RunId) -> str:
+        """The place of the last transition in a run's stream; "0" if there is none."""
+        last = cast("Entries", self.client.xrevrange(RunKeys(run).events, count=1))
+        return last[0][0] if last else "0"
+
     def events(self, run: RunId, after: str = "0", wait: float = 0.0) -> list[Event]:
         """The transitions behind position `after`; waits up to `wait` seconds for the first."""
         block = int(wait * 1000) or None

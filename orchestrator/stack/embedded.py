@@ -140,6 +140,8 @@ class EmbeddedStack:
 
     def describe(self) -> StackState:
         """The stack as others need to know it."""
+        from orchestrator.settings import settings
+
         return StackState(
             pid=os.getpid(),
             started=datetime.now(UTC).isoformat(),
@@ -149,6 +151,7 @@ class EmbeddedStack:
             flower_url=self.flower_url,
             slots=dict(self.slots),
             environment=self.environment(),
+            modules=settings().modules,
         )
 
     @contextlib.contextmanager

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -30,10 +30,15 @@ class StackState:
     flower_url: str | None
     slots: Mapping[str, int]
     environment: Mapping[str, str]  #: variables with which a process takes part in the stack
+    modules: Sequence[str] = ()  #: of pipelines, that its workers have loaded
 
     def as_json(self) -> str:
         """As it is written to the file, and by the keeper to who started it."""
         return json.dumps(asdict(self), indent=1)
+
+    def knows(self, module: str) -> bool:
+        """Whether its workers have loaded a module of pipelines, as far as is known."""
+        return not self.modules or any(f"{module}.".startswith(f"{each}.") for each in self.modules)
 
     @classmethod
     def from_json(cls, text: str) -> StackState:

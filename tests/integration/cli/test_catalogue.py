@@ -61,7 +61,7 @@ def test_a_folder_of_pipelines_takes_the_place_of_those_that_ship_and_says_so(sh
     (folder / "__init__.py").touch()
     assert "mine" in listed(shell)
     assert "takes the place of the pipelines that ship" in shell("pipelines").err
-    assert shell("runs").out == "no runs yet; try: orchestrator pipelines\n"
+    assert shell("runs").out == f"no runs yet in {shell.home}; try: orchestrator pipelines\n"
 
 
 @pytest.mark.slow

@@ -51,6 +51,16 @@ def test_a_resumed_run_that_fails_again_exits_with_1(alone: Shell) -> None:
     assert "no money" in done.last_json["error"]
 
 
+def test_a_resumed_run_is_told_from_where_it_goes_on(joined: Shell) -> None:
+    first = joined("run", "unpaid")
+    assert first.status == 1
+    done = joined("resume", "latest")
+    assert done.status == 1, done.err
+    assert "resumed unpaid-" in done.out.splitlines()[0]
+    failures = [" ".join(each.out.split()).count("pay failed") for each in (first, done)]
+    assert failures[0] == failures[1] > 0
+
+
 def test_a_running_run_is_cancelled(joined: Shell, tmp_path: Path) -> None:
     started = joined("run", "patient", "-p", f"gate={tmp_path / 'gate'}", "--detach", "--json")
     run = started.last_json["id"]

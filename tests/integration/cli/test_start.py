@@ -63,7 +63,7 @@ def test_a_pipeline_is_compiled_to_each_form(alone: Shell) -> None:
 def test_looking_makes_no_folder(alone: Shell) -> None:
     home = alone.home / "elsewhere"
     shell = alone.where(ORCHESTRATOR_HOME=str(home), ORCHESTRATOR_PIPELINES="pipelines")
-    assert shell("runs").out == "no runs yet; try: orchestrator run hello\n"
+    assert shell("runs").out == f"no runs yet in {home}; try: orchestrator run hello\n"
     assert shell("show", "latest").status == 2
     assert shell("pipelines").status == 0
     assert not home.exists()
@@ -71,11 +71,11 @@ def test_looking_makes_no_folder(alone: Shell) -> None:
 
 def test_commands_that_are_shown_can_be_called(alone: Shell, tmp_path: Path) -> None:
     nowhere = alone.where(PATH="/usr/bin:/bin", ORCHESTRATOR_PIPELINES="orders")
-    assert nowhere("runs").out == f"no runs yet; try: {MODULE} pipelines\n"
+    assert nowhere("runs").out == f"no runs yet in {alone.home}; try: {MODULE} pipelines\n"
     assert f"`{MODULE} runs` lists the latest" in nowhere("show", "nope").err
     (tmp_path / "orchestrator").symlink_to("/bin/true")
     there = alone.where(PATH=f"{tmp_path}:/usr/bin:/bin")
-    assert there("runs").out == "no runs yet; try: orchestrator pipelines\n"
+    assert there("runs").out == f"no runs yet in {alone.home}; try: orchestrator pipelines\n"
 
 
 @pytest.mark.parametrize("moment", ["typer", "the end"])

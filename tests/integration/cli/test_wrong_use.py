@@ -34,6 +34,15 @@ def test_an_unknown_pipeline_is_answered_with_a_near_miss(alone: Shell) -> None:
     assert said.startswith("UnknownPipeline: there is no pipeline 'ordr'. Did you mean 'order'?")
 
 
+def test_a_pipeline_in_a_file_beside_is_found_by_what_is_said(alone: Shell) -> None:
+    (alone.home / "own.py").write_text("")
+    said = told(alone, "run", "own")
+    assert "looked in orders: ORCHESTRATOR_PIPELINES names the modules" in said
+    assert "ORCHESTRATOR_PIPELINES=orders,own" in said
+    said = told(alone.where(ORCHESTRATOR_PIPELINES="own.py"), "run", "own")
+    assert "names modules, not files: write 'own'" in said
+
+
 def test_an_unknown_parameter_is_answered_with_a_near_miss(alone: Shell) -> None:
     said = told(alone, "run", "order", "-p", "cuont=3")
     assert "InvalidParameters" in said
@@ -141,7 +150,7 @@ def test_the_traceback_is_there_for_those_who_ask(alone: Shell) -> None:
     done = alone("run", "ordr", "--debug")
     assert done.status == 2
     assert "Traceback" in done.err
-    assert "UnknownPipeline" in done.err.splitlines()[-1]
+    assert "UnknownPipeline: there is no pipeline 'ordr'" in done.err
 
 
 def test_runs_are_shown_without_redis_if_that_is_away(alone: Shell, tmp_path: Path) -> None:
