@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from orchestrator.stack.ports import LOOPBACK, free_port
+from orchestrator.stack.ports import LOOPBACK, reserve_port
 from orchestrator.stack.tracking_file import artifact_root, tracking_uri
 
 from ..integration.conftest import Service, start
@@ -24,8 +24,8 @@ class ObjectStore:
     """An S3 store in memory, with conditional puts as the real one has them, and the network before it."""
 
     def __init__(self, logs: Path) -> None:
-        behind = free_port(18700)
-        self._port = free_port(18700, taken={behind})
+        self._ports = [reserve_port(18700) for _ in range(2)]  # from other suites too, as long as it lives
+        self._port, behind = (port.number for port in self._ports)
         command = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(behind)]
         self._service = start(command, logs / "object-store.log", {}, group=True)
         _expect(self._service, lambda: _answers("PUT", behind, f"/{BUCKET}"))
@@ -47,6 +47,8 @@ class ObjectStore:
         """End it, and the network with it."""
         self.network.stop()
         _kill(self._service)
+        for port in self._ports:
+            port.release()
 
 
 class TrackingServer:
@@ -54,7 +56,8 @@ class TrackingServer:
 
     def __init__(self, home: Path, logs: Path) -> None:
         self._home, self._logs = home, logs
-        self._port = free_port(18900)
+        self._reserved = reserve_port(18900)  # while it is killed, too: no other suite's may come back as it
+        self._port = self._reserved.number
         self._service = self._start()
         _expect(self._service, self.answers)
 
@@ -78,6 +81,7 @@ class TrackingServer:
     def stop(self) -> None:
         """End it."""
         _kill(self._service)
+        self._reserved.release()
 
     def _start(self) -> Service:
         command = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(self._port)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -51,22 +52,23 @@ class KeyedRuns:
         tags = {RUN: run_id, PIPELINE: pipeline, STATE: "running", **_source(pipeline)}
         return self._make(key, run_id, tags, as_params(parameters), started)
 
-    def nested(self, info: AttemptInfo, parent_id: str, *, late: bool = False) -> Run:
+    def nested(
+        self, info: AttemptInfo, parent_id: str, check: Callable[[], None], *, late: bool = False
+    ) -> Run:
         """The run of one node, for another attempt as for the first.
 
-        With `late` the attempt is over: a run that a later one has taken up stays as that left it.
+        `check` raises if the node is not the attempt's any more: the run is left as it was found then. With
+        `late` the attempt is over: a run that a later one has taken up stays as that left it.
         """
-        from mlflow.entities import RunTag
-
         began = milliseconds(info.began)
         key = run_key(info.run_id, info.node)
         run = self._known(key, {RUN: info.run_id, NODE: info.node}, search=not info.fresh)
         if run is not None:
-            known = run.info.run_id
             if not late or int(run.data.tags.get(BEGAN, 0)) <= began:
-                taken_up = [RunTag(ATTEMPT, str(info.attempt)), RunTag(BEGAN, str(began))]
-                self._client.log_batch(known, tags=taken_up)
-                self._client.update_run(known, "RUNNING")
+                check()
+                with self._undone_if_lost(run, check):
+                    self._label(run, {ATTEMPT: str(info.attempt), BEGAN: str(began)})
+                    self._client.update_run(run.info.run_id, "RUNNING")
             return run
         tags = {
             RUN: info.run_id,
@@ -78,12 +80,33 @@ class KeyedRuns:
             PARENT: parent_id,
             **_source(info.stage),
         }
-        return self._make(key, info.node, tags, as_params(info.inputs, scalars_only=True), info.began)
+        made = self._make(key, info.node, tags, as_params(info.inputs, scalars_only=True), info.began)
+        try:
+            check()
+        except BaseException:  # the pipeline's run may have been concluded before this one was made
+            self._client.set_terminated(made.info.run_id, "KILLED")
+            raise
+        return made
+
+    @contextmanager
+    def _undone_if_lost(self, run: Run, check: Callable[[], None]) -> Iterator[None]:
+        """Take up a run; it is left as it was if the node has been taken over meanwhile."""
+        yield
+        try:
+            check()
+        except BaseException:
+            if run.info.status != "RUNNING":
+                self._client.set_terminated(run.info.run_id, run.info.status, run.info.end_time)
+            self._label(run, {key: run.data.tags[key] for key in (ATTEMPT, BEGAN) if key in run.data.tags})
+            raise
+
+    def _label(self, run: Run, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def conclude(self, info: RunInfo) -> str:
         """Write down how the run ended, end what still counts as running and delete what is surplus."""
-        from mlflow.entities import RunTag
-
         run = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
         parent = run.info.run_id
         write_headlines(self._client, run, self._tidy(info, parent), info)
@@ -91,7 +114,7 @@ class KeyedRuns:
         wanted = as_params(info.parameters)
         write_params(self._client, parent, {k: v for k, v in wanted.items() if k not in run.data.params})
         tags = {STATE: info.state, **_note(info, run), **source_tags(info)}
-        self._client.log_batch(parent, tags=[RunTag(key, value) for key, value in tags.items()])
+        self._label(run, tags)
         self._client.set_terminated(parent, status_of(info.state), milliseconds(info.ended))
         return str(parent)
 

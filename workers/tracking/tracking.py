@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.archive.outbox import Outbox, outboxes
@@ -73,7 +74,7 @@ class MlflowTracking:
         tracker = AttemptTracker(
             self.tracking_uri,
             info,
-            find_run=lambda: self._anew_if_gone(info.pipeline, lambda: self._find(info)),
+            find_run=lambda: self._anew_if_gone(info.pipeline, lambda: self._find(info, fence)),
             target=lambda run: self._target(info, run, fence),
             find_model=self.model_uri,
             outgoing=Outgoing(self._store, info) if self._store is not None else None,
@@ -149,7 +150,7 @@ class MlflowTracking:
         except ValueError as error:
             return [refusal(outbox, "all that was kept", error)]
         with clear_errors(self.tracking_uri):
-            run = self._anew_if_gone(info.pipeline, lambda: self._find(info, late=True))
+            run = self._anew_if_gone(info.pipeline, lambda: self._find(info, NoFence(), late=True))
         target = self._target(info, run, NoFence(), late=True)
         return deliver_entries(outbox, target, self.tracking_uri)
 
@@ -166,11 +167,12 @@ class MlflowTracking:
             late=late,
         )
 
-    def _find(self, info: AttemptInfo, *, late: bool = False) -> Run:
+    def _find(self, info: AttemptInfo, fence: Fence, *, late: bool = False) -> Run:
         parent = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
         if not info.nested:
             return parent
-        return self._runs(info.pipeline).nested(info, parent.info.run_id, late=late)
+        check = partial(fence.glance, at_once=True)
+        return self._runs(info.pipeline).nested(info, parent.info.run_id, check, late=late)
 
     def _runs(self, pipeline: str) -> KeyedRuns:
         return KeyedRuns(self._open(), self._experiment(pipeline), self._recall, self._remember)

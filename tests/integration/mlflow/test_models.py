@@ -75,7 +75,7 @@ def test_a_retried_attempt_leaves_one_model(log, linear, forest, iris, client):
 def test_a_model_of_an_attempt_that_was_taken_over_goes(tracking, linear, forest, iris, client, runs):
     with tracking.attempt(attempt_of(attempt=2)) as tracker:
         kept = tracker.log_model(forest, example=iris[0])
-    with pytest.raises(LeaseLost), tracking.attempt(attempt_of(), LostLease()) as tracker:
+    with pytest.raises(LeaseLost), tracking.attempt(attempt_of(), LostLease(after=2)) as tracker:
         tracker.log_model(linear, example=iris[0])
     assert [f"models:/{model.model_id}" for model in logged_models(client)] == [kept]
     tracking.conclude(run_of(nodes=(NodeInfo(name="fit", state="succeeded"),)))

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from orchestrator.runs.errors import LeaseLost
 from workers.tracking import Data, MlflowTracking, NodeInfo, TrackingUnavailable
 
-from .conftest import ENDED, STARTED, attempt_of, run_of
+from .conftest import ENDED, STARTED, LostLease, attempt_of, run_of
 
 
 def test_a_training_stage_gets_a_nested_run(tracking, runs):
@@ -126,6 +127,26 @@ def test_concluding_says_that_a_node_succeeded_though_an_attempt_without_a_lease
     client.set_terminated(tracker.run_id, "FAILED")
     tracking.conclude(run_of(nodes=(NodeInfo(name="fit", state="succeeded"),)))
     assert runs()["fit"].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_an_attempt_that_was_taken_over_leaves_a_run_that_has_ended_as_it_is(tracking, runs, asked):
+    with tracking.attempt(attempt_of(attempt=2)):
+        pass
+    before = runs()["fit"]
+    tracking.conclude(run_of(nodes=(NodeInfo(name="fit", state="succeeded"),)))
+    with pytest.raises(LeaseLost), tracking.attempt(attempt_of(), LostLease(after=asked)):
+        pass
+    after = runs()["fit"]
+    assert (after.info.status, after.info.end_time) == ("FINISHED", before.info.end_time)
+    assert after.data.tags == before.data.tags
+
+
+def test_an_attempt_that_was_cancelled_before_it_made_its_run_leaves_none_running(tracking, runs):
+    tracking.conclude(run_of("cancelled"))
+    with pytest.raises(LeaseLost), tracking.attempt(attempt_of(), LostLease()):
+        pass
+    assert runs()["fit"].info.status == "KILLED"
 
 
 def test_concluding_deletes_what_a_dying_process_made_twice(tracking, runs, client):
