@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from orchestrator.stack import StackState, read_state
 
-pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(360)]
 
 PATIENCE = 30_000  # milliseconds until a page shows what it should
 

@@ -12,7 +12,7 @@ import pytest
 
 from .schedule import schedule
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 #: Few runs with many faults, of every kind, whose long waits fall together.
@@ -35,7 +35,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, list[str]
     lines = tmp_path_factory.mktemp("faults") / "outcomes.jsonl"
     command = [sys.executable, "-m", "tests.faults", "--runs", str(RUNS), "--seed", str(SEED)]
     options = ["--faults", ",".join(KINDS), "--json", str(lines)]
-    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=110)
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=280)
     print(done.stdout, done.stderr)
     found = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
     by_run = {outcome["number"]: outcome["breaches"] for outcome in found}
