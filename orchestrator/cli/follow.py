@@ -63,7 +63,9 @@ class Follower:
                     raise
                 self._wait_for_redis(error)
         self._wait_until_concluded()
-        return self.reader.read(self.run, self.graph)
+        record = self.reader.read(self.run, self.graph)
+        self.view.update(record, self.reader.events(self.run, self.position))  # what came after the last look
+        return record
 
     def _outlook(self, *, leaving: bool = False) -> str:
         """What is to be told of a run that is over and not written down."""

@@ -84,7 +84,9 @@ class KeyedRuns:
         try:
             check()
         except BaseException:  # the pipeline's run may have been concluded before this one was made
-            self._client.set_terminated(made.info.run_id, "KILLED")
+            as_it_is = self._client.get_run(made.info.run_id)
+            if as_it_is.info.status == "RUNNING" and as_it_is.data.tags.get(BEGAN) == tags[BEGAN]:
+                self._client.set_terminated(made.info.run_id, "KILLED")
             raise
         return made
 

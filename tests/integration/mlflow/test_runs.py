@@ -149,6 +149,20 @@ def test_an_attempt_that_was_cancelled_before_it_made_its_run_leaves_none_runnin
     assert runs()["fit"].info.status == "KILLED"
 
 
+def test_an_attempt_that_was_taken_over_before_it_knew_its_run_leaves_it_to_the_next(tracking, runs):
+    class TakenOver(LostLease):
+        """The next attempt uses the run, and ends, before this one asks whether the node is its own."""
+
+        def check(self) -> None:
+            with tracking.attempt(attempt_of(attempt=2)):
+                pass
+            super().check()
+
+    with pytest.raises(LeaseLost), tracking.attempt(attempt_of(), TakenOver()):
+        pass
+    assert runs()["fit"].info.status == "FINISHED"
+
+
 def test_concluding_deletes_what_a_dying_process_made_twice(tracking, runs, client):
     with tracking.attempt(attempt_of()) as tracker:
         pass
