@@ -268,7 +268,7 @@ _COMMAND: Mapping[str, Callable[[object], bool]] = {
 _ARGUMENTS: Mapping[str, Callable[[object], bool]] = {
     "run": lambda value: isinstance(value, str) and _RUN.fullmatch(value) is not None,
     "node": _is_name,
-    "more": _is_flag,
+    "again": _is_flag,
     "share": lambda value: value is None or _is_flag(value) or _is_count(value),
     "round": _is_count,
     "stage": _is_name,

@@ -1,20 +1,21 @@
-"""Arranges any graph as chains and chords, and finds the needs that have to be awaited by parking.
+"""Arranges any graph as chains and chords, and finds the nodes that these cannot start.
 
 A node with one need follows it in a chain. A join becomes the body of a chord at the last node that all its
-branches share (its dominator), where the branches are free to end in it: a branch can end in one chord only.
-What then remains, such as the third edge of an "N" (a→c, a→d, b→d), is a *wait*: the node is started by one
-need, and a worker that gets it early parks it until the others are there. So each node starts as soon as
-its own needs are done, and no barrier is added.
+branches share (its dominator), where the branches are free to end in it: a branch can end in one chord only,
+and in none if a chord could not count it, as it becomes items on the way. Any other node with several needs,
+such as the third edge of an "N" (a→c, a→d, b→d), is *woken*: whoever records the last of its needs sends it,
+and what follows it. So each node starts as soon as its own needs are done, and no barrier is added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.compiler.dominance import START, Dominance, dominance
-from orchestrator.compiler.plan import Link, Plan, Sequence
+from orchestrator.compiler.plan import Link, Plan, Sequence, is_written_out
 
 
 @dataclass
@@ -60,7 +61,6 @@ class _Arranger:
         self._graph = graph
         self._facts: Dominance = dominance(graph)
         self._waits: dict[NodeName, tuple[NodeName, ...]] = {}
-        self._places: dict[NodeName, tuple[Sequence, int]] = {}
         self._late: dict[NodeName, list[_Branch]] = {}  # joins that a node below starts beside its sequence
         self._work: list[tuple[_Branch, Sequence]] = []
 
@@ -69,7 +69,7 @@ class _Arranger:
         roots = tuple(self._sequence(branch) for branch in below.sides)
         while self._work:
             self._fill(*self._work.pop())
-        return Plan(self._graph, roots, self._waits, self._places)
+        return _untangled(self._graph, roots, self._waits.keys())
 
     def _sequence(self, branch: _Branch) -> Sequence:
         sequence = Sequence()
@@ -83,7 +83,6 @@ class _Arranger:
             section = sections.pop()
             heads = tuple(self._sequence(head) for head in section.heads)
             link = Link(section.node, heads)
-            self._places[section.node] = (sequence, len(sequence.links))
             sequence.links.append(link)
             below = self._below(section.node, section.target, ended=section.node == section.target)
             if below.onward is not None:
@@ -155,3 +154,61 @@ class _Arranger:
 def _distinct(branches: Iterable[_Branch]) -> list[_Branch]:
     seen = {id(branch): branch for branch in branches if not branch.taken}
     return list(seen.values())
+
+
+def _untangled(graph: Graph, roots: Iterable[Sequence], awaiting: Collection[NodeName]) -> Plan:
+    """The plan in which each sequence holds only what a chain or a chord can start, or is woken.
+
+    A sequence breaks where a node has needs that its place does not vouch for, and at a join with a branch
+    that no chord could count. What comes behind a break is woken; the join's branches start by themselves.
+    """
+    started: dict[Sequence, list[Sequence]] = {}  # what starts in a sequence's place
+    woken: dict[NodeName, Sequence] = {}
+    broken: set[Sequence] = set()
+    for sequence in reversed(list(_all_of(roots))):  # what is within a sequence comes before it
+        pieces, beside = [Sequence()], list[Sequence]()
+        for link in sequence.links:
+            link.sides = [each for side in link.sides for each in started[side]]
+            breaks = link.node in awaiting or not broken.isdisjoint(link.heads)
+            if breaks:
+                heads, link.heads = [each for head in link.heads for each in started[head]], ()
+                (pieces[-1].links[-1].sides if pieces[-1].links else beside).extend(heads)
+                pieces.append(Sequence())
+            for head in link.heads:
+                head.join = link.node
+            pieces[-1].links.append(link)
+        if len(pieces) > 1 or any(not _counts(graph, *pair) for pair in _pairs(sequence.links)):
+            broken.add(sequence)
+        sequence.links = pieces[0].links
+        woken |= {piece.links[0].node: piece for piece in pieces[1:]}
+        started[sequence] = [*([sequence] if sequence.links else []), *beside]
+    begun = tuple(each for root in roots for each in started[root])
+    places = {
+        link.node: (sequence, position)
+        for sequence in [*_all_of([*begun, *woken.values()])]
+        for position, link in enumerate(sequence.links)
+    }
+    return Plan(graph, begun, woken, places)
+
+
+def _all_of(sequences: Iterable[Sequence]) -> Iterator[Sequence]:
+    """These sequences, and all within them and beside their nodes; each before what is within it."""
+    left = list(sequences)
+    while left:
+        sequence = left.pop()
+        yield sequence
+        for link in sequence.links:
+            left += [*link.heads, *link.sides]
+
+
+def _pairs(links: list[Link]) -> Iterator[tuple[Link, Link | None]]:
+    return zip_longest(links, links[1:])
+
+
+def _counts(graph: Graph, link: Link, following: Link | None) -> bool:
+    """Whether a chord that a link is a part of counts it: not if it is a map that is no chord itself."""
+    node = graph[link.node]
+    if not node.mapped:
+        return True
+    simple = following is not None and not following.heads and not graph[following.node].mapped
+    return simple and is_written_out(node) and not link.heads and not link.sides

@@ -1,7 +1,7 @@
 """Turns a plan into Celery signatures: chains and chords of messages that hold a run id and a node's name.
 
-A signature stays small however long the graph is: a chain is cut after `SPAN` nodes, and behind every join.
-The last node of a cut one is told that there is `more`: the worker that commits it sends what follows.
+A signature stays small however long the graph is: a chain ends after `SPAN` nodes, and behind joins and maps.
+What follows then is sent by the worker that commits the last node.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from uuid import UUID, uuid5
 from celery import Celery, chain, group
 from celery.canvas import Signature
 
-from orchestrator.authoring.graph import Node, NodeName, item_name
+from orchestrator.authoring.graph import Node, NodeName, group_and_index, item_name
 from orchestrator.compiler.chording import SteadyChord
-from orchestrator.compiler.plan import Link, Plan, Sequence
+from orchestrator.compiler.plan import Plan, Sequence
 from orchestrator.runs.keys import RunId
 
 #: How many nodes one message may carry.
 SPAN = 16
 #: How many messages at the most call workers to the items of a map.
 SHARES = 64
-#: The task that stands behind the items of a map and passes on for it.
-JOIN = "orchestrator.join"
 #: Seconds that a stage has to clean up after its time limit, before its process is killed.
 GRACE = 10.0
 
@@ -42,6 +40,7 @@ class Canvas:
     plan: Plan
     run: RunId
     round: int = 0  #: 0 for the submission, counted up by each resume
+    again: bool = False  #: its messages may have been sent before, and their nodes be done
 
     def start(self) -> Signature:
         """What the submission sends."""
@@ -51,16 +50,23 @@ class Canvas:
         """What runs once the run has failed."""
         return _together([self._task(node) for node in self.plan.graph.handlers])
 
-    def onward(self, name: NodeName) -> Signature | None:
+    def onward(self, name: NodeName) -> Signature:
         """What follows a node in its sequence; it takes over the node's place in a chord, if it has one."""
         sequence, position = self.plan.places[name]
-        if position + 1 == len(sequence.links):
-            return None
         return self._sequence(sequence, position + 1)
 
-    def sides(self, name: NodeName) -> list[Signature]:
-        """What a node starts beside its sequence."""
-        return [self._sequence(side) for side in self.plan.link(name).sides]
+    def sequence(self, sequence: Sequence) -> Signature:
+        """A whole sequence."""
+        return self._sequence(sequence)
+
+    def by_itself(self, name: str) -> Signature:
+        """A node that has all it needs, without the branches that it joins, and what follows; or an item."""
+        group, index = group_and_index(NodeName(name))
+        if index is not None:
+            return self.item(group, index)
+        if group not in self.plan.places:
+            return self._task(self.plan.node(group))  # it runs after a failure
+        return self._sequence(*self.plan.places[group], joined=True)
 
     def item(self, name: NodeName, index: int) -> Signature:
         """One item of a map, by itself."""
@@ -75,62 +81,34 @@ class Canvas:
         """One of the `shares` once more."""
         return self._share(self.plan.node(name), number)
 
-    def join(self, name: NodeName) -> Signature:
-        """What goes on behind a map."""
-        return self._join(self.plan.node(name))
-
-    def _sequence(self, sequence: Sequence, start: int = 0) -> Signature:
+    def _sequence(self, sequence: Sequence, start: int = 0, *, joined: bool = False) -> Signature:
+        """From a position on; from the joined node itself where its branches have `joined` already."""
         parts: list[Signature] = []
-        position = start
-        while position < len(sequence.links):
-            link = sequence.links[position]
+        for link in sequence.links[start:]:
             node = self.plan.node(link.node)
-            if link.heads:
+            if link.heads and (parts or not joined):
                 if parts and len(link.heads) > SPAN:
-                    return self._cut(parts)
+                    break
                 header = [self._sequence(head) for head in link.heads]
-                parts.append(self._chord(header, self._task(node, more=self._has_more(link))))
+                parts.append(self._chord(header, self._task(node)))
                 break
             if node.mapped:
-                if parts and not self.plan.written_out(node):
-                    return self._cut(parts)
-                parts.append(self._map(link))
+                parts.append(self._map(node))
                 break
             parts.append(self._task(node))
-            position += 1
-            if link.sides or (len(parts) == SPAN and position < len(sequence.links)):
-                return self._cut(parts)
+            if len(parts) == SPAN:
+                break
         return parts[0] if len(parts) == 1 else chain(*parts, app=self.app)
 
-    def _map(self, link: Link) -> Signature:
+    def _map(self, node: Node) -> Signature:
         """A map: written out where its length is small and known, else one task that expands on a worker."""
-        node = self.plan.node(link.node)
         if not self.plan.written_out(node):
-            return self._task(node, more=self._has_more(link))
-        header = [self._task(node, item_name(node.name, index)) for index in range(node.known_length or 0)]
-        following = self.plan.following(node.name)
-        if following and not link.sides and not following.heads:
-            body = self.plan.node(following.node)
-            if not body.mapped:
-                return self._chord(header, self._task(body, more=self._has_more(following)))
-        return self._chord(header, self._join(node))
-
-    def _has_more(self, link: Link) -> bool:
-        return bool(link.sides) or self.plan.following(link.node) is not None
-
-    def _cut(self, parts: list[Signature]) -> Signature:
-        parts[-1].kwargs["more"] = True
-        return parts[0] if len(parts) == 1 else chain(*parts, app=self.app)
-
-    def _join(self, node: Node) -> Signature:
-        more = self._has_more(self.plan.link(node.name))
-        return Signature(
-            JOIN,
-            kwargs=self._kwargs(node.name, more=more),
-            options={"queue": node.policy.queue, "task_id": self._id(f"join {node.name}")},
-            app=self.app,
-            immutable=True,
-        )
+            return self._task(node)
+        items = [self._task(node, item_name(node.name, index)) for index in range(node.known_length or 0)]
+        body = self.plan.chorded(node)
+        if body is None:
+            return _together(items)
+        return self._chord(items, self._task(self.plan.node(body)))
 
     def _share(self, node: Node, number: int) -> Signature:
         signature = self._task(node, id_of=f"{node.name} share {number}")
@@ -140,9 +118,7 @@ class Canvas:
     def _chord(self, header: list[Signature], body: Signature) -> Signature:
         return SteadyChord(header, body, app=self.app, task_id=body.options["task_id"])
 
-    def _task(
-        self, node: Node, name: str | None = None, *, more: bool = False, id_of: str | None = None
-    ) -> Signature:
+    def _task(self, node: Node, name: str | None = None, *, id_of: str | None = None) -> Signature:
         """The message of one node, or of one item of a map."""
         name = name or node.name
         policy = node.policy
@@ -156,16 +132,12 @@ class Canvas:
         if policy.time_limit is not None:
             options["soft_time_limit"] = policy.time_limit
             options["time_limit"] = policy.time_limit + GRACE
-        kwargs = self._kwargs(name, more=more)
-        return Signature(node.stage, kwargs=kwargs, options=options, app=self.app, immutable=True)
-
-    def _kwargs(self, name: str, *, more: bool) -> dict[str, object]:
         kwargs: dict[str, object] = {"run": self.run, "node": name}
-        if more:
-            kwargs["more"] = True
         if self.round:
             kwargs["round"] = self.round
-        return kwargs
+        if self.again:
+            kwargs["again"] = True
+        return Signature(node.stage, kwargs=kwargs, options=options, app=self.app, immutable=True)
 
     def _id(self, name: str) -> str:
         return str(uuid5(_NAMESPACE, f"{self.run} {self.round} {name}"))

@@ -11,15 +11,16 @@ from orchestrator.compiler.plan import Link, Plan, Sequence
 def tree(plan: Plan) -> str:
     """The canvas as an indented tree of chains and chords, one node a line."""
     lines = [f"{plan.graph.pipeline}: {len(plan.graph)} nodes on {', '.join(sorted(plan.graph.queues))}"]
-    for root in plan.roots:
-        lines.extend(_branch(_sequence_lines(plan, root), last=root is plan.roots[-1]))
+    started = [*plan.roots, *plan.woken.values()]
+    for sequence in started:
+        lines.extend(_branch(_sequence_lines(plan, sequence), last=sequence is started[-1]))
     lines += [f"on failure: {node.name}  ({node.policy.queue})" for node in plan.graph.handlers]
     return "\n".join(lines)
 
 
 def as_json(plan: Plan) -> dict[str, JSON]:
     """The graph, and the canvas as nested `chain`, `chord` and node objects."""
-    canvas: list[JSON] = [_sequence_json(plan, root) for root in plan.roots]
+    canvas: list[JSON] = [_sequence_json(plan, each) for each in (*plan.roots, *plan.woken.values())]
     return {"pipeline": plan.graph.pipeline, "graph": plan.graph.to_json(), "canvas": canvas}
 
 
@@ -60,8 +61,8 @@ def _describe(plan: Plan, link: Link) -> str:
         notes.append("only if " + " and ".join(map(str, node.conditions)))
     if node.policy.retry:
         notes.append(f"up to {node.policy.retry.times} retries")
-    if waits := plan.waits.get(node.name):
-        notes.append("parks until " + ", ".join(waits))
+    if node.name in plan.woken:
+        notes.append("sent by the last of " + ", ".join(sorted(node.needs)))
     return f"{node.name}  ({'; '.join(notes)})"
 
 
@@ -101,8 +102,8 @@ def _link_json(plan: Plan, link: Link) -> Iterator[JSON]:
     body: dict[str, JSON] = {"node": node.name, "task": node.stage, "queue": node.policy.queue}
     if node.mapped:
         body["items"] = node.known_length
-    if waits := plan.waits.get(node.name):
-        body["waits"] = list(waits)
+    if node.name in plan.woken:
+        body["sent_by_last_of"] = [*sorted(node.needs)]
     if link.sides:
         body["starts"] = [_sequence_json(plan, side) for side in link.sides]
     if link.heads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.authoring.graph import Graph, Node, NodeName
+from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index
 
 #: Maps up to this many items may be written out in the canvas.
 WRITTEN_OUT = 64
@@ -20,14 +20,20 @@ class Link:
     sides: list[Sequence] = field(default_factory=list)  #: started by the node, awaited by nothing behind it
 
 
-@dataclass
+@dataclass(eq=False)
 class Sequence:
     """Nodes that run one behind the other: a chain."""
 
     links: list[Link] = field(default_factory=list)
+    join: NodeName | None = None  #: of whose chord it is a part
 
     def __iter__(self) -> Iterator[Link]:
         return iter(self.links)
+
+    @property
+    def first(self) -> tuple[NodeName, ...]:
+        """The nodes that it starts with: several where it starts with a chord."""
+        return first_of(self.links[0])
 
 
 @dataclass(frozen=True)
@@ -36,25 +42,8 @@ class Plan:
 
     graph: Graph
     roots: tuple[Sequence, ...]  #: started by the submission
-    waits: Mapping[
-        NodeName, tuple[NodeName, ...]
-    ]  #: needs that the canvas does not express: awaited by parking
+    woken: Mapping[NodeName, Sequence]  #: by first node: started by whichever of its needs ends last
     places: Mapping[NodeName, tuple[Sequence, int]]  #: where each node stands
-
-    @property
-    def wakes(self) -> Mapping[NodeName, tuple[NodeName, ...]]:
-        """For each node, the nodes that may be parked until it is done."""
-        return self._wakes
-
-    def __post_init__(self) -> None:
-        wakes: dict[NodeName, list[NodeName]] = {}
-        for name, awaited in self.waits.items():
-            for need in awaited:
-                wakes.setdefault(need, []).append(name)
-        frozen = {name: tuple(names) for name, names in wakes.items()}
-        object.__setattr__(self, "_wakes", frozen)
-
-    _wakes: Mapping[NodeName, tuple[NodeName, ...]] = field(init=False, repr=False)
 
     def link(self, name: NodeName) -> Link:
         """A node's place."""
@@ -66,17 +55,40 @@ class Plan:
         sequence, position = self.places[name]
         return sequence.links[position + 1] if position + 1 < len(sequence.links) else None
 
+    def chord_of(self, name: str) -> NodeName | None:
+        """The node whose chord counts the branch that a node stands in, or the item of a map."""
+        group, index = group_and_index(name)
+        if index is not None:
+            return self.chorded(self.node(group))
+        return self.places[group][0].join if group in self.places else None
+
     def written_out(self, node: Node) -> bool:
         """Whether a map's items stand in the canvas itself; others become items on a worker.
 
         A chord counts only items that succeed, so a map that tolerates failures cannot be one; nor can one
         without items.
         """
-        length = node.known_length
-        short = node.mapped and length is not None and 0 < length <= WRITTEN_OUT
-        starts_freely = node.name not in self.waits and not self.link(node.name).heads
-        return short and starts_freely and not node.conditions and not node.policy.tolerate
+        return is_written_out(node) and not self.link(node.name).heads
+
+    def chorded(self, node: Node) -> NodeName | None:
+        """The node that is the body of a written-out map's chord: the one behind it, where that is all."""
+        following = self.following(node.name)
+        if not self.written_out(node) or following is None or following.heads or self.link(node.name).sides:
+            return None
+        return None if self.node(following.node).mapped else following.node
 
     def node(self, name: NodeName) -> Node:
         """A node of the graph."""
         return self.graph[name]
+
+
+def is_written_out(node: Node) -> bool:
+    """Whether a map is fit to have its items in the canvas."""
+    length = node.known_length
+    short = node.mapped and length is not None and 0 < length <= WRITTEN_OUT
+    return short and not node.conditions and not node.policy.tolerate
+
+
+def first_of(link: Link) -> tuple[NodeName, ...]:
+    """The nodes that are sent to start a link: its own, or the first ones of the branches that it joins."""
+    return tuple(name for head in link.heads for name in head.first) if link.heads else (link.node,)

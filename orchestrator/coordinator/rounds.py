@@ -85,6 +85,7 @@ def send_round(
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
             again=_reasons(left, changed, lost),
+            needs={node.name: len(node.needs) for node in left},
             kept=[name for name in ended_otherwise if group_and_index(name)[0] in {*kept, *progress.settled}],
             maps=maps,
         ),
@@ -140,3 +141,20 @@ def send_handlers(run: RunId, *, store: ArtifactStore) -> None:
     graph = Specification.read(store, run).graph
     latest = Round.latest(store, run)
     Canvas(app, arrange(graph.without(latest.done)), run, latest.number).handlers().apply_async()
+
+
+def send_node(run: RunId, node: NodeName, *, store: ArtifactStore, runs: RunStore, due: float) -> bool:
+    """Send a node once more, in the latest round; False if it has not been due for so many seconds."""
+    from orchestrator.app import app
+    from orchestrator.compiler.canvas import Canvas
+
+    graph = Specification.read(store, run).graph
+    latest = Round.latest(store, run)
+    plan = arrange(graph.without(latest.done))
+    if not runs.resend(run, node, due=due):
+        return False
+    join = plan.chord_of(node)
+    if join is not None:
+        runs.detach(run, join)
+    Canvas(app, plan, run, latest.number, again=True).by_itself(node).apply_async()
+    return True

@@ -76,7 +76,7 @@ def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId
         run,
         pipeline=graph.pipeline,
         parameters=parameters,
-        nodes=len(graph),
+        needs={node.name: len(node.needs) for node in graph},
         maps=maps,
         submitted=now.timestamp(),
         handlers=[node.name for node in graph.handlers],

@@ -49,9 +49,19 @@ class RunKeys:
         return self._key("events")
 
     @property
-    def parked(self) -> str:
-        """Hash: messages that came before all their node's inputs, by node."""
-        return self._key("parked")
+    def missing(self) -> str:
+        """Hash: how many needs a node still misses."""
+        return self._key("missing")
+
+    @property
+    def due(self) -> str:
+        """Sorted set: nodes that have all they need and are not claimed, by the millisecond since which."""
+        return self._key("due")
+
+    @property
+    def alone(self) -> str:
+        """Set: nodes that nothing in the canvas brings any more."""
+        return self._key("alone")
 
     @property
     def tracebacks(self) -> str:
@@ -77,14 +87,6 @@ class RunKeys:
         return [self._key(""), OPEN_RUNS, ENDED_RUNS]
 
     def all(self) -> list[str]:
-        """The keys that live as long as the run is remembered."""
-        return [
-            self.meta,
-            self.nodes,
-            self.leases,
-            self.events,
-            self.parked,
-            self.tracebacks,
-            self.memory,
-            self.taken,
-        ]
+        """The keys that live as long as the run is remembered, and those that live as long as it is open."""
+        kept = [self.meta, self.nodes, self.events, self.tracebacks, self.memory]
+        return [*kept, self.leases, self.taken, self.missing, self.due, self.alone]

@@ -73,6 +73,13 @@ class RunReader:
         """Whether somebody is at work on the run, or was until lately."""
         return bool(self.client.exists(RunKeys(run).leases))
 
+    def overdue(self, run: RunId, seconds: float) -> list[NodeName]:
+        """The nodes that have had all they need for so long, and were not claimed."""
+        now, microseconds = self.client.time()
+        until = round((now + microseconds / 1e6 - seconds) * 1000)
+        found = self.client.zrange(RunKeys(run).due, "-inf", until, byscore=True)
+        return [NodeName(str(name)) for name in found]
+
     def knows(self, run: RunId) -> bool:
         """Whether Redis has this run."""
         return bool(self.client.exists(RunKeys(run).meta))
@@ -143,6 +150,11 @@ class RunReader:
             for name, record in self._raw(run).items()
             if record["state"] == NodeState.RUNNING and record.get("holder") == delivery
         ]
+
+    def holders(self, run: RunId) -> list[str]:
+        """The deliveries that are at work, by the records of what they work on."""
+        running = (each for each in self._raw(run).values() if each["state"] == NodeState.RUNNING)
+        return sorted({str(each["holder"]) for each in running if each.get("holder")})
 
     def last_loss(self, run: RunId, node: str) -> str | None:
         """What the last attempt that lost its worker ended with."""

@@ -42,7 +42,7 @@ class RunStore:
         *,
         pipeline: str,
         parameters: Mapping[str, JSON],
-        nodes: int,
+        needs: Mapping[NodeName, int],
         maps: Mapping[NodeName, int],
         submitted: float,
         handlers: Sequence[NodeName] = (),
@@ -50,19 +50,22 @@ class RunStore:
     ) -> bool:
         """Make a run known, before its first message is sent; False if the id is taken.
 
-        `nodes` counts each map as one; `maps` gives the number of items where the canvas writes them out.
+        `needs` says of each node how many others it needs; `maps` gives the number of items where the canvas
+        writes them out.
         With `fail_fast` the first failure ends the whole run; the `handlers` are nodes that run after it.
         """
         (made,) = self._apply(
             "submit",
             RunKeys(run),
             run,
-            nodes,
+            len(needs),
             pipeline,
             json.dumps(parameters),
             int(fail_fast),
             json.dumps(handlers),
+            len(maps),
             *(part for pair in maps.items() for part in pair),
+            *(part for pair in needs.items() for part in pair),
         )
         self.client.zadd(ALL_RUNS, {run: submitted})
         return made == "1"
@@ -73,8 +76,7 @@ class RunStore:
         node: NodeName,
         holder: Holder,
         *,
-        waits: Sequence[NodeName] = (),
-        wakes: Sequence[NodeName] = (),
+        needed_by: Sequence[NodeName] = (),
     ) -> Claim:
         """Ask to run a node; only on CLAIMED may its function be called."""
         verdict, number, *rest = self._apply(
@@ -86,9 +88,7 @@ class RunStore:
             holder.worker,
             self._lease_ms,
             holder.round,
-            len(waits),
-            *waits,
-            *wakes,
+            *needed_by,
         )
         if verdict == Verdict.CLAIMED:
             return Claim(Verdict.CLAIMED, Standing(int(number), *map(int, rest)))
@@ -104,10 +104,13 @@ class RunStore:
         reused: bool = False,
         why: str = "",
         group: NodeName | None = None,
-        wakes: Sequence[NodeName] = (),
+        needed_by: Sequence[NodeName] = (),
     ) -> Settled:
-        """The node's manifest exists: it has succeeded; `why` says to people why it was reused or not."""
-        return self._settle("commit", run, node, token, value, int(reused), why, group or "", *wakes)
+        """The node's manifest exists: it has succeeded; `why` says to people why it was reused or not.
+
+        `needed_by` are the nodes that need it or, of an item, its map `group`.
+        """
+        return self._settle("commit", run, node, token, value, int(reused), why, group or "", *needed_by)
 
     def fail(
         self,
@@ -119,10 +122,10 @@ class RunStore:
         traceback: str,
         group: NodeName | None = None,
         tolerated: float = 0.0,
-        wakes: Sequence[NodeName] = (),
         needed_by: Sequence[NodeName] = (),
+        descendants: Sequence[NodeName] = (),
     ) -> Settled:
-        """The node's last attempt failed; what needs it will not run, unless so many items may fail."""
+        """The node's last attempt failed; its descendants will not run, unless so many items may fail."""
         verdict, state, count, *rest = self._apply(
             "fail",
             RunKeys(run),
@@ -132,9 +135,9 @@ class RunStore:
             traceback,
             group or "",
             tolerated,
-            len(wakes),
-            *wakes,
+            len(needed_by),
             *needed_by,
+            *descendants,
         )
         stopped = int(count)
         return _settled(verdict, state, rest[stopped:], stopped=tuple(rest[:stopped]))
@@ -143,17 +146,26 @@ class RunStore:
         self, run: RunId, node: NodeName, token: str, *, error: str, traceback: str, wait: float
     ) -> Settled:
         """The attempt failed; another one is due in `wait` seconds."""
-        return self._settle("retry", run, node, token, error, traceback, f"{wait:.1f} s")
+        return self._settle("retry", run, node, token, error, traceback, round(wait * 1000))
 
-    def skip(self, run: RunId, node: NodeName, token: str, *, needed_by: Sequence[NodeName] = ()) -> Settled:
-        """The node's condition came out false; what needs it is skipped too."""
-        return self._settle("skip", run, node, token, *needed_by)
+    def skip(
+        self, run: RunId, node: NodeName, token: str, *, descendants: Sequence[NodeName] = ()
+    ) -> Settled:
+        """The node's condition came out false; its descendants are skipped too."""
+        return self._settle("skip", run, node, token, *descendants)
 
     def expand(
-        self, run: RunId, node: NodeName, token: str, *, items: int, wakes: Sequence[NodeName] = ()
+        self,
+        run: RunId,
+        node: NodeName,
+        token: str,
+        *,
+        items: int,
+        join: NodeName | None = None,
+        needed_by: Sequence[NodeName] = (),
     ) -> Settled:
-        """A map's length is known: it becomes its items."""
-        return self._settle("expand", run, node, token, items, *wakes)
+        """A map's length is known: it becomes its items. `join` is the body of the chord that it is in."""
+        return self._settle("expand", run, node, token, items, join or "", *needed_by)
 
     def items(self, run: RunId, node: NodeName) -> int:
         """How many items a map became."""
@@ -171,16 +183,14 @@ class RunStore:
         states = (json.loads(str(text or "{}")).get("state") for text in found)
         return tuple(index for index, state in enumerate(states) if state == NodeState.SUCCEEDED)
 
-    def park(
-        self, run: RunId, node: NodeName, message: str, waits: Sequence[NodeName], *, round: int = 0
-    ) -> bool:
-        """Keep an early message of a round until its waits are over; False if it is to wait no more."""
-        verdict, _ = self._apply("park", RunKeys(run), node, message, round, *waits)
-        return verdict == "parked"
+    def resend(self, run: RunId, node: NodeName, *, due: float) -> bool:
+        """Say that a node's message is sent again; False if it has not been due for so many seconds."""
+        verdict, _ = self._apply("resend", RunKeys(run), node, round(due * 1000))
+        return verdict == "due"
 
-    def unpark(self, run: RunId, nodes: Iterable[NodeName]) -> None:
-        """The parked messages of `nodes` were published again."""
-        self._apply("unpark", RunKeys(run), *nodes)
+    def detach(self, run: RunId, join: NodeName) -> None:
+        """A branch of a join leaves the canvas: no chord will send the join, so its last need does."""
+        self._apply("detach", RunKeys(run), join)
 
     def take(
         self,
@@ -189,7 +199,7 @@ class RunStore:
         holder: Holder,
         *,
         wanted: int,
-        wakes: Sequence[NodeName] = (),
+        needed_by: Sequence[NodeName] = (),
     ) -> Taken:
         """Ask for up to `wanted` items of a map."""
         verdict, *rest = self._apply(
@@ -202,7 +212,7 @@ class RunStore:
             self._lease_ms,
             holder.round,
             wanted,
-            *wakes,
+            *needed_by,
         )
         if verdict == "done":
             return Taken({}, _ready(rest))
@@ -222,7 +232,7 @@ class RunStore:
         token: str,
         done: Iterable[DoneItem],
         *,
-        wakes: Sequence[NodeName] = (),
+        needed_by: Sequence[NodeName] = (),
     ) -> Settled:
         """Outputs of several items are written: they have succeeded."""
         flat = [
@@ -237,7 +247,7 @@ class RunStore:
                 item.why,
             )
         ]
-        return self._settle("commit_items", run, node, token, len(wakes), *wakes, *flat)
+        return self._settle("commit_items", run, node, token, len(needed_by), *needed_by, *flat)
 
     def holds(self, run: RunId, node: NodeName, token: str) -> bool:
         """Whether the attempt is still the one that may commit."""
@@ -287,6 +297,7 @@ class RunStore:
         done = [part for pair in reopening.done.items() for part in pair]
         again = [part for pair in reopening.again.items() for part in pair]
         maps = [part for name, (items, left) in reopening.maps.items() for part in (name, items, left)]
+        needs = [part for pair in reopening.needs.items() for part in pair]
         _, state = self._apply(
             "reopen",
             RunKeys(run),
@@ -300,10 +311,12 @@ class RunStore:
             len(reopening.done),
             len(reopening.again),
             len(reopening.kept),
+            len(reopening.maps),
             *done,
             *again,
             *reopening.kept,
             *maps,
+            *needs,
         )
         self.client.zadd(ALL_RUNS, {run: reopening.submitted}, nx=True)
         return _ending(state)
@@ -351,4 +364,4 @@ def _ending(state: str) -> Ending:
 
 
 def _ready(flat: Sequence[str]) -> tuple[Ready, ...]:
-    return tuple(Ready(NodeName(flat[at]), flat[at + 1]) for at in range(0, len(flat), 2))
+    return tuple(Ready(NodeName(flat[at]), flat[at + 1] == "1") for at in range(0, len(flat), 2))

@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     CLAIMED = "claimed"  # the node is the caller's to run
     DONE = "done"  # it was committed before: the canvas goes on
     EXPANDED = "expanded"  # a map that became items before
-    EARLY = "early"  # an awaited node is missing
+    EARLY = "early"  # it misses something; its message is needed no more
     HELD = "held"  # another live worker runs it
     OVER = "over"  # it is not to run (any more)
     GONE = "gone"  # Redis knows no such run
@@ -32,10 +32,10 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Ready:
-    """A parked message whose node has all it waits for."""
+    """A node that has all it needs and was not claimed yet."""
 
     node: NodeName
-    message: str
+    alone: bool = False  #: nothing in the canvas brings it any more: whoever hears of it sends it
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Taken:
     """Items of a map that are now the caller's to run, by index."""
 
     items: Mapping[int, Standing]
-    ready: tuple[Ready, ...] = ()  #: where the whole map is done: what follows it, if that was not sent yet
+    ready: tuple[Ready, ...] = ()  #: where the whole map is done: what needs it and was not claimed yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,7 @@ class Reopening:
     again: Mapping[NodeName, str] = field(
         default_factory=dict
     )  #: nodes that are left, and why they run (again)
+    needs: Mapping[NodeName, int]  #: nodes that are left, and how many others of these each needs
     kept: Collection[NodeName] = ()  #: nodes and items that have ended without success, and stay so
     maps: Mapping[NodeName, tuple[int, int]]  #: written-out maps: items, and those that are left
 

@@ -42,6 +42,7 @@ class Fetched:
     since: float  #: seconds since 1970, by the worker's clock
     id: str
     run: RunId
+    node: str  #: that it names; empty for what concerns the run as a whole
 
 
 def fetched_messages(client: Redis) -> Iterator[Fetched]:
@@ -64,7 +65,8 @@ def fetched_messages(client: Redis) -> Iterator[Fetched]:
             continue
         if run is not None:
             headers = cast("Mapping[str, str]", message["headers"])
-            yield Fetched(tag, message, queue, times.get(tag, 0.0), headers["id"], run)
+            node = _argument(message, "node")
+            yield Fetched(tag, message, queue, times.get(tag, 0.0), headers["id"], run, node or "")
 
 
 def _as_fetched(text: str) -> tuple[Raw, str]:
@@ -106,25 +108,32 @@ def return_message(client: Redis, tag: str, message: Mapping[str, object], queue
     return bool(client.eval(HAND_BACK, len(keys), *keys, tag, json.dumps(copy)))
 
 
-def waiting_runs(client: Redis, queues: list[str]) -> set[RunId]:
-    """The runs that have a message in one of the queues, at any priority."""
-    found: set[RunId] = set()
+def waiting_nodes(client: Redis, queues: list[str]) -> set[tuple[RunId, str]]:
+    """The runs and nodes that messages in the queues name, at any priority; no node for a run's own."""
+    found: set[tuple[RunId, str]] = set()
     for queue in queues:
         for key in [queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9))]:
             for text in cast("list[str]", client.lrange(key, 0, -1)):
                 try:
-                    run = run_of(read(text))
+                    message = read(text)
                 except BadMessage:
                     continue  # the worker that fetches it says so
+                run = run_of(message)
                 if run is not None:
-                    found.add(run)
+                    found.add((run, _argument(message, "node") or ""))
     return found
 
 
 def run_of(message: Mapping[str, object]) -> RunId | None:
     """The run that a message belongs to; None for messages of others."""
+    run = _argument(message, "run")
+    return None if run is None else RunId(run)
+
+
+def _argument(message: Mapping[str, object], name: str) -> str | None:
+    """A text that a task's message gives as an argument."""
     try:
         _, kwargs, _ = json.loads(base64.b64decode(str(message["body"])))
-        return RunId(kwargs["run"]) if isinstance(kwargs["run"], str) else None
+        return kwargs[name] if isinstance(kwargs[name], str) else None
     except (KeyError, TypeError, ValueError, RecursionError):
         return None

@@ -1,4 +1,4 @@
-"""Looks after all runs: what a dead worker held goes back to its queue, what has stalled is sent again."""
+"""Looks after all runs: what a dead worker held goes back to its queue, lost messages are sent again."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.concluding import send_conclusion
-from orchestrator.coordinator.rounds import send_handlers, send_round
+from orchestrator.coordinator.rounds import send_node
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.presence import present_workers
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
-from orchestrator.supervisor.broker import Fetched, fetched_messages, hand_back, waiting_runs
+from orchestrator.supervisor.broker import Fetched, fetched_messages, hand_back, waiting_nodes
 from orchestrator.supervisor.contact import Contact
 from orchestrator.supervisor.leadership import leads, step_down
 
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks.
 PACE = 1.0
-#: Leases that a run may be silent for, with no message anywhere, before it is sent again.
-SILENCE = 1
 
 
 @dataclass
@@ -74,7 +73,7 @@ class Supervisor:
         open_runs = self.reader.open_runs()
         self._end_lost_leases(open_runs)
         self._hand_back(list(fetched_messages(self.runs.client)))
-        self._wake_stalled(open_runs)
+        self._send_due_again(open_runs)
         self._conclude_ended()
         self.contact.hear()
 
@@ -85,11 +84,17 @@ class Supervisor:
             if not self.contact.is_steady:
                 return
             with self._apart(run):
-                for delivery in self.reader.expired_leases(run):
+                for delivery in (*self.reader.expired_leases(run), *self._unleased(run)):
                     ended = self.runs.release(run, delivery, error="its worker was lost")
                     if ended:
                         extra = {"action": "lease_lost", "run": run}
                         log.warning("run %s: %s was lost with %d nodes", run, delivery, ended, extra=extra)
+
+    def _unleased(self, run: RunId) -> list[str]:
+        """Deliveries at work on a silent run whose leases Redis has lost."""
+        if self.reader.has_leases(run) or self.reader.silence(run) <= self.lease_seconds:
+            return []
+        return self.reader.holders(run)
 
     def _hand_back(self, fetched: list[Fetched]) -> None:
         """Messages that no live worker says it holds go back to their queues."""
@@ -105,15 +110,24 @@ class Supervisor:
                     told = (message.run, message.id, message.queue)
                     log.warning("run %s: message %s is back in %s", *told, extra=extra)
 
-    def _wake_stalled(self, open_runs: Iterable[RunId]) -> None:
-        """Runs of which nothing was heard and no message is left: their open nodes are sent again."""
-        unleased = []
+    def _send_due_again(self, open_runs: Iterable[RunId]) -> None:
+        """Nodes that have all they need and were not claimed, and that no message names any more."""
+        overdue: list[tuple[RunId, NodeName]] = []
         for run in open_runs:
             with self._apart(run):
-                if not self.reader.has_leases(run):
-                    unleased.append(run)
-        for run in self._quiet(unleased, SILENCE * self.lease_seconds):
-            self._send_again(run)
+                overdue += [(run, node) for node in self.reader.overdue(run, self.lease_seconds)]
+        if not overdue:
+            return
+        addressed = self._addressed()
+        for run, node in overdue:
+            if (run, node) not in addressed:
+                with self._apart(run):
+                    self._send_again(run, node)
+
+    def _send_again(self, run: RunId, node: NodeName) -> None:
+        if send_node(run, node, store=self.store(), runs=self.runs, due=self.lease_seconds):
+            extra = {"action": "resent", "run": run, "node": node}
+            log.warning("run %s: the message of %s was lost; sending it again", run, node, extra=extra)
 
     def _conclude_ended(self) -> None:
         """Runs that have ended, and of which no message is left that would have them written down."""
@@ -132,20 +146,13 @@ class Supervisor:
                     silent.append(run)
         if not silent:
             return []
-        waiting = waiting_runs(self.runs.client, list(self.queues))  # first: they are fetched meanwhile
-        fetched = {message.run for message in fetched_messages(self.runs.client)}
-        return [run for run in silent if run not in waiting | fetched]
+        addressed = {run for run, _ in self._addressed()}
+        return [run for run in silent if run not in addressed]
 
-    def _send_again(self, run: RunId) -> None:
-        """Send what is left of a run; one that cannot be sent must not keep us from the others."""
-        extra = {"action": "resent", "run": run}
-        log.warning("run %s has stalled; sending it again", run, extra=extra)
-        with self._apart(run):
-            if self.reader.is_handling_failure(run):
-                send_handlers(run, store=self.store())
-            else:
-                ended = self.reader.ended_otherwise(run)
-                send_round(run, store=self.store(), runs=self.runs, ended_otherwise=ended)
+    def _addressed(self) -> set[tuple[RunId, str]]:
+        """The runs and nodes that some message names."""
+        waiting = waiting_nodes(self.runs.client, list(self.queues))  # first: they are fetched meanwhile
+        return waiting | {(each.run, each.node) for each in fetched_messages(self.runs.client)}
 
     @contextmanager
     def _apart(self, run: RunId) -> Iterator[None]:

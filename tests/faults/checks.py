@@ -91,7 +91,7 @@ def _leftovers(rig: Rig, run: RunId) -> Iterator[str]:
         yield f"keys would stay for ever: {endless}"
     if run in (*rig.reader.open_runs(), *rig.reader.unconcluded_runs()):
         yield "the run is still listed as one to look after"
-    for what, key in (("leases", keys.leases), ("parked messages", keys.parked)):
+    for what, key in (("leases", keys.leases), ("due nodes", keys.due), ("missing needs", keys.missing)):
         if rig.client.exists(key):
             yield f"{what} are left"
 

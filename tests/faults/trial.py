@@ -89,7 +89,9 @@ def _keep_state(rig: Rig, run: RunId, path: Path) -> None:
         "meta": lambda: client.hgetall(keys.meta),
         "nodes": lambda: client.hgetall(keys.nodes),
         "leases": lambda: client.zrange(keys.leases, 0, -1, withscores=True),
-        "parked": lambda: client.hgetall(keys.parked),
+        "missing": lambda: client.hgetall(keys.missing),
+        "due": lambda: client.zrange(keys.due, 0, -1, withscores=True),
+        "alone": lambda: sorted(client.smembers(keys.alone)),
         "events": lambda: [
             (each.position, each.node, each.state, each.detail) for each in rig.reader.events(run)
         ],

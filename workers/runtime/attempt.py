@@ -131,8 +131,8 @@ class ClaimedNode:
             traceback=trace,
             group=self.task.group,
             tolerated=0.0 if isinstance(error, NOT_TOLERATED) else self.task.node.policy.tolerate,
-            wakes=self.job.wakes(self.task),
             needed_by=self.job.needed_by(self.task),
+            descendants=self.job.descendants(self.task),
         )
         if not settled.accepted:
             return SUPERSEDED

@@ -18,7 +18,7 @@ from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.code_check import check_code
 from workers.runtime.error_text import traceback_of
 from workers.runtime.inputs import conditions_hold, count_items
-from workers.runtime.outcome import Committed, Early, Expanded, Outcome, Stopped
+from workers.runtime.outcome import Committed, Expanded, Outcome, Stopped
 from workers.runtime.workshop import Workshop
 
 
@@ -27,7 +27,7 @@ def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
     job = workshop.job(delivery.run, delivery.round)
     task = job.task(delivery.node)
     holder = delivery.holder(uuid4().hex)
-    claim = workshop.runs.claim(job.run, task.name, holder, waits=job.waits(task), wakes=job.wakes(task))
+    claim = workshop.runs.claim(job.run, task.name, holder, needed_by=job.needed_by(task))
     if claim.verdict is not Verdict.CLAIMED:
         return _declined(claim)
     claimed = ClaimedNode(job, task, holder.token, claim.standing, delivery.redelivered, workshop)
@@ -52,8 +52,6 @@ def _declined(claim: Claim) -> Outcome:
             return Committed(claim.ready)
         case Verdict.EXPANDED:
             return Expanded(claim.standing.number)
-        case Verdict.EARLY:
-            return Early()
     return Stopped(claim.verdict.value)
 
 
@@ -97,7 +95,7 @@ def _commit(
         reused=reused,
         why=why,
         group=task.group,
-        wakes=job.wakes(task),
+        needed_by=job.needed_by(task),
     )
     if not settled.accepted:
         return SUPERSEDED
@@ -108,7 +106,7 @@ def _commit(
 
 def _skip(claimed: ClaimedNode) -> Outcome:
     job, task = claimed.job, claimed.task
-    settled = claimed.workshop.runs.skip(job.run, task.name, claimed.token, needed_by=job.needed_by(task))
+    settled = claimed.workshop.runs.skip(job.run, task.name, claimed.token, descendants=job.descendants(task))
     return Stopped("skipped", settled.ending)
 
 
@@ -118,6 +116,11 @@ def _expand(claimed: ClaimedNode) -> Outcome:
     if items < task.node.at_least:
         raise EmptyMap.of(task.name, items, task.node.at_least)
     settled = claimed.workshop.runs.expand(
-        job.run, task.name, claimed.token, items=items, wakes=job.wakes(task)
+        job.run,
+        task.name,
+        claimed.token,
+        items=items,
+        join=job.plan.chord_of(task.node.name),
+        needed_by=job.needed_by(task),
     )
     return Expanded(items, settled.ready, settled.ending) if settled.accepted else SUPERSEDED

@@ -32,11 +32,6 @@ class Task:
         return None if self.index is None else self.node.name
 
 
-def join_of(name: NodeName) -> NodeName:
-    """The name under which what follows a map is parked; the map itself may be parked under its own."""
-    return NodeName(f"{name}/join")
-
-
 @dataclass(frozen=True)
 class Job:
     """A run's specification and all that follows from it."""
@@ -93,15 +88,10 @@ class Job:
         """The name under which a task's output is stored with those of other items of its map."""
         return self.round.stored_as(task.node.name, task.index)
 
-    def waits(self, task: Task) -> tuple[NodeName, ...]:
-        """The needs that the canvas does not vouch for."""
-        return self.plan.waits.get(task.node.name, ())
-
-    def wakes(self, task: Task) -> tuple[NodeName, ...]:
-        """The nodes that may be parked until this one is done, and what follows it if it is a map."""
-        woken = self.plan.wakes.get(task.node.name, ())
-        return (join_of(task.node.name), *woken) if task.node.mapped else woken
-
     def needed_by(self, task: Task) -> tuple[NodeName, ...]:
+        """The nodes that need this one or, of an item, its map."""
+        return self.graph.successors[task.node.name]
+
+    def descendants(self, task: Task) -> tuple[NodeName, ...]:
         """Everything that cannot run without this node."""
         return self.graph.descendants(task.node.name)

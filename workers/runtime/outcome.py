@@ -13,7 +13,7 @@ from orchestrator.runs.values import Ending, Ready
 class Committed:
     """The node is done: the canvas goes on."""
 
-    ready: tuple[Ready, ...] = ()  #: parked messages that wait for nothing any more
+    ready: tuple[Ready, ...] = ()  #: nodes that need it, and have all they need now
     ending: Ending = Ending.NONE
 
 
@@ -24,11 +24,6 @@ class Expanded:
     items: int
     ready: tuple[Ready, ...] = ()  #: where all of them were done before
     ending: Ending = Ending.NONE
-
-
-@dataclass(frozen=True)
-class Early:
-    """An awaited node is missing: the message is to be parked."""
 
 
 @dataclass(frozen=True)
@@ -69,4 +64,4 @@ class Shared:
     stopped: tuple[str, ...] = ()
 
 
-Outcome: TypeAlias = Committed | Expanded | Early | Stopped | Again | Failed
+Outcome: TypeAlias = Committed | Expanded | Stopped | Again | Failed

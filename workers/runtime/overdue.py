@@ -46,7 +46,7 @@ def _settle(job: Job, name: NodeName, delivery: str, message: Signature | None, 
             elif task.index is not None:
                 send_item(job, task.node.name, task.index, wait)
         case Failed():
-            send_consequences(job, outcome, shop)
+            send_consequences(job, name, outcome, shop)
         case Stopped():
             pass
         case _:

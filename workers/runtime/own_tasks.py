@@ -1,4 +1,4 @@
-"""The tasks that belong to no stage: behind maps, at the end of runs, and for nodes that cannot run."""
+"""The tasks that belong to no stage: at the end of runs, and for nodes that cannot run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from time import sleep
 from uuid import uuid4
 
-from celery import Celery, Task
+from celery import Celery
 from celery.signals import task_rejected, task_unknown
 from kombu import Message
 
 from orchestrator.app import app
-from orchestrator.artifacts.errors import StoreError, StoreUnavailable
+from orchestrator.artifacts.errors import StoreUnavailable
 from orchestrator.authoring.graph import item_name
-from orchestrator.compiler.canvas import JOIN
 from orchestrator.coordinator.concluding import CONCLUDE
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
@@ -30,39 +29,21 @@ from workers.runtime.passing import (
     DELIVER,
     OVERDUE,
     UNKNOWN,
-    halt,
     send_again,
     send_consequences,
-    send_onward,
     send_unknown,
 )
 from workers.runtime.reloading import ask_for_reload
 from workers.runtime.share import MOST
 from workers.runtime.stage_task import SOON
-from workers.runtime.unreadable import give_up
 from workers.runtime.workshop import Workshop, workshop
 from workers.tracking import TrackingUnavailable
 
 
 def register_own_tasks(app: Celery) -> None:
-    """Register what stands behind maps and at the end of runs."""
+    """Register what stands at the end of runs, and what judges nodes that cannot run."""
 
     patiently = {"retry_backoff": 1, "retry_backoff_max": 60, "max_retries": None}
-
-    @app.task(name=JOIN, bind=True, autoretry_for=(StoreUnavailable,), **patiently)
-    def join(self: Task, run: str, node: str, more: bool = False, round: int = 0) -> None:
-        """All items of a map are done: go on behind it."""
-        if not more:
-            return
-        try:
-            job = workshop().job(RunId(run), round)
-        except StoreError as error:
-            if error.transient:
-                raise
-            halt(self.request)
-            give_up(RunId(run), error, self.request.delivery_info["routing_key"], workshop())
-            return
-        send_onward(job, node, self.request)
 
     @app.task(name=UNKNOWN, autoretry_for=(StoreUnavailable,), **patiently)
     def fail_unknown(run: str, node: str, stage: str, round: int = 0, share: bool = False) -> None:
@@ -100,7 +81,7 @@ def fail_unclaimed(job: Job, node: str, why: str, shop: Workshop, *, share: bool
         claimed = ClaimedNode(job, each, holder.token, standing, redelivered=False, workshop=shop)
         outcome = claimed.failed(error)
         if isinstance(outcome, Failed):
-            send_consequences(job, outcome, shop)
+            send_consequences(job, each.name, outcome, shop)
     shop.runs.let_go(job.run, holder.delivery)
 
 

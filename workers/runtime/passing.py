@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 
 from celery.app.task import Context
-from celery.canvas import Signature
 from kombu import Message
 
 from orchestrator.app import app
+from orchestrator.authoring.graph import NodeName
+from orchestrator.compiler.plan import Link, first_of
 from orchestrator.coordinator.cancelling import terminate
 from orchestrator.coordinator.concluding import send_conclusion_to
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.values import Ending, Ready, Settled
-from workers.runtime.job import Job, join_of
+from workers.runtime.job import Job, Task
 from workers.runtime.outcome import Failed, Shared
 from workers.runtime.workshop import Workshop
 
@@ -28,25 +29,27 @@ OVERDUE = "orchestrator.overdue"
 UNKNOWN = "orchestrator.unknown"
 
 
-def send_onward(job: Job, node: str, request: Context) -> None:
-    """Send what a cut-off message did not carry: what the node starts beside it, and what comes next."""
-    for side in job.canvas.sides(job.task(node).node.name):
-        side.apply_async()
-    onward = job.canvas.onward(job.task(node).node.name)
-    if onward is not None:
-        _in_place_of(request, onward).apply_async()
-        halt(request)
+def pass_on(job: Job, node: str, ready: Iterable[Ready], request: Context, workshop: Workshop) -> None:
+    """Send what a node made ready, but for what Celery sends itself: a chain's next, a chord's body."""
+    task = job.task(node)
+    carried = _carried(job, task, request)
+    due = {each.node for each in ready}
+    send_ready(
+        job,
+        node,
+        [each for each in ready if each.node not in carried or (each.alone and not request.chain)],
+        workshop,
+        place=request if task.index is None else None,
+    )
+    ends_before_its_sequence = not request.chain and task.index is None and _following(job, task) is not None
+    if ends_before_its_sequence or (request.chain and due.isdisjoint(carried)):
+        halt(request)  # the rest has been sent, in its place in a chord, or is not to run
 
 
-def send_items(job: Job, node: str, count: int, request: Context, workshop: Workshop, *, more: bool) -> None:
-    """Call workers to the items of a map; what follows it is parked until the last of them is done."""
-    name = job.task(node).node.name
-    if more or request.chord:
-        join = _in_place_of(request, job.canvas.join(name))
-        if not workshop.runs.park(job.run, join_of(name), json.dumps(join), [name], round=job.round.number):
-            join.apply_async()
+def send_items(job: Job, node: str, count: int, request: Context) -> None:
+    """Call workers to the items of a map; what follows it is sent by whoever records the last of them."""
     if count:
-        job.canvas.shares(name, count).apply_async()
+        job.canvas.shares(job.task(node).node.name, count).apply_async()
     halt(request)
 
 
@@ -60,12 +63,66 @@ def send_item(job: Job, node: str, index: int, wait: float) -> None:
     job.canvas.item(job.task(node).node.name, index).apply_async(countdown=wait)
 
 
-def send_ready(job: Job, ready: tuple[Ready, ...], workshop: Workshop) -> None:
-    """Send parked messages whose nodes have all they wait for; only then are they forgotten."""
-    for each in ready:
-        Signature.from_dict(json.loads(each.message), app=app).apply_async()
-    if ready:
-        workshop.runs.unpark(job.run, [each.node for each in ready])
+def send_ready(
+    job: Job, node: str, ready: Iterable[Ready], workshop: Workshop, place: Context | None = None
+) -> None:
+    """Send nodes that a node, or the last item of a map, made ready, with what follows them."""
+    task, plan = job.task(node), job.plan
+    alone = {each.node: each.alone for each in ready}
+    if not alone:
+        return
+    for side in plan.link(task.node.name).sides:
+        if _take(alone, side.first):
+            job.canvas.sequence(side).apply_async()
+    following = _following(job, task)
+    if following is not None and _take(alone, first_of(following)):
+        onward = job.canvas.onward(task.node.name)
+        if place is not None and place.chord:
+            onward.set(chord=place.chord, group_id=place.group, group_index=place.group_index)
+        else:
+            _leave_canvas(job, task.node.name, workshop)
+        onward.apply_async()
+    for name, left_canvas in alone.items():
+        if left_canvas or name in plan.woken:
+            send_by_itself(job, name, workshop)
+
+
+def _take(names: dict[NodeName, bool], those: Iterable[NodeName]) -> bool:
+    """Whether any of those were there; they are not any more."""
+    found = names.keys() & set(those)
+    for name in found:
+        del names[name]
+    return bool(found)
+
+
+def _following(job: Job, task: Task) -> Link | None:
+    name = task.node.name
+    # what runs after a failure has no place
+    return job.plan.following(name) if name in job.plan.places else None
+
+
+def _carried(job: Job, task: Task, request: Context) -> tuple[NodeName, ...]:
+    """What Celery sends behind a message."""
+    following = _following(job, task)
+    if request.chain and following is not None:
+        return first_of(following)
+    if request.chord and following is not None and task.index is not None:
+        return (following.node,)
+    join = job.plan.chord_of(task.node.name) if request.chord and following is None else None
+    return (join,) if join is not None else ()
+
+
+def _leave_canvas(job: Job, name: NodeName, workshop: Workshop) -> None:
+    """What stands in a chord's branch goes on outside of it: the join is sent when its last need ends."""
+    join = job.plan.chord_of(name)
+    if join is not None:
+        workshop.runs.detach(job.run, join)
+
+
+def send_by_itself(job: Job, node: NodeName, workshop: Workshop) -> None:
+    """Send a node without the place that it may have had in a chord."""
+    _leave_canvas(job, node, workshop)
+    job.canvas.by_itself(node).apply_async()
 
 
 def send_ending(job: Job, ending: Ending, workshop: Workshop) -> None:
@@ -77,10 +134,10 @@ def send_ending(job: Job, ending: Ending, workshop: Workshop) -> None:
             send_conclusion_to(job.run, _queue_with_mlflow(job, workshop))
 
 
-def send_consequences(job: Job, settled: Failed | Shared | Settled, workshop: Workshop) -> None:
+def send_consequences(job: Job, node: str, settled: Failed | Shared | Settled, workshop: Workshop) -> None:
     """Stop what is at work on a run that has failed fast, and send what is due now."""
     terminate(settled.stopped)
-    send_ready(job, settled.ready, workshop)
+    send_ready(job, node, settled.ready, workshop)
     send_ending(job, settled.ending, workshop)
 
 
@@ -130,10 +187,3 @@ def _queue_with_mlflow(job: Job, workshop: Workshop) -> str:
     """Where to send what concerns a run as a whole: where possible to a worker that has MLflow loaded."""
     served = served_queues(workshop.runs.client) & job.graph.queues
     return max(served or job.graph.queues, key=lambda name: (name in LOADED, name))
-
-
-def _in_place_of(request: Context, signature: Signature) -> Signature:
-    """Give a signature the place in a chord that the request has."""
-    if request.chord:
-        signature.set(chord=request.chord, group_id=request.group, group_index=request.group_index)
-    return signature

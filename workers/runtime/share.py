@@ -118,7 +118,7 @@ class _Share:
             self.delivery.holder(self.token),
             wanted=wanted,
             # whoever recorded the last item sent what follows, unless it died of it
-            wakes=self.job.wakes(self.task) if self.delivery.redelivered else (),
+            needed_by=self.job.needed_by(self.task) if self.delivery.redelivered else (),
         )
         self.ready.extend(taken.ready)
         self.pending.extend(taken.items.items())
@@ -208,7 +208,7 @@ class _Share:
                 for index, item in done.items()
             ]
             settled = self.workshop.runs.commit_items(
-                self.run, self.map, self.token, items, wakes=self.job.wakes(self.task)
+                self.run, self.map, self.token, items, needed_by=self.job.needed_by(self.task)
             )
             self._note(settled)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from time import sleep
 from typing import NoReturn, assert_never
 
@@ -14,7 +13,6 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import DataError, RedisError, ResponseError
 
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
-from orchestrator.authoring.graph import NodeName
 from orchestrator.authoring.registry import stages
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
@@ -25,15 +23,15 @@ from workers.runtime.errors import StageFailed
 from workers.runtime.execute import execute
 from workers.runtime.identity import identity
 from workers.runtime.job import Job
-from workers.runtime.outcome import Again, Committed, Early, Expanded, Failed, Stopped
+from workers.runtime.outcome import Again, Committed, Expanded, Failed, Stopped
 from workers.runtime.passing import (
     halt,
+    pass_on,
     send_consequences,
     send_deliveries,
     send_ending,
     send_item,
     send_items,
-    send_onward,
     send_ready,
     send_share,
 )
@@ -54,14 +52,14 @@ SOON = 0.2
 
 
 class StageTask(Task):
-    """A stage's task. Its message names a run and a node; `more` says that the canvas goes on behind it."""
+    """A stage's task. Its message names a run and a node; `again` says that it was sent before."""
 
     abstract = True
     Request = "workers.runtime.request:StageRequest"
     max_retries = None
 
     def run(
-        self, *, run: str, node: str, more: bool = False, share: int | None = None, round: int = 0
+        self, *, run: str, node: str, share: int | None = None, round: int = 0, again: bool = False
     ) -> str:
         """Execute one delivery and do what its outcome asks for; returns a word for Flower."""
         shop = workshop()
@@ -71,7 +69,7 @@ class StageTask(Task):
                 log.error("message dropped: run %s has no node %r", run, node)
                 halt(self.request)
                 return "unknown node"
-            word = self._deliver(job, node, more, share, shop)
+            word = self._deliver(job, node, share, shop, again=again)
             send_deliveries(shop)
         except UnknownRun as error:
             log.warning("message dropped: %s", error)
@@ -125,9 +123,9 @@ class StageTask(Task):
         return "given up"
 
     def _deliver(
-        self, job: Job, node: str, more: bool, share: int | None, shop: Workshop
+        self, job: Job, node: str, share: int | None, shop: Workshop, *, again: bool
     ) -> str | StageFailed:
-        redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+        redelivered = again or bool((self.request.delivery_info or {}).get("redelivered"))
         if is_outdated(job, job.task(node).node):
             self._leave_to_reloaded(job, node)
         delivery = Delivery(job.run, node, self.request.id, redelivered, job.round.number)
@@ -136,18 +134,14 @@ class StageTask(Task):
         outcome = execute(delivery, shop)
         match outcome:
             case Committed(ready, ending):
-                send_ready(job, ready, shop)
+                pass_on(job, node, ready, self.request, shop)
                 send_ending(job, ending, shop)
-                if more:
-                    send_onward(job, node, self.request)
                 return "committed"
             case Expanded(items, ready, ending):
-                send_ready(job, ready, shop)
-                send_items(job, node, items, self.request, shop, more=more)
+                send_ready(job, node, ready, shop)
+                send_items(job, node, items, self.request)
                 send_ending(job, ending, shop)
                 return f"{items} items"
-            case Early():
-                return self._park(job, node, more, shop)
             case Stopped(why, ending):
                 halt(self.request)
                 send_ending(job, ending, shop)
@@ -156,27 +150,19 @@ class StageTask(Task):
                 raise self.retry(exc=StageFailed(error), countdown=wait)
             case Failed(error, trace=trace):
                 halt(self.request)
-                send_consequences(job, outcome, shop)
+                send_consequences(job, node, outcome, shop)
                 return StageFailed(error).with_traceback(trace)
             case _:
                 assert_never(outcome)
 
     def _work_share(self, delivery: Delivery, job: Job, number: int, shop: Workshop) -> str:
         shared = work_share(delivery, shop, lambda: send_share(job, delivery.node, number))
-        send_consequences(job, shared, shop)
+        send_consequences(job, delivery.node, shared, shop)
         for index, wait in shared.retries:
             send_item(job, delivery.node, index, wait)
         if shared.again:
             send_share(job, delivery.node, number)
         return "more" if shared.again else "none left"
-
-    def _park(self, job: Job, node: str, more: bool, shop: Workshop) -> str | StageFailed:
-        message = json.dumps(self.signature_from_request(self.request))
-        waits = job.waits(job.task(node))
-        if shop.runs.park(job.run, NodeName(node), message, waits, round=job.round.number):
-            halt(self.request)
-            return "parked"
-        return self._deliver(job, node, more, None, shop)
 
 
 def is_refusal(error: Exception) -> bool:

@@ -1,10 +1,10 @@
 -- Outputs of several items of a map are written. Those whose lease has moved are passed over.
--- ARGV: map, token, number of nodes that the map may wake, those nodes, then for each item: index,
+-- ARGV: map, token, number of nodes that need the map, those nodes, then for each item: index,
 --       microseconds since its start and since its end, value (or empty), reused (0/1), why (or empty)
--- Reply: {committed, state of the run, ready messages (name, message, …)}
+-- Reply: {committed, state of the run, nodes that are due by it (name, sent alone, …)}
 local group, token = ARGV[1], ARGV[2]
-local wakes, count, repeated = tonumber(ARGV[3]), 0, false
-for at = 4 + wakes, #ARGV, 6 do
+local followers, count, repeated = tonumber(ARGV[3]), 0, false
+for at = 4 + followers, #ARGV, 6 do
   local name = group .. '[' .. ARGV[at] .. ']'
   local record = load_node(name)
   if speaks_for(record, token) then
@@ -24,7 +24,7 @@ for at = 4 + wakes, #ARGV, 6 do
     repeated = true
   end
 end
-if count > 0 then settle_items(group, count) end
+if count > 0 then settle_items(group, count, ARGV, 4, 3 + followers) end
 local reply = {'committed', count > 0 and settle(count) or repeated and state_after(group) or ''}
-tell_ready(reply, ARGV, 4, 3 + wakes)
+tell_due(reply, ARGV, 4, 3 + followers)
 return reply

@@ -1,14 +1,12 @@
 -- A map turns into its items, of which an earlier round may have done some, or all. Its own attempt ends here; it
--- succeeds with its last item.
--- ARGV: node, token, number of items, nodes that it may wake if all are done
--- Reply: {expanded | lost, state of the run, ready messages (name, message, …)}
+-- succeeds with its last item. Whatever its message was to pass on to is sent by whoever records that.
+-- ARGV: node, token, number of items, join whose chord was to count the message (or empty), the nodes that need the map
+-- Reply: {expanded | lost, state of the run, nodes that are due as all items are done (name, sent alone, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then
   local reply = refuse(node, record, token, 'expanded')
-  if reply[1] == 'expanded' then
-    tell_ready(reply, ARGV, 4)
-  end
+  if reply[1] == 'expanded' then tell_due(reply, ARGV, 5) end
   return reply
 end
 local items = tonumber(ARGV[3])
@@ -25,8 +23,14 @@ if record.left == 0 then record.state = 'succeeded' record.ended = NOW end
 if items == 0 then record.value = '[]' end
 save_node(node, record)
 emit(node, 'expanded', items)
-if record.left == 0 then emit(node, 'succeeded') end
+if ARGV[4] ~= '' then redis.call('SADD', ALONE, ARGV[4]) end
+if record.left == 0 then
+  emit(node, 'succeeded')
+  satisfy(ARGV, 5)
+else
+  redis.call('ZADD', DUE, NOW_MS, node)
+end
 redis.call('HINCRBY', META, 'open', items - done)
 local reply = {'expanded', settle(1)}
-tell_ready(reply, ARGV, 4)
+tell_due(reply, ARGV, 5)
 return reply

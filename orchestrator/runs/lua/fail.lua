@@ -1,16 +1,16 @@
 -- A node's last attempt failed: it ends, and so does all that needs it; the others too, if the run fails fast.
 -- An item of a map may fail without that, as long as no larger share of the items does than is tolerated.
 -- ARGV: node, token, error, traceback, map it is an item of (or empty), tolerated share,
---       number of nodes that it may wake, those nodes, then nodes that need it
--- Reply: {failed | lost, state of the run, how many deliveries are to be stopped, those, then ready messages
---         (name, message, …)}
-local node, token, group, wakes = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[7])
+--       number of nodes that need the map, those nodes, then all nodes that cannot run without it
+-- Reply: {failed | lost, state of the run, how many deliveries are to be stopped, those, then nodes that are due as the
+--         map is done all the same (name, sent alone, …)}
+local node, token, group, followers = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[7])
 local record = load_node(node)
 local function answer(word, state, at_work)
   local reply = {word, state, #at_work}
   for _, delivery in ipairs(at_work) do table.insert(reply, delivery) end
   if word == 'failed' and group ~= '' then
-    tell_ready(reply, ARGV, 8, 7 + wakes)
+    tell_due(reply, ARGV, 8, 7 + followers)
   end
   return reply
 end
@@ -37,15 +37,14 @@ if group ~= '' then
     whole.state = 'failed'
     whole.ended = NOW
     emit(group, 'failed', node .. ' failed')
-    redis.call('HDEL', PARKED, group .. '/join')
   end
   save_node(group, whole)
-  settle_items(group, 1)
+  settle_items(group, 1, ARGV, 8, 7 + followers)
 end
 local settled, at_work = 1, {}
 if not tolerated then
   redis.call('HSETNX', META, 'error', node .. ': ' .. ARGV[3])
-  settled = settled + rest(ARGV, 8 + wakes, 'upstream_failed')
+  settled = settled + rest(ARGV, 8 + followers, 'upstream_failed')
   if redis.call('HGET', META, 'fail_fast') == '1' and redis.call('HEXISTS', META, 'handling') == 0 then
     at_work, settled = stop_all(token, own), 0
   end

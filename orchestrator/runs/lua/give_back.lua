@@ -22,5 +22,6 @@ end
 if count > 0 then
   map.back = back
   save_node(group, map)
+  redis.call('ZADD', DUE, NOW_MS, group)
 end
 return {'given', count}

@@ -8,9 +8,12 @@
 -- kept as strings because cjson rounds numbers to 14 digits.
 local BASE, OPEN_RUNS, ENDED_RUNS = KEYS[1], KEYS[2], KEYS[3]
 local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
-local PARKED, TRACEBACKS, MEMORY = BASE .. 'parked', BASE .. 'tracebacks', BASE .. 'memory'
-local TAKEN = BASE .. 'taken'
-local KEPT = {META, NODES, LEASES, EVENTS, PARKED, TRACEBACKS, MEMORY, TAKEN} -- as long as the run is remembered
+local TRACEBACKS, MEMORY, TAKEN = BASE .. 'tracebacks', BASE .. 'memory', BASE .. 'taken'
+-- How many needs a node still misses; since when nodes with all they need have not been claimed; nodes whose
+-- message nobody sends by itself, since the canvas was left before it.
+local MISSING, DUE, ALONE = BASE .. 'missing', BASE .. 'due', BASE .. 'alone'
+local KEPT = {META, NODES, EVENTS, TRACEBACKS, MEMORY} -- as long as the run is remembered
+local OPEN = {LEASES, TAKEN, MISSING, DUE, ALONE} -- as long as it is open
 
 local clock = redis.call('TIME')
 local NOW = string.format('%d%06d', clock[1], clock[2])
@@ -107,7 +110,7 @@ local function rest_one(name, state)
   if OVER[record.state] then return 0 end
   record.state = state
   save_node(name, record)
-  redis.call('HDEL', PARKED, name)
+  redis.call('ZREM', DUE, name)
   emit(name, state)
   if not record.items then return 1 end
   local count = 0
@@ -149,7 +152,7 @@ local function stop_all(token, own)
       emit(name, 'cancelled')
     end
   end
-  redis.call('DEL', PARKED, LEASES)
+  redis.call('DEL', unpack(OPEN))
   redis.call('HSET', META, 'open', 0, 'stopped', cjson.encode({token = token, at_work = at_work}))
   return at_work
 end
@@ -168,6 +171,7 @@ local function release_handlers()
     local record = load_node(name)
     record.state = 'queued'
     save_node(name, record)
+    redis.call('ZADD', DUE, NOW_MS, name)
     emit(name, 'queued')
   end
   redis.call('HSET', META, 'open', #names)
@@ -195,7 +199,7 @@ end
 local function end_run(state)
   local run = redis.call('HGET', META, 'id')
   redis.call('HSET', META, 'state', state, 'ended', NOW)
-  redis.call('DEL', LEASES, PARKED, TAKEN)
+  redis.call('DEL', unpack(OPEN))
   redis.call('SREM', OPEN_RUNS, run)
   redis.call('SADD', ENDED_RUNS, run)
   emit('', state)
@@ -239,37 +243,64 @@ local function settle(count)
   return state
 end
 
--- Items of a map are done: the map itself is done with its last item.
-local function settle_items(group, count)
-  if group == '' then return end
+-- A node has all it needs: it is due until somebody claims it. A map that the canvas writes out is so item by item.
+local function make_due(name)
+  local record = load_node(name)
+  if OVER[record.state] then return end
+  if not record.items or record.next then redis.call('ZADD', DUE, NOW_MS, name) return end
+  for index = 0, record.items - 1 do
+    local item = name .. '[' .. index .. ']'
+    if not OVER[load_node(item).state] then redis.call('ZADD', DUE, NOW_MS, item) end
+  end
+end
+
+local function is_due(name)
+  if redis.call('ZSCORE', DUE, name) then return true end
+  local record = load_node(name)
+  if not record.items or record.next then return false end
+  for index = 0, record.items - 1 do
+    if redis.call('ZSCORE', DUE, name .. '[' .. index .. ']') then return true end
+  end
+  return false
+end
+
+-- How many needs a node, or the map that it is an item of, still misses.
+local function missing(name)
+  return tonumber(redis.call('HGET', MISSING, string.match(name, '^(.*)%[%d+%]$') or name) or 0)
+end
+
+-- The end of a reply: those of `names`, from `first` to `last`, that are due, and whether nobody else sends them.
+local function tell_due(reply, names, first, last)
+  for index = first, last or #names do
+    local name = names[index]
+    if missing(name) == 0 and is_due(name) then
+      table.insert(reply, name)
+      table.insert(reply, redis.call('SISMEMBER', ALONE, name))
+    end
+  end
+end
+
+-- A node has succeeded, which these nodes need: they miss one less.
+local function satisfy(names, first, last)
+  for index = first, last or #names do
+    local name = names[index]
+    if missing(name) > 0 and redis.call('HINCRBY', MISSING, name, -1) == 0 then
+      redis.call('HDEL', MISSING, name)
+      make_due(name)
+    end
+  end
+end
+
+-- Items of a map are done: the map itself is done with its last item, and what needs it misses one less.
+local function settle_items(group, count, names, first, last)
   local record = load_node(group)
   record.left = record.left - count
+  if record.left == 0 then redis.call('ZREM', DUE, group) end
   if record.left == 0 and record.state == 'running' then
     record.state = 'succeeded'
     record.ended = NOW
     emit(group, 'succeeded')
+    satisfy(names, first, last)
   end
   save_node(group, record)
-end
-
--- Messages of parked nodes, out of `names` from `first` to `last`, that have all they wait for.
-local function ready_messages(names, first, last)
-  local ready = {}
-  for index = first, last or #names do
-    local text = redis.call('HGET', PARKED, names[index])
-    if text then
-      local parked = cjson.decode(text)
-      local complete = true
-      for _, need in ipairs(parked.waits) do
-        if load_node(need).state ~= 'succeeded' then complete = false break end
-      end
-      if complete then table.insert(ready, names[index]) table.insert(ready, parked.message) end
-    end
-  end
-  return ready
-end
-
--- The same, at the end of a reply.
-local function tell_ready(reply, names, first, last)
-  for _, each in ipairs(ready_messages(names, first, last)) do table.insert(reply, each) end
 end

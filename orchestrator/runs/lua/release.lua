@@ -16,6 +16,9 @@ for _, name in ipairs(redis.call('HKEYS', NODES)) do
       map.back = map.back or {}
       table.insert(map.back, tonumber(index))
       save_node(group, map)
+      redis.call('ZADD', DUE, NOW_MS, group)
+    else
+      redis.call('ZADD', DUE, NOW_MS, name)
     end
   end
 end

@@ -3,13 +3,15 @@
 -- ARGV: run id, pipeline, parameters (JSON), number of open nodes (maps count as their open items, or as one),
 --       whether the first failure stops the run (0/1), nodes that run after a failure (JSON list), the round's number,
 --       number of done nodes and items, number of nodes that are left with a reason, number of nodes that have ended
---       otherwise and stay so; names and values of the first in turn, names and reasons of the second in turn,
---       names of the third,
---       then maps that are done or that the canvas writes out: name, items, items that are left
+--       otherwise and stay so, number of maps that are done or that the canvas writes out; names and values of the
+--       first in turn, names and reasons of the second in turn, names of the third, name, items and items left of the
+--       fourth, then nodes that are left and how many others of these each needs, in turn
 -- Reply: {reopened, the run's state or `handling`}: where nothing is left to do, the run ends here
 local settled, count, reasons, kept = {}, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local first_reason = 11 + 2 * count
+local first_reason = 12 + 2 * count
 local first_kept = first_reason + 2 * reasons
+local first_map = first_kept + kept
+local first_left = first_map + 3 * tonumber(ARGV[11])
 
 local function end_attempt(attempts)
   local last = attempts and attempts[#attempts]
@@ -25,11 +27,11 @@ local function close_item(name)
   save_node(name, {state = 'cancelled', attempts = record.attempts, started = record.started, ended = NOW})
 end
 
-for at = first_kept, first_kept + kept - 1 do
+for at = first_kept, first_map - 1 do
   settled[ARGV[at]] = true
   for index = 0, (load_node(ARGV[at]).items or 0) - 1 do close_item(ARGV[at] .. '[' .. index .. ']') end
 end
-for at = 11, first_reason - 1, 2 do
+for at = 12, first_reason - 1, 2 do
   settled[ARGV[at]] = true
   local record = load_node(ARGV[at])
   if record.state ~= 'succeeded' then
@@ -57,14 +59,17 @@ for at = first_reason, first_kept - 1, 2 do
   record.why = ARGV[at + 1]
   save_node(ARGV[at], record)
 end
-for at = first_kept + kept, #ARGV, 3 do
+for at = first_map, first_left - 1, 3 do
   local record, left = load_node(ARGV[at]), tonumber(ARGV[at + 2])
   local state = left > 0 and 'running' or 'succeeded'
   local items = tonumber(ARGV[at + 1])
   local value = items == 0 and '[]' or nil
   save_node(ARGV[at], {state = state, items = items, left = left, why = record.why, value = value})
 end
-redis.call('DEL', PARKED, LEASES, TAKEN)
+redis.call('DEL', unpack(OPEN))
+for at = first_left, #ARGV, 2 do
+  if ARGV[at + 1] == '0' then make_due(ARGV[at]) else redis.call('HSET', MISSING, ARGV[at], ARGV[at + 1]) end
+end
 redis.call('HSETNX', META, 'id', ARGV[1])
 redis.call('HSETNX', META, 'pipeline', ARGV[2])
 redis.call('HSETNX', META, 'parameters', ARGV[3])

@@ -1,5 +1,5 @@
 -- An attempt failed and another one is due later. For an item of a map, the delivery may be at work on others.
--- ARGV: node, token, error, traceback, seconds until the next attempt
+-- ARGV: node, token, error, traceback, milliseconds until the next attempt
 -- Reply: {retrying | lost, ''}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
@@ -10,5 +10,6 @@ close_attempt(record, ARGV[3])
 grant(record, token, 'retrying')
 record.state = 'retrying'
 save_node(node, record)
-emit(node, 'retrying', ARGV[5])
+redis.call('ZADD', DUE, NOW_MS + tonumber(ARGV[5]), node)
+emit(node, 'retrying', string.format('%.1f s', ARGV[5] / 1000))
 return {'retrying', ''}

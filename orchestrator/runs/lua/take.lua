@@ -3,15 +3,15 @@
 -- by itself: if it is the cause, it takes no others with it again. Whoever asks has settled what it was given
 -- before, unless that reply was lost: it is given the same again then, or nobody would run these.
 -- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, the message's round, how
---       many it would like, then nodes that the map may wake
--- Reply: {taken | done | none, then index, attempt, tries and lost attempts of each}; for done, the ready messages
+--       many it would like, then the nodes that need the map
+-- Reply: {taken | done | none, then index, attempt, tries and lost attempts of each}; for done, the nodes that are due
 local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run_state = redis.call('HGET', META, 'state')
 if not run_state or OVER[run_state] or is_outdated(ARGV[6]) then return {'none'} end
 local map = load_node(group)
 if map.state == 'succeeded' then
   local reply = {'done'}
-  tell_ready(reply, ARGV, 8)
+  tell_due(reply, ARGV, 8)
   return reply
 end
 -- no items yet, or each has a message of its own
@@ -40,6 +40,7 @@ local function take(index)
   end
   local number = open_attempt(record, token, holder, worker)
   save_node(name, record)
+  redis.call('ZREM', DUE, name)
   emit(name, 'running', number)
   tell(index, record)
   table.insert(given, index)
@@ -70,6 +71,7 @@ while taken < wanted and map.next < map.items do
 end
 map.back = #back > 0 and back or nil
 save_node(group, map)
+if map.back or map.next < map.items then redis.call('ZADD', DUE, NOW_MS, group) else redis.call('ZREM', DUE, group) end
 if #given == 0 then
   redis.call('HDEL', TAKEN, holder)
   return {'none'}

@@ -25,7 +25,9 @@ class Kept:
     meta: Mapping[str, str]
     tasks: Mapping[str, Mapping[str, Any]]
     leases: Mapping[str, float]
-    parked: Mapping[str, str]
+    missing: Mapping[str, int]
+    due: frozenset[str]
+    alone: frozenset[str]
     taken: Mapping[str, str]
     is_open: bool
     is_ended: bool
@@ -34,17 +36,21 @@ class Kept:
     def read(cls, client: redis.Redis, run: RunId) -> Kept:
         keys = RunKeys(run)
         with client.pipeline(transaction=True) as pipe:
-            for key in (keys.meta, keys.nodes, keys.parked, keys.taken):
+            for key in (keys.meta, keys.nodes, keys.missing, keys.taken):
                 pipe.hgetall(key)
             pipe.sismember(OPEN_RUNS, run)
             pipe.sismember(ENDED_RUNS, run)
             pipe.zrange(keys.leases, 0, -1, withscores=True)
-            meta, tasks, parked, taken, is_open, is_ended, leases = pipe.execute()
+            pipe.zrange(keys.due, 0, -1)
+            pipe.smembers(keys.alone)
+            meta, tasks, missing, taken, is_open, is_ended, leases, due, alone = pipe.execute()
         return cls(
             meta=meta,
             tasks={name: json.loads(text) for name, text in tasks.items()},
             leases=dict(leases),
-            parked={name: json.loads(text)["message"] for name, text in parked.items()},
+            missing={name: int(count) for name, count in missing.items()},
+            due=frozenset(due),
+            alone=frozenset(alone),
             taken=taken,
             is_open=bool(is_open),
             is_ended=bool(is_ended),
@@ -97,7 +103,7 @@ class Agreement:
         assert {name: kept.state(name) for name in kept.tasks} == {
             name: task.state for name, task in model.tasks.items()
         }
-        assert set(kept.parked) == set(model.parked)
+        self._check_due(kept)
         now = self.client.time()[0] * 1000
         assert {delivery: end > now for delivery, end in kept.leases.items()} == model.leases
         for name, task in kept.tasks.items():
@@ -105,9 +111,23 @@ class Agreement:
         assert all(count == 1 for count in model.commits.values())
         if not model.is_open:
             assert not kept.leases
-            assert not kept.parked
+            assert not kept.due
+            assert not kept.missing
+            assert not kept.alone
             assert not kept.taken
             assert model.run is None or kept.meta["ended"]
+
+    def _check_due(self, kept: Kept) -> None:
+        """What is due is known to be so: a message that is lost is missed."""
+        model = self.model
+        expanded = {name for name, task in kept.tasks.items() if "next" in task}
+        assert kept.due - expanded == model.due() - expanded
+        assert kept.due >= model.due()
+        assert kept.alone == model.alone
+        if model.is_open and not model.handling:
+            open_nodes = [name for name in model.facts.left if not model.state(name).over]
+            expected = {name: model.missing(name) for name in open_nodes}
+            assert {name: kept.missing.get(name, 0) for name in open_nodes} == expected
 
     def _check_holder(self, name: str, task: Mapping[str, Any], kept: Kept) -> None:
         expected = self.model.tasks[name].holder

@@ -15,7 +15,7 @@ from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from orchestrator.runs.transitions import RunStore
-from orchestrator.runs.values import Claim, Holder, Ready, Reopening, Settled, Taken
+from orchestrator.runs.values import Claim, Holder, Reopening, Settled, Taken
 
 _tokens = map("token-{}".format, count(1))
 
@@ -37,41 +37,51 @@ class Desk:
         self.keys = RunKeys(self.run)
         self.round = 0
 
-    def submit(self, nodes: int, *, handlers: str = "", fail_fast: bool = False, **maps: int) -> None:
+    def submit(
+        self, nodes: int, *, handlers: str = "", fail_fast: bool = False, needs: str = "", **maps: int
+    ) -> None:
+        """A run of so many nodes; `needs` lists edges: in `ab,bc`, b needs a, and c needs b."""
         self.runs.submit(
             self.run,
             pipeline="some",
             parameters={},
-            nodes=nodes,
+            needs=self.needs(nodes, needs),
             maps={NodeName(name): size for name, size in maps.items()},
             submitted=0.0,
             handlers=names(*handlers),
             fail_fast=fail_fast,
         )
 
+    def needs(self, nodes: int, edges: str) -> dict[NodeName, int]:
+        pairs = [(edge[0], edge[1]) for edge in edges.split(",") if edge]
+        named = {letter: sum(target == letter for _, target in pairs) for pair in pairs for letter in pair}
+        others = {f"other-{number}": 0 for number in range(nodes - len(named))}
+        return {NodeName(name): count for name, count in {**named, **others}.items()}
+
     def holder(self, message: str, worker: str = "ann") -> Holder:
         return Holder(token=next(_tokens), delivery=f"{worker}#{message}", worker=worker, round=self.round)
 
     def claim(
-        self, node: str, *, waits: str = "", worker: str = "ann", round: int | None = None
+        self, node: str, *, needed_by: str = "", worker: str = "ann", round: int | None = None
     ) -> tuple[Claim, str]:
         """The answer, and the token that was given; a message is the latest round's, or another's."""
         holder = self.holder(node, worker)
         if round is not None:
             holder = replace(holder, round=round)
-        return self.runs.claim(self.run, NodeName(node), holder, waits=names(*waits)), holder.token
+        return self.runs.claim(self.run, NodeName(node), holder, needed_by=names(*needed_by)), holder.token
 
     def begin(self, node: str) -> str:
         return self.claim(node)[1]
 
-    def commit(self, node: str, *, group: str | None = None, wakes: str = "") -> Settled:
+    def commit(self, node: str, *, group: str | None = None, needed_by: str = "") -> Settled:
         """Claim and commit."""
-        whole = NodeName(group) if group else None
-        return self.runs.commit(self.run, NodeName(node), self.begin(node), group=whole, wakes=names(*wakes))
+        whole, after = NodeName(group) if group else None, names(*needed_by)
+        return self.runs.commit(self.run, NodeName(node), self.begin(node), group=whole, needed_by=after)
 
-    def expand(self, node: str, items: int, *wakes: str) -> Settled:
+    def expand(self, node: str, items: int, *needed_by: str) -> Settled:
         """Claim and expand."""
-        return self.runs.expand(self.run, NodeName(node), self.begin(node), items=items, wakes=names(*wakes))
+        after = names(*needed_by)
+        return self.runs.expand(self.run, NodeName(node), self.begin(node), items=items, needed_by=after)
 
     def take(self, node: str, holder: Holder) -> Taken:
         return self.runs.take(self.run, NodeName(node), holder, wanted=1)
@@ -83,8 +93,8 @@ class Desk:
         *,
         group: str | None = None,
         tolerated: float = 0.0,
-        wakes: str = "",
         needed_by: str = "",
+        descendants: str = "",
     ) -> Settled:
         whole = NodeName(group) if group else None
         return self.runs.fail(
@@ -95,13 +105,9 @@ class Desk:
             traceback="…",
             group=whole,
             tolerated=tolerated,
-            wakes=names(*wakes),
             needed_by=names(*needed_by),
+            descendants=names(*descendants),
         )
-
-    def park(self, node: str, *waits: str) -> bool:
-        message = f"message of {node}"
-        return self.runs.park(self.run, NodeName(node), message, names(*waits), round=self.round)
 
     def reopen(
         self,
@@ -109,6 +115,7 @@ class Desk:
         *done: str,
         handlers: str = "",
         kept: Sequence[str] = (),
+        needs: str = "",
         maps: Mapping[NodeName, tuple[int, int]] | None = None,
     ) -> None:
         self.round += 1
@@ -122,6 +129,7 @@ class Desk:
             kept=names(*kept),
             done=dict.fromkeys(names(*done), ""),
             maps=maps or {},
+            needs=self.needs(left, needs),
         )
         self.runs.reopen(self.run, reopening)
 
@@ -135,11 +143,10 @@ class Desk:
     def leases(self) -> list[str]:
         return [str(each) for each in self.client.zrange(self.keys.leases, 0, -1)]
 
-    def parked(self) -> list[str]:
-        return sorted(map(str, self.client.hkeys(self.keys.parked)))
-
-    def ready(self, node: str) -> Ready:
-        return Ready(NodeName(node), f"message of {node}")
+    def due(self) -> list[str]:
+        """The named nodes and items that are due."""
+        found = map(str, self.client.zrange(self.keys.due, 0, -1))
+        return sorted(name for name in found if not name.startswith("other-"))
 
 
 @pytest.fixture

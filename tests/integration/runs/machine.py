@@ -84,18 +84,19 @@ class RunMachine(RuleBasedStateMachine):
         """Some messages come to a worker that nothing disturbs."""
         self.play.work(most, backwards=backwards)
 
-    @precondition(lambda self: self.play.early)
+    @precondition(lambda self: self.play.model.run is not None)
     @rule(data=st.data())
-    def park(self, data: st.DataObject) -> None:
-        name, facts = _pop(data, self.play.early)
-        self.play.park(name, facts.waits(name), facts)
+    def detach(self, data: st.DataObject) -> None:
+        """A worker is about to send a node without its place in a chord."""
+        self.play.detach(data.draw(st.sampled_from(self.play.facts.graph.order)))
 
-    @precondition(lambda self: self.play.sent)
+    @precondition(lambda self: self.play.model.is_open)
     @rule(data=st.data())
-    def unpark(self, data: st.DataObject) -> None:
-        """A worker that has sent parked messages has them forgotten."""
-        names = _pop(data, self.play.sent)
-        self.play.unpark(names)
+    def resend(self, data: st.DataObject) -> None:
+        """The supervisor misses a message."""
+        messages = [*self.play.messages(), *self.play.open_maps()]
+        if messages:
+            self.play.resend(data.draw(st.sampled_from(messages)))
 
     # Workers are through with what they hold, or held once
 

@@ -7,7 +7,7 @@ is one more method here, one in `play.py` that calls both and compares, and a ru
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from orchestrator.authoring.graph import NodeName
@@ -17,6 +17,9 @@ from orchestrator.runs.values import Claim, Ending, Holder, Ready, Reopening, Se
 from .shapes import Facts
 
 LOST = Settled(accepted=False)
+
+#: States in which a task waits for a worker.
+UNCLAIMED = (NodeState.WAITING, NodeState.QUEUED, NodeState.RETRYING)
 
 #: Which transition ends an attempt in which state.
 ENDED_BY = {
@@ -76,7 +79,7 @@ class Model:
     tasks: dict[str, Task] = field(default_factory=dict)
     leases: dict[str, bool] = field(default_factory=dict)  #: by delivery: whether the lease has not ended yet
     vanished: set[str] = field(default_factory=set)  #: deliveries whose lease Redis lost
-    parked: dict[str, tuple[NodeName, ...]] = field(default_factory=dict)  #: what each waits for
+    alone: set[str] = field(default_factory=set)  #: nodes that nothing in the canvas brings
     events: list[tuple[str, str]] = field(default_factory=list)
     commits: Counter[str] = field(default_factory=Counter)  #: of this round, by task
 
@@ -112,12 +115,35 @@ class Model:
         """Whether a round of this number is an earlier one."""
         return number < self.facts.number
 
+    def missing(self, name: str) -> int:
+        """How many needs a node, or the map that it is an item of, still misses."""
+        needs = self.facts.left.get(self.facts.node(name).name, frozenset())
+        return sum(self.state(need) is not NodeState.SUCCEEDED for need in needs)
+
+    def due(self) -> set[NodeName]:
+        """What has all it needs and is not claimed: nodes, items with a message, maps with items left."""
+        if not self.is_open:
+            return set()
+        names = self.facts.handlers if self.handling else list(self.facts.left)
+        return {part for name in names if not self.missing(name) for part in self._due_parts(name)}
+
+    def _due_parts(self, name: NodeName) -> Iterable[NodeName]:
+        task = self.tasks.get(name)
+        if task is None or task.items is None:
+            return [name] if self.state(name) in UNCLAIMED else []
+        items = self.facts.items(name)
+        if name in self.facts.maps:
+            return [item for item in items if self.state(item) in UNCLAIMED]
+        again = [item for item in items if self.state(item) is NodeState.RETRYING]
+        return [*again, *([name] if self.takeable(name) and task.state is not NodeState.CANCELLED else [])]
+
     def ready(self, task: str) -> tuple[Ready, ...]:
-        """The parked messages among those which `task` may wake that have all they wait for."""
+        """What a task has made due, or a map with its last item."""
+        due = self.due()
         return tuple(
-            Ready(name, message_of(name))
-            for name in self.facts.wakes(task)
-            if name in self.parked and self.succeeded(self.parked[name])
+            Ready(name, name in self.alone)
+            for name in self.facts.needed_by(task)
+            if name in due or (name in self.facts.maps and not due.isdisjoint(self.facts.items(name)))
         )
 
     def held(self, name: str, token: str) -> Task | None:
@@ -145,7 +171,7 @@ class Model:
             self.tasks[name] = Task(NodeState.RUNNING, items=items)
         self._tell("", RunState.PENDING)
 
-    def claim(self, name: str, holder: Holder, waits: Sequence[NodeName]) -> Claim:
+    def claim(self, name: str, holder: Holder) -> Claim:
         task = self.tasks.get(name) or Task()
         if self.run is None:
             return Claim(Verdict.GONE, Standing(0))
@@ -156,8 +182,9 @@ class Model:
         if task.state.over or not self.is_open or not self.in_turn(name):
             return Claim(Verdict.OVER, Standing(0))
         if task.items is not None:
-            return Claim(Verdict.EXPANDED, Standing(task.items))
-        if not self.succeeded(waits):
+            return Claim(Verdict.EXPANDED, Standing(task.items if name in self.due() else 0))
+        if self.missing(name):
+            self.alone.add(name)
             return Claim(Verdict.EARLY, Standing(0))
         if task.holder is not None and task.holder.token == holder.token:
             return Claim(Verdict.CLAIMED, task.standing)
@@ -166,7 +193,7 @@ class Model:
         if self.run is RunState.PENDING:
             self.run = RunState.RUNNING
             self._tell("", RunState.RUNNING)
-        self.parked.pop(name, None)
+        self.alone.discard(name)
         return Claim(Verdict.CLAIMED, self.begin(name, holder))
 
     def begin(self, name: str, holder: Holder) -> Standing:
@@ -207,7 +234,7 @@ class Model:
         counts = not (group and self._tolerates(group))
         if counts:
             self.broken = True
-            self._rest(self.facts.needed_by(name), NodeState.UPSTREAM_FAILED)
+            self._rest(self.facts.descendants(name), NodeState.UPSTREAM_FAILED)
         self._count_item(name)
         if counts and self.facts.graph.fail_fast and not self.handling:
             stopped = self._stop(token, own)
@@ -225,7 +252,7 @@ class Model:
         if not self._end(name, token, NodeState.SKIPPED, let_go=True):
             return self._repeated(name, token, "skip")
         self.tasks[name].attempts.clear()
-        self._rest(self.facts.needed_by(name), NodeState.SKIPPED)
+        self._rest(self.facts.descendants(name), NodeState.SKIPPED)
         return Settled(True, self._settle(name).ending)
 
     def expand(self, name: str, token: str) -> Settled:
@@ -234,26 +261,17 @@ class Model:
             return self._repeated(name, token, "expand", self.ready(name))
         items = self.facts.items(name)
         self.leases.pop(task.holder.delivery, None)
+        join = self.facts.plan.chord_of(name)
+        self.alone |= {join} if join else set()
         self.tasks[name] = Task(NodeState.RUNNING, items=len(items), granted=(token, "expand"))
         self._tell(name, "expanded")
         if self.succeeded(items):
             self._to(name, NodeState.SUCCEEDED)
         return self._settle(name)
 
-    def park(self, name: str, waits: Sequence[NodeName], number: int) -> bool:
-        if not self.is_open or self.state(name).over or self.succeeded(waits) or self.handling:
-            return False
-        if self.is_outdated(number):
-            return False
-        self.parked[name] = tuple(waits)
-        self._tell(name, NodeState.WAITING)
-        return True
-
-    def unpark(self, names: Iterable[str]) -> None:
-        """They were sent: forget those that have all they wait for; others are a later round's."""
-        for name in names:
-            if name in self.parked and self.succeeded(self.parked[name]):
-                del self.parked[name]
+    def detach(self, join: str) -> None:
+        if self.is_open:
+            self.alone.add(join)
 
     def give_back(self, name: str, token: str, indexes: Iterable[int]) -> int:
         count = 0
@@ -316,7 +334,7 @@ class Model:
             task.state, task.holder, task.reused = NodeState.SUCCEEDED, None, True
         for name, (items, left) in reopening.maps.items():
             self.tasks[name] = Task(NodeState.RUNNING if left else NodeState.SUCCEEDED, items=items)
-        self.parked.clear()
+        self.alone.clear()
         self.leases.clear()
         self.vanished.clear()
         self.commits.clear()
@@ -328,7 +346,7 @@ class Model:
     def wipe(self) -> None:
         """Redis loses all it has."""
         self.run, self.broken, self.handling, self.stopped = None, False, False, None
-        for kept in (self.tasks, self.leases, self.vanished, self.parked, self.commits):
+        for kept in (self.tasks, self.leases, self.vanished, self.alone, self.commits):
             kept.clear()
 
     # What several of them do
@@ -382,7 +400,6 @@ class Model:
         if whole.failed <= self.facts.shape.lengths[group] * node.policy.tolerate:
             return True
         if whole.state is NodeState.RUNNING:
-            self.parked.pop(f"{group}/join", None)
             self._to(group, NodeState.FAILED)
         return False
 
@@ -400,7 +417,6 @@ class Model:
             for each in dict.fromkeys([name, *self._parts(name)]):
                 if not self.state(each).over:
                     self._to(each, state)
-                    self.parked.pop(each, None)
 
     def _settle(self, name: str) -> Settled:
         ending = Ending.NONE if self.unfinished() else self._finish()
@@ -430,7 +446,7 @@ class Model:
             if not task.state.over and not due_later:
                 self._to(name, NodeState.CANCELLED)
         self.leases.clear()
-        self.parked.clear()
+        self.alone.clear()
         self.stopped = token, at_work.difference(own)
         return self.stopped[1]
 
@@ -447,10 +463,5 @@ class Model:
     def _end_run(self, state: RunState) -> None:
         self.run = state
         self.leases.clear()
-        self.parked.clear()
+        self.alone.clear()
         self._tell("", state)
-
-
-def message_of(name: str) -> str:
-    """The message that is parked for a node, or for what follows a map."""
-    return f"the message of {name}"

@@ -17,11 +17,10 @@ from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKe
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from orchestrator.runs.transitions import RunStore
-from orchestrator.runs.values import DoneItem, Holder, Ready, Verdict
-from workers.runtime.job import join_of
+from orchestrator.runs.values import DoneItem, Holder, Verdict
 
 from .agreement import Agreement, Kept
-from .model import Model, message_of
+from .model import Model
 from .resuming import next_round
 from .shapes import Facts, Shape
 
@@ -64,9 +63,7 @@ class Play:
         self.agreement = Agreement(client, self.run, self.model)
         self.tokens = map("token-{}".format, count(1))
         self.hands: list[Hand] = []
-        self.early: list[tuple[NodeName, Facts]] = []  #: messages that a worker was told to park
         self.earlier: list[Facts] = []  #: rounds whose messages may still come
-        self.sent: list[list[NodeName]] = []  #: parked messages that a worker has sent again
         self.stored: set[NodeName] = set()  #: what has a manifest
         self.calm = 0  #: checks since the run as a whole was disturbed
         self.idle = 0  #: checks since the run was over
@@ -87,7 +84,7 @@ class Play:
                 self.run,
                 pipeline="some",
                 parameters={},
-                nodes=len(self.facts.graph),
+                needs={name: len(needs) for name, needs in self.facts.left.items()},
                 maps=self.facts.maps,
                 submitted=0.0,
                 handlers=self.facts.handlers,
@@ -99,14 +96,14 @@ class Play:
     # Messages
 
     def messages(self) -> Iterator[NodeName]:
-        """The nodes and items whose message may be somewhere; those that are sooner early come first."""
+        """The nodes and items whose message may be somewhere, too early in the case of some."""
         tasks, facts = self.model.tasks, self.facts
         for node in reversed(facts.graph.nodes):
             if node.name in facts.maps:
                 if self.model.succeeded(node.needs):
                     yield from facts.items(node.name)
                 continue
-            if self.model.succeeded(facts.vouched(node.name)):
+            if not node.needs or any(self.model.succeeded([need]) for need in node.needs):
                 yield node.name
             if node.name in tasks and tasks[node.name].items:
                 yield from (name for name in facts.items(node.name) if name in tasks and tasks[name].tried)
@@ -129,17 +126,11 @@ class Play:
         """A message comes to a worker, or `late` one of an earlier round; returns what it holds then."""
         facts = late or self.facts
         holder = self._holder(name, worker, facts)
-        waits = facts.waits(name)
-        claim = self.runs.claim(self.run, name, holder, waits=waits, wakes=facts.wakes(name))
-        assert claim == self.model.claim(name, holder, waits)
+        claim = self.runs.claim(self.run, name, holder, needed_by=facts.needed_by(name))
+        assert claim == self.model.claim(name, holder)
         if claim.verdict is Verdict.CLAIMED and repeated:
-            again = self.runs.claim(self.run, name, holder, waits=waits, wakes=facts.wakes(name))
-            assert claim == again == self.model.claim(name, holder, waits)
-        self._send(claim.ready)
-        if claim.verdict is Verdict.EARLY:
-            self.early.append((name, facts))
-        if claim.verdict is Verdict.EXPANDED:
-            self.park(join_of(name), [name], facts)
+            again = self.runs.claim(self.run, name, holder, needed_by=facts.needed_by(name))
+            assert claim == again == self.model.claim(name, holder)
         if claim.verdict is not Verdict.CLAIMED:
             return None
         assert self.model.succeeded(facts.node(name).needs), f"{name} began before all it needs was done"
@@ -160,64 +151,72 @@ class Play:
         outdated = model.is_outdated(facts.number)
         free = model.takeable(name) if model.is_open and model.in_turn(name) and not outdated else []
         lost = [index for index, item in enumerate(facts.items(name)) if model.is_lost(item)]
-        taken = self.runs.take(self.run, name, holder, wanted=wanted, wakes=facts.wakes(name))
+        taken = self.runs.take(self.run, name, holder, wanted=wanted, needed_by=facts.needed_by(name))
         assert set(taken.items) <= (set() if outdated else {*free, *lost})
         assert bool(taken.items) >= bool(free), "items are left that nobody will run"
         assert len(taken.items) <= wanted
         names = {index: facts.items(name)[index] for index in taken.items}
         assert taken.items == {index: model.begin(item, holder) for index, item in names.items()}
         if names and repeated:
-            assert taken == self.runs.take(self.run, name, holder, wanted=wanted, wakes=facts.wakes(name))
+            assert taken == self.runs.take(
+                self.run, name, holder, wanted=wanted, needed_by=facts.needed_by(name)
+            )
         done = model.is_open and model.state(name) is NodeState.SUCCEEDED and not outdated
         assert taken.ready == (model.ready(name) if done else ())
-        self._send(taken.ready)
         return self._remember(Hand(name, holder, facts, taken=names)) if names else None
 
-    def park(self, name: NodeName, waits: Sequence[NodeName], facts: Facts) -> None:
-        parked = self.runs.park(self.run, name, message_of(name), waits, round=facts.number)
-        assert parked == self.model.park(name, waits, facts.number)
+    def detach(self, join: NodeName) -> None:
+        self.runs.detach(self.run, join)
+        self.model.detach(join)
 
-    def unpark(self, names: Sequence[NodeName]) -> None:
-        self.runs.unpark(self.run, names)
-        self.model.unpark(names)
+    def resend(self, name: NodeName) -> None:
+        """The supervisor finds no message of a node; one that is due is sent again, and no other."""
+        due = self.runs.resend(self.run, name, due=-3600)  # also the one that is tried again later
+        assert due == (name in self.model.due()) or name in self.open_maps()
 
     # What a hand does with what it holds, or held once
 
     def finish(self, hand: Hand, *, reused: bool = False) -> None:
         """Commit what was claimed, or let it become its items."""
         if hand.expands:
-            if self.expand(hand):
-                self.park(join_of(hand.task), [hand.task], hand.facts)
+            self.expand(hand)
         else:
             self.commit(hand, reused=reused)
 
-    def expand(self, hand: Hand) -> bool:
-        """Whether it was accepted."""
+    def expand(self, hand: Hand) -> None:
         hand.last = lambda: self.expand(hand)
         name, items = hand.task, len(hand.facts.items(hand.task))
-        settled = self.runs.expand(self.run, name, hand.token, items=items, wakes=hand.facts.wakes(name))
+        settled = self.runs.expand(
+            self.run,
+            name,
+            hand.token,
+            items=items,
+            join=hand.facts.plan.chord_of(name) if name in hand.facts.plan.places else None,
+            needed_by=hand.facts.needed_by(name),
+        )
         assert settled == self.model.expand(name, hand.token)
-        self._send(settled.ready)
-        return settled.accepted
 
     def commit(self, hand: Hand, *, reused: bool) -> None:
         hand.last = lambda: self.commit(hand, reused=reused)
         name, facts = hand.task, hand.facts
         settled = self.runs.commit(
-            self.run, name, hand.token, reused=reused, group=facts.group(name), wakes=facts.wakes(name)
+            self.run,
+            name,
+            hand.token,
+            reused=reused,
+            group=facts.group(name),
+            needed_by=facts.needed_by(name),
         )
         assert settled == self.model.commit(name, hand.token, reused=reused)
         self.store(hand, hand.tasks)
-        self._send(settled.ready)
 
     def commit_items(self, hand: Hand, indexes: Collection[int]) -> None:
         hand.last = lambda: self.commit_items(hand, indexes)
         done = [DoneItem(index=index, began=0.2, ended=0.1) for index in sorted(indexes)]
-        wakes = hand.facts.wakes(hand.task)
-        settled = self.runs.commit_items(self.run, hand.task, hand.token, done, wakes=wakes)
+        needed_by = hand.facts.needed_by(hand.task)
+        settled = self.runs.commit_items(self.run, hand.task, hand.token, done, needed_by=needed_by)
         assert settled == self.model.commit_items(hand.task, hand.token, sorted(indexes))
         self.store(hand, [hand.facts.items(hand.task)[index] for index in indexes])
-        self._send(settled.ready)
 
     def give_back(self, hand: Hand, indexes: Collection[int]) -> None:
         given = self.runs.give_back(self.run, hand.task, hand.token, indexes)
@@ -234,12 +233,11 @@ class Play:
             traceback="…",
             group=facts.group(name),
             tolerated=facts.node(name).policy.tolerate,
-            wakes=facts.wakes(name),
             needed_by=facts.needed_by(name),
+            descendants=facts.descendants(name),
         )
         settled = replace(settled, stopped=tuple(sorted(settled.stopped)))
         assert settled == self.model.fail(name, token, "ValueError: no")
-        self._send(settled.ready)
 
     def retry(self, hand: Hand, name: NodeName) -> None:
         hand.last = lambda: self.retry(hand, name)
@@ -248,7 +246,8 @@ class Play:
 
     def skip(self, hand: Hand) -> None:
         hand.last = lambda: self.skip(hand)
-        settled = self.runs.skip(self.run, hand.task, hand.token, needed_by=hand.facts.needed_by(hand.task))
+        descendants = hand.facts.descendants(hand.task)
+        settled = self.runs.skip(self.run, hand.task, hand.token, descendants=descendants)
         assert settled == self.model.skip(hand.task, hand.token)
 
     def repeat(self, hand: Hand) -> None:
@@ -323,13 +322,9 @@ class Play:
         self.agreement.position, self.calm = "0", 0
 
     def work(self, most: int, *, backwards: bool = False) -> None:
-        """Claim and commit what there is to do, or leave it parked, undisturbed."""
+        """Claim and commit what there is to do, undisturbed."""
         for name in self.open_messages()[:: -1 if backwards else 1][:most]:
-            before = len(self.early)
             hand = self.claim(name, "cat")
-            if len(self.early) > before:
-                self.early.pop()
-                self.park(name, self.facts.waits(name), self.facts)
             self.check()
             if hand:
                 self.finish(hand)
@@ -358,10 +353,6 @@ class Play:
     def _holder(self, message: str, worker: str, facts: Facts) -> Holder:
         delivery = f"{worker}#{facts.number} {message}"
         return Holder(token=next(self.tokens), delivery=delivery, worker=worker, round=facts.number)
-
-    def _send(self, ready: Sequence[Ready]) -> None:
-        if ready:
-            self.sent.append([each.node for each in ready])
 
     def _remember(self, hand: Hand) -> Hand:
         self.hands = [*self.hands[-HANDS + 1 :], hand]

@@ -52,6 +52,7 @@ def next_round(
         ),
         done=dict.fromkeys(sorted(stored), ""),
         kept=[name for name in ended_otherwise if latest.node(name).name in kept | known],
+        needs={name: len(needs) for name, needs in facts.left.items()},
         maps=maps,
     )
     return reopening, facts

@@ -13,7 +13,6 @@ from orchestrator.authoring.graph import Constant, Graph, Input, Node, NodeName,
 from orchestrator.authoring.policies import Policy
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.plan import Plan
-from workers.runtime.job import join_of
 
 
 @dataclass(frozen=True)
@@ -80,21 +79,16 @@ class Facts:
         """The items of a map."""
         return [NodeName(f"{name}[{index}]") for index in range(self.shape.lengths[NodeName(name)])]
 
-    def waits(self, task: str) -> tuple[NodeName, ...]:
-        """The needs that are awaited by parking."""
-        return self.plan.waits.get(self.node(task).name, ())
-
-    def vouched(self, task: str) -> frozenset[NodeName]:
-        """The needs that are done when a task's message is sent."""
-        return self.node(task).needs - set(self.waits(task))
-
-    def wakes(self, task: str) -> tuple[NodeName, ...]:
-        """What may be parked until a task is done."""
-        node = self.node(task)
-        woken = self.plan.wakes.get(node.name, ())
-        return (join_of(node.name), *woken) if node.mapped else woken
+    @cached_property
+    def left(self) -> Mapping[NodeName, frozenset[NodeName]]:
+        """The nodes that are left, and the others of these that each needs."""
+        return {node.name: node.needs for node in self.plan.graph}
 
     def needed_by(self, task: str) -> tuple[NodeName, ...]:
+        """The nodes that need a task, or the map that it is an item of."""
+        return self.graph.successors[self.node(task).name]
+
+    def descendants(self, task: str) -> tuple[NodeName, ...]:
         """What cannot run without a task."""
         return self.graph.descendants(self.node(task).name)
 

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.states import NodeState, RunState
-from orchestrator.runs.values import DoneItem, Ending, Verdict
+from orchestrator.runs.values import DoneItem, Ending, Ready, Verdict
 
 from .conftest import Desk
 from .shapes import CHAIN, CROSSED, failing
@@ -15,7 +15,7 @@ from .shapes import CHAIN, CROSSED, failing
 
 def test_a_written_out_map_rests_with_its_items(desk: Desk) -> None:
     desk.submit(3, m=3)
-    settled = desk.fail("a", desk.begin("a"), needed_by="mz")
+    settled = desk.fail("a", desk.begin("a"), descendants="mz")
     assert settled.ending is Ending.OVER
     assert desk.reader.state(desk.run) is RunState.FAILED
     assert {desk.state(name) for name in ("m", "m[0]", "m[1]", "m[2]", "z")} == {NodeState.UPSTREAM_FAILED}
@@ -29,13 +29,12 @@ def test_a_resumed_map_hands_out_the_items_behind_those_that_are_done(desk: Desk
     assert list(desk.take("m", desk.holder("share")).items) == [2]
 
 
-def test_a_map_that_was_done_before_wakes_what_waits_for_it(desk: Desk) -> None:
-    desk.submit(3)
+def test_what_came_too_early_is_sent_by_a_map_that_was_done_before(desk: Desk) -> None:
+    desk.submit(3, needs="mz")
     desk.runs.cancel(desk.run)
-    desk.reopen(3, "m[0]")
-    assert desk.claim("z", waits="m")[0].verdict is Verdict.EARLY
-    assert desk.park("z", "m")
-    assert desk.expand("m", 1, "z").ready == (desk.ready("z"),)
+    desk.reopen(3, "m[0]", needs="mz")
+    assert desk.claim("z")[0].verdict is Verdict.EARLY
+    assert desk.expand("m", 1, "z").ready == (Ready(NodeName("z"), alone=True),)
     assert desk.told("m")[-2:] == ["expanded", "succeeded"]
 
 
@@ -57,12 +56,14 @@ def test_nobody_helps_himself_to_a_map_that_the_canvas_writes_out(desk: Desk) ->
     assert not desk.take("m", desk.holder("share")).items
 
 
-def test_nothing_is_parked_once_the_run_is_over(desk: Desk) -> None:
-    desk.submit(3)
-    assert desk.claim("z", waits="ab")[0].verdict is Verdict.EARLY
+def test_nothing_is_due_once_the_run_is_over(desk: Desk) -> None:
+    desk.submit(3, needs="az,bz")
+    assert desk.claim("z")[0].verdict is Verdict.EARLY
+    assert desk.due() == ["a", "b"]
     desk.runs.cancel(desk.run)
-    assert not desk.park("z", "a", "b")
-    assert desk.parked() == []
+    assert desk.due() == []
+    desk.runs.detach(desk.run, NodeName("z"))
+    assert not desk.client.exists(desk.keys.due, desk.keys.missing, desk.keys.alone)
 
 
 def test_an_item_that_is_tried_again_leaves_the_others_their_lease(desk: Desk) -> None:
@@ -81,34 +82,90 @@ def test_a_failed_node_leaves_no_lease(desk: Desk) -> None:
     assert desk.leases() == []
 
 
-def test_an_ended_run_leaves_no_lease_and_no_message(desk: Desk) -> None:
-    desk.submit(2)
+def test_an_ended_run_leaves_no_lease_and_nothing_due(desk: Desk) -> None:
+    desk.submit(2, needs="mz")
     desk.expand("m", 1)
-    desk.park("m/join", "m")
     share = desk.holder("share")
     desk.take("m", share)
     done = [DoneItem(index=0, began=0.2, ended=0.1)]
-    wakes = [NodeName("m/join")]
-    assert desk.runs.commit_items(desk.run, NodeName("m"), share.token, done, wakes=wakes).ready
+    settled = desk.runs.commit_items(desk.run, NodeName("m"), share.token, done, needed_by=[NodeName("z")])
+    assert settled.ready == (Ready(NodeName("z")),)
     assert desk.commit("z").ending is Ending.OVER
     assert desk.reader.state(desk.run) is RunState.SUCCEEDED
-    assert desk.leases() == desk.parked() == []
+    assert desk.leases() == desk.due() == []
 
 
-def test_who_forgets_a_sent_message_too_late_does_not_take_the_next_rounds(desk: Desk) -> None:
-    desk.submit(3)
-    desk.park("z", "a")
-    assert desk.commit("a", wakes="z").ready == (desk.ready("z"),)
-    desk.runs.cancel(desk.run)
-    desk.reopen(3)
-    desk.park("z", "a")
-    desk.runs.unpark(desk.run, [NodeName("z")])
-    assert desk.parked() == ["z"]
+def test_a_node_is_due_until_it_is_claimed_and_again_when_its_worker_is_lost(desk: Desk) -> None:
+    desk.submit(2, needs="az")
+    assert desk.due() == ["a"]
+    holder = desk.holder("a")
+    desk.runs.claim(desk.run, NodeName("a"), holder)
+    assert desk.due() == []
+    desk.runs.release(desk.run, holder.delivery, error="its worker was lost")
+    assert desk.due() == ["a"]
+    assert desk.commit("a", needed_by="z").ready == (Ready(NodeName("z")),)
+    assert desk.due() == ["z"]
+
+
+def test_a_message_that_comes_too_early_starts_nothing_and_is_needed_no_more(desk: Desk) -> None:
+    desk.submit(3, needs="az,bz")
+    desk.commit("a", needed_by="z")
+    assert desk.claim("z")[0].verdict is Verdict.EARLY
+    assert desk.commit("b", needed_by="z").ready == (Ready(NodeName("z"), alone=True),)
+    assert desk.claim("z")[0].verdict is Verdict.CLAIMED
+
+
+def test_a_need_that_is_recorded_twice_counts_once(desk: Desk) -> None:
+    desk.submit(3, needs="az,bz")
+    token = desk.begin("a")
+    for _ in range(2):
+        desk.runs.commit(desk.run, NodeName("a"), token, needed_by=[NodeName("z")])
+    assert desk.claim("z")[0].verdict is Verdict.EARLY
+
+
+def test_who_delivers_what_was_done_before_is_told_what_nobody_has_claimed(desk: Desk) -> None:
+    desk.submit(3, needs="ay,az")
+    desk.commit("a", needed_by="yz")
+    desk.begin("y")
+    claim, _ = desk.claim("a", needed_by="yz")
+    assert (claim.verdict, claim.ready) == (Verdict.DONE, (Ready(NodeName("z")),))
+
+
+def test_a_branch_that_leaves_the_canvas_has_its_join_sent_by_the_last_need(desk: Desk) -> None:
+    desk.submit(3, needs="az,bz")
+    desk.commit("a", needed_by="z")
+    desk.runs.detach(desk.run, NodeName("z"))
+    assert desk.commit("b", needed_by="z").ready == (Ready(NodeName("z"), alone=True),)
+
+
+def test_a_map_is_due_as_long_as_items_are_left(desk: Desk) -> None:
+    desk.submit(1, needs="mz")
+    desk.expand("m", 2)
+    first, second = desk.holder("first"), desk.holder("second")
+    assert desk.due() == ["m"]
+    desk.take("m", first)
+    assert desk.due() == ["m"]
+    desk.take("m", second)
+    assert desk.due() == []
+    desk.runs.release(desk.run, first.delivery, error="its worker was lost")
+    assert desk.due() == ["m"]
+    assert desk.claim("m")[0].standing.number == 2  # its message calls workers again
+    desk.runs.retry(desk.run, NodeName("m[1]"), second.token, error="OSError", traceback="", wait=60.0)
+    assert desk.due() == ["m", "m[1]"]
+    assert desk.reader.overdue(desk.run, 0.0) == ["m"]
+
+
+def test_a_lost_message_is_sent_again_by_one(desk: Desk) -> None:
+    desk.submit(2, needs="az")
+    assert not desk.runs.resend(desk.run, NodeName("a"), due=60.0)
+    assert not desk.runs.resend(desk.run, NodeName("z"), due=0.0)
+    desk.client.zadd(desk.keys.due, {"a": 1000.0})
+    assert [desk.runs.resend(desk.run, NodeName("a"), due=60.0) for _ in range(2)] == [True, False]
 
 
 def test_the_failure_of_a_map_is_told(desk: Desk) -> None:
     desk.submit(2, m=2)
-    desk.fail("m[0]", desk.begin("m[0]"), group="m", needed_by="z")
+    desk.fail("m[0]", desk.begin("m[0]"), group="m", descendants="z")
     assert desk.told("m") == ["failed"]
 
 
@@ -176,27 +233,25 @@ def test_whoever_records_the_last_items_twice_is_told_twice_that_the_run_is_over
     assert [reply.ending for reply in replies] == [Ending.OVER, Ending.OVER]
 
 
-def test_what_waits_for_a_map_without_open_items_is_told_again(desk: Desk) -> None:
-    desk.submit(2)
-    desk.park("z", "m")
+def test_what_needs_a_map_without_open_items_is_told_again(desk: Desk) -> None:
+    desk.submit(2, needs="mz")
     token = desk.begin("m")
-    wakes = [NodeName("z")]
-    replies = [desk.runs.expand(desk.run, NodeName("m"), token, items=0, wakes=wakes) for _ in range(2)]
-    assert [reply.ready for reply in replies] == [(desk.ready("z"),)] * 2
+    after = [NodeName("z")]
+    replies = [desk.runs.expand(desk.run, NodeName("m"), token, items=0, needed_by=after) for _ in range(2)]
+    assert [reply.ready for reply in replies] == [(Ready(NodeName("z")),)] * 2
 
 
-def test_what_waits_for_a_map_whose_last_item_failed_is_told_again(desk: Desk) -> None:
-    desk.submit(2, m=1)
-    desk.park("z", "m")
+def test_what_needs_a_map_whose_last_item_failed_is_told_again(desk: Desk) -> None:
+    desk.submit(2, needs="mz", m=1)
     token = desk.begin("m[0]")
-    replies = [desk.fail("m[0]", token, group="m", tolerated=1.0, wakes="z") for _ in range(2)]
-    assert [reply.ready for reply in replies] == [(desk.ready("z"),)] * 2
+    replies = [desk.fail("m[0]", token, group="m", tolerated=1.0, needed_by="z") for _ in range(2)]
+    assert [reply.ready for reply in replies] == [(Ready(NodeName("z")),)] * 2
 
 
-def test_nothing_is_parked_once_what_runs_after_a_failure_is_due(desk: Desk) -> None:
-    desk.submit(3, handlers="h", fail_fast=True)
+def test_only_handlers_are_due_once_a_failure_is_handled(desk: Desk) -> None:
+    desk.submit(3, handlers="h", fail_fast=True, needs="az,bz")
     desk.fail("a", desk.begin("a"))
-    assert not desk.park("z", "b")
+    assert desk.due() == ["h"]
 
 
 def test_a_late_message_of_what_ran_after_a_failure_starts_nothing_in_the_next_round(desk: Desk) -> None:
@@ -214,7 +269,7 @@ def test_what_was_stopped_before_it_began_is_shown_as_cancelled_while_the_failur
 ) -> None:
     whole = failing(CROSSED, "h", fail_fast=True)
     desk.submit(5, handlers="h", fail_fast=True)
-    desk.fail("a", desk.begin("a"), needed_by="cde")
+    desk.fail("a", desk.begin("a"), descendants="cde")
     shown = {node.name: node.state for node in desk.reader.read(desk.run, whole.graph).nodes}
     assert (shown["b"], shown["h"]) == (NodeState.CANCELLED, NodeState.QUEUED)
 
@@ -282,14 +337,13 @@ def test_a_share_of_an_earlier_round_takes_no_items(desk: Desk) -> None:
     assert desk.take("m", desk.holder("share")).items
 
 
-def test_what_an_earlier_round_parks_too_late_does_not_take_the_place_of_the_next_rounds(desk: Desk) -> None:
-    desk.submit(3)
+def test_what_came_too_early_in_an_earlier_round_is_sent_by_the_canvas_of_the_next(desk: Desk) -> None:
+    desk.submit(3, needs="az,bz")
+    desk.claim("z")
     desk.runs.cancel(desk.run)
-    desk.reopen(3)
-    desk.park("z", "a")
-    late = desk.runs.park(desk.run, NodeName("z"), "of the first round", [NodeName("b")], round=0)
-    assert not late
-    assert desk.commit("a", wakes="z").ready == (desk.ready("z"),)
+    desk.reopen(3, needs="az,bz")
+    desk.commit("a", needed_by="z")
+    assert desk.commit("b", needed_by="z").ready == (Ready(NodeName("z")),)
 
 
 def test_an_attempt_of_an_earlier_round_neither_commits_nor_is_due_again(desk: Desk) -> None:

@@ -27,7 +27,7 @@ def runs(client: redis.Redis) -> RunStore:
 def run(runs: RunStore) -> RunId:
     """A run of two nodes, none of which was sent."""
     name = RunId(f"pair-{token_hex(4)}")
-    runs.submit(name, pipeline="pair", parameters={}, nodes=2, maps={}, submitted=0.0)
+    runs.submit(name, pipeline="pair", parameters={}, needs={ONE: 0, TWO: 0}, maps={}, submitted=0.0)
     return name
 
 
@@ -60,7 +60,7 @@ def test_a_commit_that_is_repeated_counts_once_and_has_the_same_reply(runs: RunS
 
 def test_a_failure_that_is_repeated_has_the_same_reply(runs: RunStore, run: RunId) -> None:
     mine = claim(runs, run, ONE)
-    replies = [runs.fail(run, ONE, mine.token, error="E", traceback="", needed_by=[TWO]) for _ in range(2)]
+    replies = [runs.fail(run, ONE, mine.token, error="E", traceback="", descendants=[TWO]) for _ in range(2)]
     assert all(reply.accepted for reply in replies)
     assert [reply.ending for reply in replies] == [Ending.OVER, Ending.OVER]
 
@@ -99,7 +99,9 @@ def test_an_ended_run_is_known_until_it_is_written_down(runs: RunStore, run: Run
 
 def test_a_failure_that_stops_a_run_names_again_who_is_at_work(runs: RunStore, run: RunId) -> None:
     hasty = RunId(f"{run}-hasty")
-    runs.submit(hasty, pipeline="pair", parameters={}, nodes=2, maps={}, submitted=0.0, fail_fast=True)
+    runs.submit(
+        hasty, pipeline="pair", parameters={}, needs={ONE: 0, TWO: 0}, maps={}, submitted=0.0, fail_fast=True
+    )
     mine, other = claim(runs, hasty, ONE), claim(runs, hasty, TWO)
     replies = [runs.fail(hasty, ONE, mine.token, error="E", traceback="") for _ in range(2)]
     assert [reply.stopped for reply in replies] == [(other.delivery,)] * 2
@@ -116,7 +118,9 @@ def test_a_cancel_that_is_repeated_after_the_run_was_reopened_leaves_it_alone(
 ) -> None:
     token = token_hex(8)
     runs.cancel(run, token=token)
-    again = Reopening(pipeline="pair", parameters={}, submitted=0.0, number=1, open=2, done={}, maps={})
+    again = Reopening(
+        pipeline="pair", parameters={}, submitted=0.0, number=1, open=2, done={}, maps={}, needs={}
+    )
     runs.reopen(run, again)
     runs.cancel(run, token=token)
     assert RunReader(runs.client).state(run) == "running"

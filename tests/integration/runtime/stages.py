@@ -414,9 +414,9 @@ def tries_later() -> int:
 
 @pipeline
 def of_all_kinds(path: str, marker: str) -> None:
-    """On three slots: one node retries, one is parked; with the marker, items of a long map run, others wait.
+    """On three slots: one node retries, two lack a need; with the marker, items of a long map run.
 
-    Without it, the items could take all slots before the message of the node that is to be parked.
+    Without it, the items could take all slots before what is needed is there.
     """
     tries_later()
     slow = tick(-1, path)

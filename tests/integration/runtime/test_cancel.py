@@ -35,11 +35,11 @@ def cancel_command(run: RunId) -> int:
 
 
 def submit_of_all_kinds(runner: Runner, folder: Path) -> RunId:
-    """A run with nodes that run, are queued, parked or due for a retry, and with items of a long map."""
+    """A run with nodes that run, are queued, lack a need or are tried again, and with items of a long map."""
     marker = folder / "marker"
     run = runner.submit("of_all_kinds", path=str(folder / "lines"), marker=str(marker))
-    parked = RunKeys(run).parked
-    wait_until(lambda: runner.runs.client.hexists(parked, NodeName("add-2")), "a node is parked", 30)
+    missing = RunKeys(run).missing
+    wait_until(lambda: runner.runs.client.hget(missing, NodeName("add-2")) == "1", "a need is there", 30)
     marker.touch()
 
     def is_under_way() -> bool:
@@ -71,7 +71,7 @@ def test_everything_of_a_run_stops_within_three_seconds(
     assert nodes_of(record)["tick"].attempts[-1].error == "cancelled"
     assert runner.run("diamond").state == "succeeded"  # behind all that was queued; the slots are free
     assert lines.read_text() == written, "a stage went on after the cancel"
-    assert not client.exists(RunKeys(run).leases, RunKeys(run).parked)
+    assert not client.exists(RunKeys(run).leases, RunKeys(run).due, RunKeys(run).missing)
 
 
 def test_a_cancelled_run_of_all_kinds_can_be_resumed_and_cancelled_again(

@@ -10,7 +10,8 @@ import redis
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.rounds import send_round
-from orchestrator.runs.values import Holder
+from orchestrator.runs.values import Holder, Verdict
+from orchestrator.supervisor.broker import waiting_nodes
 from workers.runtime.passing import send_unknown
 
 from ..conftest import wait_until
@@ -52,9 +53,10 @@ def test_items_whose_stage_is_unknown_to_the_worker_that_is_called_to_them_fail(
     runner: Runner, client: redis.Redis
 ) -> None:
     run, name = runner.submit("picked_elsewhere", count=4), NodeName("picky")
-    wait_until(lambda: client.llen("spare"), "the map is sent to the queue without a worker")
+    wait_until(lambda: (run, name) in waiting_nodes(client, ["spare"]), "the map waits for a worker")
     client.delete("spare")
-    runner.runs.claim(run, name, Holder(token="one", delivery="a#b", worker="w"))
+    claim = runner.runs.claim(run, name, Holder(token="one", delivery="a#b", worker="w"))
+    assert claim.verdict is Verdict.CLAIMED
     runner.runs.expand(run, name, "one", items=4)
     send_unknown(run, name, "stages.picky", "data", round=0, share=True)
     wait_until(lambda: runner.reader.state(run).over, "the run fails")

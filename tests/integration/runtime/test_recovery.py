@@ -21,7 +21,7 @@ from orchestrator.runs.errors import RunIsOver
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
-from orchestrator.supervisor.broker import waiting_runs
+from orchestrator.supervisor.broker import waiting_nodes
 from orchestrator.supervisor.service import supervised
 
 from ..conftest import Service, is_ready, start_worker, wait_until
@@ -274,7 +274,7 @@ def test_a_message_from_before_a_stage_was_changed_does_not_run_in_the_next_roun
 ) -> None:
     (path := tmp_path / "text").write_text("before")
     run = runner.submit("repeated", path=str(path))
-    wait_until(lambda: run in waiting_runs(runner.runs.client, ["spare"]), "its message waits for a worker")
+    wait_until(lambda: (run, "repeat") in waiting_nodes(runner.runs.client, ["spare"]), "its message waits")
     cancel(run, store=runner.store, runs=runner.runs)
     specification = Specification.read(runner.store, run)
     replace(specification, code={**specification.code, "stages.read": "other"}).rewrite(runner.store)

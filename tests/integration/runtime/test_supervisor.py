@@ -73,8 +73,8 @@ def submit_without_a_message(runner: Runner, pipeline: str, **parameters: object
     Specification(
         run=run, graph=prepared.graph, parameters={}, submitted=now, code=code_of(prepared.graph)
     ).write(runner.store)
-    nodes = len(prepared.graph)
-    runner.runs.submit(run, pipeline=pipeline, parameters={}, nodes=nodes, maps={}, submitted=now.timestamp())
+    needs = {node.name: len(node.needs) for node in prepared.graph}
+    runner.runs.submit(run, pipeline=pipeline, parameters={}, needs=needs, maps={}, submitted=now.timestamp())
     return run
 
 
@@ -92,7 +92,7 @@ def test_what_has_failed_stays_failed_when_the_rest_is_sent_again(
     holder = Holder(token=token, delivery="worker#message", worker="worker")
     failed, needing = NodeName("fail"), [NodeName("add")]
     assert runner.runs.claim(run, failed, holder).verdict is Verdict.CLAIMED
-    runner.runs.fail(run, failed, token, error="ValueError: bad", traceback="", needed_by=needing)
+    runner.runs.fail(run, failed, token, error="ValueError: bad", traceback="", descendants=needing)
     with supervised_hastily(runner, client):
         wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
     record = runner.reader.read(run, runner.prepare("half_failed").graph)
@@ -161,7 +161,8 @@ def test_one_bad_message_or_run_keeps_no_other_from_being_looked_after(
     with supervised_hastily(runner, client):
         wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
         wait_until(lambda: runner.reader.hindrance(RunId("unreadable-1")), "the other is named")
-    assert {each.text for each in messages_set_aside(client)} >= set(bad.values())
+    told = {*bad.values()}
+    wait_until(lambda: {each.text for each in messages_set_aside(client)} >= told, "all are set aside")
     assert not set(bad) & set(client.hkeys("unacked"))
     client.srem("orc:open", "unreadable-1")
     client.srem("orc:ended", "unreadable-2")

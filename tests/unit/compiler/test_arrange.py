@@ -41,9 +41,10 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 def causes(plan: Plan) -> dict[NodeName, frozenset[NodeName]]:
-    """For each node, the nodes whose end sends its message."""
+    """For each node that has a place, the nodes whose end sends its message; all it needs if it is woken."""
     found: dict[NodeName, frozenset[NodeName]] = {}
     stack: list[tuple[Sequence, frozenset[NodeName]]] = [(root, frozenset()) for root in plan.roots]
+    stack += [(sequence, plan.graph[name].needs) for name, sequence in plan.woken.items()]
     while stack:
         sequence, before = stack.pop()
         for link in sequence:
@@ -66,12 +67,23 @@ def ancestors(graph: Graph) -> dict[NodeName, set[NodeName]]:
 
 
 @given(graphs())
-def test_every_need_is_vouched_for_by_the_canvas_or_awaited(graph: Graph) -> None:
-    plan = arrange(graph)
-    sent_by = causes(plan)
+def test_every_node_is_sent_by_all_it_needs(graph: Graph) -> None:
+    sent_by = causes(arrange(graph))
     assert set(sent_by) == {node.name for node in graph}
     for name, needs in dominance(graph).needs.items():
-        assert set(needs) - {START} <= sent_by[name] | set(plan.waits.get(name, ()))
+        assert set(needs) - {START} <= sent_by[name]
+
+
+@given(graphs())
+def test_a_branch_of_a_chord_knows_its_join(graph: Graph) -> None:
+    plan = arrange(graph)
+    links = [plan.link(node.name) for node in graph]
+    joined = {head.links[0].node: link.node for link in links for head in link.heads}
+    assert {
+        node.name: plan.chord_of(node.name)
+        for node in graph
+        if plan.chord_of(node.name) and plan.places[node.name][1] == 0
+    } == joined
 
 
 @given(graphs())
@@ -79,13 +91,6 @@ def test_no_node_is_sent_by_one_that_it_does_not_need(graph: Graph) -> None:
     before = ancestors(graph)
     for name, senders in causes(arrange(graph)).items():
         assert senders <= before[name]
-
-
-@given(graphs())
-def test_wakes_mirror_waits(graph: Graph) -> None:
-    plan = arrange(graph)
-    pairs = {(need, name) for name, needs in plan.waits.items() for need in needs}
-    assert pairs == {(need, name) for need, names in plan.wakes.items() for name in names}
 
 
 def shape(graph: Graph) -> str:
@@ -100,24 +105,24 @@ def test_a_linear_stretch_is_a_chain() -> None:
 def test_a_fan_in_is_a_chord() -> None:
     plan = arrange(graph_of(4, [(0, 1), (0, 2), (1, 3), (2, 3)]))
     assert len(plan.link(NodeName("n3")).heads) == 2
-    assert plan.waits == {}
+    assert not plan.woken
 
 
 def test_chords_nest() -> None:
     plan = arrange(graph_of(6, [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (4, 5), (3, 5)]))
     assert "chord of 2\n   ├─ n3" in tree(plan)
-    assert plan.waits == {}
+    assert not plan.woken
 
 
 def test_an_n_shape_needs_no_waiting() -> None:
     plan = arrange(graph_of(4, [(0, 2), (0, 3), (1, 3)]))
-    assert plan.waits == {}
+    assert not plan.woken
     assert [side.links[0].node for side in plan.link(NodeName("n0")).sides] == ["n2"]
 
 
-def test_a_shape_that_no_nesting_expresses_waits_by_parking() -> None:
+def test_what_no_nesting_expresses_is_sent_by_the_last_need() -> None:
     crossed = [(0, 1), (0, 2), (1, 3), (1, 4), (2, 4), (2, 5), (3, 6), (4, 6), (5, 6)]
-    assert "parks until n3, n5" in shape(graph_of(7, crossed))
+    assert "sent by the last of n3, n4, n5" in shape(graph_of(7, crossed))
 
 
 def test_edges_implied_by_others_cost_nothing() -> None:
