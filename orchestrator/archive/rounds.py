@@ -44,10 +44,10 @@ class Round:
         rounds = {self.redone[name] for name in items if self.redone[name] > self.redone.get(node, 0)}
         return [self.stored_as(node), *(f"{node}@{number}" for number in sorted(rounds))]
 
-    def write(self, store: ArtifactStore, run: RunId) -> None:
-        """Keep it, before its first message is sent."""
+    def write(self, store: ArtifactStore, run: RunId) -> bool:
+        """Keep it, before its first message is sent; False if another one has this number."""
         text = {"done": sorted(self.done), "redone": dict(self.redone)}
-        store.write(_key(run, self.number), json.dumps(text).encode(), flush=True)
+        return store.create(_key(run, self.number), json.dumps(text).encode(), flush=True)
 
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId, number: int) -> Round:

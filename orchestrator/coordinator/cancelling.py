@@ -30,10 +30,15 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
     return len(at_work)
 
 
+def message_of(delivery: str) -> str:
+    """The message that was delivered, by what its lease is held by: `WORKER#MESSAGE/TAG`."""
+    return delivery.rpartition("#")[2].partition("/")[0]
+
+
 def terminate(deliveries: Sequence[str]) -> None:
     """End the processes that are at work on these deliveries, wherever they are."""
     from orchestrator.app import app
 
-    messages = [delivery.rpartition("#")[2] for delivery in deliveries]
+    messages = [message_of(delivery) for delivery in deliveries]
     if messages:
         app.control.revoke(messages, terminate=True, signal="SIGKILL")

@@ -18,6 +18,7 @@ from orchestrator.coordinator.changes import as_it_is_now, changed_nodes
 from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.coordinator.damage import lost_work
 from orchestrator.coordinator.progress import Progress, progress_of
+from orchestrator.runs.errors import RoundTaken
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Ending, Reopening
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("orchestrator.rounds")
 
+FOLLOW = "follow it with: orchestrator logs {run} --follow"
+
 
 def send_round(
     run: RunId, *, store: ArtifactStore, runs: RunStore, ended_otherwise: frozenset[NodeName] = frozenset()
@@ -34,11 +37,13 @@ def send_round(
     """Send what is left of a run, whatever Redis knows of it; raises UnknownRun.
 
     The nodes in `ended_otherwise` have ended without success, and stay so. Where nothing is left to do, since
-    all of it is stored and Redis forgot so, the run ends. Returns the round's number.
+    all of it is stored and Redis forgot so, the run ends. Of several who carry a run on at once one does, and
+    the others are told so by RoundTaken. Returns the round's number.
     """
     from orchestrator.app import app
     from orchestrator.compiler.canvas import Canvas
 
+    stood = runs.stands(run)
     specification = Specification.read(store, run)
     graph = specification.graph
     latest = Round.latest(store, run)
@@ -67,7 +72,9 @@ def send_round(
         if node.known_length is not None
         and (node.name in done or (node.name in left and plan.written_out(left[node.name])))
     } | {name: (items, 0) for name, items in progress.settled.items()}
-    Round(number, done | kept, latest.redone).write(store, run)
+    taken = RoundTaken(f"run '{run}' is carried on by somebody else", hint=FOLLOW.format(run=run))
+    if not Round(number, done | kept, latest.redone).write(store, run):
+        raise taken
     for map in progress.torn:
         for folder in latest.folders_of(map):
             put_torn_aside(store, run, folder)
@@ -82,6 +89,7 @@ def send_round(
             handlers=[node.name for node in graph.handlers],
             submitted=specification.submitted.timestamp(),
             number=number,
+            stood=stood,
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
             again=_reasons(left, changed, lost),
@@ -91,6 +99,8 @@ def send_round(
         ),
     )
     match ending:
+        case None:
+            raise taken
         case Ending.OVER:
             send_conclusion(run, store=store)
         case Ending.HANDLERS:

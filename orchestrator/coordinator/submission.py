@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from socket import gethostname
@@ -23,6 +24,8 @@ from orchestrator.runs.transitions import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+log = logging.getLogger("orchestrator.submission")
 
 
 @dataclass(frozen=True)
@@ -48,44 +51,63 @@ def prepare(
     return Prepared(graph, plain, cache)
 
 
-def submit(prepared: Prepared, *, store: ArtifactStore, runs: RunStore) -> RunId:
-    """Start a run and return its id; from here on it drives itself."""
+def submit(
+    prepared: Prepared, *, store: ArtifactStore, runs: RunStore, ids: Callable[[str], RunId] | None = None
+) -> RunId:
+    """Start a run and return its id; from here on it drives itself.
+
+    A run that is known in Redis is accepted. Where its first messages cannot be sent, as Redis goes away just
+    then, they are sent by the coordinator. `ids` names runs by their pipeline, again where an id is taken.
+    """
+    from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
+
     from orchestrator.app import app
     from orchestrator.compiler.canvas import Canvas
 
-    now = datetime.now(UTC)
+    specification = _write_down(prepared, store, ids or new_run_id)
+    run, graph = specification.run, specification.graph
+    plan = arrange(graph)
+    maps = {node.name: node.known_length or 0 for node in graph if plan.written_out(node)}
+    runs.submit(
+        run,
+        pipeline=graph.pipeline,
+        parameters=specification.parameters,
+        needs={node.name: len(node.needs) for node in graph},
+        maps=maps,
+        submitted=specification.submitted.timestamp(),
+        handlers=[node.name for node in graph.handlers],
+        fail_fast=graph.fail_fast,
+    )
+    try:
+        Canvas(app, plan, run).start().apply_async()
+    except (OperationalError, RedisError) as error:
+        extra = {"action": "not_sent", "run": run}
+        log.warning("run %s is accepted, and is sent by the coordinator: %s", run, error, extra=extra)
+    return run
+
+
+def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], RunId]) -> Specification:
+    """Keep what a run consists of, under an id that no other run has."""
     graph = prepared.graph
-    run = new_run_id(graph.pipeline, now)
     commit = commit_of_pipeline(graph)
-    parameters = mask_values(prepared.parameters)  # only to be shown: stages have theirs from the graph
-    Specification(
-        run=run,
+    made = Specification(
+        run=ids(graph.pipeline),
         graph=graph,
-        parameters=parameters,
-        submitted=now,
+        parameters=mask_values(prepared.parameters),  # only to be shown: stages have theirs from the graph
+        submitted=datetime.now(UTC),
         code=code_of(graph.everything),
         files=files_of(graph),
         sent_from=gethostname(),
         commit=commit.id if commit else "",
         dirty=commit is not None and commit.dirty,
         cache=prepared.cache,
-    ).write(store)
-    plan = arrange(graph)
-    maps = {node.name: node.known_length or 0 for node in graph if plan.written_out(node)}
-    runs.submit(
-        run,
-        pipeline=graph.pipeline,
-        parameters=parameters,
-        needs={node.name: len(node.needs) for node in graph},
-        maps=maps,
-        submitted=now.timestamp(),
-        handlers=[node.name for node in graph.handlers],
-        fail_fast=graph.fail_fast,
     )
-    Canvas(app, plan, run).start().apply_async()
-    return run
+    while not made.write(store):
+        made = replace(made, run=ids(graph.pipeline))
+    return made
 
 
-def new_run_id(pipeline: str, now: datetime) -> RunId:
+def new_run_id(pipeline: str) -> RunId:
     """A run id that sorts by time and reads aloud: `digits-20261124-031502-9f3a`."""
-    return RunId(f"{pipeline}-{now:%Y%m%d-%H%M%S}-{token_hex(2)}")
+    return RunId(f"{pipeline}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}")

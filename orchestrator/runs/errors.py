@@ -24,6 +24,10 @@ class NothingLeft(OrchestratorError):
     """A run that has succeeded cannot be resumed."""
 
 
+class RoundTaken(OrchestratorError):
+    """Somebody else carries the run on at the same time."""
+
+
 class RedisUnreachable(OrchestratorError):
     """Redis does not answer."""
 

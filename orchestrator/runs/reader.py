@@ -67,7 +67,7 @@ class RunReader:
     def is_leased(self, run: RunId, message: str) -> bool:
         """Whether somebody's lease on a message has not ended yet."""
         leases = cast("list[str]", self.client.zrange(RunKeys(run).leases, 0, -1))
-        return any(delivery.endswith(f"#{message}") for delivery in leases)
+        return any(f"#{message}/" in f"{delivery}/" for delivery in leases)
 
     def has_leases(self, run: RunId) -> bool:
         """Whether somebody is at work on the run, or was until lately."""

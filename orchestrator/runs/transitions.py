@@ -292,13 +292,22 @@ class RunStore:
         verdict, *_ = self._apply("cancel", RunKeys(run), error, token_hex(8))
         return verdict == "cancelled"
 
-    def reopen(self, run: RunId, reopening: Reopening) -> Ending:
-        """Let a run go on in a new round; where nothing is left to do, it ends at once."""
+    def stands(self, run: RunId) -> str:
+        """When a run ended, and its round: what a reopening is worked out for. Empty if it is unknown."""
+        found = self.client.hmget(RunKeys(run).meta, "state", "ended", "round")
+        state, ended, number = (str(each or "") for each in found)
+        return f"{ended}/{number or 0}" if state else ""
+
+    def reopen(self, run: RunId, reopening: Reopening) -> Ending | None:
+        """Let a run go on in a new round; where nothing is left to do, it ends at once.
+
+        None if the run does not stand any more as it stood when the round was worked out.
+        """
         done = [part for pair in reopening.done.items() for part in pair]
         again = [part for pair in reopening.again.items() for part in pair]
         maps = [part for name, (items, left) in reopening.maps.items() for part in (name, items, left)]
         needs = [part for pair in reopening.needs.items() for part in pair]
-        _, state = self._apply(
+        verdict, state = self._apply(
             "reopen",
             RunKeys(run),
             run,
@@ -312,12 +321,15 @@ class RunStore:
             len(reopening.again),
             len(reopening.kept),
             len(reopening.maps),
+            reopening.stood,
             *done,
             *again,
             *reopening.kept,
             *maps,
             *needs,
         )
+        if verdict == "taken":
+            return None
         self.client.zadd(ALL_RUNS, {run: reopening.submitted}, nx=True)
         return _ending(state)
 

@@ -96,6 +96,7 @@ class Reopening:
     handlers: Sequence[NodeName] = ()  #: nodes that run once the run has failed
     submitted: float  #: seconds since 1970
     number: int  #: of the round
+    stood: str  #: how the run stood when this was worked out, by `RunStore.stands`
     open: int  #: nodes that are left; written-out maps count as their items
     done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
     again: Mapping[NodeName, str] = field(

@@ -51,13 +51,15 @@ class Delivery:
     run: RunId
     node: str
     message: str  #: the message's id
+    tag: str = ""  #: of this delivery of it
     redelivered: bool = False
     round: int = 0  #: of the run, if it was sent again
 
     def holder(self, token: str) -> Holder:
         """Who asks for a node with this delivery."""
         me = identity()
-        return Holder(token=token, delivery=me.delivery(self.message), worker=me.name, round=self.round)
+        delivery = me.delivery(self.message, self.tag)
+        return Holder(token=token, delivery=delivery, worker=me.name, round=self.round)
 
 
 @dataclass(frozen=True)

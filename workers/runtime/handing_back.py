@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.runs.keys import RunId
 from orchestrator.supervisor.broker import UNACKED, return_message
-from workers.runtime.identity import identity
+from workers.runtime.identity import delivery_of
 from workers.runtime.processes import kill
 from workers.runtime.workshop import workshop
 
@@ -68,7 +68,7 @@ def end(worker: WorkController) -> None:
     try:
         for request in unfinished:
             if "node" in request.kwargs:
-                run, delivery = RunId(request.kwargs["run"]), identity().delivery(request.id)
+                run, delivery = RunId(request.kwargs["run"]), delivery_of(request)
                 workshop().runs.release(run, delivery, error=STOPPED, spared=True)
                 extra = {"action": "handed_back", "run": run, "node": request.kwargs["node"]}
                 log.warning("%s of run %s is handed back: %s", request.name, run, STOPPED, extra=extra)

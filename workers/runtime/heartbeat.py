@@ -9,6 +9,8 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Iterable
+from typing import TypeVar
 
 from celery import bootsteps
 from celery.signals import worker_shutdown
@@ -17,10 +19,12 @@ from celery.worker.state import active_requests, requests, scheduled_requests
 from redis.exceptions import RedisError
 
 from orchestrator.runs.keys import WORKER, RunId
-from workers.runtime.identity import assume, identity
+from workers.runtime.identity import assume, delivery_of, identity
 from workers.runtime.workshop import workshop
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Held during a beat. A child that were forked meanwhile would wait forever for a lock that this thread held,
 #: of redis-py, of logging: a fork waits for the end of the beat instead.
@@ -74,15 +78,26 @@ def try_to_beat(worker: WorkController) -> None:
         beat(list(worker.app.amqp.queues.consume_from))
     except RedisError as error:
         log.warning("heartbeat missed: %s", error)
+    except Exception:  # whatever it is, a worker must not go silent by it
+        log.exception("heartbeat missed; the next one may not be")
 
 
 def beat(queues: list[str]) -> None:
     """Renew every lease of this worker, and say that it is there and which messages it holds."""
     shop = workshop()
     me = identity()
-    for request in list(active_requests):
+    for request in copied(active_requests):
         if "node" in request.kwargs:
-            shop.runs.renew(RunId(request.kwargs["run"]), me.delivery(request.id))
-    said = {"queues": queues, "holds": [*requests, *(request.id for request in list(scheduled_requests))]}
+            shop.runs.renew(RunId(request.kwargs["run"]), delivery_of(request))
+    said = {"queues": queues, "holds": [*copied(requests), *(each.id for each in copied(scheduled_requests))]}
     lifetime = int(shop.settings.lease_seconds * 1000)
     shop.runs.client.set(WORKER.format(name=me.name), json.dumps(said), px=lifetime)
+
+
+def copied(collection: Iterable[T]) -> list[T]:
+    """What is in one of Celery's sets or dictionaries, which the worker's main thread changes meanwhile."""
+    while True:
+        try:
+            return list(collection)
+        except RuntimeError:  # it was changed just then
+            continue

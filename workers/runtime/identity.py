@@ -6,6 +6,9 @@ import os
 import socket
 from dataclasses import dataclass
 from secrets import token_hex
+from typing import Protocol
+
+from kombu import Message
 
 
 @dataclass(frozen=True)
@@ -16,9 +19,21 @@ class Identity:
     instance: str  #: unique to this start of the worker
     process: int  #: of the worker itself, which its pool's processes are children of
 
-    def delivery(self, message: str) -> str:
-        """What a lease is held by: one message, at this worker."""
-        return f"{self.instance}#{message}"
+    def delivery(self, message: str, tag: str) -> str:
+        """What a lease is held by: one delivery of a message, which this worker may get twice at once."""
+        return f"{self.instance}#{message}/{tag}"
+
+
+class Received(Protocol):
+    """A message as the worker's parent process has it: Celery's `Request`."""
+
+    id: str
+    message: Message
+
+
+def delivery_of(request: Received) -> str:
+    """What the leases are held by of the nodes that a message of this worker is about."""
+    return identity().delivery(request.id, request.message.delivery_tag)
 
 
 _current: Identity | None = None

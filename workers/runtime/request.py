@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from orchestrator.runs.keys import RunId
-from workers.runtime.identity import identity
+from workers.runtime.identity import delivery_of
 from workers.runtime.memory import reason_of_death
 from workers.runtime.passing import send_overdue
 from workers.runtime.processes import kill, kill_group
@@ -55,7 +55,7 @@ class StageRequest(Request):
 
     def _release(self, reason: str) -> None:
         try:
-            workshop().runs.release(RunId(self.kwargs["run"]), identity().delivery(self.id), error=reason)
+            workshop().runs.release(RunId(self.kwargs["run"]), delivery_of(self), error=reason)
         except RedisError as error:
             log.warning("the lease of %s ends by itself: %s", self.kwargs["node"], error)
 
@@ -68,7 +68,7 @@ class StageRequest(Request):
         message = json.dumps(self.task.signature_from_request(self._context))
         queue = self.delivery_info["routing_key"]
         try:
-            send_overdue(self.kwargs["run"], identity().delivery(self.id), message, queue)
+            send_overdue(self.kwargs["run"], delivery_of(self), message, queue)
         except (OperationalError, RedisError) as away:
             log.warning("%s goes to others when its lease ends: %s", self.kwargs["node"], away)
             return

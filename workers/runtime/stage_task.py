@@ -7,6 +7,7 @@ from typing import NoReturn, assert_never
 
 from billiard.common import terminate_handler_fired
 from celery import Celery, Task
+from celery.app.task import Context
 from celery.exceptions import Reject, TaskPredicate
 from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
@@ -97,7 +98,7 @@ class StageTask(Task):
         """An attempt that could not be recorded is over all the same: after a few of them, the node fails."""
         log.exception("%s of run %s could not be recorded", node, run)
         why = f"its end could not be recorded: {in_one_line(error)}"
-        shop.runs.release(run, identity().delivery(self.request.id), error=why)
+        shop.runs.release(run, identity().delivery(self.request.id, tag_of(self.request)), error=why)
         sleep(PAUSE)
         raise Reject(why, requeue=True) from error
 
@@ -128,7 +129,9 @@ class StageTask(Task):
         redelivered = again or bool((self.request.delivery_info or {}).get("redelivered"))
         if is_outdated(job, job.task(node).node):
             self._leave_to_reloaded(job, node)
-        delivery = Delivery(job.run, node, self.request.id, redelivered, job.round.number)
+        delivery = Delivery(
+            job.run, node, self.request.id, tag_of(self.request), redelivered, job.round.number
+        )
         if share is not None:
             return self._work_share(delivery, job, share, shop)
         outcome = execute(delivery, shop)
@@ -163,6 +166,11 @@ class StageTask(Task):
         if shared.again:
             send_share(job, delivery.node, number)
         return "more" if shared.again else "none left"
+
+
+def tag_of(request: Context) -> str:
+    """Which delivery of its message a request is."""
+    return str((request.properties or {}).get("delivery_tag", ""))
 
 
 def is_refusal(error: Exception) -> bool:

@@ -3,12 +3,17 @@
 -- ARGV: run id, pipeline, parameters (JSON), number of open nodes (maps count as their open items, or as one),
 --       whether the first failure stops the run (0/1), nodes that run after a failure (JSON list), the round's number,
 --       number of done nodes and items, number of nodes that are left with a reason, number of nodes that have ended
---       otherwise and stay so, number of maps that are done or that the canvas writes out; names and values of the
+--       otherwise and stay so, number of maps that are done or that the canvas writes out, how the run stood when all
+--       that was worked out (`ended/round`; empty: it was unknown); names and values of the
 --       first in turn, names and reasons of the second in turn, names of the third, name, items and items left of the
 --       fourth, then nodes that are left and how many others of these each needs, in turn
--- Reply: {reopened, the run's state or `handling`}: where nothing is left to do, the run ends here
+-- Reply: {taken, ''} if it stands otherwise now; else {reopened, the run's state or `handling`}: where nothing is left to do, the run ends here
+local known = redis.call('HMGET', META, 'state', 'ended', 'round')
+local stands = known[1] and (known[2] or '') .. '/' .. (known[3] or '0') or ''
+if stands ~= ARGV[12] then return {'taken', ''} end
+
 local settled, count, reasons, kept = {}, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local first_reason = 12 + 2 * count
+local first_reason = 13 + 2 * count
 local first_kept = first_reason + 2 * reasons
 local first_map = first_kept + kept
 local first_left = first_map + 3 * tonumber(ARGV[11])
@@ -31,7 +36,7 @@ for at = first_kept, first_map - 1 do
   settled[ARGV[at]] = true
   for index = 0, (load_node(ARGV[at]).items or 0) - 1 do close_item(ARGV[at] .. '[' .. index .. ']') end
 end
-for at = 12, first_reason - 1, 2 do
+for at = 13, first_reason - 1, 2 do
   settled[ARGV[at]] = true
   local record = load_node(ARGV[at])
   if record.state ~= 'succeeded' then

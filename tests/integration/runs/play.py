@@ -306,8 +306,11 @@ class Play:
             for name, task in tasks
             if task.items is not None and task.state is NodeState.SUCCEEDED
         ]
-        reopening, facts = next_round(self.facts, self.stored, changed, ended_otherwise, maps)
+        reopening, facts = next_round(
+            self.facts, self.runs.stands(self.run), self.stored, changed, ended_otherwise, maps
+        )
         ending = self.runs.reopen(self.run, reopening)
+        assert self.runs.reopen(self.run, reopening) is None, "a round begins once"
         self.earlier.append(self.facts)
         assert self.model.reopen(reopening, facts) is ending
         self.calm = 0

@@ -118,8 +118,17 @@ def test_a_cancel_that_is_repeated_after_the_run_was_reopened_leaves_it_alone(
 ) -> None:
     token = token_hex(8)
     runs.cancel(run, token=token)
+    stood = runs.stands(run)
     again = Reopening(
-        pipeline="pair", parameters={}, submitted=0.0, number=1, open=2, done={}, maps={}, needs={}
+        pipeline="pair",
+        parameters={},
+        submitted=0.0,
+        number=1,
+        stood=stood,
+        open=2,
+        done={},
+        maps={},
+        needs={},
     )
     runs.reopen(run, again)
     runs.cancel(run, token=token)

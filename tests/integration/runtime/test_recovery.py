@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,12 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import encode
 from orchestrator.coordinator.cancelling import cancel
 from orchestrator.coordinator.rounds import send_round
-from orchestrator.runs.errors import RunIsOver
+from orchestrator.coordinator.submission import submit
+from orchestrator.runs.connection import connect
+from orchestrator.runs.errors import RoundTaken, RunIsOver
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord
+from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import settings
 from orchestrator.supervisor.broker import waiting_nodes
 from orchestrator.supervisor.service import supervised
@@ -230,6 +234,41 @@ def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis
     marker.touch()
     assert resume(runner, record.id, "mendable").state == "succeeded"
     assert Counter(lines.read_text().split())["5"] == 1
+
+
+def test_of_several_who_carry_a_run_on_at_once_one_does(
+    runner: Runner, tmp_path: Path, redis_url: str
+) -> None:
+    marker, lines = tmp_path / "mended", tmp_path / "lines"
+    record = runner.run("mendable", marker=str(marker), path=str(lines))
+    before = Counter(lines.read_text().split())
+    marker.touch()
+
+    def carry_on(_: int) -> bool:
+        client = connect(redis_url)
+        try:
+            send_round(record.id, store=runner.store, runs=RunStore(client))
+        except RoundTaken:
+            return False
+        finally:
+            client.close()
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(carry_on, range(8))) == [*[False] * 7, True]
+    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
+    again = record_of(runner, record.id, "mendable", marker="", path="")
+    assert again.state == "succeeded"
+    assert Counter(lines.read_text().split())["5"] == before["5"] == 1
+
+
+def test_two_runs_of_the_same_name_are_two(runner: Runner) -> None:
+    prepared = runner.prepare("diamond")
+    taken = runner.run("diamond").id
+    names = iter([taken, taken, RunId(f"{taken}-2")])
+    run = submit(prepared, store=runner.store, runs=runner.runs, ids=lambda _: next(names))
+    assert run == f"{taken}-2"
+    wait_until(lambda: runner.reader.concluded(run), "it is concluded")
 
 
 @pytest.mark.parametrize("pipeline", ["diamond", "known_map", "run_time_map", "told"])

@@ -69,7 +69,7 @@ def submit_without_a_message(runner: Runner, pipeline: str, **parameters: object
     """A run as if its first messages had been lost."""
     prepared = runner.prepare(pipeline, **parameters)
     now = datetime.now(UTC)
-    run = new_run_id(pipeline, now)
+    run = new_run_id(pipeline)
     Specification(
         run=run, graph=prepared.graph, parameters={}, submitted=now, code=code_of(prepared.graph)
     ).write(runner.store)
