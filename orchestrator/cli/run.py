@@ -56,7 +56,7 @@ def run(
     With --json, the last line of the output is the run.
     """
     from orchestrator.cli.finding import find_pipeline
-    from orchestrator.cli.surroundings import join_stack
+    from orchestrator.cli.surroundings import join_stack, require_modules
     from orchestrator.cli.telling import doing, note
     from orchestrator.coordinator.submission import prepare
     from orchestrator.settings import settings
@@ -66,7 +66,9 @@ def run(
     with doing(f"checking {pipeline}"):
         found = find_pipeline(pipeline)
         prepared = prepare(found, given, queues=settings().queues, cache=cache)
-    stack = join_stack(for_module=found.module)
+    stack = join_stack()
+    if stack is not None:
+        require_modules(stack, found.module)
     if settings().redis_url is None:
         start_privately(prepared, _submit, wished, detach=detach, as_json=as_json)
         return

@@ -12,19 +12,14 @@ if TYPE_CHECKING:
     from orchestrator.stack.state import StackState
 
 
-def join_stack(*, for_module: str = "") -> StackState | None:
-    """Take part in the stack that is up, unless REDIS_URL names a Redis; None if there is none to join.
-
-    Raises UnknownToStack if its workers have not loaded a module of pipelines.
-    """
+def join_stack() -> StackState | None:
+    """Take part in the stack that is up, unless REDIS_URL names a Redis; None if there is none to join."""
     if settings().redis_url is not None:
         return None
     from orchestrator.stack.state import read_state
 
     state = read_state(settings().home)
     if state is not None:
-        if for_module:
-            require_modules(state, for_module)
         take_part(state.environment)
     return state
 

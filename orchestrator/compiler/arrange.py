@@ -15,7 +15,7 @@ from itertools import zip_longest
 
 from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.compiler.dominance import START, Dominance, dominance
-from orchestrator.compiler.plan import Link, Plan, Sequence, is_written_out
+from orchestrator.compiler.plan import Link, Plan, Sequence, chord_body
 
 
 @dataclass
@@ -185,7 +185,7 @@ def _untangled(graph: Graph, roots: Iterable[Sequence], awaiting: Collection[Nod
     begun = tuple(each for root in roots for each in started[root])
     places = {
         link.node: (sequence, position)
-        for sequence in [*_all_of([*begun, *woken.values()])]
+        for sequence in _all_of([*begun, *woken.values()])
         for position, link in enumerate(sequence.links)
     }
     return Plan(graph, begun, woken, places)
@@ -207,8 +207,4 @@ def _pairs(links: list[Link]) -> Iterator[tuple[Link, Link | None]]:
 
 def _counts(graph: Graph, link: Link, following: Link | None) -> bool:
     """Whether a chord that a link is a part of counts it: not if it is a map that is no chord itself."""
-    node = graph[link.node]
-    if not node.mapped:
-        return True
-    simple = following is not None and not following.heads and not graph[following.node].mapped
-    return simple and is_written_out(node) and not link.heads and not link.sides
+    return not graph[link.node].mapped or chord_body(graph, link, following) is not None

@@ -44,7 +44,7 @@ class Canvas:
 
     def start(self) -> Signature:
         """What the submission sends."""
-        return _together([self._sequence(root) for root in self.plan.roots])
+        return _together([self.sequence(root) for root in self.plan.roots])
 
     def handlers(self) -> Signature:
         """What runs once the run has failed."""
@@ -53,11 +53,26 @@ class Canvas:
     def onward(self, name: NodeName) -> Signature:
         """What follows a node in its sequence; it takes over the node's place in a chord, if it has one."""
         sequence, position = self.plan.places[name]
-        return self._sequence(sequence, position + 1)
+        return self.sequence(sequence, position + 1)
 
-    def sequence(self, sequence: Sequence) -> Signature:
-        """A whole sequence."""
-        return self._sequence(sequence)
+    def sequence(self, sequence: Sequence, start: int = 0, *, joined: bool = False) -> Signature:
+        """A sequence from a position on, or from a join itself where its branches have `joined` already."""
+        parts: list[Signature] = []
+        for link in sequence.links[start:]:
+            node = self.plan.node(link.node)
+            if link.heads and (parts or not joined):
+                if parts and len(link.heads) > SPAN:
+                    break
+                header = [self.sequence(head) for head in link.heads]
+                parts.append(self._chord(header, self._task(node)))
+                break
+            if node.mapped:
+                parts.append(self._map(node))
+                break
+            parts.append(self._task(node))
+            if len(parts) == SPAN:
+                break
+        return parts[0] if len(parts) == 1 else chain(*parts, app=self.app)
 
     def by_itself(self, name: str) -> Signature:
         """A node that has all it needs, without the branches that it joins, and what follows; or an item."""
@@ -66,7 +81,7 @@ class Canvas:
             return self.item(group, index)
         if group not in self.plan.places:
             return self._task(self.plan.node(group))  # it runs after a failure
-        return self._sequence(*self.plan.places[group], joined=True)
+        return self.sequence(*self.plan.places[group], joined=True)
 
     def item(self, name: NodeName, index: int) -> Signature:
         """One item of a map, by itself."""
@@ -80,25 +95,6 @@ class Canvas:
     def share(self, name: NodeName, number: int) -> Signature:
         """One of the `shares` once more."""
         return self._share(self.plan.node(name), number)
-
-    def _sequence(self, sequence: Sequence, start: int = 0, *, joined: bool = False) -> Signature:
-        """From a position on; from the joined node itself where its branches have `joined` already."""
-        parts: list[Signature] = []
-        for link in sequence.links[start:]:
-            node = self.plan.node(link.node)
-            if link.heads and (parts or not joined):
-                if parts and len(link.heads) > SPAN:
-                    break
-                header = [self._sequence(head) for head in link.heads]
-                parts.append(self._chord(header, self._task(node)))
-                break
-            if node.mapped:
-                parts.append(self._map(node))
-                break
-            parts.append(self._task(node))
-            if len(parts) == SPAN:
-                break
-        return parts[0] if len(parts) == 1 else chain(*parts, app=self.app)
 
     def _map(self, node: Node) -> Signature:
         """A map: written out where its length is small and known, else one task that expands on a worker."""

@@ -72,10 +72,7 @@ class Plan:
 
     def chorded(self, node: Node) -> NodeName | None:
         """The node that is the body of a written-out map's chord: the one behind it, where that is all."""
-        following = self.following(node.name)
-        if not self.written_out(node) or following is None or following.heads or self.link(node.name).sides:
-            return None
-        return None if self.node(following.node).mapped else following.node
+        return chord_body(self.graph, self.link(node.name), self.following(node.name))
 
     def node(self, name: NodeName) -> Node:
         """A node of the graph."""
@@ -87,6 +84,14 @@ def is_written_out(node: Node) -> bool:
     length = node.known_length
     short = node.mapped and length is not None and 0 < length <= WRITTEN_OUT
     return short and not node.conditions and not node.policy.tolerate
+
+
+def chord_body(graph: Graph, link: Link, following: Link | None) -> NodeName | None:
+    """The node behind a map in a sequence, where the map's items and it make a chord."""
+    if link.heads or link.sides or following is None or following.heads:
+        return None
+    fit = is_written_out(graph[link.node]) and not graph[following.node].mapped
+    return following.node if fit else None
 
 
 def first_of(link: Link) -> tuple[NodeName, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.rounds import Round
@@ -40,10 +41,19 @@ def lost_work(graph: Graph, progress: Progress, store: ArtifactStore) -> frozens
         lost |= _with_what_follows(graph, gone)
 
 
-def lost_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> frozenset[NodeName]:
-    """The nodes and items that have succeeded by a run's record, and of which the store has no output.
+@dataclass(frozen=True)
+class Differences:
+    """What a run's record and the store do not both have as done."""
 
-    A power cut does this: what took less than a second is not flushed, and Redis may know of it all the same.
+    lost: frozenset[NodeName]  #: nodes and items that have succeeded, and of which the store has no output
+    forgotten: frozenset[NodeName]  #: nodes and items with an output, which are not over by the record
+
+
+def differences(record: RunRecord, graph: Graph, store: ArtifactStore) -> Differences:
+    """Compare a run's record with the store.
+
+    A power cut makes them differ: what took less than a second is not flushed, and Redis, which may know of
+    it all the same, flushes its own file every second.
     """
     own = {node.name for node in graph}  # not those that run after a failure
     succeeded = {
@@ -51,19 +61,18 @@ def lost_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> froze
         for node in record.nodes
         if node.state is NodeState.SUCCEEDED and group_and_index(node.name)[0] in own
     }
+    over = {NodeName(node.name) for node in record.nodes if node.state.over}
     maps = {node.name for node in graph if node.mapped}
     progress = progress_of(record.id, graph, store, Round.latest(store, record.id))
-    return frozenset(succeeded - progress.outputs.keys() - maps) | progress.unreadable
+    return Differences(
+        lost=frozenset(succeeded - progress.outputs.keys() - maps) | progress.unreadable,
+        forgotten=frozenset(progress.outputs.keys() - over),
+    )
 
 
-def forgotten_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> frozenset[NodeName]:
-    """The nodes and items that the store has outputs of, and that are not over by a run's record.
-
-    Redis flushes its file every second: after a power cut it may lack the last nodes that were committed.
-    """
-    over = {NodeName(node.name) for node in record.nodes if node.state.over}
-    progress = progress_of(record.id, graph, store, Round.latest(store, record.id))
-    return frozenset(progress.outputs.keys() - over)
+def lost_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> frozenset[NodeName]:
+    """The nodes and items that have succeeded by a run's record, and of which the store has no output."""
+    return differences(record, graph, store).lost
 
 
 def _followers_of_torn(graph: Graph, map: NodeName, progress: Progress) -> Iterator[NodeName]:

@@ -32,7 +32,7 @@ def send_what_differs_again(at_work: Iterable[RunId], settings: Settings, redis_
     """
     from orchestrator.archive.specification import Specification
     from orchestrator.artifacts import ArtifactStore
-    from orchestrator.coordinator.damage import forgotten_outputs, lost_outputs
+    from orchestrator.coordinator.damage import differences
     from orchestrator.coordinator.rounds import send_round
     from orchestrator.runs.transitions import RunStore
 
@@ -45,13 +45,13 @@ def send_what_differs_again(at_work: Iterable[RunId], settings: Settings, redis_
             if reader.is_handling_failure(run) or (state.over and state is not RunState.SUCCEEDED):
                 continue  # it has failed or was cancelled: `resume` looks at all of it
             graph = Specification.read(store, run).graph
-            record = reader.read(run, graph)
-            lost, forgotten = lost_outputs(record, graph, store), forgotten_outputs(record, graph, store)
-            if lost or forgotten:
+            found = differences(reader.read(run, graph), graph, store)
+            if found.lost or found.forgotten:
                 send_round(run, store=store, runs=runs, ended_otherwise=reader.ended_otherwise(run))
+            lost, forgotten = len(found.lost), len(found.forgotten)
             if lost:
-                yield f"run {run}: outputs of {len(lost)} nodes did not reach the disk; they are made again"
+                yield f"run {run}: outputs of {lost} nodes did not reach the disk; they are made again"
             if forgotten:
-                yield f"run {run}: {len(forgotten)} nodes that were not recorded as done are; they stay so"
+                yield f"run {run}: {forgotten} nodes that were not recorded as done are; they stay so"
         except Exception as error:  # noqa: BLE001 - user code that cannot be imported must not keep a stack down
             yield f"run {run} cannot be looked at: {type(error).__name__}: {error}"

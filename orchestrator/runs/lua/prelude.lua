@@ -254,6 +254,13 @@ local function make_due(name)
   end
 end
 
+-- Nodes begin: names and how many others each needs, in turn, from `first` on. Those that need none are due.
+local function expect(names, first)
+  for at = first, #names, 2 do
+    if names[at + 1] == '0' then make_due(names[at]) else redis.call('HSET', MISSING, names[at], names[at + 1]) end
+  end
+end
+
 local function is_due(name)
   if redis.call('ZSCORE', DUE, name) then return true end
   local record = load_node(name)

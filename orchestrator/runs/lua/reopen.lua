@@ -72,9 +72,7 @@ for at = first_map, first_left - 1, 3 do
   save_node(ARGV[at], {state = state, items = items, left = left, why = record.why, value = value})
 end
 redis.call('DEL', unpack(OPEN))
-for at = first_left, #ARGV, 2 do
-  if ARGV[at + 1] == '0' then make_due(ARGV[at]) else redis.call('HSET', MISSING, ARGV[at], ARGV[at + 1]) end
-end
+expect(ARGV, first_left)
 redis.call('HSETNX', META, 'id', ARGV[1])
 redis.call('HSETNX', META, 'pipeline', ARGV[2])
 redis.call('HSETNX', META, 'parameters', ARGV[3])

@@ -11,9 +11,7 @@ for index = 8, first_node - 1, 2 do
   open = open + items - 1
   save_node(ARGV[index], {state = 'running', items = items, left = items})
 end
-for index = first_node, #ARGV, 2 do
-  if ARGV[index + 1] == '0' then make_due(ARGV[index]) else redis.call('HSET', MISSING, ARGV[index], ARGV[index + 1]) end
-end
+expect(ARGV, first_node)
 redis.call('HSET', META, 'id', ARGV[1], 'pipeline', ARGV[3], 'parameters', ARGV[4])
 redis.call('HSET', META, 'open', open, 'state', 'pending', 'submitted', NOW)
 redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])

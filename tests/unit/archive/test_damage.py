@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.artifacts.tree import Tree, digests_in
 from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, Output, StageName
 from orchestrator.authoring.policies import Policy
-from orchestrator.coordinator.damage import forgotten_outputs, lost_outputs, lost_work
+from orchestrator.coordinator.damage import differences, lost_outputs, lost_work
 from orchestrator.coordinator.progress import progress_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import NodeRecord, RunRecord
@@ -157,30 +158,9 @@ def test_items_that_were_made_again_are_not_missed_any_more(store: ArtifactStore
     assert lost(store, node("fit", items=2), node("best", "fit")) == set()
 
 
-def test_what_has_succeeded_and_left_no_output_is_found(store: ArtifactStore) -> None:
-    graph = Graph("pipeline", (node("a"), node("b", "a"), node("fit", items=2)), handlers=(node("tell"),))
-    done(store, "a")
-    store.write(f"runs/{RUN}/nodes/b.json", b"")
-    tear(store, "fit", "torn")
-    names = ("a", "b", "fit[0]", "fit[1]", "tell")
-    record = RunRecord(
-        id=RUN,
-        pipeline="pipeline",
-        state=RunState.RUNNING,
-        parameters={},
-        submitted=datetime(2026, 1, 1, tzinfo=UTC),
-        nodes=tuple(
-            NodeRecord(name=each, stage="stage", queue="data", state=NodeState.SUCCEEDED) for each in names
-        ),
-    )
-    assert lost_outputs(record, graph, store) == {"b", "fit[0]", "fit[1]"}
-
-
-def test_what_is_stored_and_not_recorded_as_over_is_found(store: ArtifactStore) -> None:
-    graph = Graph("pipeline", (node("a"), node("b", "a"), node("c", "b"), node("fit", items=2)))
-    done(store, "a", "b", "fit[1]")
-    states = {"a": NodeState.SUCCEEDED, "b": NodeState.RUNNING, "c": NodeState.WAITING}
-    record = RunRecord(
+def record_of(states: Mapping[str, NodeState]) -> RunRecord:
+    """A run that goes on, with nodes in these states."""
+    return RunRecord(
         id=RUN,
         pipeline="pipeline",
         state=RunState.RUNNING,
@@ -190,7 +170,24 @@ def test_what_is_stored_and_not_recorded_as_over_is_found(store: ArtifactStore) 
             NodeRecord(name=each, stage="stage", queue="data", state=state) for each, state in states.items()
         ),
     )
-    assert forgotten_outputs(record, graph, store) == {"b", "fit[1]"}
+
+
+def test_what_has_succeeded_and_left_no_output_is_found(store: ArtifactStore) -> None:
+    graph = Graph("pipeline", (node("a"), node("b", "a"), node("fit", items=2)), handlers=(node("tell"),))
+    done(store, "a")
+    store.write(f"runs/{RUN}/nodes/b.json", b"")
+    tear(store, "fit", "torn")
+    names = ("a", "b", "fit[0]", "fit[1]", "tell")
+    record = record_of(dict.fromkeys(names, NodeState.SUCCEEDED))
+    assert lost_outputs(record, graph, store) == {"b", "fit[0]", "fit[1]"}
+
+
+def test_what_is_stored_and_not_recorded_as_over_is_found(store: ArtifactStore) -> None:
+    graph = Graph("pipeline", (node("a"), node("b", "a"), node("c", "b"), node("fit", items=2)))
+    done(store, "a", "b", "fit[1]")
+    states = {"a": NodeState.SUCCEEDED, "b": NodeState.RUNNING, "c": NodeState.WAITING}
+    record = record_of(states)
+    assert differences(record, graph, store).forgotten == {"b", "fit[1]"}
 
 
 def test_what_was_done_again_is_read_and_what_it_replaces_is_not(store: ArtifactStore) -> None:
