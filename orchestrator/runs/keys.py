@@ -9,19 +9,17 @@ RunId = NewType("RunId", str)
 
 #: Sorted set: run id by the second it was submitted.
 ALL_RUNS = "orc:runs"
-#: Set: runs that have not ended.
-OPEN_RUNS = "orc:open"
+#: Set: runs that have not ended, or are not yet written down.
+UNFINISHED_RUNS = "orc:open"
 #: Field of a run's memory: why its end is not written down yet.
 HINDRANCE = "hindrance"
-#: Set: runs that have ended, and are not yet written down.
-ENDED_RUNS = "orc:ended"
 #: Hash with a lifetime: what a worker says of itself, at each heartbeat.
 WORKER = "orc:worker:{name}"
 
 
 @dataclass(frozen=True)
 class RunKeys:
-    """The keys of one run. They share a hash tag, so that they live on one server."""
+    """The keys of one run. They share a hash tag, so that they live in one hash slot of a cluster."""
 
     run: RunId
 
@@ -82,9 +80,10 @@ class RunKeys:
         """Stream: what the running attempt of a node printed and logged."""
         return self._key(f"log:{node}")
 
-    def of_transition(self) -> list[str]:
-        """What every transition is given; prelude.lua makes the other keys of the run from the first."""
-        return [self._key(""), OPEN_RUNS, ENDED_RUNS]
+    @property
+    def base(self) -> str:
+        """The beginning that all of them share: what every transition is given."""
+        return self._key("")
 
     def all(self) -> list[str]:
         """The keys that live as long as the run is remembered, and those that live as long as it is open."""

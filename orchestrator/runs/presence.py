@@ -26,9 +26,10 @@ def present_workers(client: Redis) -> tuple[WorkerPresence, ...]:
     """The workers that are alive, by name; a dead one is gone after one and a half leases."""
     prefix = WORKER.format(name="")
     keys = sorted(cast("Iterable[str]", client.scan_iter(match=f"{prefix}*", count=1000)))
-    if not keys:
-        return ()
-    said = cast("list[str | None]", client.mget(keys))
+    with client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.get(key)
+        said = cast("list[str | None]", pipe.execute())
     return tuple(
         _presence(key.removeprefix(prefix), json.loads(text))
         for key, text in zip(keys, said, strict=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName, item_name
 from orchestrator.runs.errors import UnknownRun, readable
-from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, HINDRANCE, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunId, RunKeys
+from orchestrator.runs.listing import unfinished
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 
@@ -44,12 +45,12 @@ class RunReader:
         return [RunId(str(name)) for name in self.client.zrevrange(ALL_RUNS, 0, limit - 1)]
 
     def open_runs(self) -> list[RunId]:
-        """The runs that have not ended."""
-        return [RunId(str(name)) for name in cast("set[str]", self.client.smembers(OPEN_RUNS))]
+        """The runs that have not ended, and those of which nobody can tell."""
+        return [run for run, state in unfinished(self.client).items() if state is None or not state.over]
 
     def unconcluded_runs(self) -> list[RunId]:
         """The runs that have ended, and are not yet written down."""
-        return [RunId(str(name)) for name in cast("set[str]", self.client.smembers(ENDED_RUNS))]
+        return [run for run, state in unfinished(self.client).items() if state is not None and state.over]
 
     def silence(self, run: RunId) -> float:
         """Seconds since the last event of a run."""

@@ -33,5 +33,5 @@ class Transitions:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = self._client.register_script(source(name))
-        reply = script(keys=keys.of_transition(), args=arguments)
+        reply = script(keys=[keys.base], args=arguments)
         return [str(part) for part in reply] if isinstance(reply, list) else [str(reply)]

@@ -8,7 +8,8 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName, item_name
-from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunId, RunKeys
+from orchestrator.runs.keys import HINDRANCE, RunId, RunKeys
+from orchestrator.runs.listing import enlist, strike
 from orchestrator.runs.scripts import Transitions
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.values import (
@@ -67,7 +68,7 @@ class RunStore:
             *(part for pair in maps.items() for part in pair),
             *(part for pair in needs.items() for part in pair),
         )
-        self.client.zadd(ALL_RUNS, {run: submitted})
+        enlist(self.client, run, submitted)
         return made == "1"
 
     def claim(
@@ -330,7 +331,7 @@ class RunStore:
         )
         if verdict == "taken":
             return None
-        self.client.zadd(ALL_RUNS, {run: reopening.submitted}, nx=True)
+        enlist(self.client, run, reopening.submitted)
         return _ending(state)
 
     def remember(self, run: RunId, key: str, value: str) -> str:
@@ -355,6 +356,8 @@ class RunStore:
         False if the run has been carried on since, or Redis does not know it any more.
         """
         (done,) = self._apply("conclude", RunKeys(run), ended, mlflow_run_id or "", retention)
+        if done == "1":
+            strike(self.client, run)
         return done == "1"
 
     def _settle(self, name: str, run: RunId, *arguments: str | int | float) -> Settled:

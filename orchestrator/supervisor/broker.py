@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 UNACKED, FETCHED = "unacked", "unacked_index"
 
 #: Put a message back where its queue is served next, unless it is gone from those that were fetched.
+#: Kombu's keys share no hash tag: with cluster mode on, neither this nor kombu itself works; our own keys do.
 #: KEYS: unacked, index, queue. ARGV: delivery tag, the message. Reply: 1 if this call did it.
 HAND_BACK = """
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end

@@ -18,6 +18,7 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.coordinator.rounds import send_node
 from orchestrator.runs.keys import RunId
+from orchestrator.runs.listing import repair
 from orchestrator.runs.presence import present_workers
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks.
 PACE = 1.0
+#: Seconds between two comparisons of the lists over all runs with the runs: that reads every run there is.
+LISTS_PACE = 300.0
 
 
 @dataclass
@@ -45,6 +48,8 @@ class Supervisor:
     lease_seconds: float
     name: str = field(default_factory=lambda: token_hex(8))
     contact: Contact = field(init=False)
+    clock: Callable[[], float] = time.monotonic
+    _lists_compared: float | None = None  #: when that was; None: not since the lead began, or Redis was away
     _told: dict[RunId, str] = field(default_factory=dict)  #: what was wrong with a run when it was told last
 
     def __post_init__(self) -> None:
@@ -69,13 +74,23 @@ class Supervisor:
         """One look, if this supervisor leads, and if silence means anything just now."""
         self.contact.hear()
         if not leads(self.runs.client, self.name, lifetime=3 * PACE) or not self.contact.is_steady:
+            self._lists_compared = None
             return
+        self._compare_lists()
         open_runs = self.reader.open_runs()
         self._end_lost_leases(open_runs)
         self._hand_back(list(fetched_messages(self.runs.client)))
         self._send_due_again(open_runs)
         self._conclude_ended()
         self.contact.hear()
+
+    def _compare_lists(self) -> None:
+        """Runs that a killed process, or Redis, has left off the lists are looked after from here on."""
+        if self._lists_compared is None or self.clock() - self._lists_compared > LISTS_PACE:
+            for run in repair(self.runs.client):
+                extra = {"action": "relisted", "run": run}
+                log.warning("run %s was not listed as unfinished; it is now", run, extra=extra)
+            self._lists_compared = self.clock()
 
     def _end_lost_leases(self, open_runs: Iterable[RunId]) -> None:
         """Deliveries that nobody has renewed: their attempts are over."""

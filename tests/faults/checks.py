@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.authoring.graph import JSON
-from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
 
@@ -103,7 +103,7 @@ def _scratch(rig: Rig, before: frozenset[str]) -> Iterator[str]:
 
 def _may_stay(key: str) -> bool:
     """Whether a key lives as long as Redis: the lists of runs, and kombu's of its queues."""
-    return key in (ALL_RUNS, OPEN_RUNS, ENDED_RUNS) or key.startswith("_kombu.")
+    return key in (ALL_RUNS, UNFINISHED_RUNS) or key.startswith("_kombu.")
 
 
 def _broker_keys(rig: Rig) -> list[str]:

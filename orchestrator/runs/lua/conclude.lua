@@ -5,6 +5,5 @@
 if redis.call('HGET', META, 'ended') ~= ARGV[1] then return 0 end
 redis.call('HSET', META, 'concluded', 1)
 if ARGV[2] ~= '' then redis.call('HSET', META, 'mlflow_run_id', ARGV[2]) end
-redis.call('SREM', ENDED_RUNS, redis.call('HGET', META, 'id'))
 for _, key in ipairs(KEPT) do redis.call('EXPIRE', key, ARGV[3]) end
 return 1

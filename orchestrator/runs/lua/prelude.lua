@@ -1,12 +1,11 @@
 -- Prepended to every transition: the keys, the clock, and how a node's record is read and written.
 --
--- KEYS: the beginning that all keys of the run share, the set of open runs, and that of runs which have ended
--- and are not yet written down. The others are made from the first one: naming all of them would double the
--- size of each call.
+-- KEYS: the beginning that all keys of the run share. They are made from it: naming all of them would double the
+-- size of each call. None of another run, and no list over all runs, is touched: it lives in another hash slot.
 --
 -- Times are microseconds since 1970 by Redis's own clock, the one clock that all machines share; they are
 -- kept as strings because cjson rounds numbers to 14 digits.
-local BASE, OPEN_RUNS, ENDED_RUNS = KEYS[1], KEYS[2], KEYS[3]
+local BASE = KEYS[1]
 local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
 local TRACEBACKS, MEMORY, TAKEN = BASE .. 'tracebacks', BASE .. 'memory', BASE .. 'taken'
 -- How many needs a node still misses; since when nodes with all they need have not been claimed; nodes whose
@@ -197,11 +196,8 @@ end
 
 -- The run is over, and nobody works on it or waits in it any more: it is to be written down.
 local function end_run(state)
-  local run = redis.call('HGET', META, 'id')
   redis.call('HSET', META, 'state', state, 'ended', NOW)
   redis.call('DEL', unpack(OPEN))
-  redis.call('SREM', OPEN_RUNS, run)
-  redis.call('SADD', ENDED_RUNS, run)
   emit('', state)
 end
 

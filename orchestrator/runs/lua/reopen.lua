@@ -83,7 +83,5 @@ if kept == 0 then redis.call('HDEL', META, 'error') end
 redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
 redis.call('HSET', META, 'state', 'running', 'open', ARGV[4], 'round', ARGV[7])
 for _, key in ipairs(KEPT) do redis.call('PERSIST', key) end
-redis.call('SADD', OPEN_RUNS, ARGV[1])
-redis.call('SREM', ENDED_RUNS, ARGV[1])
 emit('', 'running', 'resumed')
 return {'reopened', settle(0)}

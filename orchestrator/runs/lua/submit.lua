@@ -15,6 +15,5 @@ expect(ARGV, first_node)
 redis.call('HSET', META, 'id', ARGV[1], 'pipeline', ARGV[3], 'parameters', ARGV[4])
 redis.call('HSET', META, 'open', open, 'state', 'pending', 'submitted', NOW)
 redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
-redis.call('SADD', OPEN_RUNS, ARGV[1])
 emit('', 'pending')
 return 1

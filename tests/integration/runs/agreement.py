@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from orchestrator.runs.keys import ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import UNFINISHED_RUNS, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import ALLOWED, NodeState, RunState
@@ -29,8 +29,7 @@ class Kept:
     due: frozenset[str]
     alone: frozenset[str]
     taken: Mapping[str, str]
-    is_open: bool
-    is_ended: bool
+    is_listed: bool
 
     @classmethod
     def read(cls, client: redis.Redis, run: RunId) -> Kept:
@@ -38,12 +37,11 @@ class Kept:
         with client.pipeline(transaction=True) as pipe:
             for key in (keys.meta, keys.nodes, keys.missing, keys.taken):
                 pipe.hgetall(key)
-            pipe.sismember(OPEN_RUNS, run)
-            pipe.sismember(ENDED_RUNS, run)
+            pipe.sismember(UNFINISHED_RUNS, run)
             pipe.zrange(keys.leases, 0, -1, withscores=True)
             pipe.zrange(keys.due, 0, -1)
             pipe.smembers(keys.alone)
-            meta, tasks, missing, taken, is_open, is_ended, leases, due, alone = pipe.execute()
+            meta, tasks, missing, taken, is_listed, leases, due, alone = pipe.execute()
         return cls(
             meta=meta,
             tasks={name: json.loads(text) for name, text in tasks.items()},
@@ -52,8 +50,7 @@ class Kept:
             due=frozenset(due),
             alone=frozenset(alone),
             taken=taken,
-            is_open=bool(is_open),
-            is_ended=bool(is_ended),
+            is_listed=bool(is_listed),
         )
 
     def state(self, name: str) -> NodeState:
@@ -95,8 +92,7 @@ class Agreement:
     def _check_state(self, kept: Kept) -> None:
         model = self.model
         assert kept.meta.get("state") == model.run
-        assert kept.is_open == model.is_open
-        assert kept.is_ended == (model.run is not None and not model.is_open)
+        assert kept.is_listed == (model.run is not None)
         if model.is_open:
             assert ("handling" in kept.meta) == model.handling
         assert int(kept.meta.get("open", 0)) == model.unfinished()

@@ -13,7 +13,7 @@ from uuid import uuid4
 import redis
 
 from orchestrator.authoring.graph import NodeName
-from orchestrator.runs.keys import ALL_RUNS, ENDED_RUNS, OPEN_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from orchestrator.runs.transitions import RunStore
@@ -318,8 +318,7 @@ class Play:
     def forget(self) -> None:
         """Redis loses all it has of the run."""
         self.client.delete(*RunKeys(self.run).all())
-        self.client.srem(OPEN_RUNS, self.run)
-        self.client.srem(ENDED_RUNS, self.run)
+        self.client.srem(UNFINISHED_RUNS, self.run)
         self.client.zrem(ALL_RUNS, self.run)
         self.model.wipe()
         self.agreement.position, self.calm = "0", 0

@@ -19,7 +19,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.authoring.graph import NodeName
 from orchestrator.code import code_of
 from orchestrator.coordinator.submission import new_run_id
-from orchestrator.runs.keys import ENDED_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Holder, Verdict
@@ -84,6 +84,17 @@ def test_a_run_whose_messages_are_lost_is_sent_again(runner: Runner, client: red
         wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
 
 
+def test_a_run_that_no_list_names_is_found_and_sent(runner: Runner, client: redis.Redis) -> None:
+    """As if whoever submitted it had been killed in the middle."""
+    run = submit_without_a_message(runner, "diamond")
+    client.srem(UNFINISHED_RUNS, run)
+    client.zrem(ALL_RUNS, run)
+    with supervised_hastily(runner, client):
+        wait_until(lambda: runner.reader.concluded(run), "the run is written down")
+    assert run in runner.reader.ids(10_000)
+    assert not client.sismember(UNFINISHED_RUNS, run)
+
+
 def test_what_has_failed_stays_failed_when_the_rest_is_sent_again(
     runner: Runner, client: redis.Redis
 ) -> None:
@@ -110,7 +121,7 @@ def test_what_has_failed_stays_failed_when_the_rest_is_sent_again(
 def test_a_run_that_ended_and_was_never_written_down_is(runner: Runner, client: redis.Redis) -> None:
     record = runner.run("diamond")
     client.hdel(f"orc:{{{record.id}}}:meta", "concluded")
-    client.sadd("orc:ended", record.id)
+    client.sadd(UNFINISHED_RUNS, record.id)
     supervisor = Supervisor(
         RunStore(client), RunReader(client), lambda: runner.store, settings().queues, lease_seconds=0.3
     )
@@ -154,19 +165,19 @@ def test_one_bad_message_or_run_keeps_no_other_from_being_looked_after(
     client.zadd("unacked_index", dict.fromkeys(bad, 0.0))
     client.lpush("spare", "garbage", json.dumps({"body": _packed({"run": {}})}), json.dumps({"body": 5}))
     client.delete(LEADER)  # a supervisor of the tests before may still lead
-    client.sadd("orc:open", "unreadable-1")
-    client.set("orc:{unreadable-1}:leases", "no sorted set")
-    client.sadd("orc:ended", "unreadable-2")
+    unreadable = RunKeys(RunId("unreadable-1"))
+    client.sadd(UNFINISHED_RUNS, unreadable.run)
+    client.hset(unreadable.meta, "state", "running")
+    client.set(unreadable.leases, "no sorted set")
     run = submit_without_a_message(runner, "diamond")
     with supervised_hastily(runner, client):
         wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
-        wait_until(lambda: runner.reader.hindrance(RunId("unreadable-1")), "the other is named")
+        wait_until(lambda: runner.reader.hindrance(unreadable.run), "the other is named")
     told = {*bad.values()}
     wait_until(lambda: {each.text for each in messages_set_aside(client)} >= told, "all are set aside")
     assert not set(bad) & set(client.hkeys("unacked"))
-    client.srem("orc:open", "unreadable-1")
-    client.srem("orc:ended", "unreadable-2")
-    client.delete("spare")
+    client.srem(UNFINISHED_RUNS, unreadable.run)
+    client.delete(*unreadable.all(), "spare")
 
 
 def test_a_run_that_makes_no_sense_keeps_no_stack_down(
@@ -174,11 +185,11 @@ def test_a_run_that_makes_no_sense_keeps_no_stack_down(
 ) -> None:
     bad = RunId("odd-20260101-000000-0000")
     client.hset(RunKeys(bad).meta, "state", "no state")
-    client.sadd(ENDED_RUNS, bad)
+    client.sadd(UNFINISHED_RUNS, bad)
     try:
         told = list(send_what_differs_again(runs_at_work(redis_url), settings(), redis_url))
     finally:
-        client.srem(ENDED_RUNS, bad)
+        client.srem(UNFINISHED_RUNS, bad)
         client.delete(*RunKeys(bad).all())
     (line,) = (each for each in told if bad in each)
     assert line.startswith(f"run {bad} cannot be looked at: UnreadableRun: ")

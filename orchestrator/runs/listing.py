@@ -1,0 +1,131 @@
+"""The lists over all runs: kept beside the runs, and repaired from them.
+
+A transition touches the keys of one run only, which share a hash tag. So a list over all runs cannot change
+in the same step, and whoever changes both may be paused or killed between the two. What keeps them right:
+
+- A run is listed after it was made known, or goes on: an entry without a run is never about to get one.
+- Whoever takes an entry away looks at the run afterwards, and puts it back if it belongs there.
+- `repair` goes by the runs themselves, and makes up for what a killed process, or Redis, has lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, cast
+
+from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
+from orchestrator.runs.states import RunState
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+#: Runs that are asked for at once.
+_MANY = 1000
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """What decides on which lists a run belongs."""
+
+    state: RunState | None = None  #: None: what Redis has of it makes no sense
+    known: bool = True
+    concluded: bool = False
+    submitted: float = 0.0  #: seconds since 1970
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it has not ended, or is not written down yet."""
+        return self.known and not self.concluded
+
+
+def enlist(client: Redis, run: RunId, submitted: float) -> None:
+    """List a run that was just made known, or goes on; `submitted` is in seconds since 1970."""
+    with client.pipeline(transaction=False) as pipe:
+        pipe.sadd(UNFINISHED_RUNS, run)
+        pipe.zadd(ALL_RUNS, {run: submitted}, nx=True)
+        pipe.execute()
+
+
+def strike(client: Redis, run: RunId) -> None:
+    """Take a run that is written down, or forgotten, off the list of unfinished ones, unless it goes on."""
+    client.srem(UNFINISHED_RUNS, run)
+    if _outline(client, run).unfinished:
+        client.sadd(UNFINISHED_RUNS, run)
+
+
+def unfinished(client: Redis) -> dict[RunId, RunState | None]:
+    """The runs that are not written down yet, and how each stands; None where that makes no sense."""
+    outlines = _outlines(client, _listed(client))
+    return {run: outline.state for run, outline in outlines.items() if outline.unfinished}
+
+
+def repair(client: Redis) -> list[RunId]:
+    """Have the lists agree with the runs that there are; returns the unfinished ones that were not listed."""
+    outlines = _outlines(client, _runs_there_are(client))
+    listed, told = set(_listed(client)), set(_ids(client.zrange(ALL_RUNS, 0, -1)))
+    outlines |= _outlines(client, (listed | told) - set(outlines))
+    missed = [run for run, outline in outlines.items() if outline.unfinished and run not in listed]
+    for run in missed:
+        enlist(client, run, outlines[run].submitted)
+    for run in (*missed, *listed):
+        if not outlines[run].unfinished:
+            strike(client, run)
+    for run, outline in outlines.items():
+        if outline.known and run not in told:
+            client.zadd(ALL_RUNS, {run: outline.submitted}, nx=True)
+        elif run in told and not outline.known:
+            _forget(client, run)
+    return missed
+
+
+def _forget(client: Redis, run: RunId) -> None:
+    """Take a run that Redis does not know any more off the list of all; unless somebody carries it on."""
+    client.zrem(ALL_RUNS, run)
+    if (outline := _outline(client, run)).known:
+        client.zadd(ALL_RUNS, {run: outline.submitted}, nx=True)
+
+
+def _runs_there_are(client: Redis) -> list[RunId]:
+    before, after = RunKeys(RunId("*")).meta.split("*")
+    found = client.scan_iter(match=f"{before}*{after}", count=_MANY)
+    return [RunId(str(key).removeprefix(before).removesuffix(after)) for key in found]
+
+
+def _listed(client: Redis) -> list[RunId]:
+    return _ids(client.smembers(UNFINISHED_RUNS))
+
+
+def _ids(names: object) -> list[RunId]:
+    return [RunId(str(name)) for name in cast("Iterable[str]", names)]
+
+
+def _outline(client: Redis, run: RunId) -> _Outline:
+    return _outlines(client, [run])[run]
+
+
+def _outlines(client: Redis, runs: Iterable[RunId]) -> dict[RunId, _Outline]:
+    """How each run stands; `_MANY` are asked for at a time."""
+    found: dict[RunId, _Outline] = {}
+    left = iter(runs)
+    while some := list(islice(left, _MANY)):
+        with client.pipeline(transaction=False) as pipe:
+            for run in some:
+                pipe.hmget(RunKeys(run).meta, "state", "concluded", "submitted")
+            replies = pipe.execute(raise_on_error=False)
+        found.update(zip(some, map(_as_outline, replies), strict=True))
+    return found
+
+
+def _as_outline(reply: Sequence[str | None] | Exception) -> _Outline:
+    """What was told of a run; one whose hash is something else is not to be forgotten, either."""
+    if isinstance(reply, Exception):
+        return _Outline()
+    state, concluded, submitted = reply
+    return _Outline(
+        state=RunState(state) if state in set(RunState) else None,
+        known=any(part is not None for part in reply),
+        concluded=concluded is not None,
+        submitted=int(submitted) / 1e6 if submitted and submitted.isdecimal() else 0.0,
+    )
