@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, JsonValue
 
 from orchestrator.archive.reading import as_written
 from orchestrator.artifacts.errors import AlteredArtifact
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
 
 
+_FILE = re.compile(r"(?:([0-9]+)-)?([0-9]+)\.json")  #: the round, but for the first, and the attempt
+
+
 class _Text(BaseModel):
     """What stands in the file of an outbox: somebody may have altered it."""
 
-    began: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     subject: dict[str, JsonValue] = {}
     entries: list[JsonValue] = []
     refused: list[str] = []
@@ -34,7 +37,7 @@ class Outbox:
     run: RunId
     node: str
     attempt: int
-    began: float  #: when the attempt began, in seconds since 1970
+    round: int = 0  #: of the run, that the attempt belongs to
     subject: Mapping[str, JSON]  #: the attempt, as far as it is needed to log for it
     entries: Sequence[JSON] = ()  #: what waits, in the order in which it was logged
     refused: Sequence[str] = ()  #: what cannot be delivered, and why
@@ -42,7 +45,6 @@ class Outbox:
     def write(self, store: ArtifactStore) -> None:
         """Keep it, on the disk: the node that logged it is about to be done, and logs it no more."""
         text = {
-            "began": self.began,
             "subject": dict(self.subject),
             "entries": list(self.entries),
             "refused": list(self.refused),
@@ -55,19 +57,20 @@ class Outbox:
 
     @property
     def _key(self) -> str:
-        return f"{_folder(self.run)}/{self.node}/{self.attempt}.json"
+        which = f"{self.round}-{self.attempt}" if self.round else str(self.attempt)
+        return f"{_folder(self.run)}/{self.node}/{which}.json"
 
 
 def outboxes(store: ArtifactStore, run: RunId, node: str = "") -> list[Outbox]:
-    """The outboxes of a run, or of one of its nodes, in the order in which their attempts began."""
-    return sorted(_read(store, run, node), key=lambda outbox: outbox.began)
+    """The outboxes of a run, or of one of its nodes, in the order of their attempts."""
+    return sorted(_read(store, run, node), key=lambda outbox: (outbox.round, outbox.attempt, outbox.node))
 
 
 def _read(store: ArtifactStore, run: RunId, node: str) -> Iterator[Outbox]:
     for key in store.keys(f"{_folder(run)}/{node}" if node else _folder(run)):
         name, _, file = key.removeprefix(f"{_folder(run)}/").rpartition("/")
-        number = file.removesuffix(".json")
-        if "/" in name or not name or not number.isdecimal():
+        which = _FILE.fullmatch(file)
+        if "/" in name or not name or which is None:
             continue  # nobody's here
         data = store.read(key)
         if data is None:
@@ -80,8 +83,8 @@ def _read(store: ArtifactStore, run: RunId, node: str) -> Iterator[Outbox]:
         yield Outbox(
             run=run,
             node=name,
-            attempt=int(number),
-            began=text.began,
+            attempt=int(which[2]),
+            round=int(which[1] or 0),
             subject=text.subject,
             entries=text.entries,
             refused=text.refused,

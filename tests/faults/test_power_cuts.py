@@ -158,7 +158,7 @@ def test_all_of_a_run_is_kept_once_it_is_written_down(power_cut_after: Callable[
 
 
 def test_what_waits_for_mlflow_is_kept(power_cut_after: Callable[[str], Path]) -> None:
-    keeps = "Outbox(run=RUN, node='a', attempt=1, began=1, subject={}, entries=['kept']).write(store)"
+    keeps = "Outbox(run=RUN, node='a', attempt=1, subject={}, entries=['kept']).write(store)"
     root = power_cut_after(f"{WORKER}\n{keeps}")
     (outbox,) = outboxes(ArtifactStore(str(root / "store")), RUN)
     assert outbox.entries == ["kept"]

@@ -171,6 +171,7 @@ class ClaimedNode:
             stage=self.task.node.stage,
             queue=self.task.node.policy.queue,
             attempt=self.number,
+            round=self.job.round.number,
             redelivered=self.redelivered,
             inputs=small_inputs(self.task),
         )

@@ -58,6 +58,7 @@ class AttemptTracker:
         self._run: Run | None = None
         self._away: TrackingUnavailable | None = None
         self._names = Names()
+        self._models = 0
 
     @property
     def run(self) -> Run:
@@ -138,7 +139,8 @@ class AttemptTracker:
         with tempfile.TemporaryDirectory() as folder:
             saved = Path(folder) / "model"
             save_model(model, example, saved)
-            uri = self._log(LoggedModel(name=name, path=saved, time=_now()))
+            self._models += 1
+            uri = self._log(LoggedModel(name=name, path=saved, number=self._models))
         return uri or str(PendingModel(self._info.pipeline, self._info.run_id, self._info.node, name))
 
     def model_uri(self, uri: str) -> str:

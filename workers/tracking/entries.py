@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
 
 from orchestrator.artifacts import Digest
 from workers.tracking.flushing import flush_artifacts
@@ -232,14 +232,14 @@ class LoggedModel(Entry):
     kind: Literal["local model"] = "local model"
     name: str
     path: Path
-    time: Time
+    number: int  #: of the models that its attempt has logged
 
     def write(self, target: Target) -> str:
         client, run_id, author = target.client, target.run_id, target.author
-        return enter_model(client, run_id, self.name, self.path, author, self.time, target.check)
+        return enter_model(client, run_id, self.name, self.path, author, self.number, target.check)
 
     def kept(self, store: ArtifactStore) -> Entry:
-        return KeptModel(name=self.name, time=self.time, digest=store.put(self.path))
+        return KeptModel(name=self.name, number=self.number, digest=store.put(self.path))
 
     @property
     def named(self) -> str:
@@ -251,13 +251,14 @@ class KeptModel(Entry):
 
     kind: Literal["model"] = "model"
     name: Annotated[str, Field(pattern=r"""^[^/:.%"']+$""")]
-    time: Time
+    #: Of the models that its attempt has logged; earlier releases kept the time.
+    number: Annotated[int, Field(ge=0, le=_LARGEST, validation_alias=AliasChoices("number", "time"))]
     digest: Sha256
 
     def write(self, target: Target) -> str:
         client, run_id, author = target.client, target.run_id, target.author
         with self._own_copy(target.blobs) as folder:
-            return enter_late(client, run_id, self.name, folder, author, self.time, target.remember)
+            return enter_late(client, run_id, self.name, folder, author, self.number, target.remember)
 
     @property
     def named(self) -> str:

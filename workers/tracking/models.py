@@ -15,7 +15,7 @@ from orchestrator.artifacts.errors import UntrustedTypes, WrongValue
 from workers.tracking.errors import ModelNotLoggable
 from workers.tracking.flushing import flush_artifacts
 from workers.tracking.library import MODEL_MODULES, load
-from workers.tracking.records import Remember, model_key
+from workers.tracking.records import Order, Remember, model_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN, NODE, ATTEMPT = "orchestrator.run", "orchestrator.node", "orchestrator.attempt"
-BEGAN, LOGGED = "orchestrator.began", "orchestrator.logged"
+#: `LOGGED` counts the models that one attempt has logged.
+ROUND, LOGGED = "orchestrator.round", "orchestrator.logged"
 DIGEST = "orchestrator.digest"
 MODEL_FILE = "model.skops"
 EXAMPLE_ROWS = 5
@@ -40,12 +41,21 @@ class Authorship:
 
     run: str
     node: str
-    attempt: int
-    began: int  #: milliseconds since 1970: attempts are numbered anew where Redis forgot the earlier ones
+    order: Order
 
     def is_latest(self, tags: Mapping[str, str]) -> bool:
         """Whether what bears these tags is of this attempt or of an earlier one."""
-        return int(tags.get(BEGAN, 0)) <= self.began
+        return order_of(tags) <= self.order
+
+
+def order_of(tags: Mapping[str, str]) -> Order:
+    """The attempt that a run or a model bears in its tags."""
+    return (int(tags.get(ROUND, 0)), int(tags.get(ATTEMPT, 0)))
+
+
+def order_tags(order: Order) -> dict[str, str]:
+    """The tags of what an attempt makes or takes up."""
+    return {ROUND: str(order[0]), ATTEMPT: str(order[1])}
 
 
 def save_model(model: object, example: object, folder: Path) -> None:
@@ -90,11 +100,11 @@ def enter_model(
     logged: int,
     check: Callable[[], None],
 ) -> str:
-    """Log what `save_model` wrote at `logged` (ms), and return its URI; what was logged as `name` goes.
+    """Log what `save_model` wrote as the attempt's model number `logged`; what was logged before it goes.
 
-    Those that go are looked up before `check`: as long as the node is ours, they are of earlier attempts.
+    Those that go are looked up before `check`. Returns the URI.
     """
-    run = client.get_run(run_id)
+    run, place = client.get_run(run_id), (*author.order, logged)
     made = _make(client, run, name, folder, author, logged)
     others = models_of(client, run.info.experiment_id, author.run, author.node, name)
     try:
@@ -102,7 +112,7 @@ def enter_model(
     except BaseException:
         client.delete_logged_model(made)
         raise
-    delete_models(client, others, but=made)
+    delete_models(client, _up_to(place, others), but=made)
     return f"models:/{made}"
 
 
@@ -119,15 +129,15 @@ def enter_late(
 
     So is what another delivery of the same model has made.
     """
-    run = client.get_run(run_id)
+    run, place = client.get_run(run_id), (*author.order, logged)
     others = models_of(client, run.info.experiment_id, author.run, author.node, name)
-    if others and is_ready(others[0]) and logged_at(others[0]) >= logged:
+    if others and is_ready(others[0]) and place_of(others[0]) >= place:
         return f"models:/{others[0].model_id}"
     made = _make(client, run, name, folder, author, logged)
-    bound = remember(model_key(author.run, author.node, name, logged), made)
+    bound = remember(model_key(author.run, author.node, name, place), made)
     if bound != made:
         client.delete_logged_model(made)
-    delete_models(client, others, but=bound)
+    delete_models(client, _up_to(place, others), but=bound)
     return f"models:/{bound}"
 
 
@@ -138,7 +148,7 @@ def models_of(client: MlflowClient, experiment: str, run: str, node: str, name: 
 
 
 def search_models(client: MlflowClient, experiment: str, wanted: str) -> list[LoggedModel]:
-    """Models in the order in which they count: complete ones first, and those that were logged last."""
+    """Models in the order in which they count: complete ones first, and those of the latest attempt."""
     found: list[LoggedModel] = []
     token = None
     while True:
@@ -147,11 +157,7 @@ def search_models(client: MlflowClient, experiment: str, wanted: str) -> list[Lo
         token = page.token
         if not token:
             break
-    return sorted(
-        found,
-        key=lambda model: (is_ready(model), logged_at(model), model.creation_timestamp),
-        reverse=True,
-    )
+    return sorted(found, key=lambda model: (is_ready(model), place_of(model), model.model_id), reverse=True)
 
 
 def is_ready(model: LoggedModel) -> bool:
@@ -159,9 +165,14 @@ def is_ready(model: LoggedModel) -> bool:
     return bool(model.status == "READY")
 
 
-def logged_at(model: LoggedModel) -> int:
-    """When its stage logged it, in milliseconds since 1970, however long it waited for MLflow."""
-    return int(model.tags.get(LOGGED, 0))
+def place_of(model: LoggedModel) -> tuple[int, int, int]:
+    """Of two models of one name, the one with the greater was logged later."""
+    return (*order_of(model.tags), int(model.tags.get(LOGGED, 0)))
+
+
+def _up_to(place: tuple[int, int, int], models: Iterable[LoggedModel]) -> list[LoggedModel]:
+    """Those that were not logged later."""
+    return [model for model in models if place_of(model) <= place]
 
 
 def delete_models(client: MlflowClient, models: Sequence[LoggedModel], *, but: str) -> None:
@@ -179,7 +190,7 @@ def _make(client: MlflowClient, run: Run, name: str, folder: Path, author: Autho
         run.info.experiment_id,
         name=name,
         source_run_id=run_id,
-        tags={RUN: author.run, NODE: author.node, ATTEMPT: str(author.attempt), LOGGED: str(logged)},
+        tags={RUN: author.run, NODE: author.node, LOGGED: str(logged), **order_tags(author.order)},
         params=run.data.params,
     )
     _address(folder, made, run_id)

@@ -53,8 +53,8 @@ class Outgoing:
         Outbox(
             run=RunId(self.info.run_id),
             node=self.info.node,
+            round=self.info.round,
             attempt=self.info.attempt,
-            began=self.info.began.timestamp(),
             subject=_subject(self.info),
             entries=self.entries,
             refused=self.refused,
@@ -67,7 +67,7 @@ def attempt_of(outbox: Outbox) -> AttemptInfo:
     Raises ValueError for a subject that is not what was written, or that is another attempt's.
     """
     info: AttemptInfo = TypeAdapter(AttemptInfo).validate_python(outbox.subject)
-    if (info.run_id, info.node, info.attempt) != (outbox.run, outbox.node, outbox.attempt):
+    if (info.run_id, info.node, info.order) != (outbox.run, outbox.node, (outbox.round, outbox.attempt)):
         raise ValueError("its subject is another attempt")
     return replace(info, redelivered=True)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 #: The MLflow run id known under a key, if any.
 Recall = Callable[[str], str | None]
 #: Bind an MLflow run id to a key unless it is bound; replies the id that the key is bound to. Atomic.
 Remember = Callable[[str, str], str]
+
+
+#: The round and the number of an attempt. Nothing of a run is ordered by clocks, which differ.
+Order: TypeAlias = tuple[int, int]
 
 
 class Fence(Protocol):
@@ -49,9 +53,10 @@ class AttemptInfo:
     stage: str  #: `<module>.<function>`
     queue: str
     attempt: int  #: 1 for the first try
+    round: int = 0  #: of the run, that the attempt belongs to: one that is carried on begins another
     redelivered: bool = False  #: somebody may have begun this node before (also after a resume)
     inputs: Mapping[str, object] = field(default_factory=dict)  #: the node's small inputs
-    began: datetime = field(default_factory=lambda: datetime.now(UTC))  #: when the attempt began
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))  #: only to be shown: clocks differ
 
     @property
     def nested(self) -> bool:
@@ -61,7 +66,12 @@ class AttemptInfo:
     @property
     def fresh(self) -> bool:
         """Whether MLflow cannot know this node yet."""
-        return self.attempt == 1 and not self.redelivered
+        return self.order == (0, 1) and not self.redelivered
+
+    @property
+    def order(self) -> Order:
+        """Of two attempts of a node, the one with the greater is the later."""
+        return (self.round, self.attempt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +102,7 @@ class RunInfo:
     started: datetime
     ended: datetime
     state: str  #: a run state: succeeded, failed or cancelled
+    round: int = 0  #: that ended so
     error: str | None = None
     nodes: Sequence[NodeInfo] = ()
     commit: str = ""  #: of the pipeline's repository, when the run was sent
@@ -104,9 +115,9 @@ def run_key(run_id: str, node: str = "") -> str:
     return f"{run_id}/{node}" if node else run_id
 
 
-def model_key(run_id: str, node: str, name: str, logged: int) -> str:
-    """The key of a model that was logged by a node at `logged`, in milliseconds since 1970."""
-    return f"{run_id}/{node}/models/{name}/{logged}"
+def model_key(run_id: str, node: str, name: str, place: Sequence[int]) -> str:
+    """The key of a model that a node logged; `place` is its attempt's order, and which one of that it is."""
+    return f"{run_id}/{node}/models/{name}/{'.'.join(map(str, place))}"
 
 
 def milliseconds(moment: datetime) -> int:

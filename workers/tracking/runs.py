@@ -10,9 +10,28 @@ from typing import TYPE_CHECKING
 from orchestrator.authoring.masking import mask_text
 from workers.tracking.errors import is_removed
 from workers.tracking.headlines import source_tags, write_headlines
-from workers.tracking.models import ATTEMPT, BEGAN, NODE, RUN, delete_models, logged_at, search_models
+from workers.tracking.models import (
+    ATTEMPT,
+    NODE,
+    ROUND,
+    RUN,
+    delete_models,
+    order_of,
+    order_tags,
+    place_of,
+    search_models,
+)
 from workers.tracking.names import as_params, write_params
-from workers.tracking.records import AttemptInfo, Recall, Remember, RunInfo, milliseconds, model_key, run_key
+from workers.tracking.records import (
+    AttemptInfo,
+    Order,
+    Recall,
+    Remember,
+    RunInfo,
+    milliseconds,
+    model_key,
+    run_key,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,14 +79,13 @@ class KeyedRuns:
         `check` raises if the node is not the attempt's any more: the run is left as it was found then. With
         `late` the attempt is over: a run that a later one has taken up stays as that left it.
         """
-        began = milliseconds(info.began)
         key = run_key(info.run_id, info.node)
         run = self._known(key, {RUN: info.run_id, NODE: info.node}, search=not info.fresh)
+        check()
         if run is not None:
-            if not late or int(run.data.tags.get(BEGAN, 0)) <= began:
-                check()
+            if not late or order_of(run.data.tags) <= info.order:
                 with self._undone_if_lost(run, check):
-                    self._label(run, {ATTEMPT: str(info.attempt), BEGAN: str(began)})
+                    self._label(run, order_tags(info.order))
                     self._client.update_run(run.info.run_id, "RUNNING")
             return run
         tags = {
@@ -75,8 +93,7 @@ class KeyedRuns:
             PIPELINE: info.pipeline,
             NODE: info.node,
             STAGE: info.stage,
-            ATTEMPT: str(info.attempt),
-            BEGAN: str(began),
+            **order_tags(info.order),
             PARENT: parent_id,
             **_source(info.stage),
         }
@@ -85,7 +102,7 @@ class KeyedRuns:
             check()
         except BaseException:  # the pipeline's run may have been concluded before this one was made
             as_it_is = self._client.get_run(made.info.run_id)
-            if as_it_is.info.status == "RUNNING" and as_it_is.data.tags.get(BEGAN) == tags[BEGAN]:
+            if as_it_is.info.status == "RUNNING" and order_of(as_it_is.data.tags) == info.order:
                 self._client.set_terminated(made.info.run_id, "KILLED")
             raise
         return made
@@ -99,7 +116,7 @@ class KeyedRuns:
         except BaseException:
             if run.info.status != "RUNNING":
                 self._client.set_terminated(run.info.run_id, run.info.status, run.info.end_time)
-            self._label(run, {key: run.data.tags[key] for key in (ATTEMPT, BEGAN) if key in run.data.tags})
+            self._label(run, {key: run.data.tags[key] for key in (ROUND, ATTEMPT) if key in run.data.tags})
             raise
 
     def _label(self, run: Run, tags: Mapping[str, str]) -> None:
@@ -108,33 +125,38 @@ class KeyedRuns:
         self._client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def conclude(self, info: RunInfo) -> str:
-        """Write down how the run ended, end what still counts as running and delete what is surplus."""
+        """Write down how the run ended, end what still counts as running and delete what is surplus.
+
+        The end of a later round stands, whoever comes last with that of an earlier one.
+        """
         run = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
-        parent = run.info.run_id
+        parent = str(run.info.run_id)
+        if int(run.data.tags.get(ROUND, 0)) > info.round:
+            return parent
         write_headlines(self._client, run, self._tidy(info, parent), info)
         # Once more: who made the run may have died before it wrote them. They never change.
         wanted = as_params(info.parameters)
         write_params(self._client, parent, {k: v for k, v in wanted.items() if k not in run.data.params})
-        tags = {STATE: info.state, **_note(info, run), **source_tags(info)}
+        tags = {STATE: info.state, ROUND: str(info.round), **_note(info, run), **source_tags(info)}
         self._label(run, tags)
         self._client.set_terminated(parent, status_of(info.state), milliseconds(info.ended))
-        return str(parent)
+        return parent
 
     def _tidy(self, info: RunInfo, parent: str) -> dict[str, Run]:
         """End what still counts as running, delete what is surplus; the runs of nodes by their names."""
         states = {node.name: node.state for node in info.nodes}
-        kept = {}
-        for run in self._search({RUN: info.run_id}):
+        kept: dict[str, Run] = {}
+        for run in sorted(self._search({RUN: info.run_id}), key=_weight, reverse=True):
             node, found = run.data.tags.get(NODE, ""), run.info.run_id
-            bound = self._bind(run_key(info.run_id, node), found) if node else parent
-            if found != bound:
+            if found != (self._bind(run_key(info.run_id, node), found) if node else parent):
                 self._client.delete_run(found)
-                continue
-            if node:
+            elif node:
                 kept[node] = run
-            if node and _is_wrong(run.info.status, states.get(node)):
+        for node, run in kept.items():
+            belongs_to_later_round = order_of(run.data.tags)[0] > info.round
+            if not belongs_to_later_round and _is_wrong(run.info.status, states.get(node)):
                 ended = status_of(states.get(node, info.state))
-                self._client.set_terminated(found, ended, milliseconds(info.ended))
+                self._client.set_terminated(run.info.run_id, ended, milliseconds(info.ended))
         self._tidy_models(info.run_id)
         return kept
 
@@ -149,7 +171,7 @@ class KeyedRuns:
         for (node, name), models in found.items():
             if len(models) > 1:
                 latest = models[0]
-                key = model_key(run_id, node, name, logged_at(latest))
+                key = model_key(run_id, node, name, place_of(latest))
                 bound = self._remember(key, latest.model_id)
                 kept = bound if bound in {model.model_id for model in models} else latest.model_id
                 delete_models(self._client, models, but=kept)
@@ -166,7 +188,7 @@ class KeyedRuns:
         if not search:
             return None
         matching = (run for run in self._search(tags) if (NODE in run.data.tags) == (NODE in tags))
-        earlier = next(matching, None)
+        earlier = max(matching, key=_weight, default=None)
         return self._get(self._bind(key, earlier.info.run_id)) if earlier else None
 
     def _bind(self, key: str, made: str) -> str:
@@ -181,9 +203,7 @@ class KeyedRuns:
         wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         token = None
         while True:
-            page = self._client.search_runs(
-                [self._experiment], wanted, order_by=["attributes.start_time"], page_token=token
-            )
+            page = self._client.search_runs([self._experiment], wanted, page_token=token)
             yield from page
             token = page.token
             if not token:
@@ -236,6 +256,11 @@ def _note(info: RunInfo, run: Run) -> dict[str, str]:
     if not earlier:
         return {}
     return {ERROR: ""} | ({NOTE: ""} if run.data.tags.get(NOTE) == earlier else {})
+
+
+def _weight(run: Run) -> tuple[Order, bool, str]:
+    """Of two runs of one node, the one with the greater counts: that of the latest attempt."""
+    return order_of(run.data.tags), run.info.status == "FINISHED", run.info.run_id
 
 
 def _is_wrong(status: str, state: str | None) -> bool:

@@ -19,7 +19,7 @@ from workers.tracking.library import settle_environment
 from workers.tracking.models import Authorship, is_ready, models_of
 from workers.tracking.outgoing import Outgoing, attempt_of, deliver_entries, refusal, settle
 from workers.tracking.pending import PendingModel
-from workers.tracking.records import AttemptInfo, Fence, NoFence, Recall, Remember, RunInfo, milliseconds
+from workers.tracking.records import AttemptInfo, Fence, NoFence, Recall, Remember, RunInfo
 from workers.tracking.runs import KeyedRuns
 from workers.tracking.store import experiment_of, open_store
 
@@ -159,7 +159,7 @@ class MlflowTracking:
             client=self._open(),
             run_id=run.info.run_id,
             artifacts=run.info.artifact_uri,
-            author=Authorship(info.run_id, info.node, info.attempt, milliseconds(info.began)),
+            author=Authorship(info.run_id, info.node, info.order),
             remember=self._remember,
             store=self._store,
             check=lambda: fence.glance(at_once=True),

@@ -107,11 +107,11 @@ def test_a_file_of_somebody_elses_among_the_rounds_is_passed_over(store: Artifac
 @pytest.mark.parametrize("left", [b"", b'{"began": 1, "ent', b"\0" * 40, b"5", b"[" * 9_999])
 def test_an_outbox_that_cannot_be_read_is_named(left: bytes, store: ArtifactStore) -> None:
     entries: list[JSON] = [{"kind": "tag"}]
-    good = Outbox(run=RUN, node="a", attempt=1, began=1.0, subject={}, entries=entries)
+    good = Outbox(run=RUN, node="a", attempt=1, subject={}, entries=entries)
     good.write(store)
     store.write(f"runs/{RUN}/outbox/b/1.json", left)
     store.write(f"runs/{RUN}/outbox/README.md", b"somebody else's")
-    bad, kept = outboxes(store, RUN)
+    kept, bad = outboxes(store, RUN)
     assert kept.entries == good.entries
     assert bad.entries == []
     assert "outbox/b/1.json" in bad.refused[0]
