@@ -263,12 +263,16 @@ class RunStore:
         lost = [attempt for attempt in gone if not attempt.get("spared")]
         return Standing(len(attempts), len(attempts) - base - len(gone), len(lost))
 
-    def release(self, run: RunId, delivery: str, *, error: str, spared: bool = False) -> int:
+    def release(
+        self, run: RunId, delivery: str, *, error: str, spared: bool = False, until: float | None = None
+    ) -> int:
         """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next.
 
-        `spared` says that the nodes cannot be to blame: their worker was told to stop.
+        `spared` says that the nodes cannot be to blame: their worker was told to stop. Who is not that worker
+        says `until` when this counts, in seconds by Redis's clock; a lease that is not over stays, then.
         """
-        _, count = self._apply("release", RunKeys(run), delivery, error, int(spared))
+        limit = "" if until is None else round(until * 1000)
+        _, count = self._apply("release", RunKeys(run), delivery, error, int(spared), limit)
         return int(count)
 
     def let_go(self, run: RunId, delivery: str) -> None:

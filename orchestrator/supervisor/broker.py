@@ -40,7 +40,6 @@ class Fetched:
     tag: str
     message: Mapping[str, object]
     queue: str
-    since: float  #: seconds since 1970, by the worker's clock
     id: str
     run: RunId
     node: str  #: that it names; empty for what concerns the run as a whole
@@ -49,9 +48,6 @@ class Fetched:
 def fetched_messages(client: Redis) -> Iterator[Fetched]:
     """All messages of runs that were fetched and not yet acknowledged."""
     entries = cast("Mapping[str, str]", client.hgetall(UNACKED))
-    if not entries:
-        return
-    times = dict(cast("list[tuple[str, float]]", client.zrange(FETCHED, 0, -1, withscores=True)))
     for tag, text in entries.items():
         run = None
         try:
@@ -67,7 +63,7 @@ def fetched_messages(client: Redis) -> Iterator[Fetched]:
         if run is not None:
             headers = cast("Mapping[str, str]", message["headers"])
             node = _argument(message, "node")
-            yield Fetched(tag, message, queue, times.get(tag, 0.0), headers["id"], run, node or "")
+            yield Fetched(tag, message, queue, headers["id"], run, node or "")
 
 
 def _as_fetched(text: str) -> tuple[Raw, str]:

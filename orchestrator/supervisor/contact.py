@@ -21,7 +21,7 @@ class Contact:
     lease_seconds: float
     is_steady: bool = field(default=False, init=False)  #: for as long as a lease, since the last break
     _since: float = field(default=0.0, init=False)
-    _heard: float | None = field(default=None, init=False)
+    heard: float | None = field(default=None, init=False)  #: when it answered last, by its own clock
     _lost: bool = field(default=False, init=False)
 
     def lose(self) -> None:
@@ -33,10 +33,10 @@ class Contact:
         """Ask Redis for the time, and see whether there was a break."""
         seconds, microseconds = self.client.time()
         now = seconds + microseconds / 1e6
-        if self._heard is None or self._lost:
+        if self.heard is None or self._lost:
             up = float(cast("dict[str, int]", self.client.info("server"))["uptime_in_seconds"])
             self._since = now if self._lost else now - up
-        elif now - self._heard > self.lease_seconds:
+        elif now - self.heard > self.lease_seconds:
             self._since = now
-        self._lost, self._heard = False, now
+        self._lost, self.heard = False, now
         self.is_steady = now - self._since > self.lease_seconds

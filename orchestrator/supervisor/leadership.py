@@ -17,6 +17,11 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
 
+#: Leave the lead. KEYS: leader. ARGV: name.
+STEP_DOWN = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+
 
 def leads(client: Redis, name: str, lifetime: float) -> bool:
     """Whether the supervisor `name` leads for the next `lifetime` seconds."""
@@ -25,5 +30,4 @@ def leads(client: Redis, name: str, lifetime: float) -> bool:
 
 def step_down(client: Redis, name: str) -> None:
     """Leave the lead to the next, if it is held."""
-    if client.get(LEADER) == name:
-        client.delete(LEADER)
+    client.eval(STEP_DOWN, 1, LEADER, name)

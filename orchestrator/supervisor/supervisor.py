@@ -50,6 +50,7 @@ class Supervisor:
     contact: Contact = field(init=False)
     clock: Callable[[], float] = time.monotonic
     _lists_compared: float | None = None  #: when that was; None: not since the lead began, or Redis was away
+    _fetched: dict[str, float] = field(default_factory=dict)  #: when a message was seen first, by its tag
     _told: dict[RunId, str] = field(default_factory=dict)  #: what was wrong with a run when it was told last
 
     def __post_init__(self) -> None:
@@ -71,7 +72,11 @@ class Supervisor:
             log.info("could not step down; the lead ends by itself")
 
     def look(self) -> None:
-        """One look, if this supervisor leads, and if silence means anything just now."""
+        """One look, if this supervisor leads, and if silence means anything just now.
+
+        It may be paused anywhere, for longer than it leads: whatever it does may come late. Transitions look
+        for themselves whether it is still called for, and a message that is sent once more starts nothing.
+        """
         self.contact.hear()
         if not leads(self.runs.client, self.name, lifetime=3 * PACE) or not self.contact.is_steady:
             self._lists_compared = None
@@ -99,8 +104,9 @@ class Supervisor:
             if not self.contact.is_steady:
                 return
             with self._apart(run):
+                until = (self.contact.heard or 0.0) + self.lease_seconds
                 for delivery in (*self.reader.expired_leases(run), *self._unleased(run)):
-                    ended = self.runs.release(run, delivery, error="its worker was lost")
+                    ended = self.runs.release(run, delivery, error="its worker was lost", until=until)
                     if ended:
                         extra = {"action": "lease_lost", "run": run}
                         log.warning("run %s: %s was lost with %d nodes", run, delivery, ended, extra=extra)
@@ -112,8 +118,10 @@ class Supervisor:
         return self.reader.holders(run)
 
     def _hand_back(self, fetched: list[Fetched]) -> None:
-        """Messages that no live worker says it holds go back to their queues."""
-        old = [each for each in fetched if time.time() - each.since > self.lease_seconds / 2]
+        """Messages that no worker says it holds, though it had the time to, go back to their queues."""
+        now = self.clock()
+        self._fetched = {each.tag: self._fetched.get(each.tag, now) for each in fetched}
+        old = [each for each in fetched if now - self._fetched[each.tag] > self.lease_seconds / 2]
         if not old:
             return
         held = {id for worker in present_workers(self.runs.client) for id in worker.holds}

@@ -1,7 +1,11 @@
 -- The process that worked on a delivery is lost: its attempts are over, the nodes up for the next claim.
--- ARGV: holder, error, spared (1 where the node cannot be to blame, since its worker was stopped; else 0)
+-- ARGV: holder, error, spared (1 where the node cannot be to blame, since its worker was stopped; else 0), until when
+--       this counts, in ms (empty for the worker itself, who knows; else only a lease that is over ends)
 -- Reply: {released, how many}
-local holder, count = ARGV[1], 0
+local holder, count, until_ms = ARGV[1], 0, tonumber(ARGV[4])
+if until_ms and (NOW_MS > until_ms or tonumber(redis.call('ZSCORE', LEASES, holder) or 0) > NOW_MS) then
+  return {'released', 0}
+end
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
   local record = load_node(name)
   if record.state == 'running' and record.holder == holder then

@@ -51,6 +51,29 @@ def test_items_of_an_earlier_round_are_not_recorded(desk: Desk) -> None:
     assert "m" not in desk.reader.raw_states(desk.run)
 
 
+@pytest.mark.parametrize(("ends_in", "until_in", "ended"), [(60, 60, 0), (-1, -1, 0), (-1, 60, 1)])
+def test_the_supervisor_ends_only_leases_that_are_over_and_only_while_it_knows(
+    desk: Desk, ends_in: float, until_in: float, ended: int
+) -> None:
+    """It may be paused between two steps: meanwhile a worker renews its lease, or another one leads."""
+    desk.submit(2)
+    holder = desk.holder("a")
+    desk.runs.claim(desk.run, NodeName("a"), holder)
+    now = desk.client.time()[0]
+    desk.client.zadd(desk.keys.leases, {holder.delivery: (now + ends_in) * 1000})
+    found = desk.runs.release(desk.run, holder.delivery, error="its worker was lost", until=now + until_in)
+    assert found == ended
+    assert desk.state("a") is (NodeState.QUEUED if ended else NodeState.RUNNING)
+    assert bool(desk.leases()) is not bool(ended)
+
+
+def test_a_worker_ends_its_own_attempt_at_once(desk: Desk) -> None:
+    desk.submit(2)
+    holder = desk.holder("a")
+    desk.runs.claim(desk.run, NodeName("a"), holder)
+    assert desk.runs.release(desk.run, holder.delivery, error="its process was killed") == 1
+
+
 def test_nobody_helps_himself_to_a_map_that_the_canvas_writes_out(desk: Desk) -> None:
     desk.submit(2, m=3)
     assert not desk.take("m", desk.holder("share")).items

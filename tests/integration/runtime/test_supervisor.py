@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +25,7 @@ from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Holder, Verdict
 from orchestrator.settings import settings
 from orchestrator.supervisor.after_power_cut import runs_at_work, send_what_differs_again
+from orchestrator.supervisor.broker import FETCHED, UNACKED
 from orchestrator.supervisor.contact import Contact
 from orchestrator.supervisor.leadership import LEADER, leads, step_down
 from orchestrator.supervisor.set_aside import messages_set_aside
@@ -47,6 +48,94 @@ def test_one_leads_and_another_takes_over(client: redis.Redis) -> None:
     step_down(client, "second")
     assert leads(client, "first", 0.1)
     step_down(client, "first")
+
+
+def test_who_steps_down_late_leaves_the_lead_to_whoever_took_it(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert leads(client, "first", 60)
+    read, taken = client.get, []
+
+    def read_and_be_paused(name: str) -> object:
+        found = read(name)
+        taken.append(client.set(LEADER, "second"))
+        return found
+
+    monkeypatch.setattr(client, "get", read_and_be_paused)
+    step_down(client, "first")
+    assert read(LEADER) == ("second" if taken else None)
+    client.delete(LEADER)
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600])
+def test_the_message_of_a_dead_worker_is_handed_back_whatever_its_clock_said(
+    client: redis.Redis, ahead: float
+) -> None:
+    """Kombu notes when a message was fetched, by the clock of the worker's machine."""
+    run, tag = f"nobody-{uuid4().hex[:8]}", uuid4().hex
+    packed = {"body": _packed({"run": run, "node": "some"}), "headers": {"id": uuid4().hex, "task": "any"}}
+    content = {"content-type": "application/json", "content-encoding": "utf-8"}
+    properties: dict[str, Any] = {"body_encoding": "base64", "delivery_tag": tag}
+    properties["delivery_info"] = {"exchange": "", "routing_key": "spare"}
+    message = {**packed, **content, "properties": properties}
+    client.hset(UNACKED, tag, json.dumps([message, "", "spare"]))
+    client.zadd(FETCHED, {tag: time.time() + ahead})
+    supervisor = hasty(client)
+    supervisor.look()
+    assert client.hexists(UNACKED, tag), "its worker has not had the time to say that it holds it"
+
+    def handed_back() -> bool:
+        supervisor.look()
+        return not client.hexists(UNACKED, tag)
+
+    try:
+        wait_until(handed_back, "the message is back in its queue", 10)
+        assert client.llen("spare") == 1
+    finally:
+        client.delete("spare", LEADER)
+
+
+class Paused(RunReader):
+    """As if the supervisor were paused just after it read which leases are over; `meanwhile` happens then."""
+
+    meanwhile: Callable[[RunId], object]
+
+    def expired_leases(self, run: RunId) -> list[str]:
+        found = super().expired_leases(run)
+        self.meanwhile(run)
+        return found
+
+
+def test_a_supervisor_that_was_paused_ends_no_lease_that_was_renewed(client: redis.Redis) -> None:
+    runs, run = RunStore(client, lease_seconds=3600), RunId(f"paused-{uuid4().hex[:8]}")
+    holder = Holder(token=uuid4().hex, delivery="worker#message/tag", worker="worker")
+    runs.submit(run, pipeline="paused", parameters={}, needs={NodeName("one"): 0}, maps={}, submitted=0.0)
+    runs.claim(run, NodeName("one"), holder)
+    reader = Paused(client)
+    reader.meanwhile = lambda run: runs.renew(run, holder.delivery)
+    supervisor = hasty(client, reader)
+
+    def looked() -> bool:
+        client.zadd(RunKeys(run).leases, {holder.delivery: 0})
+        supervisor.look()
+        return client.zscore(RunKeys(run).leases, holder.delivery) != 0
+
+    try:
+        wait_until(looked, "it has looked", 10)
+        assert RunReader(client).held_by(run, holder.delivery) == ["one"]
+    finally:
+        client.delete(*RunKeys(run).all(), LEADER)
+
+
+def hasty(client: redis.Redis, reader: RunReader | None = None) -> Supervisor:
+    """A supervisor with a short lease, which never needs the store."""
+    client.delete(LEADER)
+
+    def nowhere() -> Any:
+        raise AssertionError
+
+    runs = RunStore(client, lease_seconds=3600)
+    return Supervisor(runs, reader or RunReader(client), nowhere, settings().queues, lease_seconds=0.3)
 
 
 @contextmanager

@@ -119,6 +119,17 @@ def test_what_a_killed_process_left_is_no_blob_and_is_removed_once_it_is_old(tmp
     assert files_in(drafts) == ["part#2"]
 
 
+def test_who_is_an_hour_ahead_leaves_the_drafts_of_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "drafts").mkdir()
+    (tmp_path / "drafts" / "part#1").write_bytes(b"half a bl")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + ABANDONED + 60)
+    ArtifactStore(str(tmp_path)).write("key", b"")
+    assert files_in(tmp_path / "drafts") == ["part#1"]
+
+
 def test_a_store_whose_folder_was_emptied_is_written_to_again(store: ArtifactStore) -> None:
     store.write("key", b"old")
     subprocess.run(["rm", "-r", store.url], check=True)
