@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.archive.reading import AGAIN, as_written, put_aside
 from orchestrator.artifacts import AlteredArtifact, digest_of
-from orchestrator.authoring.graph import group_and_index
 from orchestrator.runs.keys import RunId
+from orchestrator.runs.values import FencingNumber
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
@@ -56,46 +56,54 @@ class Manifest:
 
 
 def manifest_names(store: ArtifactStore, run: RunId) -> list[str]:
-    """The names under which nodes, and items by themselves, are committed."""
+    """The names under which nodes are committed."""
     folder = f"runs/{run}/nodes"
     return [key.removeprefix(f"{folder}/").removesuffix(".json") for key in store.keys(folder)]
+
+
+@dataclass(frozen=True)
+class StoredItems:
+    """What attempts have committed of a map's items."""
+
+    outputs: Mapping[int, Tree]  #: of each item, what the latest of its attempts gave
+    whole: bool  #: False if a file cannot be read: nobody knows which items it had, so those are not done
 
 
 def write_items(
     store: ArtifactStore,
     run: RunId,
     node: str,
+    number: FencingNumber,
     token: str,
     outputs: Mapping[int, Tree],
     *,
     flush: bool = False,
 ) -> None:
-    """Commit several items of a map at once; `token` is the attempt's, and nobody else's."""
+    """Commit items of a map, all by an attempt of this number; `token` is the writer's, and nobody else's.
+
+    An attempt that was taken over may still do so: the one that took over has the higher number.
+    """
     items: Tree = {str(index): output for index, output in outputs.items()}
-    data = json.dumps({"digest": digest_of(items), "items": items}, separators=(",", ":")).encode()
+    text: Tree = {"round": number.round, "attempt": number.attempt, "items": items}
+    data = json.dumps({"digest": digest_of(text), **text}, separators=(",", ":")).encode()
     store.create(f"{_folder(run, node)}/{min(outputs)}-{token}.json", data, flush=flush)
 
 
-def read_items(store: ArtifactStore, run: RunId, node: str) -> dict[int, Tree]:
-    """The outputs of all items of a map that were committed together with others.
-
-    What cannot be read is passed over: nobody knows which items it had, so those are not done.
-    """
-    found: dict[int, Tree] = {}
-    for items in item_files(store, run, node):
-        for index, output in (items or {}).items():
-            found.setdefault(index, output)  # an item in two files counts as the first of them has it
-    return found
-
-
-def item_files(store: ArtifactStore, run: RunId, node: str) -> Iterator[Mapping[int, Tree] | None]:
-    """What each file holds of items that were committed together; None for one that cannot be read."""
+def read_items(store: ArtifactStore, run: RunId, node: str) -> StoredItems:
+    """The items of a map that are committed under this name."""
+    found: dict[int, tuple[FencingNumber, Tree]] = {}
+    whole = True
     for key, data in _item_files(store, run, node):
         try:
-            yield _items_in(store, key, data)
+            number, outputs = _items_in(store, key, data)
         except AlteredArtifact as error:
             log.warning("%s", error, extra={"action": "record altered", "run": run, "node": node})
-            yield None
+            whole = False
+            continue
+        for index, output in outputs.items():
+            if index not in found or found[index][0] < number:
+                found[index] = (number, output)
+    return StoredItems({index: output for index, (_, output) in found.items()}, whole)
 
 
 def put_torn_aside(store: ArtifactStore, run: RunId, node: str) -> None:
@@ -114,11 +122,13 @@ def _item_files(store: ArtifactStore, run: RunId, node: str) -> Iterator[tuple[s
             yield key, data
 
 
-def _items_in(store: ArtifactStore, key: str, data: bytes) -> Mapping[int, Tree]:
+def _items_in(store: ArtifactStore, key: str, data: bytes) -> tuple[FencingNumber, Mapping[int, Tree]]:
     with as_written(store, key, hint=AGAIN):
         plain = json.loads(data)
-        items = cast("Mapping[str, Tree]", _unaltered(plain["items"], plain["digest"]))
-        return {int(index): output for index, output in items.items()}
+        digest = plain.pop("digest")
+        items = cast("Mapping[str, Tree]", cast("Mapping[str, Tree]", _unaltered(plain, digest))["items"])
+        number = FencingNumber(plain["round"], plain["attempt"])
+        return number, {int(index): output for index, output in items.items()}
 
 
 def manifest_keys(store: ArtifactStore, run: RunId) -> Iterator[str]:
@@ -129,11 +139,10 @@ def manifest_keys(store: ArtifactStore, run: RunId) -> Iterator[str]:
 
 def committed_keys(store: ArtifactStore, run: RunId, node: str, *, mapped: bool) -> Iterator[str]:
     """Where in the store is what a node, or the items of a map, committed under this name."""
-    if not mapped:
+    if mapped:
+        yield from store.keys(_folder(run, node))
+    else:
         yield _key(run, node)
-        return
-    yield from store.keys(_folder(run, node))
-    yield from (_key(run, name) for name in manifest_names(store, run) if group_and_index(name)[0] == node)
 
 
 def _unaltered(tree: Tree, digest: str) -> Tree:

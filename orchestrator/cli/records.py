@@ -9,15 +9,16 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.final import ended_runs, read_final
-from orchestrator.archive.manifest import Manifest
+from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
-from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.graph import Graph, item_name
 from orchestrator.authoring.masking import mask_values
 from orchestrator.cli.errors import AmbiguousRun, UnknownNode
 from orchestrator.cli.groups import group_of
 from orchestrator.cli.surroundings import join_stack, private_stacks, reach
 from orchestrator.cli.telling import note
+from orchestrator.coordinator.progress import progress_of
 from orchestrator.runs.errors import RedisUnreachable, UnknownRun, UnreadableRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
@@ -184,30 +185,22 @@ class Records:
         )
 
     def _node_records(self, specification: Specification) -> Iterator[NodeRecord]:
-        run = specification.run
-        folder = f"runs/{run}/nodes/"
-        done = {key.removeprefix(folder).removesuffix(".json") for key in self.store.keys(folder)}
-        for node in specification.graph.everything:
-            items = sorted(
-                (name for name in done if group_of(name) == node.name), key=lambda name: (len(name), name)
-            )
+        run, graph = specification.run, specification.graph
+        progress = progress_of(run, graph, self.store, Round.latest(self.store, run))
+        for unreadable in sorted(progress.unreadable):
+            note(f"what {unreadable} of {run} committed cannot be read: altered, or cut short")
+        for node in graph.everything:
+            items = [item_name(node.name, index) for index in sorted(progress.items_of(node.name))]
             for name in items or [node.name]:
-                manifest = self._manifest(run, name) if name in done else None
-                value = inline(manifest.output) if manifest else None
+                output = progress.outputs.get(name)
+                value = MISSING if output is None else inline(output)
                 yield NodeRecord(
                     name=name,
                     stage=node.stage,
                     queue=node.policy.queue,
-                    state=NodeState.SUCCEEDED if manifest else NodeState.WAITING,
+                    state=NodeState.WAITING if output is None else NodeState.SUCCEEDED,
                     value=None if value is MISSING else value,
                 )
-
-    def _manifest(self, run: RunId, name: str) -> Manifest | None:
-        try:
-            return Manifest.read(self.store, run, name)
-        except AlteredArtifact as error:
-            note(str(error))
-            return None
 
 
 def _submitted(run: RunId) -> list[str]:

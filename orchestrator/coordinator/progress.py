@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from orchestrator.archive.manifest import Manifest, item_files, manifest_names
+from orchestrator.archive.manifest import Manifest, manifest_names, read_items
 from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import AlteredArtifact
 from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
@@ -83,38 +83,36 @@ def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -
     torn: set[NodeName] = set()
     for node in graph:
         if node.mapped:
-            found, whole = _items_together(run, node.name, store, latest)
+            found, whole = _items_of(run, node.name, store, latest)
             outputs |= found
             torn |= set() if whole else {node.name}
     unreadable: set[NodeName] = set()
     nodes = {node.name for node in graph}  # what ran after a failure runs again after the next
     for stored in manifest_names(store, run):
-        folder, index = group_and_index(NodeName(stored))
-        name = NodeName(folder.partition("@")[0])
-        own = name if index is None else item_name(name, index)
-        if name not in nodes or latest.stored_as(name, index) != folder or own in outputs:
-            continue  # of an earlier round, or stored twice
+        name = NodeName(stored.partition("@")[0])
+        if name not in nodes or latest.stored_as(name) != stored:
+            continue  # of an earlier round
         try:
             manifest = Manifest.read(store, run, stored)
         except AlteredArtifact:
-            unreadable.add(own)
+            unreadable.add(name)
         else:
             if manifest is not None:
-                outputs[own] = manifest.output
+                outputs[name] = manifest.output
     lengths = {node.name: node.known_length for node in graph if node.known_length is not None}
     return Progress(outputs, lengths, frozenset(unreadable), frozenset(torn))
 
 
-def _items_together(
+def _items_of(
     run: RunId, name: NodeName, store: ArtifactStore, latest: Round
 ) -> tuple[dict[NodeName, Tree], bool]:
-    """The items of a map that were committed with others, and whether those are all that there were."""
+    """The items of a map that are committed, and whether those are all that there were."""
     found: dict[NodeName, Tree] = {}
     whole = True
     for folder in latest.folders_of(name):
-        for items in item_files(store, run, folder):
-            whole = whole and items is not None
-            for index, output in (items or {}).items():
-                if latest.stored_as(name, index) == folder:
-                    found.setdefault(item_name(name, index), output)
+        stored = read_items(store, run, folder)
+        whole = whole and stored.whole
+        for index, output in stored.outputs.items():
+            if latest.stored_as(name, index) == folder:
+                found[item_name(name, index)] = output
     return found, whole

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.archive.manifest import put_torn_aside
+from orchestrator.archive.manifest import put_torn_aside, write_items
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
@@ -21,10 +21,11 @@ from orchestrator.coordinator.progress import Progress, progress_of
 from orchestrator.runs.errors import RoundTaken
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
-from orchestrator.runs.values import Ending, Reopening
+from orchestrator.runs.values import Ending, FencingNumber, Reopening
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
+    from orchestrator.artifacts.tree import Tree
 
 log = logging.getLogger("orchestrator.rounds")
 
@@ -78,6 +79,7 @@ def send_round(
     for map in progress.torn:
         for folder in latest.folders_of(map):
             put_torn_aside(store, run, folder)
+    _take_over_items(run, number, progress, latest, store)
     if changed:
         as_it_is_now(specification).rewrite(store)
     ending = runs.reopen(
@@ -131,6 +133,19 @@ def _settled_maps(
             if all(item in progress.outputs or item in ended_otherwise for item in items):
                 found[node.name] = len(items)
     return found
+
+
+def _take_over_items(
+    run: RunId, number: int, progress: Progress, latest: Round, store: ArtifactStore
+) -> None:
+    """Have the items that are done count as this round's: attempts of earlier ones cannot change them."""
+    folders: dict[str, dict[int, Tree]] = {}
+    for name, output in progress.outputs.items():
+        map, index = group_and_index(name)
+        if index is not None:
+            folders.setdefault(latest.stored_as(map, index), {})[index] = output
+    for folder, outputs in folders.items():
+        write_items(store, run, folder, FencingNumber(number, 0), f"round-{number}", outputs, flush=True)
 
 
 def _reasons(left: Graph, changed: Mapping[NodeName, str], lost: Collection[NodeName]) -> dict[NodeName, str]:

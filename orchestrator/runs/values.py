@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from orchestrator.authoring.graph import JSON, NodeName
 
@@ -45,6 +46,13 @@ class Standing:
     number: int  #: of the attempt; of items for an expanded map
     tries: int = 1  #: those that its retry policy counts, this one included
     lost: int = 0  #: attempts whose worker died; not those whose worker was stopped
+
+
+class FencingNumber(NamedTuple):
+    """Which of two attempts of one node counts: the one with the higher number, whoever was faster."""
+
+    round: int  #: of the run
+    attempt: int  #: from 1; 0 for what a round took over from those before it
 
 
 @dataclass(frozen=True)

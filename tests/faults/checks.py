@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from orchestrator.archive.manifest import Manifest, read_items
-from orchestrator.authoring.graph import JSON
+from orchestrator.authoring.graph import JSON, NodeName, group_and_index
 from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
@@ -59,11 +59,13 @@ def _commits(rig: Rig, run: RunId, record: RunRecord) -> Iterator[str]:
 
 def _manifests(rig: Rig, run: RunId, record: RunRecord) -> Iterator[str]:
     for node in record.nodes:
-        group, _, index = node.name.partition("[")
-        alone = Manifest.read(rig.store, run, node.name) is not None
-        together = bool(index) and int(index[:-1]) in read_items(rig.store, run, group)
-        if alone + together != 1:
-            yield f"{node.name} has {alone + together} manifests"
+        map, index = group_and_index(NodeName(node.name))
+        if index is None:
+            committed = Manifest.read(rig.store, run, node.name) is not None
+        else:
+            committed = index in read_items(rig.store, run, map).outputs
+        if not committed:
+            yield f"{node.name} has no manifest"
 
 
 def _executions(run: RunId, record: RunRecord, costly: int) -> Iterator[str]:

@@ -19,7 +19,7 @@ from orchestrator.authoring.policies import RetryRule
 from orchestrator.authoring.registry import stages
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.values import Holder, Standing
+from orchestrator.runs.values import FencingNumber, Holder, Standing
 from workers.runtime.descendants import children_end_here, copies_end_here
 from workers.runtime.effects import Effects
 from workers.runtime.error_text import in_one_line, traceback_of
@@ -77,6 +77,11 @@ class ClaimedNode:
     def number(self) -> int:
         """The attempt's number, from 1."""
         return self.standing.number
+
+    @property
+    def fencing(self) -> FencingNumber:
+        """What makes this attempt count more than those before it."""
+        return FencingNumber(self.job.round.number, self.number)
 
     def stored_before(self) -> Tree | None:
         """What an earlier attempt stored, if that was never recorded, or if Redis has forgotten it."""

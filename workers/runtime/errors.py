@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from orchestrator.archive.reading import AGAIN
 from orchestrator.artifacts.errors import MissingArtifact
 from orchestrator.errors import OrchestratorError
+from orchestrator.runs.keys import RunId
 
 
 class StageTimeout(OrchestratorError):
@@ -29,6 +33,12 @@ class MissingOutput(MissingArtifact):
     """A node that is done has no manifest (any more)."""
 
     exit_status = 1
+
+    @classmethod
+    def of(cls, run: RunId, node: str) -> Self:
+        """The error for a node, or an item of a map."""
+        told = f"run {run}: {node} is not done, or no longer, though what needs it was started"
+        return cls(told, hint=AGAIN)
 
 
 class StageFailed(Exception):

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from billiard.common import terminate_handler_fired
 
-from orchestrator.archive.manifest import Manifest
+from orchestrator.archive.manifest import Manifest, write_items
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.runs.errors import LeaseLost
@@ -83,10 +83,7 @@ def _commit(
     job, task = claimed.job, claimed.task
     if flush:
         claimed.workshop.flush_needs(job, task)
-    manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
-    first = manifest.write(claimed.workshop.store, job.run, job.stored_as(task), flush=flush)
-    if not first:
-        output = claimed.workshop.output(job, task)  # the first writer wins
+    output = _store(claimed, output, flush=flush)
     settled = claimed.workshop.runs.commit(
         job.run,
         task.name,
@@ -99,9 +96,21 @@ def _commit(
     )
     if not settled.accepted:
         return SUPERSEDED
-    if first:
-        claimed.workshop.remember_output(job, task, output)
+    claimed.workshop.remember_output(job, task, output)
     return Committed(settled.ready, settled.ending)
+
+
+def _store(claimed: ClaimedNode, output: Tree, *, flush: bool) -> Tree:
+    """Write an output as what this attempt committed; returns the one that counts."""
+    job, task, store = claimed.job, claimed.task, claimed.workshop.store
+    if task.index is not None:
+        of_item = {task.index: output}
+        write_items(store, job.run, job.folder_of(task), claimed.fencing, claimed.token, of_item, flush=flush)
+        return output
+    manifest = Manifest(node=task.name, attempt=claimed.number, output=output)
+    if manifest.write(store, job.run, job.stored_as(task), flush=flush):
+        return output
+    return claimed.workshop.output(job, task)  # the first writer wins
 
 
 def _skip(claimed: ClaimedNode) -> Outcome:

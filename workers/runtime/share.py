@@ -21,7 +21,7 @@ from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName, item_name
 from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.values import DoneItem, Ending, Ready, Settled, Standing
+from orchestrator.runs.values import DoneItem, Ending, FencingNumber, Ready, Settled, Standing
 from workers.runtime.attempt import ClaimedNode, Delivery, is_dear
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
@@ -214,14 +214,15 @@ class _Share:
 
     def _store(self, done: Mapping[int, _Done]) -> None:
         """Write outputs, many to a file."""
-        folders: dict[str, dict[int, Tree]] = {}
+        files: dict[tuple[str, FencingNumber], dict[int, Tree]] = {}
         for index, item in done.items():
-            folders.setdefault(self.job.folder_of(item.claimed.task), {})[index] = item.output
+            file = (self.job.folder_of(item.claimed.task), item.claimed.fencing)
+            files.setdefault(file, {})[index] = item.output
         flush = is_dear(sum(item.ended - item.began for item in done.values()))
         if flush:
             self.workshop.flush_needs(self.job, self.task)
-        for folder, outputs in folders.items():
-            write_items(self.workshop.store, self.run, folder, self.token[:12], outputs, flush=flush)
+        for (folder, number), outputs in files.items():
+            write_items(self.workshop.store, self.run, folder, number, self.token, outputs, flush=flush)
 
     def _note(self, settled: Settled) -> None:
         self.ready.extend(settled.ready)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from orchestrator.app import app
 from orchestrator.archive.manifest import Manifest, committed_keys, manifest_keys, read_items
-from orchestrator.archive.reading import AGAIN
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
@@ -83,12 +82,11 @@ class Workshop:
         """What a node, or an item of a map, that is done gave; raises MissingOutput if it is not done."""
         key = (job.run, job.stored_as(task))
         if key not in self._outputs:
-            self._read_outputs(job, task)
+            found = self._stored(job, task)
+            _make_room(self._outputs, OUTPUTS - len(found))
+            self._outputs.update({(job.run, name): output for name, output in found.items()})
         if key not in self._outputs:
-            raise MissingOutput(
-                f"run {job.run}: {task.name} is not done, or no longer, though what needs it was started",
-                hint=AGAIN,
-            )
+            raise MissingOutput.of(job.run, task.name)
         return self._outputs[key]
 
     def survivors(self, job: Job, map: NodeName) -> Sequence[int] | None:
@@ -103,9 +101,11 @@ class Workshop:
         return self._survivors[key]
 
     def stored_output(self, job: Job, task: Task) -> Tree:
-        """The same, as the store has it now: what this process remembers may have been lost there since."""
-        self._outputs.pop((job.run, job.stored_as(task)), None)
-        return self.output(job, task)
+        """What any attempt stored of a node or item, as the store has it now; it need not be what counts."""
+        found = self._stored(job, task).get(job.stored_as(task))
+        if found is None:
+            raise MissingOutput.of(job.run, task.name)
+        return found
 
     def remember_output(self, job: Job, task: Task, output: Tree) -> None:
         """Keep what was just committed: the next node often comes to the same process."""
@@ -132,19 +132,15 @@ class Workshop:
             self.store.flush(key)
             self._flushed[run].add(key)
 
-    def _read_outputs(self, job: Job, task: Task) -> None:
-        stored = job.stored_as(task)
-        manifest = Manifest.read(self.store, job.run, stored)
-        if manifest is not None:
-            found = {stored: manifest.output}
-        elif task.index is not None:
-            folder = job.folder_of(task)
-            items = read_items(self.store, job.run, folder)
-            found = {f"{folder}[{index}]": output for index, output in items.items()}
-        else:
-            return
-        _make_room(self._outputs, OUTPUTS - len(found))
-        self._outputs.update({(job.run, name): output for name, output in found.items()})
+    def _stored(self, job: Job, task: Task) -> dict[str, Tree]:
+        """What the store has of a node, or of all items of a map, by the names that they are stored under."""
+        if task.index is None:
+            stored = job.stored_as(task)
+            manifest = Manifest.read(self.store, job.run, stored)
+            return {} if manifest is None else {stored: manifest.output}
+        folder = job.folder_of(task)
+        items = read_items(self.store, job.run, folder).outputs
+        return {f"{folder}[{index}]": output for index, output in items.items()}
 
 
 def workshop() -> Workshop:
@@ -165,7 +161,7 @@ def _workshop_of(pid: int) -> Workshop:
 
 
 def _make_room(cache: dict, limit: int) -> None:  # type: ignore[type-arg]
-    while len(cache) >= limit:
+    while cache and len(cache) >= limit:
         cache.pop(next(iter(cache)))
 
 

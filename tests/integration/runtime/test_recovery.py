@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.archive.manifest import Manifest
+from orchestrator.archive.manifest import Manifest, read_items, write_items
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import encode
 from orchestrator.coordinator.cancelling import cancel
@@ -24,6 +24,7 @@ from orchestrator.runs.errors import RoundTaken, RunIsOver
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.values import FencingNumber
 from orchestrator.settings import settings
 from orchestrator.supervisor.broker import waiting_nodes
 from orchestrator.supervisor.service import supervised
@@ -223,6 +224,10 @@ def test_a_long_map_is_resumed_behind_the_items_that_are_done(runner: Runner, tm
     assert again.state == "succeeded"
     assert nodes_of(again)["add"].value == sum(range(100))
     assert set(Counter(lines.read_text().split()).values()) == {1}
+    items = read_items(runner.store, record.id, "stops_at").outputs
+    stale = {index: encode(-1, int, runner.store) for index in range(100)}
+    write_items(runner.store, record.id, "stops_at", FencingNumber(0, 99), "stale", stale)
+    assert read_items(runner.store, record.id, "stops_at").outputs == items
 
 
 def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis, tmp_path: Path) -> None:

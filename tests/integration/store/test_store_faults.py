@@ -93,7 +93,7 @@ def test_a_resumed_run_does_again_what_was_lost_and_what_was_made_from_it_and_no
     assert set(before.values()) == {1}
     (table,) = run.blobs(run.output("table"))
     alter(table)
-    (item,) = run.blobs(read_items(run.store, run.id, "big_item")[5])
+    (item,) = run.blobs(read_items(run.store, run.id, "big_item").outputs[5])
     remove(item)
     marker.touch()
     shell.resume(run)

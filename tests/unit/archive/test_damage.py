@@ -8,19 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.archive.manifest import Manifest, put_torn_aside, read_items, write_items
+from orchestrator.archive.manifest import Manifest, StoredItems, put_torn_aside, read_items, write_items
 from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.artifacts.tree import Tree, digests_in
-from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, Output, StageName
+from orchestrator.authoring.graph import (
+    Constant,
+    Graph,
+    Node,
+    NodeName,
+    Output,
+    StageName,
+    group_and_index,
+    item_name,
+)
 from orchestrator.authoring.policies import Policy
 from orchestrator.coordinator.damage import differences, lost_outputs, lost_work
 from orchestrator.coordinator.progress import progress_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
+from orchestrator.runs.values import FencingNumber
 
 RUN = RunId("run-20260101-000000-0000")
+FIRST = FencingNumber(round=0, attempt=1)
 
 
 @pytest.fixture
@@ -53,7 +64,11 @@ def blob(store: ArtifactStore, text: str) -> Tree:
 def done(store: ArtifactStore, *names: str) -> None:
     """Commit these nodes and items, each with a blob of its own."""
     for each in names:
-        Manifest(node=each, attempt=1, output=blob(store, each)).write(store, RUN)
+        map, index = group_and_index(name(each))
+        if index is None:
+            Manifest(node=each, attempt=1, output=blob(store, each)).write(store, RUN)
+        else:
+            write_items(store, RUN, map, FIRST, f"of {index}", {index: blob(store, each)})
 
 
 def lose(store: ArtifactStore, text: str) -> None:
@@ -131,10 +146,10 @@ def test_a_manifest_that_was_altered_is_lost_and_so_is_what_was_made_from_it(sto
 def test_what_is_left_of_a_manifest_is_never_an_output(store: ArtifactStore, left: str) -> None:
     store.write(f"runs/{RUN}/nodes/a.json", left.encode())
     store.write(f"runs/{RUN}/items/fit/0-token.json", left.encode())
-    write_items(store, RUN, "fit", "other", {1: blob(store, "one")})
+    write_items(store, RUN, "fit", FIRST, "other", {1: blob(store, "one")})
     with pytest.raises(AlteredArtifact):
         Manifest.read(store, RUN, "a")
-    assert set(read_items(store, RUN, "fit")) == {1}
+    assert set(read_items(store, RUN, "fit").outputs) == {1}
 
 
 def tear(store: ArtifactStore, node: str, token: str) -> None:
@@ -144,7 +159,7 @@ def tear(store: ArtifactStore, node: str, token: str) -> None:
 
 def test_what_was_made_from_items_that_nobody_knows_any_more_is_made_again(store: ArtifactStore) -> None:
     tear(store, "fit", "torn")
-    write_items(store, RUN, "fit", "whole", {1: blob(store, "one")})
+    write_items(store, RUN, "fit", FIRST, "whole", {1: blob(store, "one")})
     done(store, "score[0]", "score[1]", "best", "beside")
     nodes = (node("fit", items=2), node("score", each=("fit",)), node("best", "fit"), node("beside"))
     assert lost(store, *nodes) == {"score[0]", "best"}
@@ -153,7 +168,7 @@ def test_what_was_made_from_items_that_nobody_knows_any_more_is_made_again(store
 def test_items_that_were_made_again_are_not_missed_any_more(store: ArtifactStore) -> None:
     tear(store, "fit", "torn")
     put_torn_aside(store, RUN, "fit")
-    write_items(store, RUN, "fit", "again", {0: blob(store, "zero"), 1: blob(store, "one")})
+    write_items(store, RUN, "fit", FIRST, "again", {0: blob(store, "zero"), 1: blob(store, "one")})
     done(store, "best")
     assert lost(store, node("fit", items=2), node("best", "fit")) == set()
 
@@ -191,8 +206,9 @@ def test_what_is_stored_and_not_recorded_as_over_is_found(store: ArtifactStore) 
 
 
 def test_what_was_done_again_is_read_and_what_it_replaces_is_not(store: ArtifactStore) -> None:
-    write_items(store, RUN, "fit", "first", {index: blob(store, f"first {index}") for index in range(3)})
-    write_items(store, RUN, "fit@2", "second", {1: blob(store, "second 1")})
+    first = {index: blob(store, f"first {index}") for index in range(3)}
+    write_items(store, RUN, "fit", FIRST, "first", first)
+    write_items(store, RUN, "fit@2", FIRST, "second", {1: blob(store, "second 1")})
     graph = Graph("pipeline", (node("fit", items=3), node("score", each=("fit",))))
     latest = Round(2).redoing([name("fit[1]")], 2)
     outputs = progress_of(RUN, graph, store, latest).outputs
@@ -206,3 +222,28 @@ def test_what_ran_after_a_failure_is_not_done_in_the_next_round(store: ArtifactS
     done(store, "a", "tell")
     graph = Graph("pipeline", (node("a"),), handlers=(node("tell"),))
     assert set(progress_of(RUN, graph, store, Round()).outputs) == {"a"}
+
+
+def test_an_attempt_that_was_taken_over_changes_no_item_however_late_it_writes(store: ArtifactStore) -> None:
+    for index in range(3):
+        taken_over = FencingNumber(round=0, attempt=2)
+        write_items(store, RUN, "fit", taken_over, f"z{index}", {index: blob(store, f"new {index}")})
+    write_items(store, RUN, "fit", FIRST, "a", {index: blob(store, f"stale {index}") for index in range(3)})
+    graph = Graph("pipeline", (node("fit", items=3),))
+    expected = {index: blob(store, f"new {index}") for index in range(3)}
+    assert read_items(store, RUN, "fit").outputs == expected
+    outputs = progress_of(RUN, graph, store, Round()).outputs
+    assert outputs == {item_name(name("fit"), index): output for index, output in expected.items()}
+
+
+def test_a_later_round_counts_more_than_any_attempt_before_it(store: ArtifactStore) -> None:
+    write_items(store, RUN, "fit", FencingNumber(round=1, attempt=1), "b", {0: blob(store, "second round")})
+    write_items(store, RUN, "fit", FencingNumber(round=0, attempt=10), "a", {0: blob(store, "first round")})
+    assert read_items(store, RUN, "fit").outputs == {0: blob(store, "second round")}
+
+
+def test_the_number_of_an_attempt_cannot_be_altered(store: ArtifactStore) -> None:
+    write_items(store, RUN, "fit", FIRST, "token", {0: blob(store, "zero")})
+    path = Path(store.url) / f"runs/{RUN}/items/fit/0-token.json"
+    path.write_bytes(path.read_bytes().replace(b'"attempt":1', b'"attempt":9'))
+    assert read_items(store, RUN, "fit") == StoredItems({}, whole=False)
