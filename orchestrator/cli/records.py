@@ -116,6 +116,8 @@ class Records:
 
     def resolve(self, text: str) -> RunId:
         """The run of this id or beginning of an id, or the `latest`; raises UnknownRun, AmbiguousRun."""
+        if any(reader.knows(RunId(text)) for reader in self.readers):
+            return RunId(text)  # whether or not the store answers
         names = self.ids(RECENT)
         if text == "latest" and names:
             return names[0]

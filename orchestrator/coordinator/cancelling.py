@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from orchestrator.archive.final import write_final
 from orchestrator.archive.specification import Specification
-from orchestrator.artifacts import ArtifactStore
+from orchestrator.artifacts import ArtifactStore, StoreError
 from orchestrator.coordinator.concluding import send_conclusion_to
-from orchestrator.runs.errors import RunIsOver
+from orchestrator.runs.errors import RunIsOver, UnknownRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
 
+log = logging.getLogger("orchestrator.cancel")
+
 
 def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
-    """Stop a run; returns how many deliveries were at work. Raises UnknownRun or RunIsOver.
+    """Stop a run; returns how many deliveries were at work. Raises UnknownRun; RunIsOver if it ended itself.
 
-    No attempt of it can commit from here on; the processes at work are told to end at once.
+    One write to Redis stops it: no attempt of it can commit from there on, and the workers that have some end
+    their processes. All else makes that quicker, or is made up for by the coordinator. Idempotent.
     """
-    specification = Specification.read(store, run)
+    reader, hint = RunReader(runs.client), f"see: orchestrator show {run}"
     at_work = runs.cancel(run)
+    if at_work is None and not reader.knows(run):
+        raise UnknownRun(f"Redis knows no run '{run}' that could be going on", hint=hint)
     if at_work is None:
-        raise RunIsOver(f"run '{run}' is over", hint=f"see: orchestrator show {run}")
+        raise RunIsOver(f"run '{run}' is over", hint=hint)
     terminate(at_work)
-    reader = RunReader(runs.client)
-    write_final(store, reader.read(run, specification.graph), reader.tracebacks(run))
-    send_conclusion_to(run, min(specification.graph.queues))
+    if reader.concluded(run):
+        return len(at_work)
+    try:
+        specification = Specification.read(store, run)
+        write_final(store, reader.read(run, specification.graph), reader.tracebacks(run))
+    except (StoreError, UnknownRun) as error:
+        log.warning("run %s is cancelled, and is written down later: %s", run, error)
+    else:
+        send_conclusion_to(run, min(specification.graph.queues))
     return len(at_work)
 
 
@@ -36,7 +48,7 @@ def message_of(delivery: str) -> str:
 
 
 def terminate(deliveries: Sequence[str]) -> None:
-    """End the processes that are at work on these deliveries, wherever they are."""
+    """End the processes that are at work on these deliveries at once, rather than at their next heartbeat."""
     from orchestrator.app import app
 
     messages = [message_of(delivery) for delivery in deliveries]

@@ -62,6 +62,11 @@ class RunKeys:
         return self._key("alone")
 
     @property
+    def revoked(self) -> str:
+        """Set: deliveries that an attempt was taken from."""
+        return self._key("revoked")
+
+    @property
     def tracebacks(self) -> str:
         """Hash: an attempt's traceback, by `node#number`."""
         return self._key("tracebacks")
@@ -87,5 +92,5 @@ class RunKeys:
 
     def all(self) -> list[str]:
         """The keys that live as long as the run is remembered, and those that live as long as it is open."""
-        kept = [self.meta, self.nodes, self.events, self.tracebacks, self.memory]
+        kept = [self.meta, self.nodes, self.events, self.tracebacks, self.memory, self.revoked]
         return [*kept, self.leases, self.taken, self.missing, self.due, self.alone]

@@ -269,7 +269,8 @@ class RunStore:
         """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next.
 
         `spared` says that the nodes cannot be to blame: their worker was told to stop. Who is not that worker
-        says `until` when this counts, in seconds by Redis's clock; a lease that is not over stays, then.
+        says `until` when this counts, in seconds by Redis's clock; a lease that is not over stays, then, and the
+        worker ends the process if it is there after all.
         """
         limit = "" if until is None else round(until * 1000)
         _, count = self._apply("release", RunKeys(run), delivery, error, int(spared), limit)
@@ -280,14 +281,14 @@ class RunStore:
         self.client.zrem(RunKeys(run).leases, delivery)
 
     def renew(self, run: RunId, delivery: str) -> bool:
-        """Say that a delivery is still being worked on; False if its lease is gone."""
+        """Say that a delivery is still being worked on; False if it is to end: it has been taken over."""
         verdict, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)
         return verdict == "renewed"
 
     def cancel(self, run: RunId, *, token: str = "") -> tuple[str, ...] | None:
         """Stop a run: nothing of it starts or commits any more.
 
-        Returns the deliveries that are at work, or None if the run was over; the same to the same token.
+        Returns the deliveries that were at work, however often it is asked; None if the run ended otherwise.
         """
         verdict, *deliveries = self._apply("cancel", RunKeys(run), "", token or token_hex(8))
         return tuple(deliveries) if verdict == "cancelled" else None

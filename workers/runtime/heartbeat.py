@@ -1,4 +1,4 @@
-"""The worker's heartbeat: renews the leases of what it runs, and says which queues it serves.
+"""The worker's heartbeat: renews leases, ends what has lost its lease, and says which queues it serves.
 
 It beats in the parent process: a stage that holds its own process for minutes is not taken for dead.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterable
 from typing import TypeVar
 
 from celery import bootsteps
+from celery.concurrency.prefork import TaskPool
 from celery.signals import worker_shutdown
 from celery.worker import WorkController
+from celery.worker.request import Request
 from celery.worker.state import active_requests, requests, scheduled_requests
 from redis.exceptions import RedisError
 
@@ -34,8 +37,12 @@ os.register_at_fork(
 )
 
 
+#: Seconds between two renewals at the most: a run that was cancelled is known to be so no later.
+PACE = 1.0
+
+
 class Heartbeat(bootsteps.StartStopStep):
-    """Beats three times per lease, from when the pool has forked until the worker's very end.
+    """Beats from when the pool has forked until the worker's very end, at least three times per lease.
 
     Stages that finish while the worker stops still need their leases. The first beat is made by the main
     thread, since it imports what there is to import.
@@ -57,10 +64,15 @@ class Heartbeat(bootsteps.StartStopStep):
         worker_shutdown.connect(self._say_goodbye, weak=False)
 
     def _beat(self, worker: WorkController) -> None:
-        interval = workshop().settings.lease_seconds / 3
-        while not self._stop.wait(interval):
-            with _beating:
-                try_to_beat(worker)
+        try:
+            while not self._stop.wait(min(PACE, workshop().settings.lease_seconds / 3)):
+                with _beating:
+                    try_to_beat(worker)
+        finally:
+            if not self._stop.is_set():  # without it, all that runs here would be taken over by others
+                extra = {"action": "heartbeat_ended"}
+                log.critical("the heartbeat has ended: this worker stops", extra=extra)
+                os.kill(os.getpid(), signal.SIGTERM)
 
     def _say_goodbye(self, **_: object) -> None:
         self._stop.set()
@@ -74,24 +86,46 @@ class Heartbeat(bootsteps.StartStopStep):
 def try_to_beat(worker: WorkController) -> None:
     """Beat, or log that it was not possible: the next beat may be."""
     try:
+        for request in renew_leases():
+            _end_soon(request, worker)
         # A worker that is about to stop serves no queue any more
-        beat(list(worker.app.amqp.queues.consume_from))
+        say_presence(list(worker.app.amqp.queues.consume_from))
     except RedisError as error:
         log.warning("heartbeat missed: %s", error)
     except Exception:  # whatever it is, a worker must not go silent by it
         log.exception("heartbeat missed; the next one may not be")
 
 
-def beat(queues: list[str]) -> None:
-    """Renew every lease of this worker, and say that it is there and which messages it holds."""
+def renew_leases() -> list[Request]:
+    """Renew every lease of this worker; returns what is to end: it was taken over, or its run is over."""
+    runs = workshop().runs
+    return [
+        request
+        for request in copied(active_requests)
+        if "node" in request.kwargs and not runs.renew(RunId(request.kwargs["run"]), delivery_of(request))
+    ]
+
+
+def say_presence(queues: list[str]) -> None:
+    """Say that this worker is there, which queues it serves, and which messages it holds."""
     shop = workshop()
-    me = identity()
-    for request in copied(active_requests):
-        if "node" in request.kwargs:
-            shop.runs.renew(RunId(request.kwargs["run"]), delivery_of(request))
     said = {"queues": queues, "holds": [*copied(requests), *(each.id for each in copied(scheduled_requests))]}
     lifetime = int(shop.settings.lease_seconds * 1000)
-    shop.runs.client.set(WORKER.format(name=me.name), json.dumps(said), px=lifetime)
+    shop.runs.client.set(WORKER.format(name=identity().name), json.dumps(said), px=lifetime)
+
+
+def _end_soon(request: Request, worker: WorkController) -> None:
+    """Have the worker's event loop end the process of a message; only a pool of processes can do so."""
+    if worker.use_eventloop and isinstance(worker.pool, TaskPool):
+        worker.hub.call_soon(_end, request, worker.pool)
+
+
+def _end(request: Request, pool: TaskPool) -> None:
+    if request in active_requests:
+        node, run = request.kwargs["node"], request.kwargs["run"]
+        extra = {"action": "revoked", "run": run, "node": node}
+        log.warning("%s of run %s is ended: it was taken over, or its run is over", node, run, extra=extra)
+        request.terminate(pool, signal="SIGKILL")
 
 
 def copied(collection: Iterable[T]) -> list[T]:

@@ -48,10 +48,12 @@ class StageRequest(Request):
             super().on_timeout(soft, timeout)
 
     def terminate(self, pool: TaskPool, signal: str | None = None) -> None:
-        """Called when its run was cancelled."""
+        """Called when its run was cancelled, or its node was taken over."""
         if self.worker_pid:
             kill(self.worker_pid, itself=False)
         super().terminate(pool, signal=signal)
+        if self.worker_pid:
+            kill_group(self.worker_pid)  # what it has started meanwhile
 
     def _release(self, reason: str) -> None:
         try:

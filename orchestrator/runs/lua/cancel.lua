@@ -1,10 +1,11 @@
--- A run is to stop: nothing of it starts any more, and what runs cannot commit.
+-- A run is to stop: nothing of it starts any more, and what runs cannot commit. Who stops one that was cancelled
+-- before is told the same.
 -- ARGV: why it failed (empty: it did not, somebody wanted it to stop), token of who asks
 -- Reply: {cancelled | over, deliveries that are at work, …}
 local reply = {'cancelled'}
-local at_work = stopped_by(ARGV[2])
+local state = redis.call('HGET', META, 'state')
+local at_work = stopped_by(state ~= 'cancelled' and ARGV[2] or nil)
 if not at_work then
-  local state = redis.call('HGET', META, 'state')
   if not state or OVER[state] then return {'over'} end
   at_work = stop_all(ARGV[2])
   if ARGV[1] == '' then

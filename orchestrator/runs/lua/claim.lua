@@ -25,6 +25,7 @@ end
 if record.state == 'running' then
   if record.token == token then return {'claimed', standing(record)} end -- the first reply was lost
   if is_held(record) then return {'held', 0} end
+  if record.holder ~= holder then redis.call('SADD', REVOKED, record.holder) end
   lose_attempt(record, 'its worker was lost')
 end
 local number = open_attempt(record, token, holder, worker)

@@ -8,10 +8,12 @@
 local BASE = KEYS[1]
 local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
 local TRACEBACKS, MEMORY, TAKEN = BASE .. 'tracebacks', BASE .. 'memory', BASE .. 'taken'
+-- Deliveries that an attempt was taken from: their workers end the processes that are still at work on them.
+local REVOKED = BASE .. 'revoked'
 -- How many needs a node still misses; since when nodes with all they need have not been claimed; nodes whose
 -- message nobody sends by itself, since the canvas was left before it.
 local MISSING, DUE, ALONE = BASE .. 'missing', BASE .. 'due', BASE .. 'alone'
-local KEPT = {META, NODES, EVENTS, TRACEBACKS, MEMORY} -- as long as the run is remembered
+local KEPT = {META, NODES, EVENTS, TRACEBACKS, MEMORY, REVOKED} -- as long as the run is remembered
 local OPEN = {LEASES, TAKEN, MISSING, DUE, ALONE} -- as long as it is open
 
 local clock = redis.call('TIME')
@@ -141,7 +143,10 @@ local function stop_all(token, own)
     local record = load_node(name)
     if not OVER[record.state] and not (spared[name] and record.state == 'waiting') then
       if record.state == 'running' and record.holder then
-        if not seen[record.holder] then table.insert(at_work, record.holder) end
+        if not seen[record.holder] then
+          table.insert(at_work, record.holder)
+          redis.call('SADD', REVOKED, record.holder)
+        end
         seen[record.holder] = true
         close_attempt(record, 'cancelled')
       end
@@ -156,10 +161,11 @@ local function stop_all(token, own)
   return at_work
 end
 
--- The deliveries that were at work when this token stopped the run; nil if it did not, or another one did later.
+-- The deliveries that were at work when this token (or whoever it was) stopped the run; nil if it did not, or
+-- another one did later.
 local function stopped_by(token)
   local stopped = cjson.decode(redis.call('HGET', META, 'stopped') or '{}')
-  if stopped.token == token then return stopped.at_work end
+  if not token or stopped.token == token then return stopped.at_work end
 end
 
 -- The run has failed: what is to run then is due, once in a round. Returns whether there is any.

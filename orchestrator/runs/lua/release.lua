@@ -1,6 +1,7 @@
 -- The process that worked on a delivery is lost: its attempts are over, the nodes up for the next claim.
 -- ARGV: holder, error, spared (1 where the node cannot be to blame, since its worker was stopped; else 0), until when
---       this counts, in ms (empty for the worker itself, who knows; else only a lease that is over ends)
+--       this counts, in ms (empty for the worker itself, who knows; else only a lease that is over ends, and so does
+--       a process that may be there after all)
 -- Reply: {released, how many}
 local holder, count, until_ms = ARGV[1], 0, tonumber(ARGV[4])
 if until_ms and (NOW_MS > until_ms or tonumber(redis.call('ZSCORE', LEASES, holder) or 0) > NOW_MS) then
@@ -27,4 +28,5 @@ for _, name in ipairs(redis.call('HKEYS', NODES)) do
   end
 end
 redis.call('ZREM', LEASES, holder)
+if until_ms then redis.call('SADD', REVOKED, holder) end
 return {'released', count}

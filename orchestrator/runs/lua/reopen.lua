@@ -18,9 +18,10 @@ local first_kept = first_reason + 2 * reasons
 local first_map = first_kept + kept
 local first_left = first_map + 3 * tonumber(ARGV[11])
 
-local function end_attempt(attempts)
-  local last = attempts and attempts[#attempts]
+local function end_attempt(record)
+  local last = record.attempts and record.attempts[#record.attempts]
   if last and not last.ended then last.ended = NOW last.lost = true end
+  if record.holder then redis.call('SADD', REVOKED, record.holder) end
 end
 
 -- A map that stays as it ended starts none of its items any more.
@@ -28,7 +29,7 @@ local function close_item(name)
   local record = load_node(name)
   settled[name] = true
   if OVER[record.state] then return end
-  end_attempt(record.attempts)
+  end_attempt(record)
   save_node(name, {state = 'cancelled', attempts = record.attempts, started = record.started, ended = NOW})
 end
 
@@ -40,7 +41,7 @@ for at = 13, first_reason - 1, 2 do
   settled[ARGV[at]] = true
   local record = load_node(ARGV[at])
   if record.state ~= 'succeeded' then
-    end_attempt(record.attempts)
+    end_attempt(record)
     record = {state = 'succeeded', attempts = record.attempts, started = record.started, ended = record.ended}
     if ARGV[at + 1] ~= '' then record.value = ARGV[at + 1] end
   end
@@ -50,10 +51,10 @@ for at = 13, first_reason - 1, 2 do
 end
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
   if not settled[name] then
-    local attempts = load_node(name).attempts
-    if attempts then
-      end_attempt(attempts)
-      save_node(name, {state = 'waiting', attempts = attempts, base = #attempts})
+    local record = load_node(name)
+    if record.attempts then
+      end_attempt(record)
+      save_node(name, {state = 'waiting', attempts = record.attempts, base = #record.attempts})
     else
       redis.call('HDEL', NODES, name)
     end

@@ -123,7 +123,7 @@ def test_an_unreachable_redis_is_said_within_seconds(alone: Shell) -> None:
     start = time.monotonic()
     said = told(alone.where(REDIS_URL=f"redis://127.0.0.1:{port}"), "run", "order")
     assert said.startswith(f"RedisUnreachable: Redis does not answer at 127.0.0.1:{port}\nhint: ")
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 20  # of which most is the start of Python, on a busy machine
 
 
 def test_a_redis_that_takes_connections_but_never_answers_is_no_redis(alone: Shell) -> None:

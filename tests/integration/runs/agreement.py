@@ -28,6 +28,7 @@ class Kept:
     missing: Mapping[str, int]
     due: frozenset[str]
     alone: frozenset[str]
+    revoked: frozenset[str]
     taken: Mapping[str, str]
     is_listed: bool
 
@@ -41,14 +42,16 @@ class Kept:
             pipe.zrange(keys.leases, 0, -1, withscores=True)
             pipe.zrange(keys.due, 0, -1)
             pipe.smembers(keys.alone)
-            meta, tasks, missing, taken, is_listed, leases, due, alone = pipe.execute()
+            pipe.smembers(keys.revoked)
+            meta, tasks, missing, taken, is_listed, leases, due, *sets = pipe.execute()
         return cls(
             meta=meta,
             tasks={name: json.loads(text) for name, text in tasks.items()},
             leases=dict(leases),
             missing={name: int(count) for name, count in missing.items()},
             due=frozenset(due),
-            alone=frozenset(alone),
+            alone=frozenset(sets[0]),
+            revoked=frozenset(sets[1]),
             taken=taken,
             is_listed=bool(is_listed),
         )
@@ -102,6 +105,7 @@ class Agreement:
         self._check_due(kept)
         now = self.client.time()[0] * 1000
         assert {delivery: end > now for delivery, end in kept.leases.items()} == model.leases
+        assert kept.revoked == model.revoked
         for name, task in kept.tasks.items():
             self._check_holder(name, task, kept)
         assert all(count == 1 for count in model.commits.values())

@@ -78,6 +78,7 @@ class Model:
     handling: bool = False  #: what runs after a failure has become due
     tasks: dict[str, Task] = field(default_factory=dict)
     leases: dict[str, bool] = field(default_factory=dict)  #: by delivery: whether the lease has not ended yet
+    revoked: set[str] = field(default_factory=set)  #: deliveries that an attempt was taken from
     vanished: set[str] = field(default_factory=set)  #: deliveries whose lease Redis lost
     alone: set[str] = field(default_factory=set)  #: nodes that nothing in the canvas brings
     events: list[tuple[str, str]] = field(default_factory=list)
@@ -201,6 +202,8 @@ class Model:
         task = self.tasks.setdefault(name, Task())
         if task.state is NodeState.RUNNING:
             task.attempts[-1].end("its worker was lost", lost=True)
+            if task.holder is not None and task.holder.delivery != holder.delivery:
+                self.revoked.add(task.holder.delivery)
         task.attempts.append(Attempt(holder.worker))
         task.holder = holder
         self.leases[holder.delivery] = True
@@ -285,9 +288,11 @@ class Model:
         return count
 
     def renew(self, delivery: str) -> bool:
+        if delivery in self.revoked:
+            return False
         if delivery in self.leases:
             self.leases[delivery] = True
-        return delivery in self.leases
+        return True
 
     def expire(self, delivery: str) -> None:
         """Time passes, and nobody renews this lease."""
@@ -301,16 +306,19 @@ class Model:
     def let_go(self, delivery: str) -> None:
         self.leases.pop(delivery, None)
 
-    def release(self, delivery: str, error: str) -> int:
+    def release(self, delivery: str, error: str, *, revoked: bool) -> int:
         lost = [name for name in self.tasks if self.held(name, delivery)]
         for name in lost:
             self.tasks[name].attempts[-1].end(error, lost=True)
             self.tasks[name].holder = None
             self._to(name, NodeState.QUEUED)
         self.leases.pop(delivery, None)
+        self.revoked |= {delivery} if revoked else set()
         return len(lost)
 
     def cancel(self, token: str) -> set[str] | None:
+        if self.run is RunState.CANCELLED:
+            return self.stopped[1] if self.stopped else None
         if not self.is_open:
             return self._stopped_by(token)
         at_work = self._stop(token)
@@ -322,6 +330,8 @@ class Model:
         for task in before.values():
             if task.attempts and not task.attempts[-1].ended:
                 task.attempts[-1].end(lost=True)
+            if task.holder is not None:
+                self.revoked.add(task.holder.delivery)
         kept = {name: Task(attempts=task.attempts, base=len(task.attempts)) for name, task in before.items()}
         self.tasks = {name: task for name, task in kept.items() if task.attempts}
         self.tasks |= {name: before[name] for name in reopening.kept}
@@ -346,7 +356,7 @@ class Model:
     def wipe(self) -> None:
         """Redis loses all it has."""
         self.run, self.broken, self.handling, self.stopped = None, False, False, None
-        for kept in (self.tasks, self.leases, self.vanished, self.alone, self.commits):
+        for kept in (self.tasks, self.leases, self.revoked, self.vanished, self.alone, self.commits):
             kept.clear()
 
     # What several of them do
@@ -447,6 +457,7 @@ class Model:
                 self._to(name, NodeState.CANCELLED)
         self.leases.clear()
         self.alone.clear()
+        self.revoked |= at_work.difference(own)
         self.stopped = token, at_work.difference(own)
         return self.stopped[1]
 

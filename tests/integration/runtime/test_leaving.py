@@ -296,3 +296,25 @@ def lines_of(path: Path) -> list[str]:
 
 def assert_gone(service: Service) -> None:
     assert processes_of(service) == []
+
+
+def test_a_worker_whose_heartbeat_ends_leaves(crew: Crew, tmp_path: Path) -> None:
+    (tmp_path / "faint.py").write_text(
+        "from pathlib import Path\n"
+        "from workers.runtime import heartbeat\n"
+        "beat = heartbeat.try_to_beat\n"
+        "def faint(worker):\n"
+        "    if Path(__file__).with_name('now').exists():\n"
+        "        raise SystemExit\n"
+        "    beat(worker)\n"
+        "heartbeat.try_to_beat = faint\n"
+    )
+    crew.environment["PYTHONPATH"] += f":{tmp_path}"
+    leaver = crew.start("leaver", pipelines=f"{crew.environment['ORCHESTRATOR_PIPELINES']},faint")
+    run = begin_to_linger(crew, tmp_path / "go")
+    (tmp_path / "now").touch()
+    wait_until(lambda: "the heartbeat has ended: this worker stops" in leaver.log.read_text(), "it ends", 10)
+    (tmp_path / "go").touch()
+    assert leaver.process.wait(20) == 0, leaver.log.read_text()
+    assert lingering(crew, run).state == "succeeded"
+    assert_nothing_is_left(crew, leaver)

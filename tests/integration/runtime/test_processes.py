@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from orchestrator.compiler import canvas
 from orchestrator.coordinator.cancelling import cancel
+from orchestrator.runs.keys import RunKeys
 
 from ..conftest import Service, is_ready, start_worker, wait_until
 from .conftest import Runner, nodes_of
@@ -81,6 +83,24 @@ def test_what_a_cancelled_stage_has_started_ends(runner: Runner, folder: Path, h
     wait_until(Path(f"{folder}.ready").exists, "the stage stays")
     cancel(run, store=runner.store, runs=runner.runs)
     wait_until(lambda: are_gone(folder), "the processes are gone", 10)
+
+
+def test_a_stage_ends_with_its_run_though_nobody_tells_its_worker(runner: Runner, folder: Path) -> None:
+    run = runner.submit("leaving_processes", how="subprocess", folder=str(folder), stay=True)
+    wait_until(Path(f"{folder}.ready").exists, "the stage stays")
+    assert runner.runs.cancel(run)  # one write, and nothing is broadcast
+    wait_until(lambda: are_gone(folder), "the processes are gone", 5)
+
+
+def test_a_stage_that_was_taken_over_ends(runner: Runner, folder: Path) -> None:
+    run = runner.submit("leaving_processes", how="pool", folder=str(folder), stay=True)
+    wait_until(Path(f"{folder}.ready").exists, "the stage stays")
+    (delivery,) = runner.reader.holders(run)
+    keys, until = RunKeys(run), time.time() + 60
+    runner.runs.client.zadd(keys.leases, {delivery: 1})
+    assert runner.runs.release(run, delivery, error="its worker was lost", until=until) == 1
+    wait_until(lambda: are_gone(folder), "the processes are gone", 5)
+    cancel(run, store=runner.store, runs=runner.runs)
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -191,12 +191,13 @@ def test_a_cancelled_run_stops_at_once_and_can_be_resumed(runner: Runner, tmp_pa
     assert cancel(run, store=runner.store, runs=runner.runs) == 1
     assert runner.reader.state(run) == "cancelled"
     assert set(states_of(record_of(runner, run, "lingering", marker="")).values()) == {"cancelled"}
-    with pytest.raises(RunIsOver, match="is over"):
-        cancel(run, store=runner.store, runs=runner.runs)
+    assert cancel(run, store=runner.store, runs=runner.runs) == 1  # told once more
     wait_until(lambda: runner.reader.concluded(run), "the cancelled run is concluded")
     marker.touch()
     send_round(run, store=runner.store, runs=runner.runs)
     wait_until(lambda: runner.reader.state(run) == "succeeded", "the resumed run succeeds")
+    with pytest.raises(RunIsOver, match="is over"):
+        cancel(run, store=runner.store, runs=runner.runs)
 
 
 def test_a_failed_run_is_resumed_and_recomputes_nothing(runner: Runner, tmp_path: Path) -> None:
