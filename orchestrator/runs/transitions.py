@@ -269,8 +269,8 @@ class RunStore:
         """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next.
 
         `spared` says that the nodes cannot be to blame: their worker was told to stop. Who is not that worker
-        says `until` when this counts, in seconds by Redis's clock; a lease that is not over stays, then, and the
-        worker ends the process if it is there after all.
+        says `until` when this counts, in seconds by Redis's clock; a lease that is not over stays, then, and
+        the worker ends the process if it is there after all.
         """
         limit = "" if until is None else round(until * 1000)
         _, count = self._apply("release", RunKeys(run), delivery, error, int(spared), limit)
