@@ -22,10 +22,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-log = logging.getLogger("workers.fleet")
+from orchestrator.coordinator.concluding import LOADED
 
-#: Their stages log runs and models: the workers of these queues start with MLflow and scikit-learn loaded.
-LOADED = ("training", "deployment")
+log = logging.getLogger("workers.fleet")
 
 #: A queue's worker that ends unexpectedly is started again, but not more often than so many times a minute.
 RESTARTS_A_MINUTE = 3

@@ -1,4 +1,7 @@
-"""What a node has done outside, by a key of its author's: its next attempt finds it, and does it no more."""
+"""What was done outside, and what came of it: whoever comes next finds that, and does it no more.
+
+By a key of its author's, what a node has done; by keys of the tracking's own, the ids of MLflow runs.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,29 @@ def read_effect(store: ArtifactStore, run: RunId, node: str, key: str) -> str | 
     A record that cannot be read is put aside, and the author's `act` is called again: nobody knows any more
     what came of the first time.
     """
-    place = _key(run, node, key)
+    return _read(store, run, _effect(run, node, key), key)
+
+
+def keep_effect(store: ArtifactStore, run: RunId, node: str, key: str, result: str) -> str:
+    """Keep what came of it, and return what is kept: of two that did it at once, the first counts."""
+    # On the disk before the stage goes on: nothing else knows what was done outside.
+    return _keep(store, run, _effect(run, node, key), key, result, flush=True)
+
+
+def read_mlflow_id(store: ArtifactStore, run: RunId, key: str) -> str | None:
+    """The id of the MLflow run or model that was made for a key."""
+    return _read(store, run, _mlflow_id(run, key), key)
+
+
+def keep_mlflow_id(store: ArtifactStore, run: RunId, key: str, made: str) -> str:
+    """Keep it, and return the one that is kept: the first counts, whichever Redis has the run by then.
+
+    It need not be on the disk: after a power cut, MLflow is searched for what bears the run's tags.
+    """
+    return _keep(store, run, _mlflow_id(run, key), key, made, flush=False)
+
+
+def _read(store: ArtifactStore, run: RunId, place: str, key: str) -> str | None:
     data = store.read(place)
     if data is None:
         return None
@@ -40,19 +65,25 @@ def read_effect(store: ArtifactStore, run: RunId, node: str, key: str) -> str | 
             error,
             aside,
             key,
-            extra={"action": "record altered", "run": run, "node": node},
+            extra={"action": "record altered", "run": run},
         )
         return None
 
 
-def keep_effect(store: ArtifactStore, run: RunId, node: str, key: str, result: str) -> str:
-    """Keep what came of it, and return what is kept: of two that did it at once, the first counts."""
+def _keep(store: ArtifactStore, run: RunId, place: str, key: str, result: str, *, flush: bool) -> str:
     text = json.dumps({"key": key, "result": result})
-    # On the disk before the stage goes on: nothing else knows what was done outside.
-    if store.create(_key(run, node, key), text.encode(), flush=True):
+    if store.create(place, text.encode(), flush=flush):
         return result
-    return read_effect(store, run, node, key) or result
+    return _read(store, run, place, key) or result
 
 
-def _key(run: RunId, node: str, key: str) -> str:
-    return f"runs/{run}/effects/{node}/{sha256(key.encode()).hexdigest()[:32]}.json"
+def _effect(run: RunId, node: str, key: str) -> str:
+    return f"runs/{run}/effects/{node}/{_hashed(key)}.json"
+
+
+def _mlflow_id(run: RunId, key: str) -> str:
+    return f"runs/{run}/mlflow/{_hashed(key)}.json"
+
+
+def _hashed(key: str) -> str:
+    return sha256(key.encode()).hexdigest()[:32]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from orchestrator.archive.final import write_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore, StoreError
-from orchestrator.coordinator.concluding import send_conclusion_to
+from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.runs.errors import RunIsOver, UnknownRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
@@ -38,7 +38,7 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
     except (StoreError, UnknownRun) as error:
         log.warning("run %s is cancelled, and is written down later: %s", run, error)
     else:
-        send_conclusion_to(run, min(specification.graph.queues))
+        send_conclusion(run, runs.client, specification.graph.queues)
     return len(at_work)
 
 

@@ -1,26 +1,35 @@
-"""Has a run that has ended written down."""
+"""Asks a worker to write a run down that has ended."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from orchestrator.archive.specification import Specification
 from orchestrator.runs.keys import RunId
+from orchestrator.runs.presence import served_queues
 
 if TYPE_CHECKING:
-    from orchestrator.artifacts import ArtifactStore
+    from redis import Redis
 
 #: The task that writes an ended run down.
 CONCLUDE = "orchestrator.conclude"
+#: Queues whose workers load MLflow before their first message.
+LOADED = ("training", "deployment")
 
 
-def send_conclusion(run: RunId, *, store: ArtifactStore) -> None:
-    """Ask a worker of one of the run's queues to do so; as often as you like. Raises UnknownRun."""
-    send_conclusion_to(run, min(Specification.read(store, run).graph.queues))
-
-
-def send_conclusion_to(run: RunId, queue: str) -> None:
-    """Ask a worker of this queue to do so."""
+def send_conclusion(run: RunId, client: Redis, queues: Collection[str]) -> None:
+    """Enqueue the conclusion of a run, whose own queues these are; idempotent."""
     from orchestrator.app import app
 
+    queue = queue_with_mlflow(client, queues)
     app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
+
+
+def queue_with_mlflow(client: Redis, queues: Collection[str]) -> str:
+    """Where to send what concerns a run as a whole, and needs none of its code.
+
+    One of the given queues, of others where nobody serves these; where possible one whose workers have MLflow
+    loaded.
+    """
+    served = served_queues(client)
+    return max(served.intersection(queues) or served or queues, key=lambda name: (name in LOADED, name))

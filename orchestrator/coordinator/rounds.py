@@ -104,7 +104,7 @@ def send_round(
         case None:
             raise taken
         case Ending.OVER:
-            send_conclusion(run, store=store)
+            send_conclusion(run, runs.client, graph.queues)
         case Ending.HANDLERS:
             send_handlers(run, store=store)
         case Ending.NONE:

@@ -224,6 +224,7 @@ def _run(run: RunId, meta: Mapping[str, str], nodes: tuple[NodeRecord, ...]) -> 
         ended=_time(meta.get("ended")),
         mlflow_run_id=meta.get("mlflow_run_id"),
         error=meta.get("error"),
+        round=int(meta.get("round", 0)),
         nodes=nodes,
     )
 

@@ -108,6 +108,7 @@ class RunRecord:
     ended: datetime | None = None
     mlflow_run_id: str | None = None
     error: str | None = None
+    round: int = 0  #: the one that it is in, or ended in
     nodes: tuple[NodeRecord, ...] = ()
 
     def to_json(self) -> dict[str, JSON]:
@@ -138,6 +139,7 @@ class RunRecord:
             ended=moment(plain["ended"]),
             mlflow_run_id=cast("str | None", plain["mlflow_run_id"]),
             error=cast("str | None", plain["error"]),
+            round=int(cast("int", plain.get("round", 0))),
             nodes=tuple(NodeRecord.from_json(node) for node in nodes),
         )
 

@@ -158,7 +158,7 @@ class Supervisor:
             extra = {"action": "concluded_again", "run": run}
             log.warning("run %s has ended and was not written down; doing so", run, extra=extra)
             with self._apart(run):
-                send_conclusion(run, store=self.store())
+                send_conclusion(run, self.runs.client, self.queues)
 
     def _quiet(self, runs: Iterable[RunId], silence: float) -> list[RunId]:
         """Those of which nothing was heard for so many seconds, and no message is left anywhere."""

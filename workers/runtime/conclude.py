@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.archive.final import write_final
+from orchestrator.archive.final import read_final, remove_marks, write_final
 from orchestrator.archive.manifest import Manifest
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.graph import NodeName
+from orchestrator.errors import OrchestratorError
+from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
@@ -25,33 +27,76 @@ log = logging.getLogger("orchestrator.conclude")
 MOST_DATA = 20
 
 
+@dataclass(frozen=True)
+class _End:
+    """One end of a run, as Redis has it, or else the store."""
+
+    record: RunRecord
+    tracebacks: Mapping[str, str]
+    job: Job | None  #: None: nobody can read any more what the run consists of
+    told_as: str = ""  #: how `RunReader.end` told of it, if Redis knows the run
+
+    @property
+    def which(self) -> tuple[int, datetime | None]:
+        """Tells this end from others of the run."""
+        return (self.record.round, self.record.ended)
+
+
 def conclude(run: RunId, workshop: Workshop) -> None:
-    """Write everything about an ended run down; as often as you like."""
+    """Write everything about an ended run down; idempotent.
+
+    If the run was carried on meanwhile and has ended anew, that end is written down, too: what stands last is
+    the latest end, whoever was paused in between.
+    """
+    written = None
+    while (end := _latest_end(run, workshop)) is not None and end.which != written:
+        mlflow_run_id = _write_down(end, workshop)
+        written = end.which
+        retention = workshop.settings.retention
+        if workshop.runs.conclude(run, end.told_as, mlflow_run_id=mlflow_run_id, retention=retention):
+            return
+
+
+def _latest_end(run: RunId, workshop: Workshop) -> _End | None:
+    """How the run ended last; None while it goes on, or if nothing is known of it."""
     reader = RunReader(workshop.runs.client)
-    ended = reader.end(run)
-    if ended is None:
-        return  # it has been carried on meanwhile
+    told_as = reader.end(run)
+    if told_as is None:
+        final = None if reader.knows(run) else read_final(workshop.store, run)
+        return _End(*final, _job(run, workshop)) if final is not None else None
+    job = _job(run, workshop)
+    record = reader.read(run, job.graph) if job is not None else reader.summary(run)
+    return _End(record, reader.tracebacks(run), job, told_as) if record.state.over else None
+
+
+def _job(run: RunId, workshop: Workshop) -> Job | None:
     try:
-        job = workshop.job(run)
-    except StoreError as error:
+        return workshop.job(run)
+    except (StoreError, UnknownRun) as error:
         if error.transient:
             raise
         _say_lost(run, error)
-        workshop.runs.conclude(run, ended, mlflow_run_id=None, retention=workshop.settings.retention)
-        return
-    record = reader.read(run, job.graph)
-    tracebacks = reader.tracebacks(run)
-    _keep(workshop, record, tracebacks)  # before MLflow, which may be away for long
-    workshop.flush_outputs(run)  # nobody makes them again once the run is written down
-    workshop.tracking.deliver(run)
+        return None
+
+
+def _write_down(end: _End, workshop: Workshop) -> str | None:
+    """Write one end of a run to the store and to MLflow; returns the id of its MLflow run."""
+    record, job = end.record, end.job
+    if job is None:
+        remove_marks(workshop.store, record.id, record.round)
+        return None
+    _keep(workshop, end)  # before MLflow, which may be away for long
+    workshop.flush_outputs(record.id)  # nobody makes them again once the run is written down
+    workshop.tracking.deliver(record.id)
     mlflow_run_id = workshop.tracking.conclude(
         RunInfo(
-            run_id=run,
+            run_id=record.id,
             pipeline=record.pipeline,
             parameters=job.specification.parameters,
             started=job.specification.submitted,
             ended=record.ended or datetime.now(UTC),
             state=record.state.value,
+            round=record.round,
             error=record.error,
             nodes=[NodeInfo(name=node.name, state=node.state.value) for node in record.nodes],
             commit=job.specification.commit,
@@ -59,8 +104,8 @@ def conclude(run: RunId, workshop: Workshop) -> None:
             data=_data_of(job, workshop),
         )
     )
-    _keep(workshop, replace(record, mlflow_run_id=mlflow_run_id), tracebacks)
-    workshop.runs.conclude(run, ended, mlflow_run_id=mlflow_run_id, retention=workshop.settings.retention)
+    _keep(workshop, replace(end, record=replace(record, mlflow_run_id=mlflow_run_id)), concluded=True)
+    return mlflow_run_id
 
 
 def _data_of(job: Job, workshop: Workshop) -> list[Data]:
@@ -87,15 +132,15 @@ def _manifest(job: Job, node: NodeName, workshop: Workshop) -> Manifest | None:
         return None  # the run is over: what it gave is for others to judge
 
 
-def _keep(workshop: Workshop, record: RunRecord, tracebacks: Mapping[str, str]) -> None:
+def _keep(workshop: Workshop, end: _End, *, concluded: bool = False) -> None:
     """Keep the record in the store; where that is not possible at all, go on without."""
     try:
-        write_final(workshop.store, record, tracebacks)
+        write_final(workshop.store, end.record, end.tracebacks, concluded=concluded)
     except StoreError as error:
         if error.transient:
             raise
-        _say_lost(record.id, error)
+        _say_lost(end.record.id, error)
 
 
-def _say_lost(run: RunId, error: StoreError) -> None:
+def _say_lost(run: RunId, error: OrchestratorError) -> None:
     log.error("the end of run %s was not written down: %s", run, error, extra={"action": "record lost"})

@@ -11,8 +11,7 @@ from orchestrator.app import app
 from orchestrator.authoring.graph import NodeName
 from orchestrator.compiler.plan import Link, first_of
 from orchestrator.coordinator.cancelling import terminate
-from orchestrator.coordinator.concluding import send_conclusion_to
-from orchestrator.runs.presence import served_queues
+from orchestrator.coordinator.concluding import queue_with_mlflow, send_conclusion
 from orchestrator.runs.values import Ending, Ready, Settled
 from workers.runtime.job import Job, Task
 from workers.runtime.outcome import Failed, Shared
@@ -20,8 +19,6 @@ from workers.runtime.workshop import Workshop
 
 #: The task that delivers what could not be logged while MLflow was away.
 DELIVER = "orchestrator.deliver"
-#: Queues whose workers load MLflow before their first message.
-LOADED = ("training", "deployment")
 #: The task that judges a node whose process was killed at its time limit.
 OVERDUE = "orchestrator.overdue"
 
@@ -131,7 +128,7 @@ def send_ending(job: Job, ending: Ending, workshop: Workshop) -> None:
         case Ending.HANDLERS:
             job.canvas.handlers().apply_async()
         case Ending.OVER:
-            send_conclusion_to(job.run, _queue_with_mlflow(job, workshop))
+            send_conclusion(job.run, workshop.runs.client, job.graph.queues)
 
 
 def send_consequences(job: Job, node: str, settled: Failed | Shared | Settled, workshop: Workshop) -> None:
@@ -144,7 +141,7 @@ def send_consequences(job: Job, node: str, settled: Failed | Shared | Settled, w
 def send_deliveries(workshop: Workshop) -> None:
     """MLflow answers again: have what waits delivered, rather than at the end of the runs only."""
     for run in workshop.due_deliveries():
-        queue = _queue_with_mlflow(workshop.job(run), workshop)
+        queue = queue_with_mlflow(workshop.runs.client, workshop.job(run).graph.queues)
         app.signature(DELIVER, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
 
 
@@ -181,9 +178,3 @@ def halt(request: Context) -> None:
     request.chord = None
     request.callbacks = None
     request.errbacks = None
-
-
-def _queue_with_mlflow(job: Job, workshop: Workshop) -> str:
-    """Where to send what concerns a run as a whole: where possible to a worker that has MLflow loaded."""
-    served = served_queues(workshop.runs.client) & job.graph.queues
-    return max(served or job.graph.queues, key=lambda name: (name in LOADED, name))

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchestrator.app import app
+from orchestrator.archive.effects import keep_mlflow_id, read_mlflow_id
 from orchestrator.archive.manifest import Manifest, committed_keys, manifest_keys, read_items
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
@@ -59,11 +60,20 @@ class Workshop:
             self._tracking = MlflowTracking(
                 self.settings.tracking_uri,
                 self.settings.artifact_root,
-                recall=lambda key: self.runs.recall(_run_of(key), key),
-                remember=lambda key, value: self.runs.remember(_run_of(key), key, value),
+                recall=self._recall,
+                remember=self._remember,
                 store=self.store,
             )
         return self._tracking
+
+    def _recall(self, key: str) -> str | None:
+        """What the store has bound a key to; Redis answers faster, where it knows that already."""
+        run = _run_of(key)
+        return self.runs.recall(run, key) or read_mlflow_id(self.store, run, key)
+
+    def _remember(self, key: str, made: str) -> str:
+        run = _run_of(key)
+        return self.runs.remember(run, key, keep_mlflow_id(self.store, run, key, made))
 
     def due_deliveries(self) -> list[RunId]:
         """Runs for which this process kept what it could not log, now that MLflow answers again."""

@@ -51,7 +51,7 @@ def status_of(state: str) -> str:
 class KeyedRuns:
     """The MLflow runs of one experiment, each under a key that is bound to one MLflow run for good.
 
-    Whoever finds its key unbound looks in MLflow by tags (Redis may have been wiped), else makes the run and
+    Whoever finds its key unbound looks in MLflow by tags (the binding may be lost), else makes the run and
     tries to bind it; who loses that race deletes what it made. What a process leaves behind when it dies in
     between is found by tags the next time, and `conclude` deletes what is surplus.
     """

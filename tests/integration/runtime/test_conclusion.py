@@ -1,0 +1,77 @@
+"""The end of a run that is written down: once, by whoever comes, and the latest end stands."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from orchestrator.archive.final import read_final, unconcluded_runs
+from orchestrator.coordinator.rounds import send_round
+from orchestrator.settings import settings
+from workers.runtime.conclude import conclude
+from workers.runtime.workshop import Workshop
+from workers.tracking import MlflowTracking
+
+from ..conftest import wait_until
+from .conftest import Runner
+
+pytestmark = pytest.mark.stack
+
+
+class Pause:
+    """Somebody is paused at a call, until he is woken."""
+
+    def __init__(self) -> None:
+        self.reached, self.woken = threading.Event(), threading.Event()
+
+    def before(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def paused(*arguments: Any, **named: Any) -> Any:
+            if not self.reached.is_set():
+                self.reached.set()
+                assert self.woken.wait(60)
+            return call(*arguments, **named)
+
+        return paused
+
+
+@pytest.fixture
+def shop(runner: Runner) -> Workshop:
+    """What a worker process of the test's own works with."""
+    shop = Workshop(settings(), runner.runs)
+    assert isinstance(shop.tracking, MlflowTracking)
+    return shop
+
+
+@pytest.mark.parametrize("where", ["before MLflow", "in the middle of MLflow", "before the record"])
+def test_a_conclusion_that_was_paused_across_a_resume_does_not_write_the_old_failure_last(
+    runner: Runner, shop: Workshop, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = runner.run("told", marker=str(tmp_path / "mended"))
+    pause = Pause()
+    if where == "before MLflow":
+        shop.tracking.conclude = pause.before(shop.tracking.conclude)  # type: ignore[method-assign]
+    elif where == "in the middle of MLflow":
+        client = shop.tracking._open()
+        monkeypatch.setattr(client, "set_terminated", pause.before(client.set_terminated))
+    else:
+        monkeypatch.setattr(shop.store, "write", pause.before(shop.store.write))
+    paused = threading.Thread(target=conclude, args=(failed.id, shop))
+    paused.start()
+    assert pause.reached.wait(30)
+    (tmp_path / "mended").touch()
+    send_round(failed.id, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(failed.id), "the second round is concluded")
+    pause.woken.set()
+    paused.join(60)
+    run = MlflowClient(settings().tracking_uri).get_run(str(failed.mlflow_run_id))
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["orchestrator.state"] == "succeeded"
+    final = read_final(runner.store, failed.id)
+    assert final is not None
+    assert final[0].state == "succeeded"
+    assert failed.id not in unconcluded_runs(runner.store)
