@@ -38,7 +38,17 @@ class NodeState(StrEnum):
 
 _ENDS_WITHOUT_RUNNING = {NodeState.SKIPPED, NodeState.UPSTREAM_FAILED, NodeState.CANCELLED}
 
-#: Which state may follow which. A node that is taken over from a dead worker goes back to queued.
+#: Which state of a run may follow which. One that is over goes on in a new round.
+ALLOWED_OF_RUNS: Mapping[RunState, frozenset[RunState]] = {
+    RunState.PENDING: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
+    RunState.RUNNING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED}),
+    RunState.SUCCEEDED: frozenset({RunState.RUNNING}),
+    RunState.FAILED: frozenset({RunState.RUNNING}),
+    RunState.CANCELLED: frozenset({RunState.RUNNING}),
+}
+
+#: Which state of a node, or of an item of a map, may follow which within a round. One that is taken over from
+#: a dead worker goes back to queued; a new round has what is left wait again. docs/architecture.md draws it.
 ALLOWED: Mapping[NodeState, frozenset[NodeState]] = {
     NodeState.WAITING: frozenset({NodeState.QUEUED, NodeState.RUNNING, *_ENDS_WITHOUT_RUNNING}),
     NodeState.QUEUED: frozenset({NodeState.RUNNING, NodeState.CANCELLED}),

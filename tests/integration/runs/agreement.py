@@ -13,7 +13,7 @@ import redis
 from orchestrator.runs.keys import UNFINISHED_RUNS, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord
-from orchestrator.runs.states import ALLOWED, NodeState, RunState
+from orchestrator.runs.states import ALLOWED, ALLOWED_OF_RUNS, NodeState, RunState
 
 from .model import Model
 
@@ -86,6 +86,9 @@ class Agreement:
             self._check_reading()
 
     def _check_changes(self, before: Kept, after: Kept, told: Mapping[str, str]) -> None:
+        was, is_ = before.meta.get("state"), after.meta.get("state")
+        if was and is_ and was != is_:
+            assert RunState(is_) in ALLOWED_OF_RUNS[RunState(was)], f"a run may not go from {was} to {is_}"
         for name in {*before.tasks, *after.tasks}:
             old, new = before.state(name), after.state(name)
             if old != new:

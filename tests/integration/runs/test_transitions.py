@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -28,6 +29,7 @@ def effort() -> settings:
     )
 
 
+@pytest.mark.timeout(400)  # it computes; half a minute on a machine with nothing else to do
 def test_the_store_does_what_its_model_says(client: redis.Redis) -> None:
     class Machine(RunMachine):
         pass
