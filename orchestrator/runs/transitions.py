@@ -341,10 +341,8 @@ class RunStore:
 
     def remember(self, run: RunId, key: str, value: str) -> str:
         """Keep the id of something made outside, unless one is kept already; returns the one that is kept."""
-        memory = RunKeys(run).memory
-        if self.client.hsetnx(memory, key, value):
-            return value
-        return str(self.client.hget(memory, key))
+        (kept,) = self._apply("remember", RunKeys(run), key, value, 0)
+        return kept
 
     def recall(self, run: RunId, key: str) -> str | None:
         """The id that `remember` kept."""
@@ -353,7 +351,7 @@ class RunStore:
 
     def hinder(self, run: RunId, why: str) -> None:
         """Everything about an ended run is still to be written down; whoever waits for it may know why."""
-        self.client.hset(RunKeys(run).memory, HINDRANCE, why)
+        self._apply("remember", RunKeys(run), HINDRANCE, why, 1)
 
     def conclude(self, run: RunId, ended: str, *, mlflow_run_id: str | None, retention: int) -> bool:
         """The end that `RunReader.end` told of is written down; Redis forgets it `retention` seconds later.

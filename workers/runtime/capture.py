@@ -6,15 +6,16 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from redis.exceptions import RedisError
 
-from orchestrator.archive.logs import Line, write_log
+from orchestrator.archive.logs import Line, read_log, write_log
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.masking import mask_text
 from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.runs.reader import RunReader
 from workers.runtime.streams import installed
 from workers.runtime.workshop import Workshop
 
@@ -24,6 +25,8 @@ log = logging.getLogger("orchestrator.logs")
 PACE = 0.5
 #: Lines and characters that are kept of one attempt, and lines that a follower can look back on.
 LIMIT, SIZE, LOOKBACK = 50_000, 16_000_000, 5_000
+#: Seconds for which lines stay in Redis once the store has them: who follows the run has read them by then.
+SOON = 60
 FULL = f"it holds {LIMIT:,} lines or {SIZE // 1_000_000} MB of an attempt, and what follows is not kept"
 
 
@@ -39,6 +42,7 @@ class AttemptLog:
         self._size = 0
         self._full = False
         self._sent = 0
+        self._last = datetime.fromtimestamp(0, UTC)
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._courier: threading.Thread | None = None
@@ -49,16 +53,15 @@ class AttemptLog:
 
     def add_all(self, source: str, texts: Iterable[str]) -> None:
         """Keep lines, with passwords masked; of more than the log holds, only how the attempt failed."""
-        now = datetime.now(UTC)
         with self._lock:
             for text in texts:
                 if self._full and source != "error":
                     continue
-                self._lines.append(Line(now, source, mask_text(text)))
+                self._append(source, mask_text(text))
                 self._size += len(text)
                 if not self._full and (len(self._lines) >= LIMIT or self._size >= SIZE):
                     self._full = True
-                    self._lines.append(Line(now, "warning", f"the log is full: {FULL}"))
+                    self._append("warning", f"the log is full: {FULL}")
             if self._courier is None and not self._done.is_set():
                 self._courier = threading.Thread(target=self._deliver, name="attempt-log", daemon=True)
                 self._courier.start()
@@ -72,29 +75,53 @@ class AttemptLog:
         if self._courier is None:
             return
         self._courier.join()
+        name = f"{self._node}#{self._attempt} of run {self._run}"
+        retention = self._workshop.settings.retention
         try:
-            self._send()
             write_log(self._workshop.store, self._run, self._node, self._attempt, self._lines)
+            if self._attempt > 1:
+                self._keep_lost()
+            retention = min(SOON, retention)
         except (StoreError, RedisError) as error:
-            name = f"{self._node}#{self._attempt} of run {self._run}"
             log.warning("the log of %s was not kept: %s", name, error, extra={"action": "log lost"})
+        try:
+            self._send(retention)
+        except RedisError as error:
+            log.warning("who follows %s misses its last lines: %s", name, error, extra={"action": "log lost"})
+
+    def _keep_lost(self) -> None:
+        """Store what earlier attempts have written whose processes were lost: only Redis has it."""
+        found: dict[int, list[Line]] = {}
+        for _, text in RunReader(self._workshop.runs.client).log(self._run, self._node):
+            number, _, line = text.partition(" ")
+            found.setdefault(int(number), []).append(Line.from_text(line))
+        for attempt in sorted(found.keys() - {self._attempt}):
+            if read_log(self._workshop.store, self._run, self._node, attempt) is None:
+                write_log(self._workshop.store, self._run, self._node, attempt, found[attempt])
+
+    def _append(self, source: str, text: str) -> None:
+        """Keep a line. No two have the same time: by that, who follows a run knows which it has seen."""
+        now = datetime.now(UTC)
+        self._last = max(now, self._last + timedelta(microseconds=1))
+        self._lines.append(Line(self._last, source, text))
 
     def _deliver(self) -> None:
         while not self._done.wait(PACE):
-            self._send()
+            if self._sent < len(self._lines):
+                self._send(self._workshop.settings.retention)
 
-    def _send(self) -> None:
+    def _send(self, retention: int) -> None:
+        """Send fresh lines, and let all stay for so many seconds: in one step, or some might never go."""
         with self._lock:
             fresh = self._lines[self._sent :]
             self._sent = len(self._lines)
         key = RunKeys(self._run).log(self._node)
-        with self._workshop.runs.client.pipeline(transaction=False) as pipe:
+        with self._workshop.runs.client.pipeline(transaction=True) as pipe:
             for line in fresh:
                 fields = {"attempt": str(self._attempt), "line": line.to_text()}
                 pipe.xadd(key, fields, maxlen=LOOKBACK, approximate=True)  # type: ignore[arg-type]
-            if fresh:
-                pipe.expire(key, self._workshop.settings.retention)
-                pipe.execute()
+            pipe.expire(key, retention)
+            pipe.execute()
 
 
 class _LogHandler(logging.Handler):

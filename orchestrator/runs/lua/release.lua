@@ -7,6 +7,8 @@ local holder, count, until_ms = ARGV[1], 0, tonumber(ARGV[4])
 if until_ms and (NOW_MS > until_ms or tonumber(redis.call('ZSCORE', LEASES, holder) or 0) > NOW_MS) then
   return {'released', 0}
 end
+local run_state = redis.call('HGET', META, 'state')
+if not run_state or OVER[run_state] then return {'released', 0} end
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
   local record = load_node(name)
   if record.state == 'running' and record.holder == holder then

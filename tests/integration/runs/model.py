@@ -313,7 +313,7 @@ class Model:
             self.tasks[name].holder = None
             self._to(name, NodeState.QUEUED)
         self.leases.pop(delivery, None)
-        self.revoked |= {delivery} if revoked else set()
+        self.revoked |= {delivery} if revoked and self.is_open else set()
         return len(lost)
 
     def cancel(self, token: str) -> set[str] | None:

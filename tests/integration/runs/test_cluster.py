@@ -93,6 +93,7 @@ def play(desk: Desk) -> None:
     assert runs.give_back(run, m, share.token, [index]) == 1
     (index,) = desk.take("m", share).items
     assert runs.commit_items(run, m, share.token, [DoneItem(index=index, began=0.2, ended=0.1)]).accepted
+    assert runs.remember(run, "key", "first") == runs.remember(run, "key", "second") == "first"
     assert runs.cancel(run) is not None
     desk.reopen(1, "a")
     assert desk.reader.open_runs() == [run]

@@ -67,11 +67,34 @@ def test_the_supervisor_ends_only_leases_that_are_over_and_only_while_it_knows(
     assert bool(desk.leases()) is not bool(ended)
 
 
+def test_a_supervisor_that_is_late_leaves_no_key_of_a_run_that_is_gone(desk: Desk) -> None:
+    until = desk.client.time()[0] + 60
+    assert desk.runs.release(desk.run, "ann#a", error="its worker was lost", until=until) == 0
+    assert not list(desk.client.scan_iter(match=f"*{desk.run}*"))
+
+
 def test_a_worker_ends_its_own_attempt_at_once(desk: Desk) -> None:
     desk.submit(2)
     holder = desk.holder("a")
     desk.runs.claim(desk.run, NodeName("a"), holder)
     assert desk.runs.release(desk.run, holder.delivery, error="its process was killed") == 1
+
+
+def test_what_is_remembered_of_a_run_ends_with_it(desk: Desk) -> None:
+    """An attempt may be at work for longer than its run, and make something that it has the id of kept."""
+    stray = Desk(desk.client)
+    stray.runs.hinder(stray.run, "nobody knows it")
+    desk.submit(1)
+    assert desk.runs.remember(desk.run, "mlflow", "one") == "one"
+    assert desk.client.ttl(desk.keys.memory) == -1
+    desk.client.delete(desk.keys.memory)
+    desk.runs.cancel(desk.run)
+    desk.runs.conclude(desk.run, str(desk.reader.end(desk.run)), mlflow_run_id=None, retention=60)
+    assert desk.runs.remember(desk.run, "mlflow", "two") == "two"
+    assert desk.runs.remember(desk.run, "mlflow", "three") == "two"
+    desk.runs.hinder(desk.run, "MLflow is away")
+    assert 0 < desk.client.ttl(desk.keys.memory) <= 60
+    assert 0 < stray.client.ttl(stray.keys.memory) <= 86400
 
 
 def test_nobody_helps_himself_to_a_map_that_the_canvas_writes_out(desk: Desk) -> None:

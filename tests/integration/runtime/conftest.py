@@ -138,11 +138,16 @@ class Crew:
     def submit(self, pipeline: str, **parameters: object) -> RunId:
         """Submit a run by the command line: this process' application is bound to the session's database."""
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
-        command = [sys.executable, "-m", "orchestrator", "run", pipeline, "--detach", "--json", *words]
+        told = self.command("run", pipeline, "--detach", "--json", *words)
+        return RunId(json.loads(told.splitlines()[-1])["id"])
+
+    def command(self, *words: str) -> str:
+        """Call the command line; returns what it printed."""
+        command = [sys.executable, "-m", "orchestrator", *words]
         environment = {**os.environ, **self.environment}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
         assert done.returncode == 0, done.stderr
-        return RunId(json.loads(done.stdout.splitlines()[-1])["id"])
+        return done.stdout
 
     def nodes(self, run: RunId) -> dict[str, NodeRecord]:
         """The run's nodes, by name."""

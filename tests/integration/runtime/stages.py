@@ -722,3 +722,15 @@ def delegate(marker: str) -> None:
 @pipeline
 def delegated(marker: str) -> None:
     delegate(marker)
+
+
+@stage
+def talk_of(item: int) -> int:
+    print(f"item {item}")
+    return item
+
+
+@pipeline
+def talking_map(count: int = 4) -> None:
+    """A map of unknown length whose items print."""
+    add(talk_of.map(item=numbers(count)))
