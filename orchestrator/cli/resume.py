@@ -26,30 +26,33 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
     from orchestrator.runs.errors import NothingLeft, readable
     from orchestrator.runs.states import RunState
     from orchestrator.settings import settings
+    from orchestrator.stack.state import carried_on_here
 
     wished = slots_wished(slots)
     check_slots(wished, settings().queues)
     stack = join_stack()
     records = Records.open()
-    known = records.get(records.resolve(run))
-    store = ArtifactStore(settings().store_url)
-    if known.record.state is RunState.SUCCEEDED and not lost_outputs(known.record, known.graph, store):
-        raise NothingLeft(f"run '{known.record.id}' has succeeded: there is nothing left to do")
-    if known.record.state is RunState.RUNNING and not known.unfinished:
-        hint = f"follow it with: orchestrator logs {known.record.id} --follow"
-        raise NothingLeft(f"run '{known.record.id}' is going on", hint=hint)
-    module = find_pipeline(known.record.pipeline).module
-    if stack is not None:
-        require_modules(stack, module)
-    specification = Specification.read(store, known.record.id)
-    prepared = Prepared(specification.graph, specification.parameters)
+    name = records.resolve(run)
+    with carried_on_here(settings().home, name):
+        known = records.get(name)
+        store = ArtifactStore(settings().store_url)
+        if known.record.state is RunState.SUCCEEDED and not lost_outputs(known.record, known.graph, store):
+            raise NothingLeft(f"run '{known.record.id}' has succeeded: there is nothing left to do")
+        if known.record.state is RunState.RUNNING and not known.unfinished:
+            hint = f"follow it with: orchestrator logs {known.record.id} --follow"
+            raise NothingLeft(f"run '{known.record.id}' is going on", hint=hint)
+        module = find_pipeline(known.record.pipeline).module
+        if stack is not None:
+            require_modules(stack, module)
+        specification = Specification.read(store, known.record.id)
+        prepared = Prepared(specification.graph, specification.parameters)
 
-    def begin(_: Prepared, runs: RunStore) -> RunId:
-        with readable(specification.run):
-            send_round(specification.run, store=store, runs=runs)
-        return specification.run
+        def begin(_: Prepared, runs: RunStore) -> RunId:
+            with readable(specification.run):
+                send_round(specification.run, store=store, runs=runs)
+            return specification.run
 
-    if settings().redis_url is None:
-        start_privately(prepared, begin, wished, as_json=as_json)
-    else:
-        start_here(prepared, begin, stack=stack, as_json=as_json, resumed=specification.run)
+        if settings().redis_url is None:
+            start_privately(prepared, begin, wished, as_json=as_json)
+        else:
+            start_here(prepared, begin, stack=stack, as_json=as_json, resumed=specification.run)

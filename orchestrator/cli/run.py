@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -60,6 +60,7 @@ def run(
     from orchestrator.cli.telling import doing, note
     from orchestrator.coordinator.submission import prepare
     from orchestrator.settings import settings
+    from orchestrator.stack.state import carried_on_here
 
     given, wished = parameters_of(parameters), slots_wished(slots)
     check_slots(wished, settings().queues)
@@ -70,7 +71,14 @@ def run(
     if stack is not None:
         require_modules(stack, found.module)
     if settings().redis_url is None:
-        start_privately(prepared, _submit, wished, detach=detach, as_json=as_json)
+        with ExitStack() as held:
+
+            def submit_here(prepared: Prepared, runs: RunStore) -> RunId:
+                run = _submit(prepared, runs)
+                held.enter_context(carried_on_here(settings().home, run))
+                return run
+
+            start_privately(prepared, submit_here, wished, detach=detach, as_json=as_json)
         return
     if wished:
         note("--slots is for the stack that `run` or `up` starts; this run goes to workers that are there")

@@ -21,6 +21,10 @@ class StackBusy(OrchestratorError):
     """Another stack of the same home is starting or stopping, and did not get done in time."""
 
 
+class CarriedOn(OrchestratorError):
+    """Another command of the same home carries the run on."""
+
+
 class Terminated(SystemExit):
     """SIGTERM or SIGHUP arrived; raised where the program was, so that all is stopped on its way out."""
 

@@ -7,10 +7,13 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
+
+from orchestrator.runs.keys import RunId
+from orchestrator.stack.errors import CarriedOn
 
 FILE = "stack.json"
 LOCK = "stack.lock"
@@ -91,6 +94,33 @@ def private_states(home: Path) -> list[StackState]:
             os.kill(state.pid, 0)
             found.append(state)
     return found
+
+
+@contextlib.contextmanager
+def carried_on_here(home: Path, run: RunId) -> Iterator[None]:
+    """Inside the block, no other command of this home may send what is left of a run; raises CarriedOn.
+
+    Each would do so on a private Redis of its own. The lock ends with this process, however it dies.
+    """
+    file = home / PRIVATE / f"{run}.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        if not _has_locked(lock, file):
+            told = f"run '{run}' is going on, by a command in another terminal"
+            raise CarriedOn(told, hint=f"follow it with: orchestrator logs {run} --follow")
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+
+def _has_locked(lock: IO[str], file: Path) -> bool:
+    """Whether the lock is ours; not that of a file which was removed by who had it, just before."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(lock.fileno()), file.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def write_state(file: Path, state: StackState) -> None:

@@ -43,10 +43,27 @@ def test_leaving_ends_the_run_which_is_shown_as_unfinished(alone: Shell, tmp_pat
     assert json.loads(alone("show", "latest", "--json").out)["error"].startswith("not finished")
 
 
+def test_a_run_is_carried_on_by_one_command_at_a_time(alone: Shell, tmp_path: Path) -> None:
+    with lingering(alone, tmp_path / "gate") as process:
+        done = alone("resume", "latest")
+        assert done.status == 2
+        assert "is going on" in done.err
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    (tmp_path / "gate").unlink()
+    with lingering(alone, tmp_path / "gate", "resume", "latest"):
+        done = alone("resume", "latest")
+        assert done.status == 2
+        assert done.err.startswith("CarriedOn: run 'patient-"), done.err
+    assert json.loads(alone("show", "latest", "--json").out)["state"] == "succeeded"
+    assert not list((alone.home / "private").iterdir())
+
+
 @contextmanager
-def lingering(shell: Shell, gate: Path) -> Iterator[subprocess.Popen[str]]:
+def lingering(shell: Shell, gate: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """A run on a private stack whose stage is running, until the block is left."""
-    with shell.start("run", "patient", "-p", f"gate={gate}", "--slots", "training=1") as process:
+    words = words or ("run", "patient", "-p", f"gate={gate}")
+    with shell.start(*words, "--slots", "training=1") as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "linger" in line and "running" in line:
