@@ -13,6 +13,12 @@ class NoStack(OrchestratorError):
     """The command needs a Redis that stays, and there is none."""
 
 
+class NotConcluded(OrchestratorError):
+    """A run has ended, and MLflow could not be told."""
+
+    exit_status = 1
+
+
 class UnknownToStack(OrchestratorError):
     """The workers of the stack that is up have not loaded the pipeline's module."""
 

@@ -26,6 +26,14 @@ AWAY, WRITING = 30.0, 60.0
 PATIENT = 3.0
 
 
+def written_later(run: RunId) -> str:
+    """What becomes of an ended run that MLflow does not know of, once its private stack is gone."""
+    return as_called(
+        "the next `orchestrator run` or `orchestrator up` writes it to MLflow, and so does: "
+        f"orchestrator resume {run}"
+    )
+
+
 class View(Protocol):
     """Shows a run to somebody while it goes on."""
 
@@ -75,7 +83,7 @@ class Follower:
             return f"the run has {state}; waiting until a worker has written it to MLflow"
         told = f"the run has {state}, and that is final; {why}: "
         if leaving and not self.workers_stay:
-            return as_called(f"{told}what was logged is kept: orchestrator show {self.run}")
+            return f"{told}what was logged is kept; {written_later(self.run)}"
         return f"{told}it is written there as soon as that is possible, and nothing is run again"
 
     def _look(self) -> RunRecord:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> None:
     """Carry a run on that failed, was cancelled or lost its Redis; what is committed is not run again."""
+    from orchestrator.archive.final import unconcluded_runs
     from orchestrator.archive.specification import Specification
     from orchestrator.artifacts import ArtifactStore
+    from orchestrator.cli.conclusions import conclude_only
     from orchestrator.cli.finding import find_pipeline
     from orchestrator.cli.records import Records
     from orchestrator.cli.run import start_here, start_privately
@@ -37,6 +39,9 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
         known = records.get(name)
         store = ArtifactStore(settings().store_url)
         if known.record.state is RunState.SUCCEEDED and not lost_outputs(known.record, known.graph, store):
+            if known.record.id in unconcluded_runs(store):
+                conclude_only(known, store, wished, as_json=as_json)
+                return
             raise NothingLeft(f"run '{known.record.id}' has succeeded: there is nothing left to do")
         if known.record.state is RunState.RUNNING and not known.unfinished:
             hint = f"follow it with: orchestrator logs {known.record.id} --follow"

@@ -92,6 +92,8 @@ def start_privately(
     prepared: Prepared, begin: Begin, wished: Mapping[str, int], *, detach: bool = False, as_json: bool
 ) -> None:
     """Run it on a stack of its own, which is gone afterwards."""
+    from orchestrator.artifacts import ArtifactStore
+    from orchestrator.cli.conclusions import concluding_earlier
     from orchestrator.cli.errors import NoStack
     from orchestrator.settings import settings, take_part
     from orchestrator.stack import EmbeddedStack
@@ -104,7 +106,12 @@ def start_privately(
     os.environ["ORCHESTRATOR_PIPELINES"] = ",".join(sorted(modules))  # the workers need no others
     with EmbeddedStack.start(settings().home, wished, prepared.graph.queues) as stack:
         take_part(stack.environment())
-        with stack.known_to_others(), supervised(settings(), stack.redis_url):
+        store = ArtifactStore(settings().store_url)
+        with (
+            stack.known_to_others(),
+            supervised(settings(), stack.redis_url),
+            concluding_earlier(store),
+        ):
             start_here(prepared, begin, as_json=as_json, private=stack)
 
 
@@ -122,6 +129,7 @@ def start_here(
     Of a run that is `resumed`, what happened before is not told again.
     """
     from orchestrator.cli import INTERRUPTED
+    from orchestrator.cli.conclusions import keep_unconcluded
     from orchestrator.cli.consoles import errors, output
     from orchestrator.cli.follow import Follower
     from orchestrator.cli.summary import print_summary
@@ -150,8 +158,11 @@ def start_here(
         try:
             record = follower.follow()
         except KeyboardInterrupt:
-            _tell_interrupted(run, private=private is not None)
+            ended = private is not None and keep_unconcluded(reader, run, prepared.graph)
+            _tell_interrupted(run, private=private is not None, ended=ended)
             raise typer.Exit(INTERRUPTED) from None
+        if private is not None:
+            keep_unconcluded(reader, run, prepared.graph)
     if as_json:
         errors().print(f"{record.id} {words(record.state.value)} in {between(record.started, record.ended)}")
         print(as_line(dict(record.to_json())), flush=True)
@@ -218,12 +229,15 @@ def _ahead(runs: RunStore):  # type: ignore[no-untyped-def]
     return timedelta(seconds=seconds + microseconds / 1e6 - time.time())
 
 
-def _tell_interrupted(run: RunId, *, private: bool) -> None:
+def _tell_interrupted(run: RunId, *, private: bool, ended: bool) -> None:
     import sys
 
     from orchestrator.cli.calling import as_called
+    from orchestrator.cli.follow import written_later
 
-    if private:
+    if ended:
+        told = f"interrupted: {run} has ended, and that is final; {written_later(run)}"
+    elif private:
         told = (
             f"interrupted: {run} stops with its private stack; what it finished is kept, and goes on with: "
             f"orchestrator resume {run}"

@@ -93,12 +93,18 @@ def _print_outboxes(console: Console, store: ArtifactStore, known: KnownRun) -> 
     """What was logged and is not in MLflow: it was away, or refuses it."""
     from rich.text import Text
 
+    from orchestrator.archive.final import unconcluded_runs
     from orchestrator.archive.outbox import outboxes
+    from orchestrator.cli.follow import written_later
     from orchestrator.cli.wording import shortened
 
     found = outboxes(store, known.record.id)
-    if found:
+    ends = known.record.state.over and known.record.id in unconcluded_runs(store)
+    if found or ends:
         console.print(Text("\n  Not in MLflow", "bright_black"))
+    if ends:
+        told = written_later(known.record.id) if not known.live else "it is written as soon as MLflow answers"
+        console.print(Text.assemble("  how the run ended  ", (told, "yellow")))
     for outbox in found[:LISTED]:
         lead = f"  {outbox.node} #{outbox.attempt}  "
         if outbox.entries:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from orchestrator.artifacts import ArtifactStore
+from orchestrator.archive.final import unconcluded_runs
+from orchestrator.artifacts import ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.coordinator.rounds import send_node
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.listing import repair
-from orchestrator.runs.presence import present_workers
+from orchestrator.runs.presence import present_workers, served_queues
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
 from orchestrator.supervisor.broker import Fetched, fetched_messages, hand_back, waiting_nodes
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 PACE = 1.0
 #: Seconds between two comparisons of the lists over all runs with the runs: that reads every run there is.
 LISTS_PACE = 300.0
+#: Seconds between two looks into the store for ends that were never concluded: they may be another stack's.
+STORE_PACE = 60.0
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Supervisor:
     name: str = field(default_factory=lambda: token_hex(8))
     contact: Contact = field(init=False)
     clock: Callable[[], float] = time.monotonic
+    _store_looked_at: float | None = None  #: when that was
     _lists_compared: float | None = None  #: when that was; None: not since the lead began, or Redis was away
     _fetched: dict[str, float] = field(default_factory=dict)  #: when a message was seen first, by its tag
     _told: dict[RunId, str] = field(default_factory=dict)  #: what was wrong with a run when it was told last
@@ -78,7 +82,10 @@ class Supervisor:
         for themselves whether it is still called for, and a message that is sent once more starts nothing.
         """
         self.contact.hear()
-        if not leads(self.runs.client, self.name, lifetime=3 * PACE) or not self.contact.is_steady:
+        is_leader = leads(self.runs.client, self.name, lifetime=3 * PACE)
+        if is_leader:
+            self._conclude_left_behind()
+        if not is_leader or not self.contact.is_steady:
             self._lists_compared = None
             return
         self._compare_lists()
@@ -158,6 +165,27 @@ class Supervisor:
             extra = {"action": "concluded_again", "run": run}
             log.warning("run %s has ended and was not written down; doing so", run, extra=extra)
             with self._apart(run):
+                send_conclusion(run, self.runs.client, self.queues)
+
+    def _conclude_left_behind(self) -> None:
+        """Runs whose ends MLflow does not know, and of which that stands in the store alone."""
+        looked = self._store_looked_at
+        if looked is not None and self.clock() - looked < STORE_PACE:
+            return
+        if not served_queues(self.runs.client):
+            return  # the workers are still starting
+        self._store_looked_at = self.clock()
+        try:
+            marked = unconcluded_runs(self.store())
+        except StoreError as error:
+            log.warning("unconcluded runs are looked for later: %s", error, extra={"action": "store_away"})
+            return
+        left = [run for run in sorted(marked) if not self.reader.knows(run) or self.reader.concluded(run)]
+        addressed = {run for run, _ in self._addressed()} if left else set()
+        for run in left:
+            if run not in addressed:
+                extra = {"action": "concluded_again", "run": run}
+                log.info("run %s was left without being written to MLflow; doing so", run, extra=extra)
                 send_conclusion(run, self.runs.client, self.queues)
 
     def _quiet(self, runs: Iterable[RunId], silence: float) -> list[RunId]:

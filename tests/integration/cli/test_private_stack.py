@@ -96,3 +96,48 @@ def test_a_stack_leaves_no_temporary_folder(alone: Shell, tmp_path: Path) -> Non
     done = alone.where(TMPDIR=str(temporary))("run", "order")
     assert done.status == 0, done.err
     assert not list(temporary.iterdir())
+
+
+@pytest.fixture(scope="module")
+def unwritten_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with two runs that have succeeded, and of which MLflow, which is away, knows nothing."""
+    home = tmp_path_factory.mktemp("home")
+    away = Shell(home, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"})
+    for _ in range(2):
+        with away.start("run", "order") as process:
+            assert process.stdout is not None
+            next(line for line in process.stdout if "that is final" in line)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+        assert "orchestrator resume order-" in err
+        assert process.returncode == 130
+    return home
+
+
+def unwritten(shell: Shell) -> list[str]:
+    """The runs that the store has marked."""
+    marks = (shell.home / "artifacts" / "unconcluded").iterdir()
+    return sorted(mark.name.partition("@")[0] for mark in marks)
+
+
+@pytest.mark.slow
+def test_what_a_private_stack_could_not_write_to_mlflow_is_written_by_the_next(unwritten_home: Path) -> None:
+    shell = Shell(unwritten_home, {})
+    first, second = unwritten(shell)
+    shown = shell("show", first).out
+    assert "Not in MLflow" in shown
+    assert f"orchestrator resume {first}" in shown
+    assert json.loads(shell("show", first, "--json").out)["mlflow_run_id"] is None
+
+    resumed = shell("resume", first, "--json")
+    assert resumed.status == 0, resumed.err
+    assert resumed.last_json["mlflow_run_id"]
+    assert json.loads(shell("show", first, "--json").out) == resumed.last_json
+    assert first not in unwritten(shell)
+
+    done = shell("run", "order")
+    assert done.status == 0, done.err
+    assert unwritten(shell) == []
+    assert json.loads(shell("show", second, "--json").out)["mlflow_run_id"]
+    assert "Not in MLflow" not in shell("show", second).out
+    assert "nothing left to do" in shell("resume", second).err

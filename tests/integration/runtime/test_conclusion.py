@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from orchestrator.archive.final import read_final, unconcluded_runs
+from orchestrator.archive.final import read_final, unconcluded_runs, write_final
+from orchestrator.coordinator.concluding import queue_with_mlflow
 from orchestrator.coordinator.rounds import send_round
+from orchestrator.runs.keys import RunKeys
 from orchestrator.settings import settings
+from orchestrator.supervisor.service import supervisor_of
 from workers.runtime.conclude import conclude
 from workers.runtime.workshop import Workshop
 from workers.tracking import MlflowTracking
@@ -75,3 +78,33 @@ def test_a_conclusion_that_was_paused_across_a_resume_does_not_write_the_old_fai
     assert final is not None
     assert final[0].state == "succeeded"
     assert failed.id not in unconcluded_runs(runner.store)
+
+
+def test_a_run_that_only_the_store_knows_as_unconcluded_is_concluded(runner: Runner, redis_url: str) -> None:
+    record = runner.run("line", length=2)
+    write_final(runner.store, record, {})
+    for key in runner.runs.client.scan_iter(f"orc:{{{record.id}}}:*"):
+        runner.runs.client.delete(key)
+    assert record.id in unconcluded_runs(runner.store)
+    supervisor_of(settings(), redis_url).look()
+    wait_until(lambda: record.id not in unconcluded_runs(runner.store), "the run is concluded")
+    final = read_final(runner.store, record.id)
+    assert final is not None
+    assert final[0].mlflow_run_id == record.mlflow_run_id
+    memory = RunKeys(record.id).memory
+    wait_until(lambda: runner.runs.client.ttl(memory) != -1, "what Redis keeps of it has an end")
+
+
+def test_a_conclusion_goes_to_a_queue_that_somebody_serves(runner: Runner) -> None:
+    client = runner.runs.client
+    assert queue_with_mlflow(client, {"data", "training"}) == "training"
+    assert queue_with_mlflow(client, {"data", "spare"}) == "data"
+    assert queue_with_mlflow(client, {"spare"}) == "training"
+
+
+def test_a_run_whose_specification_is_lost_is_not_concluded_for_ever(runner: Runner, shop: Workshop) -> None:
+    run = runner.submit("broken_map_beside_another_queue")
+    runner.runs.cancel(run)
+    runner.store.remove(f"runs/{run}/specification.json")
+    conclude(run, shop)
+    assert runner.reader.concluded(run)
