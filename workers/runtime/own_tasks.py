@@ -16,7 +16,6 @@ from orchestrator.authoring.graph import item_name
 from orchestrator.coordinator.concluding import CONCLUDE
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import Holder, Standing, Verdict
 from workers.runtime.attempt import ClaimedNode, Delivery
 from workers.runtime.code_check import lacks_new_module
@@ -63,8 +62,7 @@ def register_own_tasks(app: Celery) -> None:
         try:
             conclude(RunId(run), workshop())
         except OrchestratorError as error:
-            if RunReader(workshop().runs.client).knows(RunId(run)):
-                workshop().runs.hinder(RunId(run), str(error))
+            workshop().runs.hinder(RunId(run), str(error))
             raise
 
     @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), retry_backoff=1, retry_backoff_max=60)

@@ -2,7 +2,6 @@
 -- have been carried on meanwhile, or be unknown to a Redis that was wiped.
 -- ARGV: the end that was written down, as `ended` has it; id of the MLflow run or ''; seconds until Redis forgets
 -- Reply: 1, or 0 if that is not how the run stands
-if redis.call('EXISTS', META) == 0 then redis.call('EXPIRE', MEMORY, ARGV[3]) end -- it was written down from the store
 if redis.call('HGET', META, 'ended') ~= ARGV[1] then return 0 end
 redis.call('HSET', META, 'concluded', 1)
 if ARGV[2] ~= '' then redis.call('HSET', META, 'mlflow_run_id', ARGV[2]) end
