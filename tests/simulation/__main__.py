@@ -1,0 +1,89 @@
+"""Simulates many seeds: `python -m tests.simulation --seeds 20000 --seed 0`; a failing one is shrunk and told."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from .laboratory import Laboratory, laboratory
+from .planted import PLANTED, plant
+from .shrinking import shrunk
+from .simulation import Case, Outcome, Simulation
+
+
+def simulate(case: Case, ready: Laboratory) -> Outcome:
+    """One case."""
+    return Simulation(case, ready.plain, ready.pool).run()
+
+
+def report(case: Case, ready: Laboratory) -> None:
+    """Shrink a case that fails, and tell its history."""
+    small = shrunk(case, lambda smaller: simulate(smaller, ready).breach is not None)
+    outcome = simulate(small, ready)
+    print(small, "", *outcome.history, "", f"BROKEN: {outcome.breach}", sep="\n")
+    print(f"again: PYTHONHASHSEED=0 python -m tests.simulation --seed {case.seed} --seeds 1", flush=True)
+
+
+def work(options: argparse.Namespace) -> int:
+    """Simulate the seeds of one process; the number of those that failed."""
+    seeds = range(options.seed + options.part, options.seed + options.seeds, options.processes)
+    broken: Counter[str] = Counter()
+    firsts: dict[str, int] = {}
+    steps = 0
+    with laboratory() as ready:
+        if options.plant:
+            plant(options.plant, ready)
+        began = time.process_time()
+        for done, seed in enumerate(seeds, 1):
+            outcome = simulate(Case.of(seed), ready)
+            steps += outcome.steps
+            if outcome.breach is not None:
+                kind = re.sub(r"\d+", "#", outcome.breach)[:70]
+                firsts.setdefault(kind, seed)
+                broken[kind] += 1
+                if options.stop:
+                    break
+        seconds = time.process_time() - began
+        for kind, seed in firsts.items():
+            print(f"{broken[kind]} of {done} seeds, first {seed}: {kind}", flush=True)
+            if not options.brief:
+                report(Case.of(seed), ready)
+    if not broken:
+        print(f"{done} seeds, {steps} steps, {done / seconds:.0f} seeds in a second of this process", flush=True)
+    return sum(broken.values())
+
+
+def spread(arguments: Iterable[str], processes: int) -> int:
+    """Share the seeds between processes, whose sets all have the same order."""
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.simulation", *arguments, "--part", str(part)], env=environment
+        )
+        for part in range(processes)
+    ]
+    return max(abs(process.wait()) for process in started)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20_000, help="how many")
+    parser.add_argument("--seed", type=int, default=0, help="the first")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--part", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--stop", action="store_true", help="at the first that fails")
+    parser.add_argument("--brief", action="store_true", help="tell no histories")
+    parser.add_argument("--plant", choices=sorted(PLANTED), help="simulate with this fault in the code")
+    options = parser.parse_args()
+    if options.part is None:
+        return spread(sys.argv[1:], options.processes)
+    return min(work(options), 1)
+
+
+sys.exit(main())

@@ -1,0 +1,76 @@
+"""What goes wrong in a simulation, and at which step; drawn at random from a seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.settings import settings
+
+from .scheduler import Actor
+from .workers import Worker
+
+if TYPE_CHECKING:
+    from .simulation import Simulation
+
+#: Each kind of fault, and how often it is drawn.
+KINDS = {
+    "kill child": 4,
+    "kill worker": 3,
+    "pause worker": 3,
+    "lose message": 3,
+    "double message": 3,
+    "delay message": 2,
+    "lose reply": 2,
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that happens before a step."""
+
+    step: int
+    kind: str
+    size: float  #: in [0, 1): how long, or how far back
+
+    def __str__(self) -> str:
+        return f"{self.kind} at step {self.step} ({self.size:.2f})"
+
+
+def faults(seed: int) -> tuple[Fault, ...]:
+    """The same for the same seed; a quarter of the seeds have none."""
+    chance = random.Random(f"faults {seed}")
+    kinds, weights = list(KINDS), list(KINDS.values())
+    drawn = [
+        Fault(int(chance.triangular(1, 160, 25)), chance.choices(kinds, weights)[0], chance.random())
+        for _ in range(chance.choice([0, 1, 1, 2, 2, 3, 4]))
+    ]
+    return tuple(sorted(drawn, key=lambda fault: fault.step))
+
+
+def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
+    """Let it happen, to whoever was to go on."""
+    world, lease = simulation.world, settings().lease_seconds
+    worker = actor.owner if isinstance(actor.owner, Worker) else world.workers[0]
+    world.note("FAULT", f"{fault.kind} ({actor.name} was about to {actor.about_to})")
+    match fault.kind:
+        case "kill child":
+            victim = actor if actor in worker.active else next(iter(worker.active), None)
+            if victim is not None:
+                worker.lose_child(victim)
+        case "kill worker":
+            worker.die()
+            world.add_worker()
+        case "pause worker":
+            worker.pause(lease * (0.5 + 3 * fault.size))
+        case "lose message":
+            world.post.next_is.append("lost")
+        case "double message":
+            world.post.next_is.append("doubled")
+        case "delay message":
+            world.post.next_is.append("late")
+        case "lose reply":
+            world.outages.replies_to_lose += 1
+        case _:
+            raise AssertionError(fault.kind)

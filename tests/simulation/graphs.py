@@ -1,0 +1,162 @@
+"""Small random graphs: chains, fan-ins, N shapes, maps of known and unknown length, conditions, failures."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from orchestrator import pipeline
+from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.registry import pipelines
+
+from . import stages
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node."""
+
+    stage: str = "make"  #: make, spread, decide, or each: a map
+    needs: tuple[int, ...] = ()  #: steps whose values it takes
+    after: tuple[int, ...] = ()
+    only_if: int | None = None
+    items: int | None = None  #: of a map; None: it goes through what the first step of `needs` gives
+    length: int = 0  #: of the list that a `spread` gives
+    truth: bool = True
+    plan: str = "ok"  #: or fail, flaky; `fail 1` of a map: its item 1
+    tolerate: float = 0.0
+    training: bool = False
+
+    def __str__(self) -> str:
+        shown = {
+            "needs": self.needs,
+            "after": self.after,
+            "only_if": self.only_if,
+            "items": self.items,
+            "plan": "" if self.plan == "ok" else self.plan,
+            "tolerate": self.tolerate,
+            "training": self.training,
+            "length": self.length,
+        }
+        if self.stage == "decide":
+            shown["truth"] = str(self.truth)
+        told = ", ".join(f"{name}={value}" for name, value in shown.items() if value not in ((), None, "", 0, False))
+        return f"{self.stage}({told})"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A graph, as it is drawn at random."""
+
+    steps: tuple[Step, ...]
+    handler: bool = False
+    fail_fast: bool = False
+
+    def __str__(self) -> str:
+        head = f"on_failure={self.handler}, fail_fast={self.fail_fast}"
+        return "\n".join([head, *(f"s{at} = {step}" for at, step in enumerate(self.steps))])
+
+    def without(self, gone: int) -> Shape | None:
+        """The same without one step, and without all that take it for granted; None if nothing is left."""
+        left = [step for at, step in enumerate(self.steps) if at != gone]
+        if not left or any(
+            step.only_if == gone or (step.stage == "each" and step.items is None and step.needs[0] == gone)
+            for step in left
+        ):
+            return None
+        return replace(self, steps=tuple(_renumbered(step, gone) for step in left))
+
+
+def _renumbered(step: Step, gone: int) -> Step:
+    def moved(at: int) -> int:
+        return at - (at > gone)
+
+    return replace(
+        step,
+        needs=tuple(moved(at) for at in step.needs if at != gone),
+        after=tuple(moved(at) for at in step.after if at != gone),
+        only_if=None if step.only_if is None else moved(step.only_if),
+    )
+
+
+def shape(seed: int) -> Shape:
+    """The same for the same seed."""
+    chance = random.Random(f"shape {seed}")
+    steps: list[Step] = []
+    for at in range(chance.choice([1, 2, 2, 3, 3, 4, 5])):
+        steps.append(_step(chance, at, steps))
+    return Shape(tuple(steps), handler=chance.random() < 0.3, fail_fast=chance.random() < 0.15)
+
+
+def _step(chance: random.Random, at: int, before: list[Step]) -> Step:
+    earlier = range(at)
+    giving = [other for other in earlier if before[other].stage != "decide"]
+    needs = tuple(sorted(chance.sample(giving, min(len(giving), chance.choice([0, 1, 1, 2, 3])))))
+    spreads = [other for other in earlier if before[other].stage == "spread"]
+    decisions = [other for other in earlier if before[other].stage == "decide"]
+    kind = chance.choices(["make", "each", "spread", "decide"], [5, 3, 2, 1])[0]
+    plan = chance.choices(["ok", "fail", "flaky"], [12, 1, 1])[0]
+    step = Step(
+        stage=kind,
+        needs=needs,
+        after=tuple(other for other in earlier if other not in needs and chance.random() < 0.15),
+        only_if=chance.choice(decisions) if decisions and chance.random() < 0.6 else None,
+        length=chance.choice([0, 1, 2, 3, 5]) if kind == "spread" else 0,
+        truth=chance.random() < 0.6,
+        plan=plan,
+        training=chance.random() < 0.3,
+    )
+    if kind != "each":
+        return step
+    if spreads and chance.random() < 0.75:
+        source = chance.choice(spreads)
+        rest = tuple(other for other in needs if other != source)
+        step = replace(step, needs=(source, *rest))
+    else:
+        step = replace(step, items=chance.choice([0, 1, 2, 3]))
+    failing = {"ok": "ok", "fail": f"fail {chance.randrange(3)}", "flaky": f"flaky {chance.randrange(3)}"}[plan]
+    return replace(step, plan=failing, tolerate=chance.choice([0.0, 0.0, 0.0, 0.5]))
+
+
+@lru_cache(maxsize=4096)
+def graph_of(shape: Shape) -> Graph:
+    """The graph, written as its author would."""
+
+    def simulated() -> None:
+        made: list[Any] = []
+        for step in shape.steps:
+            made.append(_use(step, made, shape))
+
+    drawn = pipeline(on_failure=[stages.report] if shape.handler else [], fail_fast=shape.fail_fast)(simulated)
+    pipelines.pop(f"{drawn.module}.{drawn.name}", None)
+    return drawn.graph()
+
+
+def _use(step: Step, made: list[Any], shape: Shape) -> Any:
+    used: Any = getattr(stages, step.stage)
+    if step.training:
+        used = used.options(queue="training")
+    if step.tolerate:
+        used = used.options(tolerate=step.tolerate)
+    if step.after:
+        used = used.after(*(made[other] for other in step.after))
+    if step.only_if is not None:
+        used = used.only_if(made[step.only_if])
+    through = step.needs[0] if step.stage == "each" and step.items is None else None
+    rest = [other for other in step.needs if other != through]
+    several = [other for other in rest if shape.steps[other].stage in ("spread", "each")]
+    fixed: dict[str, Any] = {
+        "needs": [made[other] for other in rest if other not in several],
+        "lists": [made[other] for other in several],
+        "plan": step.plan,
+    }
+    if step.stage == "spread":
+        fixed["length"] = step.length
+    if step.stage == "decide":
+        fixed["truth"] = step.truth
+    if step.stage != "each":
+        return used(**fixed)
+    varying = list(range(step.items)) if step.items is not None else made[through or 0]
+    return used.partial(**fixed).map(item=varying)

@@ -1,0 +1,45 @@
+"""Known faults of the past that are put back into the code, to see that a simulation finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from . import stepped_redis
+
+if TYPE_CHECKING:
+    from .laboratory import Laboratory
+
+
+def _script(name: str, real: str, planted: str) -> Callable[[], None]:
+    """A transition, or the prelude of all, with one expression replaced."""
+
+    def change() -> None:
+        stepped_redis.planted.append((name, real, planted))
+
+    return change
+
+
+def _nothing_sent_again() -> None:
+    from orchestrator.supervisor.supervisor import Supervisor
+
+    Supervisor._send_due_again = lambda *_: None  # type: ignore[method-assign]
+
+
+PLANTED: dict[str, Callable[[], None]] = {
+    "claim does not look at needs": _script("claim", "if missing(node) > 0 then", "if false then"),
+    "needs are counted twice": _script(
+        "prelude", "redis.call('HINCRBY', MISSING, name, -1) == 0", "redis.call('HINCRBY', MISSING, name, -2) <= 0"
+    ),
+    "nothing is sent again": _nothing_sent_again,
+    "commit with a lost lease": _script(
+        "prelude", "return record.state == 'running' and (record.token == token or record.holder == token)",
+        "return record.state == 'running'",
+    ),
+}
+
+
+def plant(name: str, ready: Laboratory) -> None:
+    """Put a fault into this process's code, and into Redis's scripts."""
+    PLANTED[name]()
+    ready.load_scripts()

@@ -1,0 +1,136 @@
+"""Simulates one run of one graph, with faults, and says what did not hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from orchestrator.authoring.graph import Graph, NodeName
+from orchestrator.coordinator.submission import Prepared, submit
+from orchestrator.runs.transitions import RunStore
+
+from . import seams
+from .faults import Fault, faults, happen
+from .graphs import Shape, graph_of, shape
+from .invariants import Broken, Invariants
+from .scheduler import Actor, Endless, Event
+from .stepped_redis import names
+from .world import World
+
+#: Steps after which a simulation that has not ended never will.
+MOST_STEPS = 6000
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is simulated: a seed for the order of things, a graph, and what goes wrong."""
+
+    seed: int
+    shape: Shape
+    faults: tuple[Fault, ...]
+
+    @classmethod
+    def of(cls, seed: int) -> Case:
+        """The case that a seed stands for."""
+        return cls(seed, shape(seed), faults(seed))
+
+    def __str__(self) -> str:
+        told = "\n".join(f"  {fault}" for fault in self.faults) or "  none"
+        return f"seed {self.seed}\n{self.shape}\nfaults:\n{told}"
+
+
+@dataclass
+class Outcome:
+    """How a simulation came out."""
+
+    breach: str | None
+    history: list[Event]
+    steps: int
+
+
+@dataclass
+class Simulation:
+    """One of them, while it goes on."""
+
+    case: Case
+    plain: redis.Redis
+    pool: redis.ConnectionPool
+    claimed: dict[str, float] = field(default_factory=dict)  #: when a node was claimed last
+    breach: str | None = None
+    calls: int = 0
+
+    def run(self) -> Outcome:
+        """Simulate it from the submission to the end."""
+        self.world = World(self.case.seed, self.plain, self.pool)
+        self.graph: Graph = graph_of(self.case.shape)
+        self.handlers: frozenset[NodeName] = frozenset(node.name for node in self.graph.handlers)
+        self.invariants = Invariants(self)
+        self.world.outages.after_call = self._look
+        self.world.play = self._play
+        seams.enter(self.world, self.case.seed)
+        assume, self._left = self.world.before_step, list(self.case.faults)
+
+        def before_step(actor: Actor) -> None:
+            self._strike(actor)
+            assume(actor)
+
+        self.world.before_step = before_step
+        for _ in range(2):
+            self.world.add_worker()
+        self.world.add_supervisor("coordinator")
+        self.world.add_person("submit", self._submit)
+        try:
+            self.world.run(self.world.is_quiet, steps=MOST_STEPS)
+            self.invariants.at_the_end()
+        except (Broken, Endless) as error:
+            self.breach = self.breach or str(error)
+        except Exception as error:
+            self.breach = self.breach or f"{type(error).__name__}: {error}"
+        finally:
+            self.world.end()
+        return Outcome(self.breach, self.world.history, self.world.steps)
+
+    def _submit(self) -> str:
+        runs = RunStore(self.world.client)
+        prepared = Prepared(self.graph, {})
+        return submit(prepared, store=self.world.open_store(), runs=runs, ids=lambda _: self.world.run_id)
+
+    def _strike(self, actor: Actor) -> None:
+        while self._left and self._left[0].step <= self.world.steps:
+            happen(self._left.pop(0), actor, self)
+
+    def _look(self, command: str, args: tuple[Any, ...], reply: Any) -> None:
+        name = names.get(str(args[1]), "") if command == "EVALSHA" else ""
+        if not name:
+            return
+        if name == "claim" and str(reply[0]) == "claimed":
+            self.claimed[str(args[6])] = self.world.now
+        self._hold(lambda: self.invariants.after_transition(name, reply))
+
+    def _play(self, node: str, attempt: int, plan: str, given: object) -> int:
+        """What each stage's function does."""
+        self.calls += 1
+        call = self.calls
+        self.world.step(f"call {node}, attempt {attempt}, of {given}")
+        self._hold(lambda: self.invariants.before_call(node))
+        self.world.reply(call)
+        self.world.step(f"return from {node}", wait=self.world.chance.choice([0.0, 0.0, 0.1, 1.0, 4.0]))
+        word, *numbers = plan.split()
+        bad = len(numbers) < 2 or numbers[0] == numbers[1]
+        if word == "fail" and bad:
+            raise RuntimeError("it always fails")
+        if word == "flaky" and bad and attempt <= 1:
+            raise OSError("not yet")
+        return call
+
+    def _hold(self, check: Any) -> None:
+        """Where something does not hold, the simulation ends, whoever runs just now."""
+        try:
+            check()
+        except Broken as error:
+            self.breach = self.breach or str(error)
+            self.world.stop(error)
+
+

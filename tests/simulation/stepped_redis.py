@@ -1,0 +1,176 @@
+"""A real Redis whose every call is a step, and whose clock is the simulation's.
+
+The scripts are the real ones but for two expressions: where they ask Redis for the time they are given the simulated
+one, and events are numbered by it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha1
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, ClassVar
+
+import redis
+from redis.exceptions import ConnectionError
+
+from orchestrator.runs import scripts
+from orchestrator.stack.redis_program import find_redis
+
+from .scheduler import Scheduler
+
+_CLOCK = "redis.call('TIME')"
+_SIMULATED = "(function() local s = table.remove(ARGV) return {s, table.remove(ARGV)} end)()"
+_EVENT_ID = "20000, '*'"
+_SIMULATED_ID = "20000, string.format('%d-%d', NOW_MS, redis.call('XLEN', EVENTS) + 1)"
+
+#: Keys that Redis ends by its own clock, within a simulation.
+_SHORT_LIVED = """
+local gone = 0
+for _, key in ipairs(redis.call('KEYS', 'orc:worker:*')) do
+  local left = redis.call('PTTL', key)
+  if left >= 0 and left <= tonumber(ARGV[1]) then redis.call('DEL', key) gone = gone + 1
+  elseif left >= 0 then redis.call('PEXPIRE', key, left - ARGV[1]) end
+end
+local left = redis.call('PTTL', 'orc:leader')
+if left >= 0 and left <= tonumber(ARGV[1]) then redis.call('DEL', 'orc:leader')
+elseif left >= 0 then redis.call('PEXPIRE', 'orc:leader', left - ARGV[1]) end
+return gone
+"""
+
+#: Commands that a full Redis does not take.
+_WRITES = {"SET", "HSET", "HSETNX", "ZADD", "SADD", "LPUSH", "RPUSH", "EVALSHA", "EVAL", "XADD", "INCR"}
+#: What only the supervisor asks, of which many in a row are one step.
+_HARMLESS = {"LRANGE", "INFO"}
+_real_source = scripts.source.__wrapped__
+names: dict[str, str] = {}  #: of scripts, by their digests
+planted: list[tuple[str, str, str]] = []  #: script, what it says, and what it is to say: faults on purpose
+
+
+def simulated_source(name: str) -> str:
+    """A transition's text, on the simulated clock."""
+    text = str(_real_source(name))
+    for real, simulated in ((_CLOCK, _SIMULATED), (_EVENT_ID, _SIMULATED_ID)):
+        assert text.count(real) == 1, f"{name}: {real} is not there once"
+        text = text.replace(real, simulated)
+    for script, real, wrong in planted:
+        if script in (name, "prelude"):
+            assert text.count(real) == 1, f"{script}: {real} is not there once"
+            text = text.replace(real, wrong)
+    names[sha1(text.encode()).hexdigest()] = name
+    return text
+
+
+class SteppedRedis(redis.Redis):
+    """A client of which each call is a step of the actor that makes it."""
+
+    world: ClassVar[Scheduler]
+    faults: ClassVar[Any]  #: what is wrong with Redis just now
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        world, command = self.world, str(args[0])
+        if command == "TIME":
+            return (int(world.now), int(world.now % 1 * 1_000_000))
+        if command not in _HARMLESS:
+            _begin(world, self.faults, _told(args), command in _WRITES)
+        if command == "INFO":
+            return {"uptime_in_seconds": int(world.now - self.faults.redis_up_since)}
+        if command == "EVALSHA" and args[1] in names:
+            args = (*args, int(world.now % 1 * 1_000_000), int(world.now))
+        reply = super().execute_command(*args, **options)
+        if command == "EVALSHA" and self.faults.reply_is_lost():
+            world.note("redis", "the reply is lost, and the call made again")
+            reply = super().execute_command(*args, **options)
+        world.reply(reply)
+        self.faults.redis_called(command, args, reply)
+        return reply
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
+        return _SteppedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _SteppedPipeline(redis.client.Pipeline):
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        world, faults = SteppedRedis.world, SteppedRedis.faults
+        _begin(world, faults, " + ".join(_told(command[0]) for command in self.command_stack), writes=True)
+        reply: list[Any] = super().execute(raise_on_error)
+        world.reply(reply)
+        faults.redis_called("PIPELINE", (), reply)
+        return reply
+
+
+def _begin(world: Scheduler, faults: Any, told: str, writes: bool) -> None:
+    """One step; a worker waits for a Redis that is away as long as it takes, as redis-py does for it."""
+    world.step(told)
+    while faults.redis_is_away() and world.current is not None:
+        world.reply("Redis is away")
+        if not getattr(world.current.owner, "patient", False):
+            raise ConnectionError("Redis is away")
+        world.step(told, wait=0.3)
+    faults.redis_call(writes)
+
+
+def _told(args: tuple[Any, ...]) -> str:
+    command = str(args[0])
+    if command == "EVALSHA":
+        count = int(args[2])
+        return " ".join([names.get(str(args[1]), "script"), *map(str, args[3 + count :])])[:140]
+    if command == "EVAL":
+        return "EVAL " + " ".join(map(str, args[3:]))[:60]
+    return " ".join(map(str, args))[:90]
+
+
+@contextmanager
+def private_server() -> Iterator[str]:
+    """A Redis behind a socket; yields the socket's path. Small hashes keep the order of insertion."""
+    folder = Path(mkdtemp(prefix="orchestrator-simulation-"))
+    socket = folder / "redis.sock"
+    small = []
+    for kind in ("hash", "zset"):
+        small += [f"--{kind}-max-ziplist-entries", "100000", f"--{kind}-max-ziplist-value", "1000000"]
+    command = [str(find_redis()), "--port", "0", "--unixsocket", str(socket), "--save", "", *small]
+    with (folder / "redis.log").open("wb") as log:
+        process = subprocess.Popen([*command, "--dir", str(folder)], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 30
+        while not socket.exists():
+            assert time.monotonic() < deadline, (folder / "redis.log").read_text()
+            time.sleep(0.01)
+        yield str(socket)
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+def end_short_lived(plain: redis.Redis, seconds: float) -> None:
+    """Let time pass for keys that end by Redis's own clock."""
+    plain.eval(_SHORT_LIVED, 0, int(seconds * 1000))
+
+
+def snapshot(plain: redis.Redis) -> dict[bytes, tuple[int, bytes]]:
+    """All that Redis holds."""
+    keys = list(plain.keys())
+    with plain.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.pttl(key)
+            pipe.dump(key)
+        found = pipe.execute()
+    return {key: (max(found[2 * at], 0), found[2 * at + 1]) for at, key in enumerate(keys)}
+
+
+def restore(plain: redis.Redis, kept: dict[bytes, tuple[int, bytes]]) -> None:
+    """Have Redis hold that, and nothing else."""
+    with plain.pipeline(transaction=False) as pipe:
+        pipe.flushdb()
+        for key, (lifetime, dumped) in kept.items():
+            pipe.restore(key, lifetime, dumped)
+        pipe.execute()
+
+
+FULL = "command not allowed when used memory > 'maxmemory'"
