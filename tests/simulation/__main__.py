@@ -1,4 +1,4 @@
-"""Simulates many seeds: `python -m tests.simulation --seeds 20000 --seed 0`; a failing one is shrunk and told."""
+"""Simulates many seeds: `python -m tests.simulation --seeds 20000`; one that fails is shrunk, and told."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .simulation import Case, Outcome, Simulation
 
 def simulate(case: Case, ready: Laboratory) -> Outcome:
     """One case."""
-    return Simulation(case, ready.plain, ready.pool).run()
+    return Simulation(case, ready).run()
 
 
 def report(case: Case, ready: Laboratory) -> None:
@@ -40,7 +40,9 @@ def work(options: argparse.Namespace) -> int:
         if options.plant:
             plant(options.plant, ready)
         began = time.process_time()
-        for done, seed in enumerate(seeds, 1):
+        done = 0
+        for seed in seeds:
+            done += 1
             outcome = simulate(Case.of(seed), ready)
             steps += outcome.steps
             if outcome.breach is not None:
@@ -55,7 +57,9 @@ def work(options: argparse.Namespace) -> int:
             if not options.brief:
                 report(Case.of(seed), ready)
     if not broken:
-        print(f"{done} seeds, {steps} steps, {done / seconds:.0f} seeds in a second of this process", flush=True)
+        print(
+            f"{done} seeds, {steps} steps, {done / seconds:.0f} seeds in a second of this process", flush=True
+        )
     return sum(broken.values())
 
 

@@ -42,7 +42,9 @@ class Step:
         }
         if self.stage == "decide":
             shown["truth"] = str(self.truth)
-        told = ", ".join(f"{name}={value}" for name, value in shown.items() if value not in ((), None, "", 0, False))
+        told = ", ".join(
+            f"{name}={value}" for name, value in shown.items() if value not in ((), None, "", 0, False)
+        )
         return f"{self.stage}({told})"
 
 
@@ -116,7 +118,9 @@ def _step(chance: random.Random, at: int, before: list[Step]) -> Step:
         step = replace(step, needs=(source, *rest))
     else:
         step = replace(step, items=chance.choice([0, 1, 2, 3]))
-    failing = {"ok": "ok", "fail": f"fail {chance.randrange(3)}", "flaky": f"flaky {chance.randrange(3)}"}[plan]
+    failing = {"ok": "ok", "fail": f"fail {chance.randrange(3)}", "flaky": f"flaky {chance.randrange(3)}"}[
+        plan
+    ]
     return replace(step, plan=failing, tolerate=chance.choice([0.0, 0.0, 0.0, 0.5]))
 
 
@@ -129,7 +133,9 @@ def graph_of(shape: Shape) -> Graph:
         for step in shape.steps:
             made.append(_use(step, made, shape))
 
-    drawn = pipeline(on_failure=[stages.report] if shape.handler else [], fail_fast=shape.fail_fast)(simulated)
+    drawn = pipeline(on_failure=[stages.report] if shape.handler else [], fail_fast=shape.fail_fast)(
+        simulated
+    )
     pipelines.pop(f"{drawn.module}.{drawn.name}", None)
     return drawn.graph()
 

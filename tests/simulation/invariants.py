@@ -45,7 +45,7 @@ class Invariants:
         """Read what has succeeded, and compare it with what was read before."""
         world = self.simulation.world
         stored = world.plain.hgetall(world.keys.nodes)
-        states = {name.decode(): json.loads(text)["state"] for name, text in stored.items()}
+        states = {str(name): json.loads(text)["state"] for name, text in stored.items()}
         done = {name for name, state in states.items() if state == "succeeded"}
         self.succeeded |= done
         for name, output in self._read(done):
@@ -90,12 +90,12 @@ class Invariants:
         world = self.simulation.world
         self.look()
         state = world.plain.hget(world.keys.meta, "state")
-        if state is None or not RunState(state.decode()).over:
-            raise Broken(f"the run is {state}")
+        if state is None or not RunState(str(state)).over:
+            raise Broken(f"the run is {state!s}")
         self._tracked_once()
         for key in world.plain.keys("orc:{*"):
             if world.plain.ttl(key) < 0:
-                raise Broken(f"{key.decode()} has no end")
+                raise Broken(f"{key!s} has no end")
 
     def _tracked_once(self) -> None:
         """MLflow has at most one run of each node, and none that goes on."""

@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 
 import redis
 
-from .stepped_redis import private_server, simulated_source
+from .messages import FETCH
+from .stepped_redis import SteppedRedis, private_server, simulated_source
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,12 @@ class Laboratory:
     """Where simulations are run, one after the other."""
 
     plain: redis.Redis  #: calls are no steps
+    raw: redis.Redis  #: nor are they here, and replies are bytes
     pool: redis.ConnectionPool
 
     def load_scripts(self) -> None:
         """Have Redis know all transitions, so that none is sent in the middle of a simulation."""
+        self.plain.script_load(FETCH)
         for file in files("orchestrator.runs").joinpath("lua").iterdir():
             name = Path(file.name)
             if name.suffix == ".lua" and name.stem != "prelude":
@@ -59,6 +62,8 @@ def laboratory() -> Iterator[Laboratory]:
             encoding_errors="backslashreplace",
         )
         seams.install(pool)
-        ready = Laboratory(redis.Redis(unix_socket_path=socket), pool)
+        SteppedRedis.link = pool.get_connection()
+        raw = redis.Redis(unix_socket_path=socket)
+        ready = Laboratory(redis.Redis(unix_socket_path=socket, decode_responses=True), raw, pool)
         ready.load_scripts()
         yield ready

@@ -1,8 +1,8 @@
-"""The way of messages: Celery and kombu send them for real; a stand-in for the worker's consumer fetches them.
+"""The way of messages: Celery and kombu send them for real; a stand-in for kombu's consumer fetches them.
 
-What is sent, is sent by Celery's own code (chains, chords, retries) and kombu's Redis channel. What stands in for
-kombu's consumer (`Channel._brpop_read`, `QoS.append`, `QoS.ack`, `QoS.reject`, kombu 5.7) keeps its layout in Redis,
-since the supervisor reads it there: lists by queue and priority, the hash `unacked` and its index.
+What is sent, is sent by Celery's own code (chains, chords, retries) and kombu's Redis channel. What stands in
+for kombu's consumer (`Channel._brpop_read`, `QoS.append`, `QoS.ack`, `QoS.reject`, kombu 5.7) keeps its layout
+in Redis, since the supervisor reads it there: lists by queue and priority, the hash `unacked`, its index.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha1
 from typing import Any
 
 import redis
@@ -20,12 +21,13 @@ from kombu.transport.redis import Channel
 from orchestrator.supervisor.broker import FETCHED, UNACKED
 
 from .scheduler import Scheduler
+from .stepped_redis import names
 
 #: kombu's queues by priority, the first first.
 SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 
-#: Take the next message of any of the queues, and keep it as fetched. KEYS: unacked, its index, lists of messages.
-#: ARGV: now, then the queue of each list. Reply: the message, and its queue.
+#: Take the next message of any of the queues, and keep it as fetched.
+#: KEYS: unacked, its index, lists of messages. ARGV: now, then the queue of each list. Reply: it, and its queue.
 FETCH = """
 for at = 3, #KEYS do
   local text = redis.call('RPOP', KEYS[at])
@@ -38,6 +40,10 @@ for at = 3, #KEYS do
   end
 end
 """
+
+
+FETCHING = sha1(FETCH.encode(), usedforsecurity=False).hexdigest()
+names[FETCHING] = "fetch"
 
 
 @dataclass(frozen=True)
@@ -116,8 +122,8 @@ class Received:
 def fetch(client: redis.Redis, queues: tuple[str, ...], now: float) -> Received | None:
     """The next message, which stays among those that were fetched until it is acknowledged."""
     lists = [(queue + suffix, queue) for suffix in SUFFIXES for queue in queues]
-    found = client.eval(
-        FETCH,
+    found = client.evalsha(
+        FETCHING,
         2 + len(lists),
         UNACKED,
         FETCHED,
@@ -136,7 +142,8 @@ def acknowledge(client: redis.Redis, message: Received) -> None:
         pipe.execute()
 
 
-#: What kombu's `Channel._restore` does in a transaction. KEYS: unacked, its index, queue. ARGV: tag, the message.
+#: What kombu's `Channel._restore` does in a transaction.
+#: KEYS: unacked, its index, queue. ARGV: tag, the message.
 REQUEUE = """
 redis.call('ZREM', KEYS[2], ARGV[1])
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
@@ -163,7 +170,7 @@ class Post:
         self.faults: Any = None
 
     def put(self, channel: Channel, queue: str, message: dict[str, Any], **options: Any) -> None:
-        """In the place of kombu's `Channel._put`. The messages of a group, which kombu sends together, go one by one."""
+        """In the place of kombu's `Channel._put`. Messages of a group, sent together by kombu, go one by one."""
         options.pop("_publish_batch", None)
         told = Received(json.dumps(message), queue)
         self.world.step(f"send {told}")

@@ -20,7 +20,7 @@ class Outages:
     """Asked at each call to a service."""
 
     world: Scheduler
-    plain: redis.Redis  #: a client whose calls are no steps
+    raw: redis.Redis  #: a client whose calls are no steps
     redis_up_since: float = DAWN
     redis_away_until: float = 0.0
     redis_full_until: float = 0.0
@@ -57,17 +57,17 @@ class Outages:
 
     def keep_redis(self) -> None:
         """What Redis writes to its disk now is what it has when it is started again."""
-        self.kept = snapshot(self.plain)
+        self.kept = snapshot(self.raw)
 
     def restart_redis(self) -> None:
         """Redis comes back with what it had written."""
-        restore(self.plain, self.kept)
+        restore(self.raw, self.kept)
         self.redis_up_since = self.world.now
         self.redis_away_until = self.world.now + 0.5
         self.mail_came()
 
     def wipe_redis(self) -> None:
-        self.plain.flushdb()
+        self.raw.flushdb()
         self.redis_up_since = self.world.now
         self.mail_came()
 

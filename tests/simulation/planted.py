@@ -29,11 +29,14 @@ def _nothing_sent_again() -> None:
 PLANTED: dict[str, Callable[[], None]] = {
     "claim does not look at needs": _script("claim", "if missing(node) > 0 then", "if false then"),
     "needs are counted twice": _script(
-        "prelude", "redis.call('HINCRBY', MISSING, name, -1) == 0", "redis.call('HINCRBY', MISSING, name, -2) <= 0"
+        "prelude",
+        "redis.call('HINCRBY', MISSING, name, -1) == 0",
+        "redis.call('HINCRBY', MISSING, name, -2) <= 0",
     ),
     "nothing is sent again": _nothing_sent_again,
     "commit with a lost lease": _script(
-        "prelude", "return record.state == 'running' and (record.token == token or record.holder == token)",
+        "prelude",
+        "return record.state == 'running' and (record.token == token or record.holder == token)",
         "return record.state == 'running'",
     ),
 }

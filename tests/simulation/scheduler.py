@@ -1,13 +1,14 @@
 """Runs actors one at a time, in an order that follows from a seed, on a clock of its own.
 
-An actor is real code in a greenlet. Before each thing that it does to the outside, it calls `step`: there the next
-actor is chosen, and time passes. So nothing happens between two steps, and a seed replays exactly.
+An actor is real code in a greenlet. Before each thing that it does to the outside, it calls `step`: there the
+next actor is chosen, and time passes. So nothing happens between two steps, and a seed replays exactly.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from greenlet import getcurrent, greenlet
@@ -69,12 +70,14 @@ class Scheduler:
         self.actors: list[Actor] = []
         self.history: list[Event] = []
         self.chosen: Actor | None = None
-        self.before_step: Callable[[Actor], None] = lambda actor: None
-        self.time_passed: Callable[[float], None] = lambda seconds: None
+        self.before_step: Callable[[Actor], None] = lambda _: None
+        self.time_passed: Callable[[float], None] = lambda _: None
         self._hub = getcurrent()
         self._stopped: Exception | None = None
 
-    def spawn(self, name: str, body: Callable[[], object], *, after: float = 0.0, owner: object = None) -> Actor:
+    def spawn(
+        self, name: str, body: Callable[[], object], *, after: float = 0.0, owner: object = None
+    ) -> Actor:
         """Let an actor begin, in so many seconds."""
         actor = Actor(name, body, self.now + after, owner)
         actor.thread = greenlet(lambda: self._live(actor), parent=self._hub)
@@ -82,10 +85,8 @@ class Scheduler:
         return actor
 
     def _live(self, actor: Actor) -> None:
-        try:
+        with suppress(Crash):
             actor.body()
-        except Crash:
-            pass
 
     @property
     def current(self) -> Actor | None:

@@ -1,7 +1,7 @@
-"""Where simulated things take the place of real ones, for the whole process: clocks, stores, messages, chance.
+"""Where simulated things take the place of real ones, for a whole process: clocks, stores, messages, chance.
 
-What is not about the order of things is left out: what a stage prints, its child processes and folders, and whether
-its code has changed.
+What is not about the order of things is left out: what a stage prints, its child processes and folders, and
+whether its code has changed.
 """
 
 from __future__ import annotations
@@ -79,6 +79,17 @@ class _NoThread:
     def start(self) -> None: ...
 
 
+class _NoEvent:
+    def set(self) -> None: ...
+
+
+def _put(place: Any, **instead: object) -> None:
+    """Have a module, class or object use something else under these names, which it must have."""
+    for name, value in instead.items():
+        assert hasattr(place, name), f"{place} has no {name} any more"
+        setattr(place, name, value)
+
+
 def _now() -> float:
     return world().now
 
@@ -111,43 +122,32 @@ def _nothing(*_: object, **__: object) -> Any:
 def install(pool: Any) -> None:
     """Put everything in its place, once in a process."""
     put_in_place_of_the_library()
-    scripts.source = cache(simulated_source)
-    Channel._put = lambda *args, **options: world().post.put(*args, **options)
-    ChordCounter._create_client = lambda *_, **__: SteppedRedis(connection_pool=pool)
-    app.now = lambda: datetime.fromtimestamp(world().now, UTC)
-    app.control.revoke = _terminate
+    _put(scripts, source=cache(simulated_source))
+    _put(Channel, _put=lambda *args, **options: world().post.put(*args, **options))
+    _put(ChordCounter, _create_client=lambda *_, **__: SteppedRedis(connection_pool=pool))
+    _put(app, now=lambda: datetime.fromtimestamp(world().now, UTC))
+    _put(app.control, revoke=lambda messages, **_: world().terminate(messages))
     for module in (execute, share):
-        module.monotonic = _now  # type: ignore[assignment]
-        module.captured = _nothing
-        module.AttemptLog = _NoLog  # type: ignore[assignment,misc]
-        module.check_code = lambda *_: None
+        _put(module, monotonic=_now, captured=_nothing, AttemptLog=_NoLog, check_code=lambda *_: None)
     for module in (execute, share, stage_task):
-        module.terminate_handler_fired = _is_killed
+        _put(module, terminate_handler_fired=_is_killed)
     for module in (stage_task, own_tasks):
-        module.sleep = _sleep
+        _put(module, sleep=_sleep)
     for module in (stage_task, own_tasks, heartbeat):
-        module.workshop = _workshop
-    stage_task.is_outdated = lambda *_: False
-    attempt.children_end_here = attempt._folder_kept = attempt.copies_end_here = _nothing
-    attempt.Fence = partial(attempt.Fence, clock=_now)  # type: ignore[misc]
-    share.threading = SimpleNamespace(  # type: ignore[assignment]
-        Thread=_NoThread, Event=lambda: SimpleNamespace(set=lambda: None), RLock=nullcontext
+        _put(module, workshop=_workshop)
+    _put(stage_task, is_outdated=lambda *_: False)
+    _put(attempt, children_end_here=_nothing, _folder_kept=_nothing, copies_end_here=_nothing)
+    _put(attempt, Fence=partial(attempt.Fence, clock=_now))  # type: ignore[attr-defined]
+    _put(share, threading=SimpleNamespace(Thread=_NoThread, Event=_NoEvent))
+    _put(
+        heartbeat,
+        active_requests=OfThisWorker(lambda each: list(each.active.values()), _worker),
+        requests=OfThisWorker(lambda each: [message.id for message in each.requests], _worker),
+        scheduled_requests=(),
     )
-    heartbeat.active_requests = OfThisWorker(lambda each: list(each.active.values()), _worker)
-    heartbeat.requests = OfThisWorker(lambda each: [message.id for message in each.requests], _worker)
-    heartbeat.scheduled_requests = ()
-    tracking.active = _nothing
-    tracking.open_store = lambda _: world().open_tracking()
-    tracking.Circuit = partial(Circuit, clock=_now)  # type: ignore[misc]
-    submission.code_of = lambda *_: {}
-    submission.files_of = lambda *_: {}
-    submission.commit_of_pipeline = lambda *_: None
-    rounds.changed_nodes = lambda *_: {}
-    supervisor.PACE = 2.0
-    supervisor.time = SimpleNamespace(time=_now)  # type: ignore[assignment]
+    _put(tracking, active=_nothing, open_store=lambda _: world().open_tracking())
+    _put(tracking, Circuit=partial(Circuit, clock=_now))
+    _put(submission, code_of=lambda *_: {}, files_of=lambda *_: {}, commit_of_pipeline=lambda *_: None)
+    _put(rounds, changed_nodes=lambda *_: {})
+    _put(supervisor, PACE=2.0)
     stages.played[:] = [lambda *given: world().play(*given)]
-
-
-def _terminate(messages: list[str], **_: object) -> None:
-    """In the place of a broadcast: each worker that has such a message kills the process that works on it."""
-    world().terminate(messages)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import redis
-
 from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.coordinator.submission import Prepared, submit
 from orchestrator.runs.transitions import RunStore
@@ -15,6 +13,7 @@ from . import seams
 from .faults import Fault, faults, happen
 from .graphs import Shape, graph_of, shape
 from .invariants import Broken, Invariants
+from .laboratory import Laboratory
 from .scheduler import Actor, Endless, Event
 from .stepped_redis import names
 from .world import World
@@ -55,15 +54,14 @@ class Simulation:
     """One of them, while it goes on."""
 
     case: Case
-    plain: redis.Redis
-    pool: redis.ConnectionPool
+    lab: Laboratory
     claimed: dict[str, float] = field(default_factory=dict)  #: when a node was claimed last
     breach: str | None = None
     calls: int = 0
 
     def run(self) -> Outcome:
         """Simulate it from the submission to the end."""
-        self.world = World(self.case.seed, self.plain, self.pool)
+        self.world = World(self.case.seed, self.lab)
         self.graph: Graph = graph_of(self.case.shape)
         self.handlers: frozenset[NodeName] = frozenset(node.name for node in self.graph.handlers)
         self.invariants = Invariants(self)
@@ -86,7 +84,7 @@ class Simulation:
             self.invariants.at_the_end()
         except (Broken, Endless) as error:
             self.breach = self.breach or str(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - of any kind, it is to be told with its history
             self.breach = self.breach or f"{type(error).__name__}: {error}"
         finally:
             self.world.end()
@@ -132,5 +130,3 @@ class Simulation:
         except Broken as error:
             self.breach = self.breach or str(error)
             self.world.stop(error)
-
-

@@ -1,7 +1,7 @@
 """An MLflow in memory of which each call is a step; and as much of the library as is needed to talk to it.
 
-The library itself would take seconds to import, and its store milliseconds to ask. What a client does is as in MLflow
-3.17: deleted runs are not found by a search, and may be read, restored, ended.
+The library itself would take seconds to import, and its store milliseconds to ask. What a client does is as
+in MLflow 3.17: deleted runs are not found by a search, and may be read, restored, ended.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .scheduler import Scheduler
 
 
-class MlflowException(Exception):  # noqa: N818 - MLflow's name
+class MlflowException(Exception):
     """What MLflow answers with where it refuses."""
 
     def __init__(self, message: str, error_code: str = "INTERNAL_ERROR") -> None:
@@ -81,7 +81,7 @@ class SteppedMlflow:
         self._step(f"get experiment {experiment_id}")
         return self.server.experiments[experiment_id]
 
-    def create_experiment(self, name: str, artifact_location: str | None = None) -> str:
+    def create_experiment(self, name: str, **_: object) -> str:
         self._step(f"create experiment {name}")
         if name in self.server.experiments:
             raise MlflowException(f"experiment {name} exists", "RESOURCE_ALREADY_EXISTS")
@@ -91,7 +91,10 @@ class SteppedMlflow:
 
     def create_run(self, experiment_id: str, start_time: int, tags: dict[str, str], run_name: str) -> Run:
         self._step(f"create run {run_name}")
-        run = Run(Info(f"mlflow-{next(self.server.numbers)}", experiment_id, start_time=start_time), Data(dict(tags)))
+        run = Run(
+            Info(f"mlflow-{next(self.server.numbers)}", experiment_id, start_time=start_time),
+            Data(dict(tags)),
+        )
         self.server.runs[run.info.run_id] = run
         self.world.reply(run.info.run_id)
         return deepcopy(run)
@@ -104,7 +107,7 @@ class SteppedMlflow:
         self.world.reply(f"{run.info.status}, {run.info.lifecycle_stage}")
         return run
 
-    def search_runs(self, experiment_ids: list[str], filter_string: str, **_: object) -> Page:
+    def search_runs(self, _: list[str], filter_string: str, **__: object) -> Page:
         self._step(f"search runs {filter_string}")
         wanted = dict(re.findall(r"tags\.`([^`]+)` = '([^']*)'", filter_string))
         found = [
@@ -171,7 +174,9 @@ def _entity(*names: str) -> type:
 
 def put_in_place_of_the_library() -> None:
     """Have this process import these few names as `mlflow`."""
-    library, entities, exceptions = (ModuleType(name) for name in ("mlflow", "mlflow.entities", "mlflow.exceptions"))
+    library, entities, exceptions = (
+        ModuleType(name) for name in ("mlflow", "mlflow.entities", "mlflow.exceptions")
+    )
     vars(entities).update(
         RunTag=_entity("key", "value"),
         Param=_entity("key", "value"),

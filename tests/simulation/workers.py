@@ -1,8 +1,9 @@
-"""Simulated workers: the real stage task under Celery's real tracer, one actor to a slot, and the real heartbeat."""
+"""Simulated workers: the real stage task under Celery's real tracer, and the real heartbeat."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery.app.trace import build_tracer
@@ -14,12 +15,11 @@ from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import settings
 from workers.runtime import heartbeat
-from workers.runtime.identity import Identity, delivery_of
+from workers.runtime.identity import Identity
 from workers.runtime.workshop import Workshop
 
 from .messages import Received, acknowledge, fetch, requeue
 from .scheduler import Actor
-from .stepped_redis import SteppedRedis
 
 if TYPE_CHECKING:
     from .world import World
@@ -36,7 +36,7 @@ class Worker:
         self.world = world
         self.name = name
         self.identity = Identity(name, f"{name}/{number}", number)
-        self.client = SteppedRedis(connection_pool=world.pool)
+        self.client = world.client
         self.requests: list[Received] = []  #: fetched
         self.active: dict[Actor, Received] = {}
         self.shops: dict[Actor, Workshop] = {}
@@ -71,7 +71,7 @@ class Worker:
             due = message.due
             if due is not None and due > self.world.now:  # Celery keeps it, and its slot goes on
                 wait = due - self.world.now
-                self.world.spawn(f"{self.name}.later", lambda m=message: self.work(m), after=wait, owner=self)
+                self.world.spawn(f"{self.name}.later", partial(self.work, message), after=wait, owner=self)
                 continue
             self.work(message)
 
@@ -85,8 +85,8 @@ class Worker:
         args, kwargs, _ = message.payload
         _, info, _, _ = _tracers[message.task](message.id, args, kwargs, message.request(self.name))
         self.world.log_outcome(message, info)
-        # celery.worker.request.Request (5.7): on_success, on_retry and on_failure acknowledge a late one; a Reject
-        # puts it back or drops it
+        # celery.worker.request.Request (5.7): on_success, on_retry and on_failure acknowledge a late one; a
+        # Reject puts it back or drops it
         while True:
             try:
                 if info is not None and isinstance(info.retval, Reject) and info.retval.requeue:
@@ -121,11 +121,16 @@ class Worker:
             try:
                 if "node" in message.kwargs:
                     error = "its process was killed"
-                    self.parent.runs.release(RunId(message.kwargs["run"]), delivery_of(message), error=error)
+                    self.parent.runs.release(
+                        RunId(message.kwargs["run"]), self._delivery(message), error=error
+                    )
             except RedisError as error:
                 self.world.note(self.name, f"the lease ends by itself: {error}")
             requeue(self.client, message)
         self.requests.remove(message)
+
+    def _delivery(self, message: Received) -> str:
+        return self.identity.delivery(message.id, message.tag)
 
     def die(self) -> None:
         """The whole worker is killed; its messages stay where they are."""

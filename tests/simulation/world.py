@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import redis
-
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.reader import RunReader
@@ -14,6 +12,7 @@ from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import settings
 from orchestrator.supervisor.supervisor import Supervisor
 
+from .laboratory import Laboratory
 from .messages import Post, Received
 from .outages import Outages
 from .scheduler import Actor, Scheduler
@@ -43,15 +42,15 @@ class Person:
 class World(Scheduler):
     """All that there is in one simulation."""
 
-    def __init__(self, seed: int, plain: redis.Redis, pool: redis.ConnectionPool) -> None:
+    def __init__(self, seed: int, lab: Laboratory) -> None:
         super().__init__(seed)
-        self.plain, self.pool = plain, pool
-        plain.flushdb()
-        self.outages = Outages(self, plain)
+        self.plain = lab.plain
+        self.plain.flushdb()
+        self.outages = Outages(self, lab.raw)
         self.post = Post(self)
         self.post.faults = self.outages
         SteppedRedis.world, SteppedRedis.faults = self, self.outages
-        self.client = SteppedRedis(connection_pool=pool)
+        self.client = SteppedRedis(connection_pool=lab.pool)
         self.shared = ArtifactStore("memory://")
         self.mlflow = Mlflow()
         self.run_id = RunId("simulated-20270115-080000-0000")
@@ -86,6 +85,7 @@ class World(Scheduler):
             settings().queues,
             settings().lease_seconds,
             name=name,
+            clock=lambda: self.now,
         )
         self.spawn(name, lambda: supervisor.run(Stop(self)))  # type: ignore[arg-type]
 
