@@ -70,7 +70,7 @@ class Invariants:
             if manifest is not None:
                 yield stored, manifest.output
                 continue
-            items = read_items(store, run, whole) if index is not None else {}
+            items = read_items(store, run, whole).outputs if index is not None else {}
             if index not in items:
                 raise Broken(f"{name} has succeeded, and the store has no output of it")
             yield stored, items[index]

@@ -1,8 +1,8 @@
 """The way of messages: Celery and kombu send them for real; a stand-in for kombu's consumer fetches them.
 
 What is sent, is sent by Celery's own code (chains, chords, retries) and kombu's Redis channel. What stands in
-for kombu's consumer (`Channel._brpop_read`, `QoS.append`, `QoS.ack`, `QoS.reject`, kombu 5.7) keeps its layout
-in Redis, since the supervisor reads it there: lists by queue and priority, the hash `unacked`, its index.
+for kombu's consumer (`Channel._brpop_read`, `QoS.append`, `QoS.ack`, `QoS.reject`, kombu 5.7) keeps its
+layout in Redis, as the supervisor reads it there: lists by queue and priority, the hash `unacked`, an index.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .stepped_redis import names
 SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 
 #: Take the next message of any of the queues, and keep it as fetched.
-#: KEYS: unacked, its index, lists of messages. ARGV: now, then the queue of each list. Reply: it, and its queue.
+#: KEYS: unacked, its index, lists of messages. ARGV: now, then the queue of each list. Reply: it, its queue.
 FETCH = """
 for at = 3, #KEYS do
   local text = redis.call('RPOP', KEYS[at])
@@ -170,7 +170,7 @@ class Post:
         self.faults: Any = None
 
     def put(self, channel: Channel, queue: str, message: dict[str, Any], **options: Any) -> None:
-        """In the place of kombu's `Channel._put`. Messages of a group, sent together by kombu, go one by one."""
+        """In the place of kombu's `Channel._put`. Messages of a group, which it sends together, go singly."""
         options.pop("_publish_batch", None)
         told = Received(json.dumps(message), queue)
         self.world.step(f"send {told}")

@@ -24,6 +24,9 @@ from .scheduler import Actor
 if TYPE_CHECKING:
     from .world import World
 
+#: Seconds between two beats; more than in life, as each is several steps.
+PACE = 2.0
+
 _tracers: dict[str, Callable[..., Any]] = {}
 
 
@@ -132,6 +135,12 @@ class Worker:
     def _delivery(self, message: Received) -> str:
         return self.identity.delivery(message.id, message.tag)
 
+    def _end(self, lost: object) -> None:
+        """In the place of the event loop's call of `_end`: its lease is lost, or its run is over."""
+        for actor, message in list(self.active.items()):
+            if message is lost:
+                self.lose_child(actor, terminated=True)
+
     def die(self) -> None:
         """The whole worker is killed; its messages stay where they are."""
         for actor in list(self.world.actors):
@@ -147,10 +156,12 @@ class Worker:
     def _beat(self) -> None:
         while True:
             try:
-                heartbeat.beat(list(settings().queues))
+                for lost in heartbeat.renew_leases():
+                    self._end(lost)
+                heartbeat.say_presence(list(settings().queues))
             except RedisError as error:
                 self.world.note(self.name, f"missed a beat: {error}")
-            self.world.step("wait for the next beat", wait=settings().lease_seconds / 3)
+            self.world.step("wait for the next beat", wait=PACE)
 
 
 class OfThisWorker:
