@@ -56,8 +56,8 @@ faults: setup ## hit N=200 runs with faults, by SEED=0 (killed processes, a dead
 fault-graphs: setup ## run GRAPHS=300 random graphs from SEED=0, undisturbed and with faults, beside an interpreter
 	@$(BIN)/python -m tests.faults.graphs --runs $(or $(GRAPHS),300) --seed $(or $(SEED),0)
 
-simulate: setup ## simulate SEEDS=20000 runs step by step from SEED=0, with faults; PLANT=… puts a known one back
-	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),20000) --seed $(or $(SEED),0) --processes 2 $(if $(PLANT),--plant "$(PLANT)") $(ARGS)
+simulate: setup ## simulate SEEDS=20000 runs step by step from SEED=0, with faults;
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),20000) --seed $(or $(SEED),0) --processes 2 $(ARGS)
 
 power-cuts: setup ## cut the power of a local stack CUTS=50 times, by SEED=0 (Linux, with a C compiler)
 	@$(BIN)/python -m tests.faults.power_cuts --cuts $(or $(CUTS),50) --seed $(or $(SEED),0)

