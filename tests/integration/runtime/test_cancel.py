@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from time import monotonic
 
 import pytest
@@ -80,3 +82,28 @@ def test_a_cancelled_run_of_all_kinds_can_be_resumed_and_cancelled_again(
     cancel_elsewhere(run)
     assert runner.reader.state(run) == "cancelled"
     assert runner.run("diamond").state == "succeeded"
+
+
+#: Runs that are cancelled by nothing but the write to Redis.
+CANCELS = int(os.environ.get("CANCELS", "15"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60 + 20 * CANCELS)
+def test_cancels_that_no_worker_is_told_of_stop_all_within_seconds(runner: Runner, tmp_path: Path) -> None:
+    took = []
+    for number in range(CANCELS):
+        (folder := tmp_path / str(number)).mkdir()
+        run = runner.submit("leaving_processes", how="subprocess", folder=str(folder), stay=True)
+        wait_until(Path(f"{folder}.ready").exists, "the stage stays")
+        began = monotonic()
+        assert runner.runs.cancel(run)
+        wait_until(lambda: not any(map(is_there, folder.iterdir())), "its processes are gone", 20)
+        took.append(monotonic() - began)
+    print(f"{CANCELS} cancels: median {median(took):.2f} s, longest {max(took):.2f} s")
+    assert median(took) < 3
+
+
+def is_there(file: Path) -> bool:
+    """Whether there is a process of that number."""
+    return Path(f"/proc/{file.name}").exists()

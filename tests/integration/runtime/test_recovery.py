@@ -34,6 +34,9 @@ from .conftest import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
 
+#: Failed runs that eight commands carry on at the same time.
+RESUMES = int(os.environ.get("RESUMES", "10"))
+
 
 @pytest.fixture
 def second(environment: dict[str, str], tmp_path: Path, runner: Runner) -> Iterator[Service]:
@@ -242,30 +245,33 @@ def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis
     assert Counter(lines.read_text().split())["5"] == 1
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(RESUMES, marks=pytest.mark.slow)])
+@pytest.mark.timeout(60 + 20 * RESUMES)
 def test_of_several_who_carry_a_run_on_at_once_one_does(
-    runner: Runner, tmp_path: Path, redis_url: str
+    runner: Runner, tmp_path: Path, redis_url: str, times: int
 ) -> None:
-    marker, lines = tmp_path / "mended", tmp_path / "lines"
-    record = runner.run("mendable", marker=str(marker), path=str(lines))
-    before = Counter(lines.read_text().split())
-    marker.touch()
+    for number in range(times):
+        marker, lines = tmp_path / f"mended {number}", tmp_path / f"lines {number}"
+        record = runner.run("mendable", marker=str(marker), path=str(lines))
+        before = Counter(lines.read_text().split())
+        marker.touch()
 
-    def carry_on(_: int) -> bool:
-        client = connect(redis_url)
-        try:
-            send_round(record.id, store=runner.store, runs=RunStore(client))
-        except RoundTaken:
-            return False
-        finally:
-            client.close()
-        return True
+        def carry_on(_: int, run: RunId = record.id) -> bool:
+            client = connect(redis_url)
+            try:
+                send_round(run, store=runner.store, runs=RunStore(client))
+            except RoundTaken:
+                return False
+            finally:
+                client.close()
+            return True
 
-    with ThreadPoolExecutor(8) as pool:
-        assert sorted(pool.map(carry_on, range(8))) == [*[False] * 7, True]
-    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
-    again = record_of(runner, record.id, "mendable", marker="", path="")
-    assert again.state == "succeeded"
-    assert Counter(lines.read_text().split())["5"] == before["5"] == 1
+        with ThreadPoolExecutor(8) as pool:
+            assert sorted(pool.map(carry_on, range(8))) == [*[False] * 7, True]
+        wait_until(lambda run=record.id: runner.reader.concluded(run), "the resumed run is concluded")  # type: ignore[misc]
+        again = record_of(runner, record.id, "mendable", marker="", path="")
+        assert again.state == "succeeded"
+        assert Counter(lines.read_text().split())["5"] == before["5"] == 1
 
 
 def test_two_runs_of_the_same_name_are_two(runner: Runner) -> None:
