@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from orchestrator.archive.final import unconcluded_runs
-from orchestrator.artifacts import ArtifactStore, StoreError
+from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.coordinator.rounds import send_node
+from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.listing import repair
 from orchestrator.runs.presence import present_workers, served_queues
@@ -38,6 +39,8 @@ PACE = 1.0
 LISTS_PACE = 300.0
 #: Seconds between two looks into the store for ends that were never concluded: they may be another stack's.
 STORE_PACE = 60.0
+#: Leases for which what a run consists of may be missing before the run fails.
+UNREADABLE_LEASES = 3
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Supervisor:
     _store_looked_at: float | None = None  #: when that was
     _lists_compared: float | None = None  #: when that was; None: not since the lead began, or Redis was away
     _fetched: dict[str, float] = field(default_factory=dict)  #: when a message was seen first, by its tag
+    _unreadable: dict[RunId, float] = field(default_factory=dict)  #: since when nobody can read what runs are
     _told: dict[RunId, str] = field(default_factory=dict)  #: what was wrong with a run when it was told last
 
     def __post_init__(self) -> None:
@@ -155,9 +159,29 @@ class Supervisor:
                     self._send_again(run, node)
 
     def _send_again(self, run: RunId, node: NodeName) -> None:
-        if send_node(run, node, store=self.store(), runs=self.runs, due=self.lease_seconds):
+        store = self.store()
+        try:
+            sent = send_node(run, node, store=store, runs=self.runs, due=self.lease_seconds)
+        except UnknownRun:
+            self._give_up_in_time(run, f"its specification is not in the artifact store {store.url}")
+            return
+        except AlteredArtifact as error:
+            self._give_up_in_time(run, str(error))
+            return
+        self._unreadable.pop(run, None)
+        if sent:
             extra = {"action": "resent", "run": run, "node": node}
             log.warning("run %s: the message of %s was lost; sending it again", run, node, extra=extra)
+
+    def _give_up_in_time(self, run: RunId, why: str) -> None:
+        """Fail a run that nobody can send any more; not at once: a folder may only not be mounted yet."""
+        since = self._unreadable.setdefault(run, self.clock())
+        if self.clock() - since < UNREADABLE_LEASES * self.lease_seconds:
+            return
+        del self._unreadable[run]
+        if self.runs.give_up(run, error=f"nobody can tell what the run consists of: {why}"):
+            log.error("run %s is given up: %s", run, why, extra={"action": "run_given_up", "run": run})
+            send_conclusion(run, self.runs.client, self.queues)
 
     def _conclude_ended(self) -> None:
         """Runs that have ended, and of which no message is left that would have them written down."""

@@ -137,11 +137,13 @@ def hasty(client: redis.Redis, reader: RunReader | None = None) -> Supervisor:
 
 
 @contextmanager
-def supervised_hastily(runner: Runner, client: redis.Redis) -> Iterator[None]:
-    """A supervisor that takes a run for stalled after a second of silence."""
-    hasty = Supervisor(
-        RunStore(client), RunReader(client), lambda: runner.store, settings().queues, lease_seconds=0.3
-    )
+def supervised_hastily(runner: Runner, client: redis.Redis, lease_seconds: float = 0.3) -> Iterator[None]:
+    """A supervisor that takes a run for stalled at its first look.
+
+    It looks once a second: with a lease shorter than that, it has lost sight of Redis at each later look.
+    """
+    runs, queues = RunStore(client), settings().queues
+    hasty = Supervisor(runs, RunReader(client), lambda: runner.store, queues, lease_seconds=lease_seconds)
     stop = threading.Event()
     thread = threading.Thread(target=hasty.run, args=(stop,))
     thread.start()
@@ -180,6 +182,25 @@ def test_a_run_that_no_list_names_is_found_and_sent(runner: Runner, client: redi
         wait_until(lambda: runner.reader.concluded(run), "the run is written down")
     assert run in runner.reader.ids(10_000)
     wait_until(lambda: not client.sismember(UNFINISHED_RUNS, run), "the run is struck off")
+
+
+@pytest.mark.parametrize("how", ["missing", "cut short"])
+def test_a_run_whose_specification_is_lost_fails_once(runner: Runner, client: redis.Redis, how: str) -> None:
+    run = submit_without_a_message(runner, "diamond")
+    specification = f"runs/{run}/specification.json"
+    if how == "missing":
+        runner.store.remove(specification)
+    else:
+        runner.store.write(specification, b'{"run": ')
+    with supervised_hastily(runner, client, lease_seconds=1.5):
+        wait_until(lambda: runner.reader.concluded(run), "the run is written down")
+    record = runner.reader.summary(run)
+    assert record.state == "failed"
+    assert str(record.error).startswith("nobody can tell what the run consists of: ")
+    assert "specification" in str(record.error)
+    assert [event.state for event in runner.reader.events(run) if not event.node] == ["pending", "failed"]
+    assert not client.sismember(UNFINISHED_RUNS, run)
+    assert client.ttl(RunKeys(run).meta) > 0
 
 
 def test_what_has_failed_stays_failed_when_the_rest_is_sent_again(
