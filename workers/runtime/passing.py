@@ -12,6 +12,8 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.compiler.plan import Link, first_of
 from orchestrator.coordinator.cancelling import terminate
 from orchestrator.coordinator.concluding import queue_with_mlflow, send_conclusion
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import Ending, Ready, Settled
 from workers.runtime.job import Job, Task
 from workers.runtime.outcome import Failed, Shared
@@ -136,6 +138,12 @@ def send_consequences(job: Job, node: str, settled: Failed | Shared | Settled, w
     terminate(settled.stopped)
     send_ready(job, node, settled.ready, workshop)
     send_ending(job, settled.ending, workshop)
+
+
+def conclude_again(run: RunId, queue: str, workshop: Workshop) -> None:
+    """Have a run concluded once more, if it was before the last of its processes ended."""
+    if RunReader(workshop.runs.client).concluded(run):
+        send_conclusion(run, workshop.runs.client, [queue])
 
 
 def send_deliveries(workshop: Workshop) -> None:

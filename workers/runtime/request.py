@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from orchestrator.runs.keys import RunId
 from workers.runtime.identity import delivery_of
 from workers.runtime.memory import reason_of_death
-from workers.runtime.passing import send_overdue
+from workers.runtime.passing import conclude_again, send_overdue
 from workers.runtime.processes import kill, kill_group
 from workers.runtime.workshop import workshop
 
@@ -54,6 +54,14 @@ class StageRequest(Request):
         super().terminate(pool, signal=signal)
         if self.worker_pid:
             kill_group(self.worker_pid)  # what it has started meanwhile
+            self._conclude_again()
+
+    def _conclude_again(self) -> None:
+        """What the process has begun in MLflow after its run was concluded is to end, too."""
+        try:
+            conclude_again(RunId(self.kwargs["run"]), self.delivery_info["routing_key"], workshop())
+        except (OperationalError, RedisError) as error:
+            log.warning("run %s may leave a run of MLflow running: %s", self.kwargs["run"], error)
 
     def _release(self, reason: str) -> None:
         try:

@@ -11,12 +11,14 @@ import pytest
 from mlflow import MlflowClient
 
 from orchestrator.archive.final import read_final, unconcluded_runs, write_final
+from orchestrator.coordinator.cancelling import cancel
 from orchestrator.coordinator.concluding import queue_with_mlflow
 from orchestrator.coordinator.rounds import send_round
 from orchestrator.runs.keys import RunKeys
 from orchestrator.settings import settings
 from orchestrator.supervisor.service import supervisor_of
 from workers.runtime.conclude import conclude
+from workers.runtime.passing import conclude_again
 from workers.runtime.workshop import Workshop
 from workers.tracking import MlflowTracking
 
@@ -108,3 +110,17 @@ def test_a_run_whose_specification_is_lost_is_not_concluded_for_ever(runner: Run
     runner.store.remove(f"runs/{run}/specification.json")
     conclude(run, shop)
     assert runner.reader.concluded(run)
+
+
+def test_what_a_process_began_in_mlflow_before_it_was_killed_does_not_stay_running(
+    runner: Runner, shop: Workshop
+) -> None:
+    run = runner.submit("broken_map_beside_another_queue")
+    cancel(run, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
+    client = MlflowClient(settings().tracking_uri)
+    experiment = client.get_experiment_by_name("broken_map_beside_another_queue").experiment_id
+    tags = {"orchestrator.run": run, "orchestrator.node": "late"}
+    begun = client.create_run(experiment, tags=tags).info.run_id
+    conclude_again(run, "data", shop)
+    wait_until(lambda: client.get_run(begun).info.status == "KILLED", "what was begun has ended")
