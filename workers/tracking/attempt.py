@@ -59,6 +59,7 @@ class AttemptTracker:
         self._away: TrackingUnavailable | None = None
         self._names = Names()
         self._models = 0
+        self._latest = 0  #: milliseconds since 1970: of the metrics that the run has
 
     @property
     def run(self) -> Run:
@@ -69,6 +70,8 @@ class AttemptTracker:
                 raise TrackingUnavailable(str(away), hint=away.hint) from away
             with clear_errors(self._uri):
                 self._run = self._find_run()
+            measured = (metric.timestamp for metric in self._run.data._metric_objs)
+            self._latest = max(self._latest, *measured, 0)
         return self._run
 
     @property
@@ -113,7 +116,7 @@ class AttemptTracker:
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Record numbers."""
         numbers = {self._names.of(name): float(value) for name, value in values.items()}
-        self._log(Metrics(values=numbers, step=step or 0, time=_now()))
+        self._log(Metrics(values=numbers, step=step or 0, time=self._after_latest()))
 
     def log_params(self, values: Mapping[str, object]) -> None:
         """Record settings. MLflow's params never change: one that an earlier attempt set stays as it is."""
@@ -146,6 +149,11 @@ class AttemptTracker:
     def model_uri(self, uri: str) -> str:
         """MLflow's own URI of a model, which is delivered if it waits; raises TrackingUnavailable."""
         return self._find_model(uri)
+
+    def _after_latest(self) -> int:
+        """Now, or later: of equal steps MLflow shows the latest, and another clock may have been ahead."""
+        self._latest = max(_now(), self._latest + 1)
+        return self._latest
 
     def _log(self, entry: Entry) -> str:
         self._fence.glance()

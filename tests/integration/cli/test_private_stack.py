@@ -121,6 +121,7 @@ def unwritten(shell: Shell) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # four stacks, one after the other
 def test_what_a_private_stack_could_not_write_to_mlflow_is_written_by_the_next(unwritten_home: Path) -> None:
     shell = Shell(unwritten_home, {})
     first, second = unwritten(shell)

@@ -135,3 +135,16 @@ def test_what_attempts_of_several_rounds_kept_is_delivered_in_their_order(away, 
     assert fit.data.metrics == {"round 0": 1.0, "round 1": 1.0}
     assert fit.data.tags["round"] == fit.data.tags["orchestrator.round"] == "1"
     assert outboxes(store, RUN) == []
+
+
+def test_a_metric_of_a_later_attempt_is_shown_though_an_earlier_ones_clock_was_ahead(
+    tracking, runs, fast_clock, monkeypatch
+):
+    with suppress(OSError), tracking.attempt(attempt_of(began=fast_clock())) as tracker:
+        tracker.log_metrics({"accuracy": 0.9})
+        raise OSError("the disk is full")
+    monkeypatch.undo()
+    with tracking.attempt(attempt_of(attempt=2)) as tracker:
+        for value in (0.2, 0.1):
+            tracker.log_metrics({"accuracy": value})
+    assert runs()["fit"].data.metrics == {"accuracy": 0.1}
