@@ -79,11 +79,11 @@ class Follower:
         """What is to be told of a run that is over and not written down."""
         state = self.reader.state(self.run).value
         why = self.reader.hindrance(self.run)
-        if why is None:
-            return f"the run has {state}; waiting until a worker has written it to MLflow"
-        told = f"the run has {state}, and that is final; {why}: "
+        told = f"the run has {state}, and that is final; {why or 'no worker has written it to MLflow yet'}: "
         if leaving and not self.workers_stay:
             return f"{told}what was logged is kept; {written_later(self.run)}"
+        if why is None:
+            return f"the run has {state}; waiting until a worker has written it to MLflow"
         return f"{told}it is written there as soon as that is possible, and nothing is run again"
 
     def _look(self) -> RunRecord:
