@@ -23,7 +23,21 @@ KINDS = {
     "double message": 3,
     "delay message": 2,
     "lose reply": 2,
+    "fill Redis": 2,
+    "restart Redis": 2,
+    "wipe Redis": 1,
+    "store away": 2,
+    "tracking away": 2,
+    "cancel": 2,
+    "resume": 2,
+    "conclude": 1,
 }
+
+
+#: In how many cases several do the same at once.
+SEVERAL = 0.5
+#: Steps before its restart whose writes Redis loses at the most.
+LOST_STEPS = 25
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,11 @@ class Fault:
     step: int
     kind: str
     size: float  #: in [0, 1): how long, or how far back
+
+    @property
+    def kept_at(self) -> int | None:
+        """The step after which Redis writes nothing to its disk any more, where it is to be restarted."""
+        return max(self.step - 1 - int(LOST_STEPS * self.size), 1) if self.kind == "restart Redis" else None
 
     def __str__(self) -> str:
         return f"{self.kind} at step {self.step} ({self.size:.2f})"
@@ -70,6 +89,27 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
             world.post.next_is.append("doubled")
         case "delay message":
             world.post.next_is.append("late")
+        case "fill Redis":
+            world.outages.redis_full_until = world.now + 6 * fault.size
+        case "restart Redis":
+            world.outages.restart_redis()
+            simulation.invariants.forget()
+        case "wipe Redis":
+            world.outages.wipe_redis()
+            simulation.invariants.forget()
+            simulation.people.resume(after=20 * fault.size)
+        case "store away":
+            world.outages.store_away_until = world.now + 10 * fault.size
+        case "tracking away":
+            world.outages.tracking_away_until = world.now + 30 * fault.size
+        case "cancel":
+            for _ in range(1 + (fault.size < SEVERAL)):
+                simulation.people.cancel(after=0.0)
+        case "resume":
+            for number in range(1 + 2 * (fault.size < SEVERAL)):
+                simulation.people.resume(after=number * fault.size)
+        case "conclude":
+            simulation.people.conclude(after=0.0)
         case "lose reply":
             world.outages.replies_to_lose += 1
         case _:

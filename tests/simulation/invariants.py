@@ -14,6 +14,9 @@ from orchestrator.runs.states import RunState
 if TYPE_CHECKING:
     from .simulation import Simulation
 
+#: Below this, a number tells of no call.
+FIRST_CALL = 1000
+
 #: Transitions that may end a node.
 _ENDING = {"commit", "commit_items", "expand", "fail", "skip", "reopen"}
 
@@ -43,6 +46,12 @@ class Invariants:
             self.succeeded.clear()
         if name in _ENDING:
             self.look()
+
+    def forget(self) -> None:
+        """Redis has lost something: whether the run was cancelled is to be seen."""
+        world = self.simulation.world
+        if world.plain.hget(world.keys.meta, "state") != "cancelled":
+            self.cancelled = None
 
     def look(self) -> None:
         """Read what has succeeded, and compare it with what was read before."""
@@ -91,14 +100,25 @@ class Invariants:
     def at_the_end(self) -> None:
         """The run has ended, and left nothing behind."""
         world = self.simulation.world
+        if world.is_nothing():
+            return
         self.look()
         state = world.plain.hget(world.keys.meta, "state")
         if state is None or not RunState(str(state)).over:
             raise Broken(f"the run is {state!s}")
+        self._made_from_what_counts()
         self._tracked_once()
         for key in world.plain.keys("orc:{*"):
             if world.plain.ttl(key) < 0:
                 raise Broken(f"{key!s} has no end")
+
+    def _made_from_what_counts(self) -> None:
+        """All that was committed was made from what was committed."""
+        committed = set(_numbers([output.get("value") for output in self.outputs.values()]))
+        for call, given in self.simulation.given.items():
+            strange = set(_numbers(given)) - committed
+            if call in committed and strange:
+                raise Broken(f"call {call} counts, and was given {sorted(strange)}, which do not")
 
     def _is_too_late(self, made: float) -> bool:
         """Whether a process made an MLflow run when all was written down, and was killed before it knew.
@@ -119,3 +139,12 @@ class Invariants:
             nodes.add(node)
             if run.info.status == "RUNNING":
                 raise Broken(f"MLflow has {node or 'the run'} as RUNNING")
+
+
+def _numbers(given: Any) -> Iterator[int]:
+    """The calls that values come from: a list's number theirs a hundred times."""
+    if isinstance(given, list | tuple):
+        for each in given:
+            yield from _numbers(each)
+    elif isinstance(given, int) and given >= FIRST_CALL:
+        yield given // 100 if given >= 100 * FIRST_CALL else given

@@ -166,7 +166,6 @@ class Post:
     def __init__(self, world: Scheduler) -> None:
         self.world = world
         self.next_is: list[str] = []  #: what happens to the next ones: lost, doubled, late
-        self.late: list[tuple[float, Channel, str, Any]] = []
         self.faults: Any = None
 
     def put(self, channel: Channel, queue: str, message: dict[str, Any], **options: Any) -> None:
@@ -182,7 +181,8 @@ class Post:
             case "lost":
                 return
             case "late":
-                self.world.spawn("a message", lambda: self._arrive(channel, queue, message), after=15.0)
+                key = channel._q_for_pri(queue, channel._get_message_priority(message, reverse=False))
+                self.world.spawn("a message", lambda: self._arrive(key, told), after=15.0)
                 return
             case "doubled":
                 _put(channel, queue, message)
@@ -191,9 +191,9 @@ class Post:
         _put(channel, queue, message, **options)
         self.faults.mail_came()
 
-    def _arrive(self, channel: Channel, queue: str, message: dict[str, Any]) -> None:
-        self.world.step(f"arrives late: {Received(json.dumps(message), queue)}")
-        _put(channel, queue, message)
+    def _arrive(self, key: str, message: Received) -> None:
+        self.world.step(f"arrives late: {message}")
+        self.faults.raw.lpush(key, message.text)
         self.faults.mail_came()
 
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.authoring.graph import Graph, NodeName
-from orchestrator.coordinator.submission import Prepared, submit
-from orchestrator.runs.transitions import RunStore
 
 from . import seams
 from .faults import Fault, faults, happen
 from .graphs import Shape, graph_of, shape
-from .invariants import Broken, Invariants
+from .invariants import FIRST_CALL, Broken, Invariants
 from .laboratory import Laboratory
+from .people import People
 from .scheduler import Actor, Endless, Event
 from .stepped_redis import names
 from .world import World
@@ -57,7 +56,9 @@ class Simulation:
     lab: Laboratory
     claimed: dict[str, float] = field(default_factory=dict)  #: when a node was claimed last
     breach: str | None = None
-    calls: int = 0
+    calls: int = FIRST_CALL
+    given: dict[int, object] = field(default_factory=dict)  #: to each call
+    resumes: int = 3  #: that are made in the end, where Redis has forgotten the run
 
     def run(self) -> Outcome:
         """Simulate it from the submission to the end."""
@@ -65,10 +66,12 @@ class Simulation:
         self.graph: Graph = graph_of(self.case.shape)
         self.handlers: frozenset[NodeName] = frozenset(node.name for node in self.graph.handlers)
         self.invariants = Invariants(self)
+        self.people = People(self.world, self.graph)
         self.world.outages.after_call = self._look
         self.world.play = self._play
         seams.enter(self.world, self.case.seed)
         assume, self._left = self.world.before_step, list(self.case.faults)
+        self._keeping = {fault.kept_at for fault in self.case.faults}
 
         def before_step(actor: Actor) -> None:
             self._strike(actor)
@@ -77,10 +80,11 @@ class Simulation:
         self.world.before_step = before_step
         for _ in range(2):
             self.world.add_worker()
-        self.world.add_supervisor("coordinator")
-        self.world.add_person("submit", self._submit)
+        for name in ("coordinator", "another"):
+            self.world.add_supervisor(name)
+        self.people.submit()
         try:
-            self.world.run(self.world.is_quiet, steps=MOST_STEPS)
+            self.world.run(self._is_over, steps=MOST_STEPS)
             self.invariants.at_the_end()
         except (Broken, Endless) as error:
             self.breach = self.breach or str(error)
@@ -90,12 +94,17 @@ class Simulation:
             self.world.end()
         return Outcome(self.breach, self.world.history, self.world.steps)
 
-    def _submit(self) -> str:
-        runs = RunStore(self.world.client)
-        prepared = Prepared(self.graph, {})
-        return submit(prepared, store=self.world.open_store(), runs=runs, ids=lambda _: self.world.run_id)
+    def _is_over(self) -> bool:
+        if self.world.is_quiet():
+            return True
+        if self.world.is_forgotten() and self.resumes:
+            self.resumes -= 1
+            self.people.resume(after=5.0)
+        return False
 
     def _strike(self, actor: Actor) -> None:
+        if self.world.steps in self._keeping:
+            self.world.outages.keep_redis()
         while self._left and self._left[0].step <= self.world.steps:
             happen(self._left.pop(0), actor, self)
 
@@ -111,6 +120,7 @@ class Simulation:
         """What each stage's function does."""
         self.calls += 1
         call = self.calls
+        self.given[call] = given
         self.world.step(f"call {node}, attempt {attempt}, of {given}")
         self._hold(lambda: self.invariants.before_call(node))
         self.world.reply(call)

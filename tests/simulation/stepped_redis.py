@@ -78,7 +78,8 @@ class SteppedRedis(redis.Redis):
         if command == "TIME":
             return (int(world.now), int(world.now % 1 * 1_000_000))
         if command not in _HARMLESS:
-            _begin(world, self.faults, _told(args), command in _WRITES)
+            told = _told(args)
+            _begin(world, self.faults, told, command in _WRITES and not told.startswith("fetch"))
         if command == "INFO":
             return {"uptime_in_seconds": int(world.now - self.faults.redis_up_since)}
         if command == "EVALSHA" and _is_transition(args[1]):
@@ -104,7 +105,8 @@ class SteppedRedis(redis.Redis):
 class _SteppedPipeline(redis.client.Pipeline):
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         world, faults = SteppedRedis.world, SteppedRedis.faults
-        _begin(world, faults, " + ".join(_told(command[0]) for command in self.command_stack), writes=True)
+        told = " + ".join(_told(command[0]) for command in self.command_stack)
+        _begin(world, faults, told, any(command[0][0] in _WRITES for command in self.command_stack))
         reply: list[Any] = super().execute(raise_on_error)
         world.reply(reply)
         faults.redis_called("PIPELINE", (), reply)

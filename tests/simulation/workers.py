@@ -90,19 +90,23 @@ class Worker:
         self.world.log_outcome(message, info)
         # celery.worker.request.Request (5.7): on_success, on_retry and on_failure acknowledge a late one; a
         # Reject puts it back or drops it
+        again = info is not None and isinstance(info.retval, Reject) and info.retval.requeue
+        self._let_go(message, again=again)
+        del self.active[actor]
+        if message in self.requests:
+            self.requests.remove(message)
+
+    def _let_go(self, message: Received, *, again: bool) -> None:
         while True:
             try:
-                if info is not None and isinstance(info.retval, Reject) and info.retval.requeue:
+                if again:
                     requeue(self.client, message)
                 else:
                     acknowledge(self.client, message)
                 break
             except RedisError as error:
-                self.world.note(actor.name, f"cannot let go of its message: {error}")
+                self.world.note(self.name, f"cannot let go of its message: {error}")
                 self.world.step("wait", wait=1.0)
-        del self.active[actor]
-        if message in self.requests:
-            self.requests.remove(message)
 
     def lose_child(self, actor: Actor, *, terminated: bool = False) -> None:
         """A child process is killed: its parent notices (`StageRequest.on_failure`), and starts another."""
@@ -118,9 +122,8 @@ class Worker:
             self.world.spawn(actor.name, self._serve, after=0.2, owner=self)
 
     def _bury(self, message: Received, *, terminated: bool) -> None:
-        if terminated:  # celery.worker.request.Request._announce_revoked (5.7)
-            acknowledge(self.client, message)
-        else:
+        # celery.worker.request.Request (5.7): _announce_revoked acknowledges, on_failure puts back
+        if not terminated:
             try:
                 if "node" in message.kwargs:
                     error = "its process was killed"
@@ -129,7 +132,7 @@ class Worker:
                     )
             except RedisError as error:
                 self.world.note(self.name, f"the lease ends by itself: {error}")
-            requeue(self.client, message)
+        self._let_go(message, again=not terminated)
         self.requests.remove(message)
 
     def _delivery(self, message: Received) -> str:

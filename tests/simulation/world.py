@@ -126,7 +126,15 @@ class World(Scheduler):
         for queue in settings().queues:
             pipe.llen(queue)
         concluded, *messages = pipe.execute()
-        return concluded is not None and not any(messages)
+        return (concluded is not None or self.is_nothing()) and not any(messages)
+
+    def is_nothing(self) -> bool:
+        """Whether nothing was submitted: whoever tried was told so."""
+        return not any(self.shared.keys("runs"))
+
+    def is_forgotten(self) -> bool:
+        """Whether Redis does not know the run, and nobody is about to change that."""
+        return not self.people and not self.plain.exists(self.keys.meta)
 
     def _lives(self, worker: Worker) -> bool:
         return any(actor.owner is worker for actor in self.actors)
