@@ -20,25 +20,37 @@ def _script(name: str, real: str, planted: str) -> Callable[[], None]:
     return change
 
 
+def _first_by_name() -> None:
+    from orchestrator.runs.values import FencingNumber
+
+    FencingNumber.__lt__ = lambda *_: False  # type: ignore[assignment,method-assign]
+
+
 def _nothing_sent_again() -> None:
     from orchestrator.supervisor.supervisor import Supervisor
 
     Supervisor._send_due_again = lambda *_: None  # type: ignore[method-assign]
 
 
+#: Each is found within so many seeds, by what they are called on the command line.
 PLANTED: dict[str, Callable[[], None]] = {
-    "claim does not look at needs": _script("claim", "if missing(node) > 0 then", "if false then"),
-    "needs are counted twice": _script(
+    "claim without needs": _script("claim", "if missing(node) > 0 then", "if false then"),
+    "needs counted twice": _script(
         "prelude",
         "redis.call('HINCRBY', MISSING, name, -1) == 0",
         "redis.call('HINCRBY', MISSING, name, -2) <= 0",
     ),
-    "nothing is sent again": _nothing_sent_again,
-    "commit with a lost lease": _script(
+    "nothing sent again": _nothing_sent_again,
+    "items by name": _first_by_name,
+    "commit without lease": _script(
         "prelude",
         "return record.state == 'running' and (record.token == token or record.holder == token)",
         "return record.state == 'running'",
     ),
+    "held by nobody": _script(
+        "prelude", "return record.holder and redis.call(", "return false and redis.call("
+    ),
+    "cancelled run goes on": _script("claim", "or OVER[run_state] or", "or"),
 }
 
 

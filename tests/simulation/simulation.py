@@ -58,7 +58,7 @@ class Simulation:
     breach: str | None = None
     calls: int = FIRST_CALL
     given: dict[int, object] = field(default_factory=dict)  #: to each call
-    resumes: int = 3  #: that are made in the end, where Redis has forgotten the run
+    resumes: int = 10  #: that are made in the end, where Redis has forgotten the run
 
     def run(self) -> Outcome:
         """Simulate it from the submission to the end."""

@@ -14,5 +14,5 @@ def simulated(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_must_hold_holds_in_simulated_runs() -> None:
-    outcome = simulated("--seeds", "500", "--processes", "2", "--brief")
+    outcome = simulated("--seeds", "300", "--processes", "2", "--brief")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
