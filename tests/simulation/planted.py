@@ -23,7 +23,7 @@ def _script(name: str, real: str, planted: str) -> Callable[[], None]:
 def _first_by_name() -> None:
     from orchestrator.runs.values import FencingNumber
 
-    FencingNumber.__lt__ = lambda *_: False  # type: ignore[assignment,method-assign]
+    FencingNumber.__lt__ = lambda *_: False  # type: ignore[method-assign]
 
 
 def _nothing_sent_again() -> None:
@@ -32,7 +32,7 @@ def _nothing_sent_again() -> None:
     Supervisor._send_due_again = lambda *_: None  # type: ignore[method-assign]
 
 
-#: Each is found within so many seeds, by what they are called on the command line.
+#: By what they are called on the command line; `test_simulation.py` has those that are known to be found.
 PLANTED: dict[str, Callable[[], None]] = {
     "claim without needs": _script("claim", "if missing(node) > 0 then", "if false then"),
     "needs counted twice": _script(
