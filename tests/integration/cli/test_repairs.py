@@ -153,6 +153,7 @@ def test_a_killed_redis_loses_nothing(up: Shell, tmp_path: Path) -> None:
     ended(up, run)
 
 
+@pytest.mark.timeout(400)
 def test_zeros_at_the_end_of_redis_file_cost_nothing_and_damage_costs_no_committed_stage(
     up: Shell, tmp_path: Path
 ) -> None:
