@@ -85,10 +85,10 @@ def test_a_model_of_an_attempt_that_was_taken_over_goes(tracking, linear, forest
 def test_concluding_leaves_the_last_complete_model_of_a_name(log, linear, iris, client, tracking):
     kept = log(linear, iris[0])
     model = client.get_logged_model(kept)
-    for logged in ("1", str(2**50)):  # one that was complete, one whose worker died over it
-        tags = {**model.tags, "orchestrator.logged": logged}
+    for attempt in ("0", "9"):  # an earlier one that was complete, and a later one whose worker died over it
+        tags = {**model.tags, "orchestrator.attempt": attempt}
         made = client.create_logged_model(model.experiment_id, name="model", tags=tags)
-        if logged == "1":
+        if attempt == "0":
             client.finalize_logged_model(made.model_id, "READY")
     client.create_logged_model(model.experiment_id, name="of somebody else")
     tracking.conclude(run_of())
