@@ -84,7 +84,7 @@ def write_items(
     An attempt that was taken over may still do so: the one that took over has the higher number.
     """
     items: Tree = {str(index): output for index, output in outputs.items()}
-    text: Tree = {"round": number.round, "attempt": number.attempt, "items": items}
+    text: Tree = {**number._asdict(), "items": items}
     data = json.dumps({"digest": digest_of(text), **text}, separators=(",", ":")).encode()
     store.create(f"{_folder(run, node)}/{min(outputs)}-{token}.json", data, flush=flush)
 
@@ -127,7 +127,7 @@ def _items_in(store: ArtifactStore, key: str, data: bytes) -> tuple[FencingNumbe
         plain = json.loads(data)
         digest = plain.pop("digest")
         items = cast("Mapping[str, Tree]", cast("Mapping[str, Tree]", _unaltered(plain, digest))["items"])
-        number = FencingNumber(plain["round"], plain["attempt"])
+        number = FencingNumber(*(plain[part] for part in FencingNumber._fields))
         return number, {int(index): output for index, output in items.items()}
 
 

@@ -92,7 +92,7 @@ class RunStore:
             *needed_by,
         )
         if verdict == Verdict.CLAIMED:
-            return Claim(Verdict.CLAIMED, Standing(int(number), *map(int, rest)))
+            return Claim(Verdict.CLAIMED, _standing([number, *rest]))
         return Claim(Verdict(verdict), Standing(int(number)), _ready(rest))
 
     def commit(
@@ -217,9 +217,8 @@ class RunStore:
         )
         if verdict == "done":
             return Taken({}, _ready(rest))
-        numbers = list(map(int, rest))
-        rows = zip(*(numbers[column::4] for column in range(4)), strict=True)
-        return Taken({index: Standing(*standing) for index, *standing in rows})
+        rows = (rest[at : at + 6] for at in range(0, len(rest), 6))
+        return Taken({int(index): _standing(standing) for index, *standing in rows})
 
     def give_back(self, run: RunId, node: NodeName, token: str, items: Iterable[int]) -> int:
         """Leave items that were taken and not begun to others; returns how many those are."""
@@ -372,6 +371,11 @@ def _settled(verdict: str, state: str, ready: Sequence[str], *, stopped: tuple[s
     if verdict == "lost":
         return Settled(accepted=False)
     return Settled(True, _ending(state), _ready(ready), stopped)
+
+
+def _standing(told: Sequence[str]) -> Standing:
+    number, tries, lost, claimed, forgetful = map(int, told)
+    return Standing(number, tries, lost, claimed, bool(forgetful))
 
 
 def _ending(state: str) -> Ending:

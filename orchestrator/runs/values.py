@@ -46,6 +46,8 @@ class Standing:
     number: int  #: of the attempt; of items for an expanded map
     tries: int = 1  #: those that its retry policy counts, this one included
     lost: int = 0  #: attempts whose worker died; not those whose worker was stopped
+    claimed: int = field(default=0, compare=False)  #: microseconds since 1970, by Redis
+    forgetful: bool = field(default=False, compare=False)  #: Redis may have forgotten an attempt before it
 
 
 class FencingNumber(NamedTuple):
@@ -53,6 +55,7 @@ class FencingNumber(NamedTuple):
 
     round: int  #: of the run
     attempt: int  #: from 1; 0 for what a round took over from those before it
+    claimed: int = 0  #: microseconds since 1970, by Redis: it may forget an attempt, and give its number anew
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from .known import known
 from .laboratory import Laboratory, laboratory
 from .planted import PLANTED, plant
 from .shrinking import shrunk
@@ -36,7 +35,6 @@ def work(options: argparse.Namespace) -> int:
     seeds = range(options.seed + options.part, options.seed + options.seeds, options.processes)
     broken: Counter[str] = Counter()
     firsts: dict[str, int] = {}
-    excused: Counter[str] = Counter()
     steps = 0
     with laboratory() as ready:
         if options.plant:
@@ -48,10 +46,7 @@ def work(options: argparse.Namespace) -> int:
             case = Case.of(seed)
             outcome = simulate(case, ready)
             steps += outcome.steps
-            excuse = known(case, outcome.breach) if outcome.breach is not None else None
-            if excuse is not None:
-                excused[excuse] += 1
-            elif outcome.breach is not None:
+            if outcome.breach is not None:
                 kind = re.sub(r"\d+", "#", outcome.breach)[:70]
                 firsts.setdefault(kind, seed)
                 broken[kind] += 1
@@ -62,8 +57,6 @@ def work(options: argparse.Namespace) -> int:
             print(f"{broken[kind]} of {done} seeds, first {seed}: {kind}", flush=True)
             if not options.brief:
                 report(Case.of(seed), ready)
-    for excuse, count in excused.items():
-        print(f"{count} of {done} seeds: {excuse}", flush=True)
     if not broken:
         print(
             f"{done} seeds, {steps} steps, {done / seconds:.0f} seeds in a second of this process", flush=True

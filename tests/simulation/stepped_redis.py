@@ -1,7 +1,7 @@
 """A real Redis whose every call is a step, and whose clock is the simulation's.
 
-The scripts are the real ones but for two expressions: where they ask Redis for the time they are given the
-simulated one, and events are numbered by it.
+The scripts are the real ones but for three expressions: where they ask Redis for the time and for its start
+they are given the simulated ones, and events are numbered by the time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ from orchestrator.stack.redis_program import find_redis
 from .scheduler import Scheduler
 
 _CLOCK = "redis.call('TIME')"
-_SIMULATED = "(function() local s = table.remove(ARGV) return {s, table.remove(ARGV)} end)()"
+_SIMULATED = """(function()
+  local s, us = table.remove(ARGV), table.remove(ARGV)
+  ARGV.start = table.remove(ARGV)
+  return {s, us}
+end)()"""
+_START = "string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')"
+_SIMULATED_START = "ARGV.start"
 _EVENT_ID = "20000, '*'"
 _SIMULATED_ID = "20000, string.format('%d-%d', NOW_MS, redis.call('XLEN', EVENTS) + 1)"
 
@@ -55,7 +61,11 @@ planted: list[tuple[str, str, str]] = []  #: script, what it says, and what it i
 def simulated_source(name: str) -> str:
     """A transition's text, on the simulated clock."""
     text = str(_real_source(name))
-    for real, simulated in ((_CLOCK, _SIMULATED), (_EVENT_ID, _SIMULATED_ID)):
+    for real, simulated in (
+        (_CLOCK, _SIMULATED),
+        (_START, _SIMULATED_START),
+        (_EVENT_ID, _SIMULATED_ID),
+    ):
         assert text.count(real) == 1, f"{name}: {real} is not there once"
         text = text.replace(real, simulated)
     for script, real, wrong in planted:
@@ -83,7 +93,8 @@ class SteppedRedis(redis.Redis):
         if command == "INFO":
             return {"uptime_in_seconds": int(world.now - self.faults.redis_up_since)}
         if command == "EVALSHA" and _is_transition(args[1]):
-            args = (*args, int(world.now % 1 * 1_000_000), int(world.now))
+            now = (int(world.now % 1 * 1_000_000), int(world.now))
+            args = (*args, self.faults.redis_up_since, *now)
         reply = self._ask(args, options)
         if command == "EVALSHA" and self.faults.reply_is_lost():
             world.note("redis", "the reply is lost, and the call made again")

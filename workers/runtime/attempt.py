@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,7 @@ class ClaimedNode:
     standing: Standing
     redelivered: bool
     workshop: Workshop
+    stored: Mapping[str, Tree] | None = None  #: what earlier attempts stored, where that has been looked up
 
     @property
     def number(self) -> int:
@@ -81,12 +82,14 @@ class ClaimedNode:
     @property
     def fencing(self) -> FencingNumber:
         """What makes this attempt count more than those before it."""
-        return FencingNumber(self.job.round.number, self.number)
+        return FencingNumber(self.job.round.number, self.number, self.standing.claimed)
 
     def stored_before(self) -> Tree | None:
         """What an earlier attempt stored, if that was never recorded, or if Redis has forgotten it."""
-        if self.number == 1 and not self.redelivered:
+        if not may_be_stored(self.standing, redelivered=self.redelivered):
             return None
+        if self.stored is not None:
+            return self.stored.get(self.job.stored_as(self.task))
         try:
             return self.workshop.stored_output(self.job, self.task)
         except MissingOutput:
@@ -180,6 +183,11 @@ class ClaimedNode:
             redelivered=self.redelivered,
             inputs=small_inputs(self.task),
         )
+
+
+def may_be_stored(standing: Standing, *, redelivered: bool) -> bool:
+    """Whether an attempt before this one may have stored an output."""
+    return standing.number > 1 or redelivered or standing.forgetful
 
 
 def is_dear(seconds: float) -> bool:

@@ -22,7 +22,7 @@ from orchestrator.authoring.graph import NodeName, item_name
 from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.values import DoneItem, Ending, FencingNumber, Ready, Settled, Standing
-from workers.runtime.attempt import ClaimedNode, Delivery, is_dear
+from workers.runtime.attempt import ClaimedNode, Delivery, is_dear, may_be_stored
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.code_check import check_code
@@ -75,6 +75,7 @@ class _Share:
     exhausted: bool = False
     pace: float | None = None  #: seconds that an item takes
     began: float = 0.0  #: when the running item began
+    stored: Mapping[str, Tree] = field(default_factory=dict)  #: by earlier attempts of the items taken last
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -121,8 +122,18 @@ class _Share:
             needed_by=self.job.needed_by(self.task) if self.delivery.redelivered else (),
         )
         self.ready.extend(taken.ready)
+        self.stored = self._stored(taken.items)
         self.pending.extend(taken.items.items())
         self.exhausted = not taken.items
+
+    def _stored(self, items: Mapping[int, Standing]) -> Mapping[str, Tree]:
+        """What earlier attempts of these items may have stored."""
+        redelivered = self.delivery.redelivered
+        again = [index for index, each in items.items() if may_be_stored(each, redelivered=redelivered)]
+        return self.workshop.stored_items(self.job, map(self._item, again))
+
+    def _item(self, index: int) -> Task:
+        return Task(item_name(self.map, index), self.task.node, index)
 
     def _run_taken(self) -> None:
         began, count = monotonic(), len(self.pending)
@@ -147,8 +158,10 @@ class _Share:
             return self.pending.popleft() if self.pending else None
 
     def _run_item(self, index: int, standing: Standing) -> None:
-        task = Task(item_name(self.map, index), self.task.node, index)
-        claimed = ClaimedNode(self.job, task, self.token, standing, self.delivery.redelivered, self.workshop)
+        task = self._item(index)
+        claimed = ClaimedNode(
+            self.job, task, self.token, standing, self.delivery.redelivered, self.workshop, self.stored
+        )
         log = AttemptLog(self.workshop, self.run, task.name, standing.number)
         began = self.began
         try:

@@ -117,6 +117,13 @@ class Workshop:
             raise MissingOutput.of(job.run, task.name)
         return found
 
+    def stored_items(self, job: Job, tasks: Iterable[Task]) -> dict[str, Tree]:
+        """The same of items of one map, by the names that they are stored under; each file is read once."""
+        found: dict[str, Tree] = {}
+        for task in {job.folder_of(task): task for task in tasks}.values():
+            found |= self._stored(job, task)
+        return found
+
     def remember_output(self, job: Job, task: Task, output: Tree) -> None:
         """Keep what was just committed: the next node often comes to the same process."""
         _make_room(self._outputs, OUTPUTS)

@@ -1,7 +1,8 @@
 -- A worker asks for a node. Atomic, because two workers may hold a message for it.
 -- ARGV: node, token, holder (the delivery that asks), worker (its name), lease in ms, the message's round, then
 --       the nodes that need this one
--- Reply: {verdict, number of the attempt, …}; for claimed also its tries and how many attempts were lost
+-- Reply: {verdict, number of the attempt, …}; for claimed also its tries, how many attempts were lost, when it was
+--         claimed, and 1 where Redis may have forgotten an attempt
 --   claimed: it is this worker's; done: committed before, followed by nodes that are due (name, sent alone, …)
 --   expanded: a map that became items before; the number is how many, or 0 where none is left to be taken
 --   early: it misses something, and is sent once that is there; held: another live worker has it; over: it is not to run; gone: no such run
@@ -22,8 +23,13 @@ if missing(node) > 0 then
   redis.call('SADD', ALONE, node)
   return {'early', 0}
 end
+local function claimed(own)
+  local reply = {'claimed', standing(own)}
+  table.insert(reply, may_have_forgotten())
+  return reply
+end
 if record.state == 'running' then
-  if record.token == token then return {'claimed', standing(record)} end -- the first reply was lost
+  if record.token == token then return claimed(record) end -- the first reply was lost
   if is_held(record) then return {'held', 0} end
   if record.holder ~= holder then redis.call('SADD', REVOKED, record.holder) end
   lose_attempt(record, 'its worker was lost')
@@ -38,4 +44,4 @@ if run_state == 'pending' then
   emit('', 'running')
 end
 emit(node, 'running', number)
-return {'claimed', standing(record)}
+return claimed(record)

@@ -63,16 +63,27 @@ local function open_attempt(record, token, holder, worker)
   return number
 end
 
--- What a claim is told: the attempt's number, how many tries the policy counts, how many attempts were lost.
--- Tries of an earlier round and attempts whose worker died are not held against a node, and those whose worker
--- was stopped (`spared`) do not make it suspect either.
+-- Which start of Redis this is. One that came back may have forgotten the last that it was told.
+local function this_start()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+end
+
+-- Whether a node may have been claimed, and done, in a way that Redis has forgotten: who claims it looks in the store.
+local function may_have_forgotten()
+  return redis.call('HGET', META, 'start') == this_start() and 0 or 1
+end
+
+-- What a claim is told: the attempt's number, how many tries the policy counts, how many attempts were lost, when
+-- it was claimed. Tries of an earlier round and attempts whose worker died are not held against a node, and those
+-- whose worker was stopped (`spared`) do not make it suspect either.
 local function standing(record)
   local lost, spared, base = 0, 0, record.base or 0
   for number, attempt in ipairs(record.attempts) do
     if number > base and attempt.spared then spared = spared + 1
     elseif number > base and attempt.lost then lost = lost + 1 end
   end
-  return #record.attempts, #record.attempts - base - lost - spared, lost
+  local number = #record.attempts
+  return number, number - base - lost - spared, lost, record.attempts[number].started
 end
 
 -- Nobody works on a node any more.

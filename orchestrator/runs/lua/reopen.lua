@@ -82,7 +82,7 @@ redis.call('HSETNX', META, 'started', NOW)
 redis.call('HDEL', META, 'ended', 'concluded', 'handling')
 if kept == 0 then redis.call('HDEL', META, 'error') end
 redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
-redis.call('HSET', META, 'state', 'running', 'open', ARGV[4], 'round', ARGV[7])
+redis.call('HSET', META, 'state', 'running', 'open', ARGV[4], 'round', ARGV[7], 'start', this_start())
 for _, key in ipairs(KEPT) do redis.call('PERSIST', key) end
 emit('', 'running', 'resumed')
 return {'reopened', settle(0)}

@@ -13,7 +13,7 @@ for index = 8, first_node - 1, 2 do
 end
 expect(ARGV, first_node)
 redis.call('HSET', META, 'id', ARGV[1], 'pipeline', ARGV[3], 'parameters', ARGV[4])
-redis.call('HSET', META, 'open', open, 'state', 'pending', 'submitted', NOW)
+redis.call('HSET', META, 'open', open, 'state', 'pending', 'submitted', NOW, 'start', this_start())
 redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
 emit('', 'pending')
 return 1

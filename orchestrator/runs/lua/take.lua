@@ -4,7 +4,7 @@
 -- before, unless that reply was lost: it is given the same again then, or nobody would run these.
 -- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, the message's round, how
 --       many it would like, then the nodes that need the map
--- Reply: {taken | done | none, then index, attempt, tries and lost attempts of each}; for done, the nodes that are due
+-- Reply: {taken | done | none, then of each its index and what a claim is told; for done, the nodes that are due}
 local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run_state = redis.call('HGET', META, 'state')
 if not run_state or OVER[run_state] or is_outdated(ARGV[6]) then return {'none'} end
@@ -17,10 +17,11 @@ end
 -- no items yet, or each has a message of its own
 if not map.next or map.state == 'cancelled' or is_too_late(group) then return {'none'} end
 
-local reply, given = {'taken'}, {}
+local reply, given, forgotten = {'taken'}, {}, may_have_forgotten()
 local function tell(index, record)
   table.insert(reply, index)
   for _, each in ipairs({standing(record)}) do table.insert(reply, each) end
+  table.insert(reply, forgotten)
 end
 
 for position, index in ipairs(cjson.decode(redis.call('HGET', TAKEN, holder) or '[]')) do

@@ -416,3 +416,17 @@ def test_rounds_that_begin_in_the_wrong_order_both_count(desk: Desk) -> None:
     desk.reopen(1)
     assert desk.claim("a", round=2)[0].verdict is Verdict.CLAIMED
     assert desk.claim("a", round=1, worker="ben")[0].verdict is Verdict.HELD
+
+
+def test_who_claims_after_redis_was_started_again_is_told_to_look_in_the_store(desk: Desk) -> None:
+    desk.submit(3)
+    assert not desk.claim("a")[0].standing.forgetful
+    desk.client.hset(desk.keys.meta, "start", "of another process")
+    desk.expand("m", 3)
+    taken = desk.take("m", desk.holder("share")).items
+    assert [each.forgetful for each in taken.values()] == [True]
+    desk.runs.cancel(desk.run)
+    desk.reopen(2, "a")
+    again, _ = desk.claim("m")
+    assert again.verdict is Verdict.CLAIMED
+    assert not again.standing.forgetful
