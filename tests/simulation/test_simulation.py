@@ -17,7 +17,7 @@ def simulated(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(300)
 def test_what_must_hold_holds_in_simulated_runs() -> None:
-    outcome = simulated("--seeds", "300", "--processes", "2", "--brief")
+    outcome = simulated("--seeds", "200", "--processes", "2", "--brief")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 

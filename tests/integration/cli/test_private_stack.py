@@ -43,6 +43,8 @@ def test_leaving_ends_the_run_which_is_shown_as_unfinished(alone: Shell, tmp_pat
     assert json.loads(alone("show", "latest", "--json").out)["error"].startswith("not finished")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_run_is_carried_on_by_one_command_at_a_time(alone: Shell, tmp_path: Path) -> None:
     with lingering(alone, tmp_path / "gate") as process:
         done = alone("resume", "latest")

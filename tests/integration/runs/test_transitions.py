@@ -21,7 +21,7 @@ def effort() -> settings:
         return chosen
     return settings(
         chosen,
-        max_examples=150,
+        max_examples=110,
         stateful_step_count=50,
         derandomize=True,
         database=None,
