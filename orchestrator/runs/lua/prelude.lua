@@ -65,7 +65,7 @@ end
 
 -- Which start of Redis this is. One that came back may have forgotten the last that it was told.
 local function this_start()
-  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
 end
 
 -- Whether a node may have been claimed, and done, in a way that Redis has forgotten: who claims it looks in the store.
