@@ -150,6 +150,12 @@ def is_ready(service: Service) -> bool:
     return "ready." in service.log.read_text()
 
 
+def knows_of_its_lost_lease(log: Path) -> bool:
+    """Whether a worker has noticed: its stage, which has returned, or its heartbeat, which ends the stage."""
+    told = log.read_text()
+    return "its lease was lost" in told or "is ended: it was taken over" in told
+
+
 @pytest.fixture
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, str]], None]]:
     """Sets this process's environment, and makes the settings follow."""

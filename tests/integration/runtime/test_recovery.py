@@ -29,7 +29,7 @@ from orchestrator.settings import settings
 from orchestrator.supervisor.broker import waiting_nodes
 from orchestrator.supervisor.service import supervised
 
-from ..conftest import Service, is_ready, start_worker, wait_until
+from ..conftest import Service, is_ready, knows_of_its_lost_lease, start_worker, wait_until
 from .conftest import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
@@ -132,7 +132,7 @@ def test_a_paused_worker_cannot_commit_after_its_lease_moved(
             (tmp_path / f"go-{marker}").touch()
         wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
         kill_group(second, signal.SIGCONT)
-        wait_until(lambda: "its lease was lost" in second.log.read_text(), "the paused worker has noticed")
+        wait_until(lambda: knows_of_its_lost_lease(second.log), "the paused worker has noticed")
     record = record_of(runner, run, "lingering", marker="")
     assert record.state == "succeeded"
     assert len(nodes_of(record)["linger"].attempts) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import wait_until
+from ..conftest import knows_of_its_lost_lease, wait_until
 from .conftest import School, hit
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -25,9 +25,7 @@ def test_a_paused_fit_leaves_one_run_one_model_and_one_version(school: School) -
     school.open("fit")
     record = school.conclude(run)
     hit(paused, signal.SIGCONT)
-    wait_until(
-        lambda: "its lease was lost" in (school.logs / "paused.log").read_text(), "the paused one noticed"
-    )
+    wait_until(lambda: knows_of_its_lost_lease(school.logs / "paused.log"), "the paused one noticed")
     assert record.state == "succeeded", record.error
     (fit,) = [node for node in record.nodes if node.name == "fit"]
     assert [attempt.worker for attempt in fit.attempts] == ["paused@test", "heir@test"]
@@ -66,9 +64,7 @@ def test_a_paused_promotion_does_not_move_the_champion_back(school: School, tmp_
     champion = school.mlflow.get_model_version_by_alias("slow", "champion")
     assert int(champion.version) == 2
     hit(paused, signal.SIGCONT)
-    wait_until(
-        lambda: "its lease was lost" in (school.logs / "paused.log").read_text(), "the paused one noticed"
-    )
+    wait_until(lambda: knows_of_its_lost_lease(school.logs / "paused.log"), "the paused one noticed")
     assert int(school.mlflow.get_model_version_by_alias("slow", "champion").version) == 2
 
 
