@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from orchestrator.archive.effects import keep_mlflow_id, read_mlflow_id
 from orchestrator.archive.manifest import Manifest, committed_keys, manifest_keys, read_items
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
-from orchestrator.artifacts import ArtifactStore
+from orchestrator.artifacts import ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.connection import connect
 from orchestrator.runs.errors import RedisUnreachable
@@ -26,6 +27,8 @@ from workers.runtime.job import Job, Task
 if TYPE_CHECKING:
     from orchestrator.artifacts.tree import Tree
     from workers.tracking import MlflowTracking
+
+log = logging.getLogger(__name__)
 
 #: Jobs and outputs (their trees, not their data) that a process keeps; both never change.
 JOBS, OUTPUTS = 32, 20_000
@@ -73,7 +76,13 @@ class Workshop:
 
     def _remember(self, key: str, made: str) -> str:
         run = _run_of(key)
-        return self.runs.remember(run, key, keep_mlflow_id(self.store, run, key, made))
+        try:
+            made = keep_mlflow_id(self.store, run, key, made)
+        except StoreError as error:
+            if error.transient:
+                raise
+            log.warning("only Redis knows what MLflow has of run %s: %s", run, error)
+        return self.runs.remember(run, key, made)
 
     def due_deliveries(self) -> list[RunId]:
         """Runs for which this process kept what it could not log, now that MLflow answers again."""
