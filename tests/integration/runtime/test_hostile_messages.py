@@ -215,11 +215,11 @@ def _mutated(value: Any, random_: random.Random) -> Any:
 
 @pytest.fixture
 def processes(worker: Service) -> Iterator[set[int]]:
-    """The worker's processes, which are the same after the test."""
+    """The worker's processes, which all are there after the test; one that a cancel ended may come back."""
     before = set(started_by(worker.process.pid))
     yield before
     assert worker.process.poll() is None, worker.log.read_text()[-4000:]
-    assert set(started_by(worker.process.pid)) == before
+    assert set(started_by(worker.process.pid)) >= before
 
 
 @pytest.mark.slow
