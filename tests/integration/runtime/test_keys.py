@@ -92,6 +92,7 @@ def test_lines_of_a_lost_process_are_stored_by_the_next_attempt(attempts: Attemp
     assert [line.text for line in attempts.stored(2)] == ["alive"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_lines_that_a_store_does_not_take_stay_in_redis(attempts: Attempts, tmp_path: Path) -> None:
     (tmp_path / "store" / "runs").write_text("a file where a folder would be")
     log = attempts.begin(1)
