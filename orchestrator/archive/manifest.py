@@ -126,7 +126,7 @@ def _items_in(store: ArtifactStore, key: str, data: bytes) -> tuple[FencingNumbe
     with as_written(store, key, hint=AGAIN):
         plain = json.loads(data)
         digest = plain.pop("digest")
-        items = cast("Mapping[str, Tree]", cast("Mapping[str, Tree]", _unaltered(plain, digest))["items"])
+        items = cast("Mapping[str, Tree]", _unaltered(plain, digest)["items"])
         number = FencingNumber(*(plain[part] for part in FencingNumber._fields))
         return number, {int(index): output for index, output in items.items()}
 

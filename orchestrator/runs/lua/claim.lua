@@ -31,8 +31,7 @@ end
 if record.state == 'running' then
   if record.token == token then return claimed(record) end -- the first reply was lost
   if is_held(record) then return {'held', 0} end
-  if record.holder ~= holder then redis.call('SADD', REVOKED, record.holder) end
-  lose_attempt(record, 'its worker was lost')
+  take_over(record, holder)
 end
 local number = open_attempt(record, token, holder, worker)
 save_node(node, record)

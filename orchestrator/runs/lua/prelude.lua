@@ -108,6 +108,12 @@ local function lose_attempt(record, failure, spared)
   put_down(record)
 end
 
+-- A delivery takes a node over whose lease is gone: the one that had it ends, if it is there after all.
+local function take_over(record, holder)
+  if record.holder ~= holder then redis.call('SADD', REVOKED, record.holder) end
+  lose_attempt(record, 'its worker was lost')
+end
+
 local function close_attempt(record, failure, ended)
   local attempt = record.attempts[#record.attempts]
   attempt.ended = ended or NOW

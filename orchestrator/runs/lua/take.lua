@@ -37,8 +37,7 @@ local function take(index)
   if OVER[record.state] or record.state == 'retrying' then return 0 end
   if record.state == 'running' then
     if is_held(record) then return 0 end
-    if record.holder ~= holder then redis.call('SADD', REVOKED, record.holder) end
-    lose_attempt(record, 'its worker was lost')
+    take_over(record, holder)
   end
   local number = open_attempt(record, token, holder, worker)
   save_node(name, record)

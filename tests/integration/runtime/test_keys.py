@@ -83,16 +83,17 @@ def test_lines_leave_redis_soon_once_the_store_has_them(attempts: Attempts) -> N
 
 
 def test_lines_of_a_lost_process_are_stored_by_the_next_attempt(attempts: Attempts) -> None:
-    attempts.begin(1).add("stdout", "last words")
+    lost = attempts.begin(1)
+    lost.add("stdout", "last words")
     wait_until(attempts.in_redis, "the lines are in Redis")
     second = attempts.begin(2)
     second.add("stdout", "alive")
     second.close()
     assert [line.text for line in attempts.stored(1)] == ["last words"]
     assert [line.text for line in attempts.stored(2)] == ["alive"]
+    lost.close()  # or its thread outlives the test
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_lines_that_a_store_does_not_take_stay_in_redis(attempts: Attempts, tmp_path: Path) -> None:
     (tmp_path / "store" / "runs").write_text("a file where a folder would be")
     log = attempts.begin(1)
