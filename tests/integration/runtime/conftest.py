@@ -59,6 +59,10 @@ class Runner:
         return self.reader.read(run, prepared.graph)
 
 
+#: Of the session's worker.
+SLOTS = 3
+
+
 def nodes_of(record: RunRecord) -> dict[str, NodeRecord]:
     return {node.name: node for node in record.nodes}
 
@@ -85,7 +89,7 @@ def worker(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
     """One worker on all three queues, with three slots."""
     log = tmp_path_factory.mktemp("logs") / "worker.log"
     all_of_them = {**environment, "ORCHESTRATOR_PIPELINES": ",".join(MODULES)}
-    service = start_worker(all_of_them, log, name="all", slots=3, queues="data,training,deployment")
+    service = start_worker(all_of_them, log, name="all", slots=SLOTS, queues="data,training,deployment")
     wait_until(lambda: is_ready(service), "the worker is ready")
     yield service
     service.stop()

@@ -18,7 +18,7 @@ from orchestrator.envelope import BadMessage, check, check_command, check_task, 
 from workers.runtime.processes import started_by
 
 from ..conftest import Service, wait_until
-from .conftest import Runner
+from .conftest import SLOTS, Runner
 
 pytestmark = pytest.mark.stack
 
@@ -215,11 +215,12 @@ def _mutated(value: Any, random_: random.Random) -> Any:
 
 @pytest.fixture
 def processes(worker: Service) -> Iterator[set[int]]:
-    """The worker's processes, which all are there after the test; one that a cancel ended may come back."""
+    """The worker's processes, which are the same after the test."""
+    wait_until(lambda: len(worker.pool()) == SLOTS, "the process that a cancel ended before is replaced")
     before = set(started_by(worker.process.pid))
     yield before
     assert worker.process.poll() is None, worker.log.read_text()[-4000:]
-    assert set(started_by(worker.process.pid)) >= before
+    assert set(started_by(worker.process.pid)) == before
 
 
 @pytest.mark.slow
