@@ -17,8 +17,10 @@ if record.state == 'succeeded' then
   tell_due(reply, ARGV, 7)
   return reply
 end
-if OVER[record.state] or OVER[run_state] or is_too_late(node) or is_too_soon(node) then return {'over', 0} end
+if OVER[run_state] or is_too_late(node) or is_too_soon(node) then return {'over', 0} end
+-- even of a map that has failed: what is left of its items is to end, too
 if record.items then return {'expanded', redis.call('ZSCORE', DUE, node) and record.items or 0} end
+if OVER[record.state] then return {'over', 0} end
 if missing(node) > 0 then
   redis.call('SADD', ALONE, node)
   return {'early', 0}

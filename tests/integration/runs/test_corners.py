@@ -209,6 +209,22 @@ def test_a_lost_message_is_sent_again_by_one(desk: Desk) -> None:
     assert [desk.runs.resend(desk.run, NodeName("a"), due=60.0) for _ in range(2)] == [True, False]
 
 
+def test_an_item_that_is_lost_when_its_map_has_failed_ends_all_the_same(desk: Desk) -> None:
+    desk.submit(1)
+    desk.expand("m", 2)
+    lost, failing = desk.holder("lost"), desk.holder("failing", worker="bob")
+    assert list(desk.take("m", lost).items) == [0]
+    assert list(desk.take("m", failing).items) == [1]
+    desk.fail("m[1]", failing.token, group="m")
+    assert desk.state("m") is NodeState.FAILED
+    desk.runs.release(desk.run, lost.delivery, error="its worker was lost")
+    assert desk.claim("m")[0].verdict is Verdict.EXPANDED, "its message calls workers to what is left"
+    again = desk.holder("again")
+    assert list(desk.take("m", again).items) == [0]
+    desk.runs.commit_items(desk.run, NodeName("m"), again.token, [DoneItem(index=0, began=0.0, ended=0.0)])
+    assert desk.reader.state(desk.run) is RunState.FAILED
+
+
 def test_the_failure_of_a_map_is_told(desk: Desk) -> None:
     desk.submit(2, m=2)
     desk.fail("m[0]", desk.begin("m[0]"), group="m", descendants="z")
