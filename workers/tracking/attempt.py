@@ -9,7 +9,6 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, TypeGuard
 
-from orchestrator.runs.errors import LeaseLost
 from orchestrator.text import printable
 from workers.tracking.circuit import Circuit
 from workers.tracking.entries import Ending, Entry, File, LoggedModel, Metrics, Params, Tag, Target, Text
@@ -96,15 +95,11 @@ class AttemptTracker:
             self._set_aside(error)
 
     def end(self, status: str) -> None:
-        """Write down how the attempt ended, or keep that; silent if another worker has taken the node over.
+        """Write down how the attempt ended, or keep that; raises LeaseLost if another has the node now.
 
         A failure is only logged: hours of fitting are worth more, and the end of the pipeline's run mends it.
         """
-        try:
-            self._fence.glance(at_once=self._info.nested)
-        except LeaseLost as error:
-            log.warning("%s", error, extra={"action": "lease lost"})
-            return
+        self._fence.glance(at_once=self._info.nested)
         if self._info.nested:
             with only_warn(self._uri, f"the MLflow run of {self._info.node} ends with the pipeline's"):
                 self._log(Ending(status=status, time=_now()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -9,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.archive.outbox import Outbox, outboxes
+from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.keys import RunId
 from workers.tracking.active import active
 from workers.tracking.attempt import AttemptTracker
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class MlflowTracking:
@@ -66,6 +70,8 @@ class MlflowTracking:
     def attempt(self, info: AttemptInfo, fence: Fence | None = None) -> Iterator[AttemptTracker]:
         """The tracker for one attempt, during which plain `mlflow` calls land in the same run.
 
+        Raises LeaseLost at the end of one whose node was taken over: what it has made is not to be kept.
+
         A training node's own run is made at once and ends with the block; another node logs to the pipeline's
         run, which is made when it first logs something. While MLflow is away, what goes through the tracker
         is kept in an outbox; plain `mlflow` calls raise TrackingUnavailable.
@@ -83,16 +89,18 @@ class MlflowTracking:
         )
         if info.nested:
             tracker.begin()
-        status = "FAILED"
         try:
             with clear_plain_errors(), active(lambda: tracker.run, self.tracking_uri):
                 yield tracker
-            status = "FINISHED"
-        except (KeyboardInterrupt, SystemExit):
-            status = "KILLED"
+        except BaseException as error:
+            try:
+                tracker.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
+            except LeaseLost as lost:  # the error counts
+                log.warning("%s", lost, extra={"action": "lease lost"})
             raise
+        else:
+            tracker.end("FINISHED")
         finally:
-            tracker.end(status)
             self._note_owed(tracker, info.run_id)
 
     def due(self) -> set[str]:
