@@ -49,6 +49,10 @@ class Round:
         text = {"done": sorted(self.done), "redone": dict(self.redone)}
         return store.create(_key(run, self.number), json.dumps(text).encode(), flush=True)
 
+    def withdraw(self, store: ArtifactStore, run: RunId) -> None:
+        """Remove it: the run was not carried on with it."""
+        store.remove(_key(run, self.number))
+
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId, number: int) -> Round:
         """The round of that number."""
@@ -64,9 +68,14 @@ class Round:
 
     @classmethod
     def latest(cls, store: ArtifactStore, run: RunId) -> Round:
-        """The round that began last."""
-        names = (key.rpartition("/")[2].removesuffix(".json") for key in store.keys(f"runs/{run}/rounds"))
-        return cls.read(store, run, max((int(name) for name in names if name.isdecimal()), default=0))
+        """The round that was written last: where Redis knows the run, it knows better which one it is in."""
+        return cls.read(store, run, latest_number(store, run))
+
+
+def latest_number(store: ArtifactStore, run: RunId) -> int:
+    """The highest number of a round that was written."""
+    names = (key.rpartition("/")[2].removesuffix(".json") for key in store.keys(f"runs/{run}/rounds"))
+    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def _key(run: RunId, number: int) -> str:

@@ -63,7 +63,7 @@ def differences(record: RunRecord, graph: Graph, store: ArtifactStore) -> Differ
     }
     over = {NodeName(node.name) for node in record.nodes if node.state.over}
     maps = {node.name for node in graph if node.mapped}
-    progress = progress_of(record.id, graph, store, Round.latest(store, record.id))
+    progress = progress_of(record.id, graph, store, Round.read(store, record.id, record.round))
     return Differences(
         lost=frozenset(succeeded - progress.outputs.keys() - maps) | progress.unreadable,
         forgotten=frozenset(progress.outputs.keys() - over),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.manifest import put_torn_aside, write_items
-from orchestrator.archive.rounds import Round
+from orchestrator.archive.rounds import Round, latest_number
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
 from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
@@ -47,8 +47,8 @@ def send_round(
     stood = runs.stands(run)
     specification = Specification.read(store, run)
     graph = specification.graph
-    latest = Round.latest(store, run)
-    number = latest.number + 1
+    latest = round_of(run, store=store, runs=runs)
+    number = latest_number(store, run) + 1
     changed = changed_nodes(specification)
     latest = latest.redoing(changed, number)
     progress = progress_of(run, graph, store, latest)
@@ -74,7 +74,8 @@ def send_round(
         and (node.name in done or (node.name in left and plan.written_out(left[node.name])))
     } | {name: (items, 0) for name, items in progress.settled.items()}
     taken = RoundTaken(f"run '{run}' is carried on by somebody else", hint=FOLLOW.format(run=run))
-    if not Round(number, done | kept, latest.redone).write(store, run):
+    begun = Round(number, done | kept, latest.redone)
+    if not begun.write(store, run):
         raise taken
     for map in progress.torn:
         for folder in latest.folders_of(map):
@@ -102,11 +103,12 @@ def send_round(
     )
     match ending:
         case None:
+            begun.withdraw(store, run)
             raise taken
         case Ending.OVER:
             send_conclusion(run, runs.client, graph.queues)
         case Ending.HANDLERS:
-            send_handlers(run, store=store)
+            send_handlers(run, store=store, runs=runs)
         case Ending.NONE:
             Canvas(app, plan, run, number).start().apply_async()
     return number
@@ -158,28 +160,34 @@ def _reasons(left: Graph, changed: Mapping[NodeName, str], lost: Collection[Node
     return {node.name: f"run: {told.get(node.name, 'it had not succeeded')}" for node in left}
 
 
-def send_handlers(run: RunId, *, store: ArtifactStore) -> None:
-    """Send what is to run when a run has failed, in its latest round; as often as you like."""
+def round_of(run: RunId, *, store: ArtifactStore, runs: RunStore) -> Round:
+    """The round that a run is in. Others may have been written since, with which it was not carried on."""
+    known = runs.round(run)
+    return Round.latest(store, run) if known is None else Round.read(store, run, known)
+
+
+def send_handlers(run: RunId, *, store: ArtifactStore, runs: RunStore) -> None:
+    """Send what is to run when a run has failed, in its round; idempotent."""
     from orchestrator.app import app
     from orchestrator.compiler.canvas import Canvas
 
     graph = Specification.read(store, run).graph
-    latest = Round.latest(store, run)
-    Canvas(app, arrange(graph.without(latest.done)), run, latest.number).handlers().apply_async()
+    current = round_of(run, store=store, runs=runs)
+    Canvas(app, arrange(graph.without(current.done)), run, current.number).handlers().apply_async()
 
 
 def send_node(run: RunId, node: NodeName, *, store: ArtifactStore, runs: RunStore, due: float) -> bool:
-    """Send a node once more, in the latest round; False if it has not been due for so many seconds."""
+    """Send a node once more, in the run's round; False if it has not been due for so many seconds."""
     from orchestrator.app import app
     from orchestrator.compiler.canvas import Canvas
 
     graph = Specification.read(store, run).graph
-    latest = Round.latest(store, run)
-    plan = arrange(graph.without(latest.done))
+    current = round_of(run, store=store, runs=runs)
+    plan = arrange(graph.without(current.done))
     if not runs.resend(run, node, due=due):
         return False
     join = plan.chord_of(node)
     if join is not None:
         runs.detach(run, join)
-    Canvas(app, plan, run, latest.number, again=True).by_itself(node).apply_async()
+    Canvas(app, plan, run, current.number, again=True).by_itself(node).apply_async()
     return True

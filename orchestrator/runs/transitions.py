@@ -65,10 +65,12 @@ class RunStore:
             int(fail_fast),
             json.dumps(handlers),
             len(maps),
+            token_hex(8),
             *(part for pair in maps.items() for part in pair),
             *(part for pair in needs.items() for part in pair),
         )
-        enlist(self.client, run, submitted)
+        if made == "1":
+            enlist(self.client, run, submitted)
         return made == "1"
 
     def claim(
@@ -302,6 +304,11 @@ class RunStore:
         found = self.client.hmget(RunKeys(run).meta, "state", "ended", "round")
         state, ended, number = (str(each or "") for each in found)
         return f"{ended}/{number or 0}" if state else ""
+
+    def round(self, run: RunId) -> int | None:
+        """The round that a run is in, or has ended in; None if it is unknown."""
+        state, number = self.client.hmget(RunKeys(run).meta, "state", "round")
+        return int(str(number or 0)) if state is not None else None
 
     def reopen(self, run: RunId, reopening: Reopening) -> Ending | None:
         """Let a run go on in a new round; where nothing is left to do, it ends at once.

@@ -70,7 +70,7 @@ def test_each_round_that_fails_is_told_of(runner: Runner, tmp_path: Path) -> Non
 
 def test_what_is_to_run_after_a_failure_can_be_sent_again(runner: Runner, tmp_path: Path) -> None:
     record = runner.run("told", marker=str(tmp_path / "mended"))
-    send_handlers(record.id, store=runner.store)
+    send_handlers(record.id, store=runner.store, runs=runner.runs)
     again = runner.run("told", marker=str(tmp_path / "mended"))  # behind them in the same queue
     assert again.state == "failed"
     nodes = nodes_of(runner.reader.read(record.id, runner.prepare("told", marker="").graph))
