@@ -37,6 +37,10 @@ class Specification:
         """Keep it; False if there is a run of this id."""
         return store.create(_key(self.run), self._text(), flush=True)
 
+    def withdraw(self, store: ArtifactStore) -> None:
+        """Remove it: the run was not accepted, and whatever has heard of it cannot run it."""
+        store.remove(_key(self.run))
+
     def rewrite(self, store: ArtifactStore) -> None:
         """Keep it in the place of what was kept: the same run, carried on with other code."""
         store.write(_key(self.run), self._text(), flush=True)

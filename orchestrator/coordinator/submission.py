@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -11,12 +12,13 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.archive.specification import Specification
-from orchestrator.artifacts import ArtifactStore
+from orchestrator.artifacts import ArtifactStore, StoreError
 from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.authoring.masking import mask_values
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.code import code_of
 from orchestrator.compiler.arrange import arrange
+from orchestrator.compiler.plan import Plan
 from orchestrator.coordinator.changes import commit_of_pipeline, files_of
 from orchestrator.coordinator.checks import check_graph, check_parameters
 from orchestrator.runs.keys import RunId
@@ -57,7 +59,9 @@ def submit(
     """Start a run and return its id; from here on it drives itself.
 
     A run that is known in Redis is accepted. Where its first messages cannot be sent, as Redis goes away just
-    then, they are sent by the coordinator. `ids` names runs by their pipeline, again where an id is taken.
+    then, they are sent by the coordinator. One that is refused with an error never runs, even if Redis has
+    heard of it: nobody can read what it consists of. `ids` names runs by their pipeline, again where an id is
+    taken.
     """
     from kombu.exceptions import OperationalError
     from redis.exceptions import RedisError
@@ -65,26 +69,38 @@ def submit(
     from orchestrator.app import app
     from orchestrator.compiler.canvas import Canvas
 
+    plan = arrange(prepared.graph)
     specification = _write_down(prepared, store, ids or new_run_id)
-    run, graph = specification.run, specification.graph
-    plan = arrange(graph)
-    maps = {node.name: node.known_length or 0 for node in graph if plan.written_out(node)}
-    runs.submit(
-        run,
-        pipeline=graph.pipeline,
-        parameters=specification.parameters,
-        needs={node.name: len(node.needs) for node in graph},
-        maps=maps,
-        submitted=specification.submitted.timestamp(),
-        handlers=[node.name for node in graph.handlers],
-        fail_fast=graph.fail_fast,
-    )
+    while not _make_known(specification, plan, store, runs):
+        specification = _write_down(prepared, store, ids or new_run_id)
+    run = specification.run
     try:
         Canvas(app, plan, run).start().apply_async()
     except (OperationalError, RedisError) as error:
         extra = {"action": "not_sent", "run": run}
         log.warning("run %s is accepted, and is sent by the coordinator: %s", run, error, extra=extra)
     return run
+
+
+def _make_known(specification: Specification, plan: Plan, store: ArtifactStore, runs: RunStore) -> bool:
+    """Tell Redis of the run; False if it knows another by this id. The store keeps none that is refused."""
+    graph, accepted = specification.graph, False
+    try:
+        accepted = runs.submit(
+            specification.run,
+            pipeline=graph.pipeline,
+            parameters=specification.parameters,
+            needs={node.name: len(node.needs) for node in graph},
+            maps={node.name: node.known_length or 0 for node in graph if plan.written_out(node)},
+            submitted=specification.submitted.timestamp(),
+            handlers=[node.name for node in graph.handlers],
+            fail_fast=graph.fail_fast,
+        )
+    finally:
+        if not accepted:
+            with suppress(StoreError):
+                specification.withdraw(store)
+    return accepted
 
 
 def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], RunId]) -> Specification:

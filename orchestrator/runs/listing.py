@@ -10,16 +10,21 @@ in the same step, and whoever changes both may be paused or killed between the t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, cast
+
+from redis.exceptions import RedisError
 
 from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
 from orchestrator.runs.states import RunState
 
 if TYPE_CHECKING:
     from redis import Redis
+
+log = logging.getLogger("orchestrator.listing")
 
 #: Runs that are asked for at once.
 _MANY = 1000
@@ -41,11 +46,17 @@ class _Outline:
 
 
 def enlist(client: Redis, run: RunId, submitted: float) -> None:
-    """List a run that was just made known, or goes on; `submitted` is in seconds since 1970."""
-    with client.pipeline(transaction=False) as pipe:
-        pipe.sadd(UNFINISHED_RUNS, run)
-        pipe.zadd(ALL_RUNS, {run: submitted}, nx=True)
-        pipe.execute()
+    """List a run that was just made known, or goes on; `submitted` is in seconds since 1970.
+
+    Where Redis does not take it just then, the run is there all the same, and is listed by `repair`.
+    """
+    try:
+        with client.pipeline(transaction=False) as pipe:
+            pipe.sadd(UNFINISHED_RUNS, run)
+            pipe.zadd(ALL_RUNS, {run: submitted}, nx=True)
+            pipe.execute()
+    except RedisError as error:
+        log.warning("run %s is listed later: %s", run, error, extra={"action": "not_listed", "run": run})
 
 
 def strike(client: Redis, run: RunId) -> None:
