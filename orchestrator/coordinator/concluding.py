@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: The task that writes an ended run down.
 CONCLUDE = "orchestrator.conclude"
+#: Seconds until a conclusion that failed is tried again, at the most.
+LONGEST_WAIT = 60
 #: Queues whose workers load MLflow before their first message.
 LOADED = ("training", "deployment")
 

@@ -43,6 +43,7 @@ class Fetched:
     id: str
     run: RunId
     node: str  #: that it names; empty for what concerns the run as a whole
+    scheduled: bool  #: whoever fetched it keeps it until a moment by its own clock
 
 
 def fetched_messages(client: Redis) -> Iterator[Fetched]:
@@ -62,8 +63,8 @@ def fetched_messages(client: Redis) -> Iterator[Fetched]:
             continue
         if run is not None:
             headers = cast("Mapping[str, str]", message["headers"])
-            node = _argument(message, "node")
-            yield Fetched(tag, message, queue, headers["id"], run, node or "")
+            node, scheduled = _argument(message, "node") or "", headers.get("eta") is not None
+            yield Fetched(tag, message, queue, headers["id"], run, node, scheduled)
 
 
 def _as_fetched(text: str) -> tuple[Raw, str]:

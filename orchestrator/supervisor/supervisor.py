@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 from orchestrator.archive.final import unconcluded_runs
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
-from orchestrator.coordinator.concluding import send_conclusion
+from orchestrator.coordinator.concluding import LONGEST_WAIT, send_conclusion
 from orchestrator.coordinator.rounds import send_node
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
@@ -225,9 +225,19 @@ class Supervisor:
         return [run for run in silent if run not in addressed]
 
     def _addressed(self) -> set[tuple[RunId, str]]:
-        """The runs and nodes that some message names."""
+        """The runs and nodes that some message names, and somebody will work on."""
         waiting = waiting_nodes(self.runs.client, list(self.queues))  # first: they are fetched meanwhile
-        return waiting | {(each.run, each.node) for each in fetched_messages(self.runs.client)}
+        fetched = fetched_messages(self.runs.client)
+        return waiting | {(each.run, each.node) for each in fetched if not self._is_kept_too_long(each)}
+
+    def _is_kept_too_long(self, message: Fetched) -> bool:
+        """Whether a worker keeps a message for later, and its clock or the sender's is wrong.
+
+        Nodes may wait longer for another try, and are not due meanwhile.
+        """
+        now = self.clock()
+        kept = now - self._fetched.get(message.tag, now)
+        return message.scheduled and kept > LONGEST_WAIT + self.lease_seconds
 
     @contextmanager
     def _apart(self, run: RunId) -> Iterator[None]:

@@ -13,7 +13,7 @@ from kombu import Message
 from orchestrator.app import app
 from orchestrator.artifacts.errors import StoreUnavailable
 from orchestrator.authoring.graph import item_name
-from orchestrator.coordinator.concluding import CONCLUDE
+from orchestrator.coordinator.concluding import CONCLUDE, LONGEST_WAIT
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.values import Holder, Standing, Verdict
@@ -43,7 +43,8 @@ from workers.tracking import TrackingUnavailable
 def register_own_tasks(app: Celery) -> None:
     """Register what stands at the end of runs, and what judges nodes that cannot run."""
 
-    patiently = {"retry_backoff": 1, "retry_backoff_max": 60, "max_retries": None}
+    in_time = {"retry_backoff": 1, "retry_backoff_max": LONGEST_WAIT}
+    patiently = {**in_time, "max_retries": None}
 
     @app.task(name=UNKNOWN, autoretry_for=(StoreUnavailable,), **patiently)
     def fail_unknown(run: str, node: str, stage: str, round: int = 0, share: bool = False) -> None:
@@ -65,7 +66,7 @@ def register_own_tasks(app: Celery) -> None:
             workshop().runs.hinder(RunId(run), str(error))
             raise
 
-    @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), retry_backoff=1, retry_backoff_max=60)
+    @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), **in_time)
     def deliver(run: str) -> None:
         """Deliver what could not be logged; what is not delivered by now is when the run is concluded."""
         workshop().tracking.deliver(run)
