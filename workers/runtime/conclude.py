@@ -17,6 +17,7 @@ from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
+from orchestrator.runs.states import NodeState
 from workers.runtime.job import Job
 from workers.runtime.workshop import Workshop
 from workers.tracking import Data, NodeInfo, RunInfo
@@ -31,9 +32,10 @@ MOST_DATA = 20
 class _End:
     """One end of a run, as Redis has it, or else the store."""
 
-    record: RunRecord
+    record: RunRecord  #: without its nodes, if there is no job
     tracebacks: Mapping[str, str]
     job: Job | None  #: None: nobody can read any more what the run consists of
+    states: Mapping[str, NodeState]  #: of the nodes
     told_as: str = ""  #: how `RunReader.end` told of it, if Redis knows the run
 
     @property
@@ -63,15 +65,23 @@ def _latest_end(run: RunId, workshop: Workshop) -> _End | None:
     told_as = reader.end(run)
     if told_as is None:
         final = None if reader.knows(run) else read_final(workshop.store, run)
-        return _End(*final, _job(run, workshop)) if final is not None else None
-    job = _job(run, workshop)
+        if final is None:
+            return None
+        record, tracebacks = final
+        return _End(record, tracebacks, _job(run, record.round, workshop), _states(record))
+    job = _job(run, reader.summary(run).round, workshop)
     record = reader.read(run, job.graph) if job is not None else reader.summary(run)
-    return _End(record, reader.tracebacks(run), job, told_as) if record.state.over else None
+    states = _states(record) if job is not None else reader.raw_states(run)
+    return _End(record, reader.tracebacks(run), job, states, told_as) if record.state.over else None
 
 
-def _job(run: RunId, workshop: Workshop) -> Job | None:
+def _states(record: RunRecord) -> Mapping[str, NodeState]:
+    return {node.name: node.state for node in record.nodes}
+
+
+def _job(run: RunId, round: int, workshop: Workshop) -> Job | None:
     try:
-        return workshop.job(run)
+        return workshop.job(run, round)
     except (StoreError, UnknownRun) as error:
         if error.transient:
             raise
@@ -80,32 +90,47 @@ def _job(run: RunId, workshop: Workshop) -> Job | None:
 
 
 def _write_down(end: _End, workshop: Workshop) -> str | None:
-    """Write one end of a run to the store and to MLflow; returns the id of its MLflow run."""
-    record, job = end.record, end.job
-    if job is None:
-        remove_marks(workshop.store, record.id, record.round)
-        return None
-    _keep(workshop, end)  # before MLflow, which may be away for long
-    workshop.flush_outputs(record.id)  # nobody makes them again once the run is written down
+    """Write one end of a run to the store and to MLflow; returns the id of its MLflow run.
+
+    Where nobody can read what the run consists of, MLflow is told what Redis knows.
+    """
+    record = end.record
+    if end.job is not None:
+        _keep(workshop, end)  # before MLflow, which may be away for long
+        workshop.flush_outputs(record.id)  # nobody makes them again once the run is written down
     workshop.tracking.deliver(record.id)
-    mlflow_run_id = workshop.tracking.conclude(
-        RunInfo(
-            run_id=record.id,
-            pipeline=record.pipeline,
-            parameters=job.specification.parameters,
-            started=job.specification.submitted,
-            ended=record.ended or datetime.now(UTC),
-            state=record.state.value,
-            round=record.round,
-            error=record.error,
-            nodes=[NodeInfo(name=node.name, state=node.state.value) for node in record.nodes],
-            commit=job.specification.commit,
-            dirty=job.specification.dirty,
-            data=_data_of(job, workshop),
-        )
-    )
-    _keep(workshop, replace(end, record=replace(record, mlflow_run_id=mlflow_run_id)), concluded=True)
+    mlflow_run_id = workshop.tracking.conclude(_told_to_mlflow(end, workshop))
+    if end.job is not None:
+        _keep(workshop, replace(end, record=replace(record, mlflow_run_id=mlflow_run_id)), concluded=True)
+    else:
+        remove_marks(workshop.store, record.id, record.round)
     return mlflow_run_id
+
+
+def _told_to_mlflow(end: _End, workshop: Workshop) -> RunInfo:
+    record, ended = end.record, end.record.ended or datetime.now(UTC)
+    info = RunInfo(
+        run_id=record.id,
+        pipeline=record.pipeline,
+        parameters=record.parameters,
+        started=record.submitted or record.started or ended,
+        ended=ended,
+        state=record.state.value,
+        round=record.round,
+        error=record.error,
+        nodes=[NodeInfo(name=name, state=state.value) for name, state in end.states.items()],
+    )
+    if end.job is None:
+        return info
+    specification = end.job.specification
+    return replace(
+        info,
+        parameters=specification.parameters,
+        started=specification.submitted,
+        commit=specification.commit,
+        dirty=specification.dirty,
+        data=_data_of(end.job, workshop),
+    )
 
 
 def _data_of(job: Job, workshop: Workshop) -> list[Data]:
