@@ -17,17 +17,23 @@ if TYPE_CHECKING:
 #: Each kind of fault, and how often it is drawn.
 KINDS = {
     "kill child": 4,
+    "stop heartbeat": 1,
     "kill worker": 3,
     "pause worker": 3,
     "lose message": 3,
     "double message": 3,
     "delay message": 2,
+    "early message": 1,
+    "lose broadcast": 1,
     "lose reply": 2,
     "fill Redis": 2,
     "restart Redis": 2,
     "wipe Redis": 1,
     "store away": 2,
     "tracking away": 2,
+    "lose specification": 1,
+    "clock ahead": 1,
+    "submit again": 1,
     "cancel": 2,
     "resume": 2,
     "conclude": 1,
@@ -36,6 +42,7 @@ KINDS = {
 
 #: In how many cases several do the same at once.
 SEVERAL = 0.5
+HOUR = 3600.0
 #: Steps before its restart whose writes Redis loses at the most.
 LOST_STEPS = 25
 
@@ -71,7 +78,7 @@ def faults(seed: int) -> tuple[Fault, ...]:
 def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
     """Let it happen, to whoever was to go on."""
     world, lease = simulation.world, settings().lease_seconds
-    worker = actor.owner if isinstance(actor.owner, Worker) else world.workers[0]
+    worker = actor.owner if isinstance(actor.owner, Worker) else world.living_workers()[0]
     world.note("FAULT", f"{fault.kind} ({actor.name} was about to {actor.about_to})")
     match fault.kind:
         case "kill child":
@@ -83,6 +90,19 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
             world.add_worker()
         case "pause worker":
             worker.pause(lease * (0.5 + 3 * fault.size))
+        case "stop heartbeat":
+            if worker.beats:  # else its main thread beats, which starts nothing then
+                worker.stop_beating()
+        case "clock ahead":
+            worker.skew = (fault.size - 0.3) * 2 * HOUR
+        case "early message":
+            simulation.people.send(fault.size)
+        case "lose broadcast":
+            world.broadcasts_to_lose += 2
+        case "lose specification":
+            world.shared.remove(f"runs/{world.run_id}/specification.json")
+        case "submit again":
+            simulation.people.submit()
         case "lose message":
             world.post.next_is.append("lost")
         case "double message":
@@ -103,6 +123,7 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
         case "tracking away":
             world.outages.tracking_away_until = world.now + 30 * fault.size
         case "cancel":
+            world.broadcasts_to_lose += fault.size * 4 % 1 < SEVERAL
             for _ in range(1 + (fault.size < SEVERAL)):
                 simulation.people.cancel(after=0.0)
         case "resume":

@@ -18,7 +18,7 @@ from . import stages
 class Step:
     """One node."""
 
-    stage: str = "make"  #: make, spread, decide, or each: a map
+    stage: str = "make"  #: make, fit (with a model), spread, decide, or each: a map
     needs: tuple[int, ...] = ()  #: steps whose values it takes
     after: tuple[int, ...] = ()
     only_if: int | None = None
@@ -98,7 +98,7 @@ def _step(chance: random.Random, at: int, before: list[Step]) -> Step:
     needs = tuple(sorted(chance.sample(giving, min(len(giving), chance.choice([0, 1, 1, 2, 3])))))
     spreads = [other for other in earlier if before[other].stage == "spread"]
     decisions = [other for other in earlier if before[other].stage == "decide"]
-    kind = chance.choices(["make", "each", "spread", "decide"], [5, 3, 2, 1])[0]
+    kind = chance.choices(["make", "fit", "each", "spread", "decide"], [4, 1, 3, 2, 1])[0]
     plan = chance.choices(["ok", "fail", "flaky"], [12, 1, 1])[0]
     step = Step(
         stage=kind,

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from orchestrator.archive.final import read_final
 from orchestrator.archive.manifest import Manifest, read_items
-from orchestrator.archive.rounds import Round
-from orchestrator.authoring.graph import NodeName, group_and_index
+from orchestrator.artifacts.errors import StoreError
+from orchestrator.authoring.graph import NodeName, group_and_index, item_name
+from orchestrator.errors import OrchestratorError
+from orchestrator.runs.errors import RunIsOver
 from orchestrator.runs.states import RunState
+from workers.tracking.runs import status_of
+
+from .people import IdTaken
+from .scheduler import Actor
+from .workers import Worker
 
 if TYPE_CHECKING:
     from .simulation import Simulation
 
 #: Below this, a number tells of no call.
 FIRST_CALL = 1000
+#: Heartbeats by which a worker has ended what is not to go on.
+BEATS = 2
 
 #: Transitions that may end a node.
 _ENDING = {"commit", "commit_items", "expand", "fail", "skip", "reopen"}
@@ -23,6 +37,15 @@ _ENDING = {"commit", "commit_items", "expand", "fail", "skip", "reopen"}
 
 class Broken(AssertionError):
     """Something that must hold does not."""
+
+
+@dataclass
+class _Work:
+    """A stage's function that runs."""
+
+    actor: Actor
+    claimed: float
+    superseded: float | None = None  #: since when its node is another attempt's
 
 
 class Invariants:
@@ -33,25 +56,77 @@ class Invariants:
         self.outputs: dict[str, Any] = {}  #: what readers agree on, by the name it is stored under
         self.succeeded: set[str] = set()  #: nodes and items, in the latest round
         self.cancelled: float | None = None  #: since when
-        self.concluded: float | None = None  #: the same
+        self.claimed: dict[tuple[str, Actor], float] = {}  #: when a node was claimed, by whom
+        self.forgot = 0.0  #: when Redis lost something last
+        self.leases: dict[str, float] = {}  #: until when, by who holds them, as far as Redis has not lost any
+        self.rounds: set[str] = set()  #: that have begun in Redis
+        self.work: dict[str, list[_Work]] = {}  #: by the node that it is done for
 
-    def after_transition(self, name: str, reply: Any) -> None:
-        """Once a node has succeeded, what a reader loads for it never changes."""
-        if name == "cancel" and str(reply[0]) == "cancelled":
-            self.cancelled = self.simulation.world.now
-        if name == "conclude" and str(reply) == "1":
-            self.concluded = self.simulation.world.now
-        if name == "reopen" and str(reply[0]) == "reopened":
-            self.cancelled = self.concluded = None
-            self.succeeded.clear()
+    # After each transition
+
+    def after_transition(self, name: str, arguments: Sequence[Any], reply: Any) -> None:
+        """What a transition has told somebody."""
+        match name:
+            case "claim" if str(reply[0]) == "claimed":
+                self._has_claimed([str(arguments[0])], arguments)
+            case "take" if str(reply[0]) == "taken":
+                items = [item_name(NodeName(str(arguments[0])), int(index)) for index in reply[1::6]]
+                self._has_claimed(items, arguments)
+            case "renew" if str(reply[0]) == "renewed" and str(arguments[0]) in self.leases:
+                self._lease(arguments[0], arguments[1])
+            case "release" if int(reply[1]) and arguments[3] != "":
+                self._has_released(str(arguments[0]), float(arguments[3]) / 1000)
+            case "cancel" if str(reply[0]) == "cancelled" and self.cancelled is None:
+                self.cancelled = self.simulation.world.now
+            case "reopen" if str(reply[0]) == "reopened":
+                self._has_reopened(str(arguments[6]))
         if name in _ENDING:
             self.look()
 
+    def _has_claimed(self, nodes: Sequence[str], arguments: Sequence[Any]) -> None:
+        now = self.simulation.world.now
+        self._lease(arguments[2], arguments[4])
+        for node in nodes:
+            self.claimed[node, self.simulation.world.actor] = now
+            for earlier in self.work.get(node, ()):
+                earlier.superseded = earlier.superseded or now
+
+    def _lease(self, holder: object, milliseconds: object) -> None:
+        self.leases[str(holder)] = self.simulation.world.now + int(str(milliseconds)) / 1000
+
+    def _has_released(self, holder: str, until: float) -> None:
+        now = self.simulation.world.now
+        if now > until + 0.001:
+            raise Broken(f"{holder} is ended {now - until:.1f} s after that was worth anything")
+        if self.leases.get(holder, 0.0) > now + 0.001:
+            raise Broken(f"{holder} is ended {self.leases[holder] - now:.1f} s before its lease is over")
+
+    def after_lease_dropped(self, holder: str) -> None:
+        """Whoever is done with a delivery drops its lease, and nobody else's."""
+        self.leases.pop(holder, None)
+        for node, works in self.work.items():
+            for work in works:
+                worker = work.actor.owner
+                assert isinstance(worker, Worker)
+                if work.actor is not self.simulation.world.actor and worker.holder(work.actor) == holder:
+                    raise Broken(f"the lease of {holder} is dropped, which works on {node}")
+
+    def _has_reopened(self, round: str) -> None:
+        if round in self.rounds:
+            raise Broken(f"round {round} begins twice")
+        self.rounds.add(round)
+        self.cancelled = None
+        self.succeeded.clear()
+
     def forget(self) -> None:
-        """Redis has lost something: whether the run was cancelled is to be seen."""
+        """Redis has lost something: whether the run was cancelled is to be seen, and who works on what."""
         world = self.simulation.world
         if world.plain.hget(world.keys.meta, "state") != "cancelled":
             self.cancelled = None
+        self.leases.clear()
+        self.forgot = world.now
+
+    # What has succeeded
 
     def look(self) -> None:
         """Read what has succeeded, and compare it with what was read before."""
@@ -69,7 +144,7 @@ class Invariants:
         """What readers find now."""
         simulation = self.simulation
         store, run = simulation.world.shared, simulation.world.run_id
-        latest = Round.latest(store, run)
+        latest = simulation.world.round()
         for name in sorted(done):
             group, index = group_and_index(NodeName(name))
             if group not in simulation.graph or (index is None and simulation.graph[group].mapped):
@@ -87,30 +162,101 @@ class Invariants:
                 raise Broken(f"{name} has succeeded, and the store has no output of it")
             yield stored, items[index]
 
+    # Around the call of a stage's function
+
     def before_call(self, node: str) -> None:
-        """A function begins: its needs are done, and its run is not cancelled."""
-        simulation = self.simulation
+        """A function begins: its needs are done, its run is not cancelled, and was not refused."""
+        simulation, actor = self.simulation, self.simulation.world.actor
         group, _ = group_and_index(NodeName(node))
-        if self.cancelled is not None and simulation.claimed.get(node, 0.0) > self.cancelled:
+        claimed = self.claimed[node, actor]
+        if self.cancelled is not None and claimed > self.cancelled:
             raise Broken(f"{node} begins, and was claimed after the run was cancelled")
         for need in simulation.graph[group].needs:
             if need not in self.succeeded:
                 raise Broken(f"{node} begins, and {need}, which it needs, has not succeeded")
+        told = simulation.people.submitted
+        is_all = not simulation.world.people and not simulation.people.resumed
+        if told and is_all and all(isinstance(reply, Exception) for reply in told):
+            raise Broken(f"{node} begins, and who submitted was told {told[0]!r}")
+        self.work.setdefault(node, []).append(_Work(actor, claimed))
+
+    def after_call(self, node: str) -> None:
+        """A function has returned: it was not to be ended before."""
+        actor = self.simulation.world.actor
+        for work in self.work.get(node, ()):
+            if work.actor is actor:
+                self.work[node].remove(work)
+                self._was_to_go_on(node, actor.owner, work)
+                return
+
+    def _was_to_go_on(self, node: str, worker: object, work: _Work) -> None:
+        assert isinstance(worker, Worker)
+        if work.claimed <= self.forgot:  # Redis may not know of this attempt
+            return
+        for since, why in ((self.cancelled, "its run was cancelled"), (work.superseded, "it was taken over")):
+            beats = sum(began > since for began in worker.beats) if since is not None else 0
+            if beats >= BEATS:
+                raise Broken(f"{node} was at work for {beats} heartbeats after {why}")
+
+    def message_taken(self, worker: Worker) -> None:
+        """A worker has fetched a message: it says that it is there, and renews its leases."""
+        if worker.pulse.over and not worker.leaving:
+            raise Broken(f"{worker.name} takes a message, and its heartbeat has ended")
+
+    # What people are told
+
+    def told(self, reply: object) -> None:
+        """Nobody is told of an error that is none of ours, nor of one of the services that we stand on."""
+        if isinstance(reply, Exception) and not isinstance(
+            reply, OrchestratorError | RedisError | OperationalError | IdTaken
+        ):
+            raise Broken(f"somebody is told {reply!r}") from reply
+
+    def told_of_cancel(self, reply: object) -> None:
+        """Who cancels needs no store, and may do so again."""
+        world = self.simulation.world
+        if isinstance(reply, StoreError):
+            raise Broken(f"nobody can cancel the run: {reply}")
+        state = world.plain.hget(world.keys.meta, "state")
+        if isinstance(reply, RunIsOver) and state == "cancelled" and not self.rounds:
+            raise Broken(f"who cancels the run again is told {reply!r}")
+
+    # At the end
 
     def at_the_end(self) -> None:
         """The run has ended, and left nothing behind."""
         world = self.simulation.world
+        ids = [reply for reply in self.simulation.people.submitted if reply == world.run_id]
+        if len(ids) > 1:
+            raise Broken(f"{len(ids)} were told that {world.run_id} is theirs")
         if world.is_nothing():
             return
-        self.look()
-        state = world.plain.hget(world.keys.meta, "state")
-        if state is None or not RunState(str(state)).over:
-            raise Broken(f"the run is {state!s}")
+        state, round = self._written_down()
         self._made_from_what_counts()
-        self._tracked_once()
+        self._tracked_once(state, round)
         for key in world.plain.keys("orc:{*"):
             if world.plain.ttl(key) < 0:
                 raise Broken(f"{key!s} has no end")
+
+    def _written_down(self) -> tuple[RunState, int]:
+        """How the run has ended, as the store tells it, and in which round."""
+        world = self.simulation.world
+        final = read_final(world.shared, world.run_id)
+        known, number = world.plain.hmget(world.keys.meta, "state", "round")
+        state, round = None if known is None else RunState(str(known)), int(str(number or 0))
+        if state is not None:
+            self.look()
+            if not state.over:
+                raise Broken(f"the run is {state}")
+        if final is None:
+            if state is not None and world.is_unreadable:
+                return state, round
+            raise Broken(f"the run is {state}, and the store has no record of it")
+        record = final[0]
+        told, known = f"{record.state} in round {record.round}", f"{state} in round {round}"
+        if state is not None and told != known and not world.is_unreadable:
+            raise Broken(f"the run is {known}, and the store says {told}")
+        return record.state, record.round
 
     def _made_from_what_counts(self) -> None:
         """All that was committed was made from what was committed."""
@@ -120,25 +266,42 @@ class Invariants:
             if call in committed and strange:
                 raise Broken(f"call {call} counts, and was given {sorted(strange)}, which do not")
 
-    def _is_too_late(self, made: float) -> bool:
-        """Whether a process made an MLflow run when all was written down, and was killed before it knew.
-
-        Known and not mended: nobody looks for it any more.
-        """
-        return self.concluded is not None and made > self.concluded
-
-    def _tracked_once(self) -> None:
-        """MLflow has at most one run of each node, and none that goes on."""
-        nodes: set[str] = set()
-        for run in self.simulation.world.mlflow.runs.values():
-            if run.info.lifecycle_stage != "active" or self._is_too_late(run.made):
+    def _tracked_once(self, state: RunState, round: int) -> None:
+        """MLflow has at most one run of the run and of each node, and none that goes on."""
+        server = self.simulation.world.mlflow
+        nodes: dict[str, str] = {}
+        for run in server.runs.values():
+            if run.info.lifecycle_stage != "active":
                 continue
             node = run.data.tags.get("orchestrator.node", "")
             if node in nodes:
                 raise Broken(f"MLflow has several runs of {node or 'the run'}")
-            nodes.add(node)
+            nodes[node] = run.info.status
             if run.info.status == "RUNNING":
                 raise Broken(f"MLflow has {node or 'the run'} as RUNNING")
+        if "" in nodes and nodes[""] != status_of(state):
+            raise Broken(f"the run is {state} in round {round}, and MLflow has it as {nodes['']}")
+        for node in self.succeeded & nodes.keys():
+            if nodes[node] != "FINISHED":
+                raise Broken(f"{node} has succeeded, and MLflow has it as {nodes[node]}")
+        self._models_that_count()
+
+    def _models_that_count(self) -> None:
+        simulation = self.simulation
+        latest = simulation.world.round()
+        for node in simulation.graph:
+            logged = [
+                model.call
+                for model in simulation.world.mlflow.models.values()
+                if model.tags["orchestrator.node"] == node.name
+            ]
+            if len(logged) > 1:
+                raise Broken(f"MLflow has several models of {node.name}: {logged}")
+            output = self.outputs.get(latest.stored_as(node.name))
+            if not node.stage.endswith(".fit") or node.name not in self.succeeded or output is None:
+                continue
+            if logged != [output["value"]]:
+                raise Broken(f"{node.name} gave {output['value']}, and MLflow has the models {logged}")
 
 
 def _numbers(given: Any) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tempfile import TemporaryDirectory
 import redis
 
 from .messages import FETCH
-from .stepped_redis import SteppedRedis, private_server, simulated_source
+from .stepped_redis import LinkedRedis, private_server, simulated_source
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def laboratory() -> Iterator[Laboratory]:
             "ORCHESTRATOR_LEASE_SECONDS": "10",
         }
         logging.disable(logging.CRITICAL)
+        warnings.simplefilter("ignore", RuntimeWarning)  # Celery's, where Redis is away at a task's end
         from orchestrator.app import app
         from workers.runtime.own_tasks import register_own_tasks
         from workers.runtime.stage_task import register_tasks
@@ -62,8 +64,8 @@ def laboratory() -> Iterator[Laboratory]:
             encoding_errors="backslashreplace",
         )
         seams.install(pool)
-        SteppedRedis.link = pool.get_connection()
+        LinkedRedis.link = pool.get_connection()
         raw = redis.Redis(unix_socket_path=socket)
-        ready = Laboratory(redis.Redis(unix_socket_path=socket, decode_responses=True), raw, pool)
+        ready = Laboratory(LinkedRedis(connection_pool=pool), raw, pool)
         ready.load_scripts()
         yield ready

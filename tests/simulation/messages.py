@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha1
 from typing import Any
 
@@ -53,7 +54,7 @@ class Received:
     text: str
     queue: str
 
-    @property
+    @cached_property
     def plain(self) -> Any:
         return json.loads(self.text)
 
@@ -154,7 +155,7 @@ return 1
 
 def requeue(client: redis.Redis, message: Received) -> None:
     """Put a message back, to be fetched next (kombu keeps its delivery tag)."""
-    plain = message.plain
+    plain = json.loads(message.text)
     plain["headers"]["redelivered"] = True
     plain["properties"]["delivery_info"]["redelivered"] = True
     client.eval(REQUEUE, 3, UNACKED, FETCHED, message.queue, message.tag, json.dumps(plain))

@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestrator.app import app
+from orchestrator.archive.final import read_final
 from orchestrator.authoring.graph import Graph
+from orchestrator.compiler.arrange import arrange
+from orchestrator.compiler.canvas import Canvas
 from orchestrator.coordinator.cancelling import cancel
 from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.coordinator.rounds import send_round
 from orchestrator.coordinator.submission import Prepared, submit
+from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import RunState
 from orchestrator.runs.transitions import RunStore
 
-from .world import World
+from .world import Told, World
 
 
+class IdTaken(Exception):
+    """Who submits learns that its id is another run's, and would take the next."""
+
+
+@dataclass
 class People:
     """Each of these is done by somebody else, with a connection and a view of the store of their own."""
 
-    def __init__(self, world: World, graph: Graph) -> None:
-        self.world, self.graph = world, graph
+    world: World
+    graph: Graph
+    submitted: list[object] = field(default_factory=list)  #: what they were told: a run's id, or an error
+    resumed: int = 0  #: how many were told that the run goes on
+    heard: Told = lambda _: None  #: hears all that they are told
+    heard_of_cancel: Told = lambda _: None
+
+    def __post_init__(self) -> None:
         self.count = 0
 
     def submit(self) -> None:
         """Run the pipeline."""
 
         def act() -> object:
-            ids = [self.world.run_id]
-            prepared, store = Prepared(self.graph, {}), self.world.open_store()
-            return submit(prepared, store=store, runs=RunStore(self.world.client), ids=lambda _: ids.pop())
+            ids = iter([self.world.run_id])
 
-        self._let("submit", act)
+            def next_id(_: str) -> RunId:
+                for id in ids:
+                    return id
+                raise IdTaken
+
+            prepared, store = Prepared(self.graph, {}), self.world.open_store()
+            return submit(prepared, store=store, runs=RunStore(self.world.client), ids=next_id)
+
+        self._let("submit", act, self.submitted.append)
 
     def cancel(self, after: float) -> None:
         """Stop the run."""
         store, runs = self.world.open_store(), RunStore(self.world.client)
-        self._let("cancel", lambda: cancel(self.world.run_id, store=store, runs=runs), after)
+        self._let(
+            "cancel", lambda: cancel(self.world.run_id, store=store, runs=runs), self.heard_of_cancel, after
+        )
 
     def resume(self, after: float) -> None:
         """Carry the run on, where it has failed or is unknown: `orchestrator resume`."""
@@ -45,13 +72,40 @@ class People:
                 return "there is nothing to carry on"
             return send_round(run, store=self.world.open_store(), runs=RunStore(self.world.client))
 
-        self._let("resume", act, after)
+        def told(reply: object) -> None:
+            self.resumed += isinstance(reply, int)
+
+        self._let("resume", act, told, after)
 
     def conclude(self, after: float) -> None:
         """Have the end written down, as whoever thinks that it was not."""
         run, client = self.world.run_id, self.world.client
-        self._let("conclude", lambda: send_conclusion(run, client, self.graph.queues), after)
+        self._let("conclude", lambda: send_conclusion(run, client, self.graph.queues), after=after)
 
-    def _let(self, name: str, act: object, after: float = 0.0) -> None:
+    def send(self, which: float) -> None:
+        """Send a node's message, whether it is its turn or not: the first for 0, the last below 1."""
+
+        def act() -> None:
+            current = self.world.round()
+            left = self.graph.without(current.done)
+            nodes = [node.name for node in left]
+            if nodes:
+                canvas = Canvas(app, arrange(left), self.world.run_id, current.number, again=True)
+                canvas.by_itself(nodes[int(which * len(nodes))]).apply_async()
+
+        self._let("send", act)
+
+    def has_ended(self) -> bool:
+        """Whether the store tells that the run has ended: nobody carries it on then who wants it to end."""
+        final = read_final(self.world.shared, self.world.run_id)
+        return final is not None and final[0].round == self.world.round().number
+
+    def _let(
+        self, name: str, act: Callable[[], object], told: Told = lambda _: None, after: float = 0.0
+    ) -> None:
+        def both(reply: object) -> None:
+            told(reply)
+            self.heard(reply)
+
         self.count += 1
-        self.world.add_person(f"{name} {self.count}", act, after=after)
+        self.world.add_person(f"{name} {self.count}", act, told=both, after=after)

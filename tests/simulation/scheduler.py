@@ -23,6 +23,10 @@ class Crash(BaseException):
     """Ends an actor: its process was killed."""
 
 
+class Ended(Crash):
+    """Ends one thread of a process, by an error of its own."""
+
+
 class Endless(AssertionError):
     """The simulation does not come to its end."""
 
@@ -34,7 +38,9 @@ class Actor:
     name: str
     body: Callable[[], object]
     wakes: float  #: not chosen before
-    owner: object = None  #: the process that it belongs to
+    owner: object = None  #: the worker or person that it belongs to
+    process: Actor | None = None  #: whose thread it is: it ends with that
+    error: BaseException | None = None  #: what it meets at its next step
     idle: bool = False  #: it waits until it is called
     about_to: str = "begin"
     killed: bool = False
@@ -76,10 +82,16 @@ class Scheduler:
         self._stopped: Exception | None = None
 
     def spawn(
-        self, name: str, body: Callable[[], object], *, after: float = 0.0, owner: object = None
+        self,
+        name: str,
+        body: Callable[[], object],
+        *,
+        after: float = 0.0,
+        owner: object = None,
+        process: Actor | None = None,
     ) -> Actor:
         """Let an actor begin, in so many seconds."""
-        actor = Actor(name, body, self.now + after, owner)
+        actor = Actor(name, body, self.now + after, owner, process)
         actor.thread = greenlet(lambda: self._live(actor), parent=self._hub)
         self.actors.append(actor)
         return actor
@@ -94,6 +106,11 @@ class Scheduler:
         chosen = self.chosen
         return chosen if chosen is not None and getcurrent() is chosen.thread else None
 
+    def wall_clock(self) -> float:
+        """What the clock of whoever runs shows: those of several machines differ."""
+        skew: float = getattr(self.current.owner, "skew", 0.0) if self.current is not None else 0.0
+        return self.now + skew
+
     def step(self, about_to: str, *, wait: float = 0.0) -> None:
         """Hand control back; returns when this actor is chosen again, at the earliest in `wait` seconds."""
         actor = self.current
@@ -105,6 +122,9 @@ class Scheduler:
         self._hub.switch()
         if actor.killed:
             raise Crash
+        if actor.error is not None:
+            self.note(actor.name, f"ends by {actor.error!r}")
+            raise actor.error
         self.history.append(Event(self.steps, self.now - DAWN, actor.name, about_to))
 
     def rest(self) -> None:
@@ -131,6 +151,8 @@ class Scheduler:
         self.note(actor.name, "is killed")
         if actor in self.actors:
             self.actors.remove(actor)
+        for thread in [other for other in self.actors if other.process is actor]:
+            self.kill(thread)
         if self.current is not actor and actor.thread.gr_frame is not None:
             before, self.chosen = self.chosen, actor
             actor.thread.parent = getcurrent()

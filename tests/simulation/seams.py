@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
+from celery.app import trace
 from kombu.transport.redis import Channel
+from kombu.utils import functional
 
 import orchestrator.coordinator.rounds as rounds
 import orchestrator.coordinator.submission as submission
@@ -26,6 +29,9 @@ import workers.runtime.identity as identity
 import workers.runtime.own_tasks as own_tasks
 import workers.runtime.share as share
 import workers.runtime.stage_task as stage_task
+import workers.tracking.attempt as tracking_attempt
+import workers.tracking.models as models
+import workers.tracking.records as records
 import workers.tracking.tracking as tracking
 from orchestrator.app import app
 from orchestrator.chords import ChordCounter
@@ -34,8 +40,9 @@ from workers.tracking.circuit import Circuit
 
 from . import stages
 from .scheduler import Actor
-from .stepped_redis import SteppedRedis, simulated_source
-from .stepped_tracking import put_in_place_of_the_library
+from .stepped_redis import LinkedRedis, SteppedRedis, simulated_source
+from .stepped_tracking import make_model, put_in_place_of_the_library, save_model
+from .threads import threading_of
 from .workers import OfThisWorker, Worker
 from .world import World
 
@@ -73,14 +80,20 @@ class _NoLog:
     def close(self) -> None: ...
 
 
-class _NoThread:
-    def __init__(self, **_: object) -> None: ...
+class _NoTraceback:
+    """What Celery keeps of an error: nobody reads its traceback here, and to make it takes long."""
 
-    def start(self) -> None: ...
+    tb = None
+    traceback = ""
 
+    def __init__(self, exc_info: Any = None, internal: bool = False) -> None:
+        found: tuple[Any, Any, Any] = exc_info or sys.exc_info()
+        self.type, self.exception, _ = found
+        self.internal = internal
 
-class _NoEvent:
-    def set(self) -> None: ...
+    @property
+    def exc_info(self) -> Any:
+        return self.type, self.exception, None
 
 
 def _put(place: Any, **instead: object) -> None:
@@ -92,6 +105,24 @@ def _put(place: Any, **instead: object) -> None:
 
 def _now() -> float:
     return world().now
+
+
+class SimulatedDate(datetime):
+    """As the clock of whoever asks shows it."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> SimulatedDate:
+        return cls.fromtimestamp(world().wall_clock(), tz)
+
+
+def _say_presence(queues: list[str]) -> None:
+    """The real one; a beat that gets as far has reached Redis."""
+    _real_say_presence(queues)
+    worker = _worker()
+    worker.beats.append(worker.beat_began)
+
+
+_real_say_presence = heartbeat.say_presence
 
 
 def _sleep(seconds: float) -> None:
@@ -124,30 +155,43 @@ def install(pool: Any) -> None:
     put_in_place_of_the_library()
     _put(scripts, source=cache(simulated_source))
     _put(Channel, _put=lambda *args, **options: world().post.put(*args, **options))
-    _put(ChordCounter, _create_client=lambda *_, **__: SteppedRedis(connection_pool=pool))
-    _put(app, now=lambda: datetime.fromtimestamp(world().now, UTC))
+    client, sender = SteppedRedis(connection_pool=pool), LinkedRedis(connection_pool=pool)
+    _put(Channel, _create_client=lambda *_, **__: sender)
+    _put(ChordCounter, _create_client=lambda *_, **__: client)
+    _put(trace, ExceptionInfo=_NoTraceback)
+    _put(app, now=lambda: SimulatedDate.now(UTC))
+    for module in (records, submission):
+        _put(module, datetime=SimulatedDate)
+    _put(tracking_attempt, time=lambda: world().wall_clock())
     _put(app.control, revoke=lambda messages, **_: world().terminate(messages))
     for module in (execute, share):
         _put(module, monotonic=_now, captured=_nothing, AttemptLog=_NoLog, check_code=lambda *_: None)
     for module in (execute, share, stage_task):
         _put(module, terminate_handler_fired=_is_killed)
-    for module in (stage_task, own_tasks):
+    for module in (stage_task, own_tasks, functional):
         _put(module, sleep=_sleep)
     for module in (stage_task, own_tasks, heartbeat):
         _put(module, workshop=_workshop)
     _put(stage_task, is_outdated=lambda *_: False)
     _put(attempt, children_end_here=_nothing, _folder_kept=_nothing, copies_end_here=_nothing)
     _put(attempt, Fence=partial(attempt.Fence, clock=_now))  # type: ignore[attr-defined]
-    _put(share, threading=SimpleNamespace(Thread=_NoThread, Event=_NoEvent))
+    _put(share, threading=threading_of(world), HELD_UP=3.0)
     _put(
         heartbeat,
         active_requests=OfThisWorker(lambda each: list(each.active.values()), _worker),
         requests=OfThisWorker(lambda each: [message.id for message in each.requests], _worker),
         scheduled_requests=(),
+        say_presence=_say_presence,
+        _end_soon=lambda request, _: _worker().end(request),
+        _beating=nullcontext(),
+        os=SimpleNamespace(kill=lambda *_: _worker().leave(), getpid=os.getpid),
+        PACE=3.0,
     )
     _put(tracking, active=_nothing, open_store=lambda _: world().open_tracking())
     _put(tracking, Circuit=partial(Circuit, clock=_now))
+    _put(tracking_attempt, save_model=save_model)
+    _put(models, _make=make_model)
     _put(submission, code_of=lambda *_: {}, files_of=lambda *_: {}, commit_of_pipeline=lambda *_: None)
     _put(rounds, changed_nodes=lambda *_: {})
-    _put(supervisor, PACE=2.0)
+    _put(supervisor, PACE=4.0)
     stages.played[:] = [lambda *given: world().play(*given)]

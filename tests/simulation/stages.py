@@ -21,6 +21,14 @@ def make(needs: list[int], lists: list[list[int]], plan: str) -> int:
     return play(plan, (needs, lists))
 
 
+@stage(queue="training", retry=Retry(on=(OSError,), times=2, backoff=0.5))
+def fit(needs: list[int], lists: list[list[int]], plan: str) -> int:
+    """A model is the number of the call that made it."""
+    call = play(plan, (needs, lists))
+    context.log_model(call, example=None)
+    return call
+
+
 @stage
 def spread(needs: list[int], lists: list[list[int]], plan: str, length: int) -> list[int]:
     first = play(plan, (needs, lists))

@@ -17,7 +17,7 @@ from tempfile import mkdtemp
 from typing import Any, ClassVar, cast
 
 import redis
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, ResponseError
 
 from orchestrator.runs import scripts
 from orchestrator.stack.redis_program import find_redis
@@ -34,6 +34,14 @@ _START = "string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')"
 _SIMULATED_START = "ARGV.start"
 _EVENT_ID = "20000, '*'"
 _SIMULATED_ID = "20000, string.format('%d-%d', NOW_MS, redis.call('XLEN', EVENTS) + 1)"
+
+#: Before each transition: in a cluster it may touch keys of one slot only.
+_CONFINED = """
+local function call(command, key, ...)
+  if key and key ~= 'server' and string.sub(key, 1, #KEYS[1]) ~= KEYS[1] then error('CROSSSLOT ' .. key) end
+  return redis.call(command, key, ...)
+end
+"""
 
 #: Keys that Redis ends by its own clock, within a simulation.
 _SHORT_LIVED = """
@@ -72,16 +80,64 @@ def simulated_source(name: str) -> str:
         if script in (name, "prelude"):
             assert text.count(real) == 1, f"{script}: {real} is not there once"
             text = text.replace(real, wrong)
+    text = _CONFINED + text.replace("redis.call(", "call(")
     names[sha1(text.encode(), usedforsecurity=False).hexdigest()] = name
     return text
 
 
-class SteppedRedis(redis.Redis):
+class LinkedRedis(redis.Redis):
+    """A client over the one connection of this process: nobody waits on it.
+
+    redis-py's pool, retries and metrics take longer than Redis does.
+    """
+
+    link: ClassVar[Any]
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        self.link.send_packed_command([_packed(args)])
+        return self.parse_response(self.link, args[0], **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
+        return _LinkedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _LinkedPipeline(redis.client.Pipeline):
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        commands, self.command_stack, self.scripts = list(self.command_stack), [], set()
+        is_transaction = bool(vars(self)["transaction"] or self.explicit_transaction)
+        asked = [(("MULTI",), {}), *commands, (("EXEC",), {})] if is_transaction else commands
+        LinkedRedis.link.send_packed_command([b"".join(_packed(args) for args, _ in asked)])
+        replies = [_next_reply() for _ in asked]
+        if is_transaction:
+            if isinstance(replies[-1], Exception):
+                raise replies[-1]
+            replies = replies[-1]
+        replies = [
+            self._understood(reply, args[0], options)
+            for reply, (args, options) in zip(replies, commands, strict=True)
+        ]
+        for reply in replies:
+            if raise_on_error and isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def _understood(self, reply: Any, command: Any, options: Any) -> Any:
+        callback = self.response_callbacks.get(command)
+        return reply if isinstance(reply, Exception) or not callback else callback(reply, **options)
+
+
+def _next_reply() -> Any:
+    try:
+        return LinkedRedis.link.read_response()
+    except ResponseError as error:
+        return error
+
+
+class SteppedRedis(LinkedRedis):
     """A client of which each call is a step of the actor that makes it."""
 
     world: ClassVar[Scheduler]
     faults: ClassVar[Any]  #: what is wrong with Redis just now
-    link: ClassVar[Any]  #: the one connection of this process: nobody waits on it
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         world, command = self.world, str(args[0])
@@ -95,25 +151,32 @@ class SteppedRedis(redis.Redis):
         if command == "EVALSHA" and _is_transition(args[1]):
             now = (int(world.now % 1 * 1_000_000), int(world.now))
             args = (*args, self.faults.redis_up_since, *now)
-        reply = self._ask(args, options)
+        reply = self._answer(args, options)
         if command == "EVALSHA" and self.faults.reply_is_lost():
-            world.note("redis", "the reply is lost, and the call made again")
-            reply = self._ask(args, options)
+            world.note("redis", "the reply is lost")
+            self.faults.redis_called(command, args, reply)
+            if world.current is not None and not getattr(world.current.owner, "patient", False):
+                raise ConnectionError("the connection is lost")
+            reply = super().execute_command(*args, **options)
+        if command == "SCAN":
+            reply = (reply[0], sorted(reply[1]))  # else in the order of Redis's own hashes
         world.reply(reply)
         self.faults.redis_called(command, args, reply)
         return reply
 
-    def _ask(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """What redis-py does, without its pool and all around that, which takes longer than Redis."""
-        link = self.link
-        link.send_packed_command(_packed(args))
-        return self.parse_response(link, args[0], **options)
+    def _answer(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        try:
+            return super().execute_command(*args, **options)
+        except ResponseError as error:
+            if "CROSSSLOT" in str(error):
+                self.world.stop(AssertionError(str(error)))
+            raise
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
         return _SteppedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
-class _SteppedPipeline(redis.client.Pipeline):
+class _SteppedPipeline(_LinkedPipeline):
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         world, faults = SteppedRedis.world, SteppedRedis.faults
         told = " + ".join(_told(command[0]) for command in self.command_stack)
@@ -139,14 +202,14 @@ def _begin(world: Scheduler, faults: Any, told: str, writes: bool) -> None:
     faults.redis_call(writes)
 
 
-def _packed(args: tuple[Any, ...]) -> list[bytes]:
+def _packed(args: tuple[Any, ...]) -> bytes:
     """A command, as Redis reads it."""
     args = (*str(args[0]).split(), *args[1:])
     parts = [b"*%d\r\n" % len(args)]
     for arg in args:
         data = arg if isinstance(arg, bytes) else str(arg).encode()
         parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return [b"".join(parts)]
+    return b"".join(parts)
 
 
 def _told(args: tuple[Any, ...]) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from celery.app.trace import build_tracer
 from celery.exceptions import Reject
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from orchestrator.app import app
@@ -16,16 +18,14 @@ from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import settings
 from workers.runtime import heartbeat
 from workers.runtime.identity import Identity
+from workers.runtime.passing import conclude_again
 from workers.runtime.workshop import Workshop
 
 from .messages import Received, acknowledge, fetch, requeue
-from .scheduler import Actor
+from .scheduler import Actor, Ended
 
 if TYPE_CHECKING:
     from .world import World
-
-#: Seconds between two beats; more than in life, as each is several steps.
-PACE = 2.0
 
 _tracers: dict[str, Callable[..., Any]] = {}
 
@@ -42,9 +42,13 @@ class Worker:
         self.client = world.client
         self.requests: list[Received] = []  #: fetched
         self.active: dict[Actor, Received] = {}
+        self.skew = 0.0  #: seconds that its machine's clock is ahead
+        self.beat_began = world.now
+        self.beats: list[float] = []  #: when each beat began that reached Redis
+        self.leaving = False  #: it takes no more messages
         self.shops: dict[Actor, Workshop] = {}
         self.parent = self.workshop()
-        world.spawn(f"{name} beats", self._beat, owner=self)
+        self.pulse = world.spawn(f"{name} beats", self._beat, owner=self)
         for slot in range(slots):
             self._start_slot(slot)
 
@@ -56,6 +60,7 @@ class Worker:
         """What a child process works with; each has its own, and what it remembers dies with it."""
         if actor.name.endswith("beats") or actor.name.endswith("parent"):
             return self.parent
+        actor = actor.process or actor
         if actor not in self.shops:
             self.shops[actor] = self.workshop()
         return self.shops[actor]
@@ -64,16 +69,16 @@ class Worker:
         self.world.spawn(f"{self.name}.{slot}", self._serve, owner=self)
 
     def _serve(self) -> None:
-        while True:
-            message = fetch(self.client, settings().queues, self.world.now)
+        while not self.leaving:
+            message = fetch(self.client, self.world.queues, self.world.now)
             if message is None:
                 self.world.rest()
                 continue
             self.world.reply(message)
+            self.world.received(self)
             self.requests.append(message)
-            due = message.due
-            if due is not None and due > self.world.now:  # Celery keeps it, and its slot goes on
-                wait = due - self.world.now
+            wait = (message.due or 0.0) - self.world.wall_clock()
+            if wait > 0.0:  # Celery keeps it, and its slot goes on
                 self.world.spawn(f"{self.name}.later", partial(self.work, message), after=wait, owner=self)
                 continue
             self.work(message)
@@ -86,7 +91,11 @@ class Worker:
         if message.task not in _tracers:
             _tracers[message.task] = build_tracer(message.task, task, app=app)
         args, kwargs, _ = message.payload
-        _, info, _, _ = _tracers[message.task](message.id, args, kwargs, message.request(self.name))
+        info = None
+        try:
+            _, info, _, _ = _tracers[message.task](message.id, args, kwargs, message.request(self.name))
+        except RedisError as error:  # not even the failure could be counted: billiard's loop takes it so
+            self.world.note(actor.name, f"{message}: {error}")
         self.world.log_outcome(message, info)
         # celery.worker.request.Request (5.7): on_success, on_retry and on_failure acknowledge a late one; a
         # Reject puts it back or drops it
@@ -95,6 +104,8 @@ class Worker:
         del self.active[actor]
         if message in self.requests:
             self.requests.remove(message)
+        if self.leaving and not self.active:
+            self.world.add_worker()
 
     def _let_go(self, message: Received, *, again: bool) -> None:
         while True:
@@ -122,23 +133,28 @@ class Worker:
             self.world.spawn(actor.name, self._serve, after=0.2, owner=self)
 
     def _bury(self, message: Received, *, terminated: bool) -> None:
-        # celery.worker.request.Request (5.7): _announce_revoked acknowledges, on_failure puts back
-        if not terminated:
-            try:
-                if "node" in message.kwargs:
-                    error = "its process was killed"
-                    self.parent.runs.release(
-                        RunId(message.kwargs["run"]), self._delivery(message), error=error
-                    )
-            except RedisError as error:
-                self.world.note(self.name, f"the lease ends by itself: {error}")
+        # workers.runtime.request.StageRequest, whose own Request (5.7) acknowledges what was terminated, and
+        # puts back what was killed
+        run, why = RunId(message.kwargs["run"]), "its process was killed"
+        try:
+            if terminated:
+                conclude_again(run, message.queue, self.parent)
+            elif "node" in message.kwargs:
+                self.parent.runs.release(run, self._delivery(message), error=why)
+        except (OperationalError, RedisError) as error:
+            self.world.note(self.name, f"that is left to others: {error}")
         self._let_go(message, again=not terminated)
         self.requests.remove(message)
 
     def _delivery(self, message: Received) -> str:
         return self.identity.delivery(message.id, message.tag)
 
-    def _end(self, lost: object) -> None:
+    def holder(self, actor: Actor) -> str | None:
+        """What the leases are held by of what one of its processes works on; None if that is nothing."""
+        message = self.active.get(actor)
+        return self._delivery(message) if message is not None else None
+
+    def end(self, lost: object) -> None:
         """In the place of the event loop's call of `_end`: its lease is lost, or its run is over."""
         for actor, message in list(self.active.items()):
             if message is lost:
@@ -149,6 +165,7 @@ class Worker:
         for actor in list(self.world.actors):
             if actor.owner is self:
                 self.world.kill(actor)
+        self.active.clear()
 
     def pause(self, seconds: float) -> None:
         """The whole worker stands still."""
@@ -156,15 +173,31 @@ class Worker:
             if actor.owner is self:
                 actor.wakes = max(actor.wakes, self.world.now + seconds)
 
+    def leave(self) -> None:
+        """It is told to stop: what runs ends in order, and another worker takes its place."""
+        if self.pulse.killed:  # with all of its process: nothing is left that could
+            return
+        self.world.note(self.name, "leaves")
+        self.leaving = True
+        if not self.active:
+            self.world.add_worker()
+
+    def stop_beating(self) -> None:
+        """Its heartbeat meets an error that nothing provides for."""
+        self.pulse.error = Ended("an error of its own")
+
     def _beat(self) -> None:
-        while True:
-            try:
-                for lost in heartbeat.renew_leases():
-                    self._end(lost)
-                heartbeat.say_presence(list(settings().queues))
-            except RedisError as error:
-                self.world.note(self.name, f"missed a beat: {error}")
-            self.world.step("wait for the next beat", wait=PACE)
+        queues = SimpleNamespace(consume_from=self.world.queues)
+        controller = SimpleNamespace(app=SimpleNamespace(amqp=SimpleNamespace(queues=queues)))
+
+        def wait(seconds: float) -> bool:
+            self.world.step("wait for the next beat", wait=seconds)
+            self.beat_began = self.world.now
+            return False
+
+        stop = SimpleNamespace(wait=wait, is_set=lambda: False)
+        heartbeat.try_to_beat(controller)
+        heartbeat.Heartbeat._beat(SimpleNamespace(_stop=stop), controller)  # type: ignore[arg-type]
 
 
 class OfThisWorker:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.archive.final import read_final, unconcluded_runs
+from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.coordinator.rounds import round_of
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
@@ -20,6 +23,13 @@ from .stepped_redis import SteppedRedis, end_short_lived
 from .stepped_store import SteppedStore
 from .stepped_tracking import Mlflow, SteppedMlflow
 from .workers import Worker
+
+#: Hears what somebody was told.
+Told = Callable[[object], None]
+
+
+#: Seconds for which a worker keeps a message only where clocks are wrong.
+FAR_AWAY = 120.0
 
 
 class Stop:
@@ -57,6 +67,9 @@ class World(Scheduler):
         self.keys = RunKeys(self.run_id)
         self.workers: list[Worker] = []
         self.people = 0
+        self.broadcasts_to_lose = 0
+        self.queues = settings().queues  #: that workers serve
+        self.received: Callable[[Worker], None] = lambda _: None
         self.play: Callable[[str, int, str, Any], int] = lambda *_: 0
         self.time_passed = self._let_expire
         self._unexpired = 0.0
@@ -73,9 +86,9 @@ class World(Scheduler):
         assert self.current is not None
         return self.current
 
-    def add_worker(self, *, slots: int = 1) -> None:
+    def add_worker(self) -> None:
         number = len(self.workers) + 1
-        self.workers.append(Worker(self, f"w{number}", number, slots))
+        self.workers.append(Worker(self, f"w{number}", number, self.chance.choice([1, 1, 2])))
 
     def add_supervisor(self, name: str) -> None:
         supervisor = Supervisor(
@@ -89,17 +102,22 @@ class World(Scheduler):
         )
         self.spawn(name, lambda: supervisor.run(Stop(self)))  # type: ignore[arg-type]
 
-    def add_person(self, name: str, body: Any, *, after: float = 0.0) -> None:
-        """Somebody does one thing; whether it was refused is theirs to hear."""
+    def add_person(
+        self, name: str, body: Callable[[], object], *, told: Told = lambda _: None, after: float = 0.0
+    ) -> None:
+        """Somebody does one thing; `told` hears what came of it: a reply, or the error that refused it."""
         self.people += 1
 
         def act() -> None:
+            reply: object
             try:
-                self.note(name, f"is told: {body()}")
+                reply = body()
             except Exception as error:  # noqa: BLE001 - as a command's last line
-                self.note(name, f"is told: {type(error).__name__}: {error}")
+                reply = error
             finally:
                 self.people -= 1
+            self.note(name, f"is told: {reply!r}"[:200])
+            told(reply)
 
         self.spawn(name, act, after=after, owner=Person())
 
@@ -110,6 +128,10 @@ class World(Scheduler):
     def terminate(self, messages: list[str]) -> None:
         """Have whoever works on these messages killed."""
         self.step(f"broadcast: terminate {len(messages)}")
+        if self.broadcasts_to_lose:
+            self.broadcasts_to_lose -= 1
+            self.note("broker", "that broadcast is lost")
+            return
         for worker in self.workers:
             for actor, message in list(worker.active.items()):
                 if message.id in messages:
@@ -117,27 +139,48 @@ class World(Scheduler):
 
     def is_quiet(self) -> bool:
         """Whether all of it has come to its end."""
-        busy = any(actor.name.endswith((".later", ".parent", "a message")) for actor in self.actors)
-        if busy or self.people or any(worker.active for worker in self.workers if self._lives(worker)):
+        kept = [actor for actor in self.actors if actor.name.endswith(".later")]
+        too_long = [actor for actor in kept if actor.wakes > self.now + FAR_AWAY]
+        busy = any(actor.name.endswith((".parent", "a message")) for actor in self.actors)
+        if len(kept) > len(too_long) or busy or self.people or any(worker.active for worker in self.workers):
             return False
         pipe = self.plain.pipeline(transaction=False)
         pipe.hget(self.keys.meta, "concluded")
         pipe.hlen("unacked")
         for queue in settings().queues:
             pipe.llen(queue)
-        concluded, *messages = pipe.execute()
-        return (concluded is not None or self.is_nothing()) and not any(messages)
+        concluded, fetched, *waiting = pipe.execute()
+        is_over = concluded is not None or self.is_nothing() or self.is_written_down()
+        return is_over and fetched <= len(too_long) and not any(waiting)
+
+    def is_written_down(self) -> bool:
+        """Whether Redis has forgotten a run of which the store tells that it ended, and that MLflow knows."""
+        if self.plain.exists(self.keys.meta):
+            return False
+        ended = read_final(self.shared, self.run_id)
+        is_latest = ended is not None and ended[0].round == self.round().number
+        return is_latest and not unconcluded_runs(self.shared)
 
     def is_nothing(self) -> bool:
-        """Whether nothing was submitted: whoever tried was told so."""
-        return not any(self.shared.keys("runs"))
+        """Whether neither Redis nor the store knows of a run: nothing was accepted, or all was lost."""
+        return self.is_unreadable and not self.plain.exists(self.keys.meta)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether nobody can tell what the run consists of."""
+        return self.shared.read(f"runs/{self.run_id}/specification.json") is None
+
+    def round(self) -> Round:
+        """The round that the run is in."""
+        return round_of(self.run_id, store=self.shared, runs=RunStore(self.plain))
 
     def is_forgotten(self) -> bool:
         """Whether Redis does not know the run, and nobody is about to change that."""
         return not self.people and not self.plain.exists(self.keys.meta)
 
-    def _lives(self, worker: Worker) -> bool:
-        return any(actor.owner is worker for actor in self.actors)
+    def living_workers(self) -> list[Worker]:
+        """Those that were not killed, the first first."""
+        return [worker for worker in self.workers if any(actor.owner is worker for actor in self.actors)]
 
     def _let_expire(self, seconds: float) -> None:
         self._unexpired += seconds

@@ -76,9 +76,9 @@ class _Share:
     pace: float | None = None  #: seconds that an item takes
     began: float = 0.0  #: when the running item began
     stored: Mapping[str, Tree] = field(default_factory=dict)  #: by earlier attempts of the items taken last
-    lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
+        self.lock = threading.RLock()
         self.task = self.job.task(self.delivery.node)
         self.token = uuid4().hex
         self.turn = TURN if self.task.node.policy.time_limit is None else 0.0
