@@ -110,6 +110,9 @@ def test_a_run_whose_specification_is_lost_is_not_concluded_for_ever(runner: Run
     runner.store.remove(f"runs/{run}/specification.json")
     conclude(run, shop)
     assert runner.reader.concluded(run)
+    told = runner.reader.summary(run).mlflow_run_id
+    assert told is not None
+    assert MlflowClient(settings().tracking_uri).get_run(told).info.status == "KILLED"
 
 
 def test_what_a_process_began_in_mlflow_before_it_was_killed_does_not_stay_running(

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from orchestrator.archive.manifest import Manifest, read_items, write_items
+from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import encode
 from orchestrator.coordinator.cancelling import cancel
@@ -245,6 +246,19 @@ def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis
     assert Counter(lines.read_text().split())["5"] == 1
 
 
+def test_a_round_that_was_written_in_vain_counts_for_nothing(runner: Runner, tmp_path: Path) -> None:
+    """As by somebody who was killed before the run went on."""
+    marker, lines = tmp_path / "mended", tmp_path / "lines"
+    record = runner.run("mendable", marker=str(marker), path=str(lines))
+    every = frozenset(node.name for node in runner.prepare("mendable", marker="", path="").graph)
+    assert Round(1, every, dict.fromkeys(every, 1)).write(runner.store, record.id)
+    marker.touch()
+    assert send_round(record.id, store=runner.store, runs=runner.runs) == 2
+    wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
+    assert record_of(runner, record.id, "mendable", marker="", path="").state == "succeeded"
+    assert Round.read(runner.store, record.id, 2).redone == {}
+
+
 @pytest.mark.parametrize("times", [1, pytest.param(RESUMES, marks=pytest.mark.slow)])
 @pytest.mark.timeout(60 + 20 * RESUMES)
 def test_of_several_who_carry_a_run_on_at_once_one_does(
@@ -268,6 +282,7 @@ def test_of_several_who_carry_a_run_on_at_once_one_does(
 
         with ThreadPoolExecutor(8) as pool:
             assert sorted(pool.map(carry_on, range(8))) == [*[False] * 7, True]
+        assert Round.latest(runner.store, record.id).number == 1, "the others leave none of theirs"
         wait_until(lambda run=record.id: runner.reader.concluded(run), "the resumed run is concluded")  # type: ignore[misc]
         again = record_of(runner, record.id, "mendable", marker="", path="")
         assert again.state == "succeeded"

@@ -15,7 +15,10 @@ from orchestrator.archive.final import read_final
 from orchestrator.archive.logs import read_log
 from orchestrator.archive.manifest import Manifest
 from orchestrator.coordinator.rounds import send_round
-from orchestrator.coordinator.submission import prepare, submit
+from orchestrator.coordinator.submission import new_run_id, prepare, submit
+from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.runs.listing import strike
+from orchestrator.runs.transitions import RunStore
 from orchestrator.settings import settings
 
 from ..conftest import wait_until
@@ -35,6 +38,27 @@ def test_a_chain_runs_in_order(runner: Runner) -> None:
 def test_a_chain_longer_than_one_message_runs_to_its_end(runner: Runner) -> None:
     record = runner.run("line", length=100)
     assert set(states_of(record).values()) == {"succeeded"}
+
+
+def test_a_submission_that_redis_refuses_leaves_nothing(runner: Runner) -> None:
+    away = RunStore(redis.Redis(port=1))
+    ids = iter([RunId("refused-20261124-031502-0000")])
+    with pytest.raises(redis.ConnectionError):
+        submit(runner.prepare("diamond"), store=runner.store, runs=away, ids=lambda _: next(ids))
+    assert not list(runner.store.keys("runs/refused-20261124-031502-0000"))
+
+
+def test_an_id_that_only_redis_knows_is_not_taken_again(runner: Runner) -> None:
+    """As after somebody has removed an earlier run's folder."""
+    taken, free = RunId("taken-20261124-031502-0000"), new_run_id("diamond")
+    runner.runs.submit(taken, pipeline="diamond", parameters={}, needs={}, maps={}, submitted=0.0)
+    ids = iter([taken, free])
+    prepared = runner.prepare("diamond")
+    assert submit(prepared, store=runner.store, runs=runner.runs, ids=lambda _: next(ids)) == free
+    assert not list(runner.store.keys(f"runs/{taken}"))
+    wait_until(lambda: runner.reader.concluded(free), "the run is written down")
+    runner.runs.client.delete(*RunKeys(taken).all())
+    strike(runner.runs.client, taken)
 
 
 def test_a_chord_collects_its_branches(runner: Runner) -> None:
