@@ -13,11 +13,11 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
 from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
 from orchestrator.authoring.masking import mask_values
-from orchestrator.compiler.arrange import arrange
 from orchestrator.coordinator.changes import as_it_is_now, changed_nodes
 from orchestrator.coordinator.concluding import send_conclusion
 from orchestrator.coordinator.damage import lost_work
 from orchestrator.coordinator.progress import Progress, progress_of
+from orchestrator.coordinator.reconcile import Remaining, reconcile, round_of
 from orchestrator.runs.errors import RoundTaken
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
@@ -41,9 +41,6 @@ def send_round(
     all of it is stored and Redis forgot so, the run ends. Of several who carry a run on at once one does, and
     the others are told so by RoundTaken. Returns the round's number.
     """
-    from orchestrator.app import app
-    from orchestrator.compiler.canvas import Canvas
-
     stood = runs.stands(run)
     specification = Specification.read(store, run)
     graph = specification.graph
@@ -65,16 +62,15 @@ def send_round(
         latest, progress = latest.redoing(lost, number), progress.without(lost)
     done = frozenset(node.name for node in graph if progress.is_done(node))
     kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
-    left = graph.without(done | kept)
-    plan = arrange(left)
+    begun = Round(number, done | kept, latest.redone)
+    remaining = Remaining.of(specification, begun)
+    left, written_out = remaining.graph, dict(remaining.written_out)
     maps = {
         node.name: (node.known_length, node.known_length - progress.items_done(node))
         for node in graph
-        if node.known_length is not None
-        and (node.name in done or (node.name in left and plan.written_out(left[node.name])))
+        if node.known_length is not None and (node.name in done or node.name in written_out)
     } | {name: (items, 0) for name, items in progress.settled.items()}
     taken = RoundTaken(f"run '{run}' is carried on by somebody else", hint=FOLLOW.format(run=run))
-    begun = Round(number, done | kept, latest.redone)
     if not begun.write(store, run):
         raise taken
     for map in progress.torn:
@@ -96,7 +92,7 @@ def send_round(
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
             again=_reasons(left, changed, lost),
-            needs={node.name: len(node.needs) for node in left},
+            needs=remaining.needs,
             kept=[name for name in ended_otherwise if group_and_index(name)[0] in {*kept, *progress.settled}],
             maps=maps,
         ),
@@ -110,7 +106,7 @@ def send_round(
         case Ending.HANDLERS:
             send_handlers(run, store=store, runs=runs)
         case Ending.NONE:
-            Canvas(app, plan, run, number).start().apply_async()
+            remaining.canvas().start().apply_async()
     return number
 
 
@@ -160,34 +156,18 @@ def _reasons(left: Graph, changed: Mapping[NodeName, str], lost: Collection[Node
     return {node.name: f"run: {told.get(node.name, 'it had not succeeded')}" for node in left}
 
 
-def round_of(run: RunId, *, store: ArtifactStore, runs: RunStore) -> Round:
-    """The round that a run is in. Others may have been written since, with which it was not carried on."""
-    known = runs.round(run)
-    return Round.latest(store, run) if known is None else Round.read(store, run, known)
-
-
 def send_handlers(run: RunId, *, store: ArtifactStore, runs: RunStore) -> None:
     """Send what is to run when a run has failed, in its round; idempotent."""
-    from orchestrator.app import app
-    from orchestrator.compiler.canvas import Canvas
-
-    graph = Specification.read(store, run).graph
-    current = round_of(run, store=store, runs=runs)
-    Canvas(app, arrange(graph.without(current.done)), run, current.number).handlers().apply_async()
+    reconcile(run, store=store, runs=runs).canvas().handlers().apply_async()
 
 
 def send_node(run: RunId, node: NodeName, *, store: ArtifactStore, runs: RunStore, due: float) -> bool:
     """Send a node once more, in the run's round; False if it has not been due for so many seconds."""
-    from orchestrator.app import app
-    from orchestrator.compiler.canvas import Canvas
-
-    graph = Specification.read(store, run).graph
-    current = round_of(run, store=store, runs=runs)
-    plan = arrange(graph.without(current.done))
+    remaining = reconcile(run, store=store, runs=runs)
+    join = remaining.plan.chord_of(node)
     if not runs.resend(run, node, due=due):
         return False
-    join = plan.chord_of(node)
     if join is not None:
         runs.detach(run, join)
-    Canvas(app, plan, run, current.number, again=True).by_itself(node).apply_async()
+    remaining.canvas(again=True).by_itself(node).apply_async()
     return True

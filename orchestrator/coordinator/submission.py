@@ -17,10 +17,9 @@ from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.authoring.masking import mask_values
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.code import code_of
-from orchestrator.compiler.arrange import arrange
-from orchestrator.compiler.plan import Plan
 from orchestrator.coordinator.changes import commit_of_pipeline, files_of
 from orchestrator.coordinator.checks import check_graph, check_parameters
+from orchestrator.coordinator.reconcile import Remaining
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
 
@@ -66,32 +65,27 @@ def submit(
     from kombu.exceptions import OperationalError
     from redis.exceptions import RedisError
 
-    from orchestrator.app import app
-    from orchestrator.compiler.canvas import Canvas
-
-    plan = arrange(prepared.graph)
-    specification = _write_down(prepared, store, ids or new_run_id)
-    while not _make_known(specification, plan, store, runs):
-        specification = _write_down(prepared, store, ids or new_run_id)
-    run = specification.run
+    remaining = None
+    while remaining is None:
+        remaining = _make_known(_write_down(prepared, store, ids or new_run_id), store, runs)
     try:
-        Canvas(app, plan, run).start().apply_async()
+        remaining.canvas().start().apply_async()
     except (OperationalError, RedisError) as error:
-        extra = {"action": "not_sent", "run": run}
-        log.warning("run %s is accepted, and is sent by the coordinator: %s", run, error, extra=extra)
-    return run
+        extra = {"action": "not_sent", "run": remaining.run}
+        log.warning("run %s is accepted, and the coordinator sends it: %s", remaining.run, error, extra=extra)
+    return remaining.run
 
 
-def _make_known(specification: Specification, plan: Plan, store: ArtifactStore, runs: RunStore) -> bool:
-    """Tell Redis of the run; False if it knows another by this id. The store keeps none that is refused."""
-    graph, accepted = specification.graph, False
+def _make_known(specification: Specification, store: ArtifactStore, runs: RunStore) -> Remaining | None:
+    """Tell Redis of the run; None if it knows another by this id. The store keeps none that is refused."""
+    graph, remaining, accepted = specification.graph, Remaining.of(specification), False
     try:
         accepted = runs.submit(
             specification.run,
             pipeline=graph.pipeline,
             parameters=specification.parameters,
-            needs={node.name: len(node.needs) for node in graph},
-            maps={node.name: node.known_length or 0 for node in graph if plan.written_out(node)},
+            needs=remaining.needs,
+            maps=dict(remaining.written_out),
             submitted=specification.submitted.timestamp(),
             handlers=[node.name for node in graph.handlers],
             fail_fast=graph.fail_fast,
@@ -100,7 +94,7 @@ def _make_known(specification: Specification, plan: Plan, store: ArtifactStore, 
         if not accepted:
             with suppress(StoreError):
                 specification.withdraw(store)
-    return accepted
+    return remaining if accepted else None
 
 
 def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], RunId]) -> Specification:

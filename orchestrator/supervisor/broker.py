@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
@@ -106,7 +106,7 @@ def return_message(client: Redis, tag: str, message: Mapping[str, object], queue
     return bool(client.eval(HAND_BACK, len(keys), *keys, tag, json.dumps(copy)))
 
 
-def waiting_nodes(client: Redis, queues: list[str]) -> set[tuple[RunId, str]]:
+def waiting_nodes(client: Redis, queues: Iterable[str]) -> set[tuple[RunId, str]]:
     """The runs and nodes that messages in the queues name, at any priority; no node for a run's own."""
     found: set[tuple[RunId, str]] = set()
     for queue in queues:

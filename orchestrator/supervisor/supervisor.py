@@ -213,22 +213,31 @@ class Supervisor:
                 send_conclusion(run, self.runs.client, self.queues)
 
     def _quiet(self, runs: Iterable[RunId], silence: float) -> list[RunId]:
-        """Those of which nothing was heard for so many seconds, and no message is left anywhere."""
+        """Those of which nothing was heard for so many seconds, and no message is left, if anybody works."""
         silent = []
         for run in runs:
             with self._apart(run):
                 if self.reader.silence(run) > silence:
                     silent.append(run)
-        if not silent:
+        if not silent or not served_queues(self.runs.client):
             return []
         addressed = {run for run, _ in self._addressed()}
         return [run for run in silent if run not in addressed]
 
     def _addressed(self) -> set[tuple[RunId, str]]:
-        """The runs and nodes that some message names, and somebody will work on."""
-        waiting = waiting_nodes(self.runs.client, list(self.queues))  # first: they are fetched meanwhile
-        fetched = fetched_messages(self.runs.client)
-        return waiting | {(each.run, each.node) for each in fetched if not self._is_kept_too_long(each)}
+        """The runs and nodes that some message names, and somebody will work on.
+
+        A node's message waits until its queue is served; what concerns a run as a whole may go to any queue.
+        """
+        client, served = self.runs.client, served_queues(self.runs.client)
+        waiting = waiting_nodes(client, served.intersection(self.queues))  # first: they are fetched meanwhile
+        unserved = waiting_nodes(client, set(self.queues) - served)
+        fetched = (each for each in fetched_messages(client) if not self._is_kept_too_long(each))
+        return {
+            *waiting,
+            *((run, node) for run, node in unserved if node),
+            *((each.run, each.node) for each in fetched),
+        }
 
     def _is_kept_too_long(self, message: Fetched) -> bool:
         """Whether a worker keeps a message for later, and its clock or the sender's is wrong.

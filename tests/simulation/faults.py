@@ -20,6 +20,7 @@ KINDS = {
     "stop heartbeat": 1,
     "kill worker": 3,
     "pause worker": 3,
+    "pause writer": 2,
     "lose message": 3,
     "double message": 3,
     "delay message": 2,
@@ -90,6 +91,8 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
             world.add_worker()
         case "pause worker":
             worker.pause(lease * (0.5 + 3 * fault.size))
+        case "pause writer":
+            simulation.pause_before_writing = lease * (0.5 + 3 * fault.size)
         case "stop heartbeat":
             if worker.beats:  # else its main thread beats, which starts nothing then
                 worker.stop_beating()

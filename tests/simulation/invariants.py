@@ -59,6 +59,7 @@ class Invariants:
         self.claimed: dict[tuple[str, Actor], float] = {}  #: when a node was claimed, by whom
         self.forgot = 0.0  #: when Redis lost something last
         self.leases: dict[str, float] = {}  #: until when, by who holds them, as far as Redis has not lost any
+        self.tokens: dict[str, tuple[str, str]] = {}  #: of the attempt that has a node, and its delivery
         self.rounds: set[str] = set()  #: that have begun in Redis
         self.work: dict[str, list[_Work]] = {}  #: by the node that it is done for
 
@@ -72,6 +73,8 @@ class Invariants:
             case "take" if str(reply[0]) == "taken":
                 items = [item_name(NodeName(str(arguments[0])), int(index)) for index in reply[1::6]]
                 self._has_claimed(items, arguments)
+            case "commit" | "fail" | "retry" if str(reply[0]) != "lost":
+                self._was_its_own(name, str(arguments[0]), str(arguments[1]))
             case "renew" if str(reply[0]) == "renewed" and str(arguments[0]) in self.leases:
                 self._lease(arguments[0], arguments[1])
             case "release" if int(reply[1]) and arguments[3] != "":
@@ -87,9 +90,15 @@ class Invariants:
         now = self.simulation.world.now
         self._lease(arguments[2], arguments[4])
         for node in nodes:
+            self.tokens[node] = (str(arguments[1]), str(arguments[2]))
             self.claimed[node, self.simulation.world.actor] = now
             for earlier in self.work.get(node, ()):
                 earlier.superseded = earlier.superseded or now
+
+    def _was_its_own(self, what: str, node: str, token: str) -> None:
+        """Only the attempt that has a node ends it: by its own token, or by its delivery."""
+        if token not in self.tokens.get(node, (token,)):
+            raise Broken(f"{what} of {node} by an attempt that it was taken from")
 
     def _lease(self, holder: object, milliseconds: object) -> None:
         self.leases[str(holder)] = self.simulation.world.now + int(str(milliseconds)) / 1000
@@ -124,6 +133,7 @@ class Invariants:
         if world.plain.hget(world.keys.meta, "state") != "cancelled":
             self.cancelled = None
         self.leases.clear()
+        self.tokens.clear()
         self.forgot = world.now
 
     # What has succeeded

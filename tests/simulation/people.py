@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.app import app
 from orchestrator.archive.final import read_final
 from orchestrator.authoring.graph import Graph
-from orchestrator.compiler.arrange import arrange
-from orchestrator.compiler.canvas import Canvas
 from orchestrator.coordinator.cancelling import cancel
 from orchestrator.coordinator.concluding import send_conclusion
+from orchestrator.coordinator.reconcile import reconcile
 from orchestrator.coordinator.rounds import send_round
 from orchestrator.coordinator.submission import Prepared, submit
 from orchestrator.runs.keys import RunId
@@ -86,12 +84,11 @@ class People:
         """Send a node's message, whether it is its turn or not: the first for 0, the last below 1."""
 
         def act() -> None:
-            current = self.world.round()
-            left = self.graph.without(current.done)
-            nodes = [node.name for node in left]
+            run, runs = self.world.run_id, RunStore(self.world.plain)
+            remaining = reconcile(run, store=self.world.shared, runs=runs)
+            nodes = [node.name for node in remaining.graph]
             if nodes:
-                canvas = Canvas(app, arrange(left), self.world.run_id, current.number, again=True)
-                canvas.by_itself(nodes[int(which * len(nodes))]).apply_async()
+                remaining.canvas(again=True).by_itself(nodes[int(which * len(nodes))]).apply_async()
 
         self._let("send", act)
 

@@ -20,6 +20,7 @@ import workers.tracking.runs as tracked_runs
 from orchestrator.archive import final, rounds, specification
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
+from orchestrator.runs import scripts
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import WORKER
 from orchestrator.runs.transitions import RunStore
@@ -244,4 +245,5 @@ PLANTED: Mapping[str, Change] = {
 def plant(name: str, ready: Laboratory) -> None:
     """Put a fault into this process's code, and into Redis's scripts."""
     PLANTED[name]()
+    scripts.source.cache_clear()
     ready.load_scripts()

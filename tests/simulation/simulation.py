@@ -18,6 +18,7 @@ from .laboratory import Laboratory
 from .people import People
 from .scheduler import Actor, Endless, Event
 from .stepped_redis import names
+from .workers import Worker
 from .world import World
 
 #: Steps after which a simulation that has not ended never will.
@@ -73,6 +74,9 @@ class Simulation:
     breach: str | None = None
     calls: int = FIRST_CALL
     given: dict[int, object] = field(default_factory=dict)  #: to each call
+    pause_before_writing: float = (
+        0.0  #: seconds for which the next worker stands still that is to keep an output
+    )
     resumes: int = 10  #: that are made in the end, where Redis has forgotten the run
 
     def run(self) -> Outcome:
@@ -130,6 +134,13 @@ class Simulation:
             self.world.outages.keep_redis()
         while self._left and self._left[0].step <= self.world.steps:
             happen(self._left.pop(0), actor, self)
+        writes = actor.about_to.startswith("create ") and (
+            "/items/" in actor.about_to or "/nodes/" in actor.about_to
+        )
+        if self.pause_before_writing and writes and isinstance(actor.owner, Worker):
+            self.world.note(actor.owner.name, "is paused")
+            actor.owner.pause(self.pause_before_writing)
+            self.pause_before_writing = 0.0
 
     def _look(self, command: str, args: tuple[Any, ...], reply: Any) -> None:
         name = names.get(str(args[1]), "") if command == "EVALSHA" else ""

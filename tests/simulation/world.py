@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.archive.final import read_final, unconcluded_runs
 from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.coordinator.rounds import round_of
+from orchestrator.coordinator.reconcile import round_of
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
@@ -147,7 +147,7 @@ class World(Scheduler):
         pipe = self.plain.pipeline(transaction=False)
         pipe.hget(self.keys.meta, "concluded")
         pipe.hlen("unacked")
-        for queue in settings().queues:
+        for queue in self.queues:
             pipe.llen(queue)
         concluded, fetched, *waiting = pipe.execute()
         is_over = concluded is not None or self.is_nothing() or self.is_written_down()
