@@ -10,7 +10,7 @@ UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo test test-slow test-compose faults fault-graphs power-cuts simulate lint format types bench bench-tables lock clean
+.PHONY: help setup demo test test-slow test-compose faults fault-graphs power-cuts simulate plants lint format types bench bench-tables lock clean
 
 # An environment that was moved, or whose Python has gone, is not ready whatever its age.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
@@ -58,6 +58,9 @@ fault-graphs: setup ## run GRAPHS=300 random graphs from SEED=0, undisturbed and
 
 simulate: setup ## simulate SEEDS=20000 runs step by step from SEED=0, with faults;
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),20000) --seed $(or $(SEED),0) --processes 2 $(ARGS)
+
+plants: setup ## see that the simulation finds each known fault of the past that is put back, within SEEDS=20000
+	@$(BIN)/python -m tests.simulation --plant-each --seeds $(or $(SEEDS),20000) --seed $(or $(SEED),0) --processes 2
 
 power-cuts: setup ## cut the power of a local stack CUTS=50 times, by SEED=0 (Linux, with a C compiler)
 	@$(BIN)/python -m tests.faults.power_cuts --cuts $(or $(CUTS),50) --seed $(or $(SEED),0)

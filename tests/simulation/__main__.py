@@ -10,6 +10,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 from .laboratory import Laboratory, laboratory
 from .planted import PLANTED, plant
@@ -85,6 +87,24 @@ def spread(arguments: Iterable[str], processes: int) -> int:
     return max(abs(process.wait()) for process in started)
 
 
+def plant_each(options: argparse.Namespace) -> int:
+    """Plant each known fault in turn, several at a time, until a seed finds it; how many were not found."""
+    common = ["--stop", "--brief", "--seeds", str(options.seeds), "--seed", str(options.seed)]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+
+    def find(number: int, fault: str) -> bool:
+        began, part = time.monotonic(), str(number % options.processes)
+        command = [sys.executable, "-m", "tests.simulation", *common, "--plant", fault, "--part", part]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        found = done.returncode == 1 and " seeds, first " in done.stdout
+        told = done.stdout.strip() if found else f"NOT FOUND: {(done.stdout + done.stderr).strip()}"
+        print(f"{fault}: {told} ({time.monotonic() - began:.0f} s)", flush=True)
+        return found
+
+    with ThreadPoolExecutor(options.processes) as pool:
+        return len(PLANTED) - sum(pool.map(find, count(), PLANTED))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=20_000, help="how many")
@@ -94,7 +114,10 @@ def main() -> int:
     parser.add_argument("--stop", action="store_true", help="at the first that fails")
     parser.add_argument("--brief", action="store_true", help="tell no histories")
     parser.add_argument("--plant", choices=sorted(PLANTED), help="simulate with this fault in the code")
+    parser.add_argument("--plant-each", action="store_true", help="see that each known fault is found")
     options = parser.parse_args()
+    if options.plant_each:
+        return min(plant_each(options), 1)
     if options.part is None:
         return spread(sys.argv[1:], options.processes)
     return min(work(options), 1)
