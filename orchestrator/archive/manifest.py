@@ -26,6 +26,7 @@ class Manifest:
 
     node: str
     attempt: int
+    round: int = 0  #: of the run, that the attempt belongs to
     output: Tree
 
     @property
@@ -35,7 +36,13 @@ class Manifest:
 
     def write(self, store: ArtifactStore, run: RunId, name: str = "", *, flush: bool = False) -> bool:
         """Commit: the first writer wins. False if the node was committed before."""
-        text = {"node": self.node, "attempt": self.attempt, "digest": self.digest, "output": self.output}
+        text = {
+            "node": self.node,
+            "round": self.round,
+            "attempt": self.attempt,
+            "digest": self.digest,
+            "output": self.output,
+        }
         data = json.dumps(text, separators=(",", ":")).encode()
         return store.create(_key(run, name or self.node), data, flush=flush)
 
@@ -51,6 +58,7 @@ class Manifest:
             return cls(
                 node=plain["node"],
                 attempt=plain["attempt"],
+                round=plain.get("round", 0),
                 output=_unaltered(plain["output"], plain["digest"]),
             )
 
@@ -66,6 +74,7 @@ class StoredItems:
     """What attempts have committed of a map's items."""
 
     outputs: Mapping[int, Tree]  #: of each item, what the latest of its attempts gave
+    numbers: Mapping[int, FencingNumber]  #: of these attempts
     whole: bool  #: False if a file cannot be read: nobody knows which items it had, so those are not done
 
 
@@ -103,7 +112,8 @@ def read_items(store: ArtifactStore, run: RunId, node: str) -> StoredItems:
         for index, output in outputs.items():
             if index not in found or found[index][0] < number:
                 found[index] = (number, output)
-    return StoredItems({index: output for index, (_, output) in found.items()}, whole)
+    outputs = {index: output for index, (_, output) in found.items()}
+    return StoredItems(outputs, {index: number for index, (number, _) in found.items()}, whole)
 
 
 def put_torn_aside(store: ArtifactStore, run: RunId, node: str) -> None:

@@ -23,13 +23,11 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
     One write to Redis stops it: no attempt of it can commit from there on, and the workers that have some end
     their processes. All else makes that quicker, or is made up for by the coordinator. Idempotent.
     """
-    reader, hint = RunReader(runs.client), f"see: orchestrator show {run}"
     at_work = runs.cancel(run)
-    if at_work is None and not reader.knows(run):
-        raise UnknownRun(f"Redis knows no run '{run}' that could be going on", hint=hint)
     if at_work is None:
-        raise RunIsOver(f"run '{run}' is over", hint=hint)
+        raise RunIsOver(f"run '{run}' is over", hint=f"see: orchestrator show {run}")
     terminate(at_work)
+    reader = RunReader(runs.client)
     if reader.concluded(run):
         return len(at_work)
     try:

@@ -8,6 +8,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName, item_name
+from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import HINDRANCE, RunId, RunKeys
 from orchestrator.runs.listing import enlist, strike
 from orchestrator.runs.scripts import Transitions
@@ -290,8 +291,13 @@ class RunStore:
         """Stop a run: nothing of it starts or commits any more.
 
         Returns the deliveries that were at work, however often it is asked; None if the run ended otherwise.
+        Raises UnknownRun.
         """
         verdict, *deliveries = self._apply("cancel", RunKeys(run), "", token or token_hex(8))
+        if verdict == "unknown":
+            raise UnknownRun(
+                f"Redis knows no run '{run}' that could be going on", hint=f"see: orchestrator show {run}"
+            )
         return tuple(deliveries) if verdict == "cancelled" else None
 
     def give_up(self, run: RunId, *, error: str) -> bool:

@@ -117,7 +117,8 @@ class Invariants:
             for work in works:
                 worker = work.actor.owner
                 assert isinstance(worker, Worker)
-                if work.actor is not self.simulation.world.actor and worker.holder(work.actor) == holder:
+                is_another = work.actor is not self.simulation.world.actor and work.claimed > self.forgot
+                if is_another and worker.holder(work.actor) == holder:
                     raise Broken(f"the lease of {holder} is dropped, which works on {node}")
 
     def _has_reopened(self, round: str) -> None:

@@ -97,20 +97,9 @@ def _ids_in_redis_only() -> Change:
     )
 
 
-def _models_by_clock() -> None:
-    """Of two models, the one counts that was made later by its machine's clock."""
-
-    def place_of(model: Any) -> tuple[int, int, int]:
-        return (model.creation_timestamp, 0, 0)
-
-    def earlier(place: object, found: Iterable[Any]) -> list[Any]:
-        del place
-        everything = list(found)
-        latest = max(map(place_of, everything), default=(0, 0, 0))
-        return [model for model in everything if place_of(model) < latest]
-
-    _instead(models, place_of=place_of, _up_to=earlier)()
-    _instead(tracked_runs, place_of=place_of)()
+def _latest_by_clock(found: Iterable[Any], _: object) -> Any:
+    """Of several models, the one counts that was made later by its machine's clock."""
+    return max(found, key=lambda model: model.creation_timestamp)
 
 
 def _renew_and_end_nothing() -> None:
@@ -210,7 +199,7 @@ PLANTED: Mapping[str, Change] = {
     "nothing left is nothing known": _reopen_what_is_left(),
     "MLflow known to Redis only": _ids_in_redis_only(),
     "attempts log without a fence": _instead(ClaimedNode, _fence=lambda _: NoFence()),
-    "models by the clock": _models_by_clock,
+    "models by the clock": _instead(tracked_runs, _that_counts=_latest_by_clock),
     "a lost lease ends nothing": _renew_and_end_nothing,
     "cancelled only once": _script("cancel", "if not at_work then", "if true then"),
     "cancelled with the store only": _cancel_by_the_store,

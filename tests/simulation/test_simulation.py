@@ -15,9 +15,9 @@ def simulated(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ}, check=False)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_must_hold_holds_in_simulated_runs() -> None:
-    outcome = simulated("--seeds", "200", "--processes", "2", "--brief")
+    outcome = simulated("--seeds", "1000", "--processes", "2", "--brief")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 

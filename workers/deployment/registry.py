@@ -14,7 +14,7 @@ from workers.deployment.local import local_registry
 from workers.deployment.records import CHALLENGER, CHAMPION, ModelVersion
 from workers.tracking.errors import clear_errors
 from workers.tracking.library import settle_environment
-from workers.tracking.models import DIGEST, NODE, RUN
+from workers.tracking.models import DIGEST, NODE, RUN, place_of
 from workers.tracking.pending import is_pending
 from workers.tracking.store import open_store
 
@@ -61,7 +61,7 @@ def register(
         if not _of_source(_made_here(client, name), source):
             scored = {METRIC: metric, SCORE: repr(float(score))}
             _make_version(client, name, source, logged, {**tags, **scored})
-        version = _leave_one(client, name, source)
+        version = _leave_one(client, name, source, logged)
         if CHAMPION not in version.aliases:
             context.check()
             client.set_registered_model_alias(name, CHALLENGER, str(version.version))
@@ -174,7 +174,7 @@ def _make_version(
     )
 
 
-def _leave_one(client: MlflowClient, name: str, source: str) -> Registered:
+def _leave_one(client: MlflowClient, name: str, source: str, logged: LoggedModel | None) -> Registered:
     """The node's version of this source; a second one goes, and those whose models have been replaced.
 
     A worker that was paused before it made its version makes a second one when it wakes up: the first counts.
@@ -182,10 +182,20 @@ def _leave_one(client: MlflowClient, name: str, source: str) -> Registered:
     made_here = _made_here(client, name)
     stays = min(_of_source(made_here, source), key=lambda known: int(known.version))
     for known in made_here:
-        surplus = known.source == source or _orphaned(known.source, _logged_model(client, known.source))
-        if known.version != stays.version and surplus and CHAMPION not in known.aliases:
+        if known.version == stays.version or CHAMPION in known.aliases:
+            continue
+        earlier = _logged_model(client, known.source)
+        if known.source == source or _orphaned(known.source, earlier) or _is_replaced(earlier, logged):
             client.delete_model_version(name, str(known.version))
     return stays
+
+
+def _is_replaced(earlier: LoggedModel | None, later: LoggedModel | None) -> bool:
+    """Whether one model was logged in the other's place: for the same node and name, by a later attempt."""
+    if earlier is None or later is None:
+        return False
+    places = [(model.name, model.tags.get(RUN), model.tags.get(NODE)) for model in (earlier, later)]
+    return places[0] == places[1] and place_of(earlier) < place_of(later)
 
 
 def _of_source(versions: list[Registered], source: str) -> list[Registered]:

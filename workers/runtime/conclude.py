@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from orchestrator.archive.final import read_final, remove_marks, write_final
-from orchestrator.archive.manifest import Manifest
+from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.errors import OrchestratorError
@@ -21,6 +23,7 @@ from orchestrator.runs.states import NodeState
 from workers.runtime.job import Job
 from workers.runtime.workshop import Workshop
 from workers.tracking import Data, NodeInfo, RunInfo
+from workers.tracking.records import Order
 
 log = logging.getLogger("orchestrator.conclude")
 
@@ -130,7 +133,20 @@ def _told_to_mlflow(end: _End, workshop: Workshop) -> RunInfo:
         commit=specification.commit,
         dirty=specification.dirty,
         data=_data_of(end.job, workshop),
+        committed=partial(_attempt_of, end.job, workshop),
     )
+
+
+def _attempt_of(job: Job, workshop: Workshop, node: str) -> Order | None:
+    """Round and number of the attempt that gave what a node's output is; None if there is none."""
+    task, store = job.task(node), workshop.store
+    with suppress(StoreError):
+        if task.index is None:
+            manifest = Manifest.read(store, job.run, job.stored_as(task))
+            return (manifest.round, manifest.attempt) if manifest is not None else None
+        number = read_items(store, job.run, job.folder_of(task)).numbers.get(task.index)
+        return (number.round, number.attempt) if number is not None else None
+    return None
 
 
 def _data_of(job: Job, workshop: Workshop) -> list[Data]:

@@ -141,8 +141,8 @@ def send_consequences(job: Job, node: str, settled: Failed | Shared | Settled, w
 
 
 def conclude_again(run: RunId, queue: str, workshop: Workshop) -> None:
-    """Have a run concluded once more, if it was before the last of its processes ended."""
-    if RunReader(workshop.runs.client).concluded(run):
+    """Have a run that is over concluded once more: that may go on while the last of its processes ends."""
+    if RunReader(workshop.runs.client).end(run) is not None:
         send_conclusion(run, workshop.runs.client, [queue])
 
 

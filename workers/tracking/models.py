@@ -100,19 +100,21 @@ def enter_model(
     logged: int,
     check: Callable[[], None],
 ) -> str:
-    """Log what `save_model` wrote as the attempt's model number `logged`; what was logged before it goes.
+    """Log what `save_model` wrote as the attempt's model number `logged`; what it logged before goes.
 
-    Those that go are looked up before `check`. Returns the URI.
+    Models of other attempts stay until the run is concluded: one of them may have stored its output first,
+    which names its model. Returns the URI.
     """
-    run, place = client.get_run(run_id), (*author.order, logged)
+    run = client.get_run(run_id)
     made = _make(client, run, name, folder, author, logged)
-    others = models_of(client, run.info.experiment_id, author.run, author.node, name)
     try:
         check()
     except BaseException:
         client.delete_logged_model(made)
         raise
-    delete_models(client, _up_to(place, others), but=made)
+    if logged > 1:
+        others = models_of(client, run.info.experiment_id, author.run, author.node, name)
+        delete_models(client, _replaced((*author.order, logged), others), but=made)
     return f"models:/{made}"
 
 
@@ -125,19 +127,20 @@ def enter_late(
     logged: int,
     remember: Remember,
 ) -> str:
-    """The same for a model that had to wait: one that was logged after it stays, and is returned.
+    """The same for a model that had to wait: one that its attempt logged after it stays, and is returned.
 
     So is what another delivery of the same model has made.
     """
     run, place = client.get_run(run_id), (*author.order, logged)
     others = models_of(client, run.info.experiment_id, author.run, author.node, name)
-    if others and is_ready(others[0]) and place_of(others[0]) >= place:
-        return f"models:/{others[0].model_id}"
+    for later in others:
+        if is_ready(later) and order_of(later.tags) == author.order and place_of(later) >= place:
+            return f"models:/{later.model_id}"
     made = _make(client, run, name, folder, author, logged)
     bound = remember(model_key(author.run, author.node, name, place), made)
     if bound != made:
         client.delete_logged_model(made)
-    delete_models(client, _up_to(place, others), but=bound)
+    delete_models(client, _replaced(place, others), but=bound)
     return f"models:/{bound}"
 
 
@@ -170,9 +173,9 @@ def place_of(model: LoggedModel) -> tuple[int, int, int]:
     return (*order_of(model.tags), int(model.tags.get(LOGGED, 0)))
 
 
-def _up_to(place: tuple[int, int, int], models: Iterable[LoggedModel]) -> list[LoggedModel]:
-    """Those that were not logged later."""
-    return [model for model in models if place_of(model) <= place]
+def _replaced(place: tuple[int, int, int], models: Iterable[LoggedModel]) -> list[LoggedModel]:
+    """Those that the same attempt has logged, and not later."""
+    return [model for model in models if place_of(model)[:2] == place[:2] and place_of(model) <= place]
 
 
 def delete_models(client: MlflowClient, models: Sequence[LoggedModel], *, but: str) -> None:

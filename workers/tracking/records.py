@@ -108,6 +108,8 @@ class RunInfo:
     commit: str = ""  #: of the pipeline's repository, when the run was sent
     dirty: bool = False  #: whether that had changes that were not committed
     data: Sequence[Data] = ()
+    #: Which attempt gave what a node's output is, if that is known: its model is the one that counts.
+    committed: Callable[[str], Order | None] = lambda _: None
 
 
 def run_key(run_id: str, node: str = "") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -157,23 +157,24 @@ class KeyedRuns:
             if not belongs_to_later_round and _is_wrong(run.info.status, states.get(node)):
                 ended = status_of(states.get(node, info.state))
                 self._client.set_terminated(run.info.run_id, ended, milliseconds(info.ended))
-        self._tidy_models(info.run_id)
+        self._tidy_models(info)
         return kept
 
-    def _tidy_models(self, run_id: str) -> None:
-        """Leave one model of each name to a node: what a dying or a paused worker left beside it goes.
+    def _tidy_models(self, info: RunInfo) -> None:
+        """Leave one model of each name to a node: that of the attempt whose output counts.
 
-        Of several copies of the latest one the bound one stays, as whoever delivers it at this moment thinks.
+        Of several copies of it the bound one stays, as whoever delivers it at this moment thinks.
         """
+        run_id = info.run_id
         found: dict[tuple[str, str], list[LoggedModel]] = {}
         for model in search_models(self._client, self._experiment, f"tags.`{RUN}` = '{run_id}'"):
             found.setdefault((model.tags.get(NODE, ""), model.name), []).append(model)
         for (node, name), models in found.items():
             if len(models) > 1:
-                latest = models[0]
-                key = model_key(run_id, node, name, place_of(latest))
-                bound = self._remember(key, latest.model_id)
-                kept = bound if bound in {model.model_id for model in models} else latest.model_id
+                counts = _that_counts(models, info.committed(node))
+                key = model_key(run_id, node, name, place_of(counts))
+                bound = self._remember(key, counts.model_id)
+                kept = bound if bound in {model.model_id for model in models} else counts.model_id
                 delete_models(self._client, models, but=kept)
 
     def _known(self, key: str, tags: Mapping[str, str], *, search: bool) -> Run | None:
@@ -261,6 +262,12 @@ def _note(info: RunInfo, run: Run) -> dict[str, str]:
 def _weight(run: Run) -> tuple[Order, bool, str]:
     """Of two runs of one node, the one with the greater counts: that of the latest attempt."""
     return order_of(run.data.tags), run.info.status == "FINISHED", run.info.run_id
+
+
+def _that_counts(models: Sequence[LoggedModel], committed: Order | None) -> LoggedModel:
+    """Of models of one name, the latest first, that of the attempt whose output counts, else the latest."""
+    own = (model for model in models if order_of(model.tags) == committed)
+    return next(own, models[0])
 
 
 def _is_wrong(status: str, state: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from datetime import date
 
 import mlflow
@@ -66,10 +67,18 @@ def test_a_model_belongs_to_its_run(log, linear, iris, client, runs):
     assert len(client.get_metric_history(run.info.run_id, "accuracy")) == 1
 
 
-def test_a_retried_attempt_leaves_one_model(log, linear, forest, iris, client):
-    log(linear, iris[0])
+@pytest.mark.parametrize("committed", [None, (0, 1), (0, 2)])
+def test_of_several_attempts_the_model_stays_whose_output_counts(
+    log, linear, forest, iris, client, tracking, committed
+):
+    """An attempt that was taken over may have stored its output first, which names its model."""
+    first = log(linear, iris[0])
     second = log(forest, iris[0], attempt=2)
-    assert [model.model_id for model in logged_models(client)] == [second]
+    assert {model.model_id for model in logged_models(client)} == {first, second}
+    done = run_of(nodes=(NodeInfo(name="fit", state="succeeded"),))
+    tracking.conclude(replace(done, committed=lambda _: committed))
+    kept = first if committed == (0, 1) else second
+    assert [model.model_id for model in logged_models(client)] == [kept]
 
 
 def test_a_model_of_an_attempt_that_was_taken_over_goes(tracking, linear, forest, iris, client, runs):

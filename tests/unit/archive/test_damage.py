@@ -246,4 +246,4 @@ def test_the_number_of_an_attempt_cannot_be_altered(store: ArtifactStore) -> Non
     write_items(store, RUN, "fit", FIRST, "token", {0: blob(store, "zero")})
     path = Path(store.url) / f"runs/{RUN}/items/fit/0-token.json"
     path.write_bytes(path.read_bytes().replace(b'"attempt":1', b'"attempt":9'))
-    assert read_items(store, RUN, "fit") == StoredItems({}, whole=False)
+    assert read_items(store, RUN, "fit") == StoredItems({}, {}, whole=False)
