@@ -77,6 +77,7 @@ def lingering(shell: Shell, gate: Path, *words: str) -> Iterator[subprocess.Pope
             process.communicate(timeout=30)
 
 
+@pytest.mark.slow
 def test_a_run_on_a_private_stack_can_be_followed_and_cancelled_from_another_terminal(
     alone: Shell, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_run_on_a_private_stack_can_be_followed_and_cancelled_from_another_ter
     assert not list((alone.home / "private").iterdir())
 
 
+@pytest.mark.slow
 def test_a_stack_leaves_no_temporary_folder(alone: Shell, tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()

@@ -13,6 +13,7 @@ from .conftest import Shell
 pytestmark = pytest.mark.stack
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_resumed(alone: Shell, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with alone.start("run", "patient", "-p", f"gate={gate}", "--slots", "training=1") as process:
@@ -73,6 +74,7 @@ def test_a_running_run_is_cancelled(joined: Shell, tmp_path: Path) -> None:
     assert f"cancelled {run}" in again.out
 
 
+@pytest.mark.slow
 def test_there_is_nothing_to_cancel_without_a_stack(alone: Shell) -> None:
     assert alone("run", "unpaid").status == 1
     done = alone("cancel", "latest")
