@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from celery import signals
 from celery.app.amqp import AMQP
@@ -115,6 +116,7 @@ class LastingTransport(redis.Transport):
         except BadMessage as error:
             refuse(self, text, queue, error)
         else:
+            _tag_anew(raw)
             self._deliver(raw, queue)
 
     def _deliver(self, message: Raw, queue: str) -> None:
@@ -134,6 +136,16 @@ class LastingTransport(redis.Transport):
             channel.let_go()
         self._avail_channels.clear()
         self.channels.clear()
+
+
+def _tag_anew(message: Raw) -> None:
+    """Tell this delivery of a message from every other: its lease is held by the tag.
+
+    A Redis that comes back without its last second hands out again what a worker has fetched, tag and all.
+    """
+    properties = message.get("properties")
+    if isinstance(properties, dict) and isinstance(properties.get("delivery_tag"), str):
+        properties["delivery_tag"] = str(uuid4())
 
 
 def check_of(queue: str) -> Callable[[Raw], None]:

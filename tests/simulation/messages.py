@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import cached_property
 from hashlib import sha1
 from typing import Any
+from uuid import uuid4
 
 import redis
 from kombu.transport.redis import Channel
@@ -28,16 +29,18 @@ from .stepped_redis import names
 SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 
 #: Take the next message of any of the queues, and keep it as fetched.
-#: KEYS: unacked, its index, lists of messages. ARGV: now, then the queue of each list. Reply: it, its queue.
+#: KEYS: unacked, its index, lists of messages. ARGV: now, this delivery's tag, then the queue of each list.
+#: Reply: it, its queue.
 FETCH = """
 for at = 3, #KEYS do
   local text = redis.call('RPOP', KEYS[at])
   if text then
-    local message = cjson.decode(text)
-    local tag = message.properties.delivery_tag
+    local tag = ARGV[2]
+    local first, last = string.find(text, cjson.decode(text).properties.delivery_tag, 1, true)
+    text = string.sub(text, 1, first - 1) .. tag .. string.sub(text, last + 1)
     redis.call('ZADD', KEYS[2], ARGV[1], tag)
-    redis.call('HSET', KEYS[1], tag, '[' .. text .. ', "", "' .. ARGV[at - 1] .. '"]')
-    return {text, ARGV[at - 1]}
+    redis.call('HSET', KEYS[1], tag, '[' .. text .. ', "", "' .. ARGV[at] .. '"]')
+    return {text, ARGV[at]}
   end
 end
 """
@@ -130,6 +133,7 @@ def fetch(client: redis.Redis, queues: tuple[str, ...], now: float) -> Received 
         FETCHED,
         *(key for key, _ in lists),
         now,
+        str(uuid4()),
         *(queue for _, queue in lists),
     )
     return Received(str(found[0]), str(found[1])) if found else None

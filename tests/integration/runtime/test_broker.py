@@ -97,6 +97,27 @@ def test_a_message_that_is_worked_on_stays_with_its_worker_as_the_connection_bre
     client.close()
 
 
+def test_a_message_that_is_handed_out_twice_is_told_apart_by_its_tags(own_redis: OwnRedis) -> None:
+    """As by a Redis that came back without its last second."""
+    connection, client, found = LastingConnection(own_redis.url), connect(own_redis.url), []
+    channel = connection.default_channel
+    queue = Queue("work", channel=channel)
+    Producer(channel, serializer="json").publish("to do", routing_key="work", declare=[queue])
+    client.lpush("work", str(client.lindex("work", 0)))
+    channel.basic_qos(0, 2, False)
+    with Consumer(channel, [queue], callbacks=[lambda _, message: found.append(message)], accept=["json"]):
+        while len(found) < 2:
+            connection.drain_events(timeout=5)
+    assert len({message.delivery_tag for message in found}) == 2
+    assert unacknowledged(client) == 2
+    for message in found:
+        assert message.properties["delivery_tag"] == message.delivery_tag
+        message.ack()
+    assert unacknowledged(client) == 0
+    connection.close()
+    client.close()
+
+
 def test_a_connection_that_is_closed_gives_back_what_it_fetched(own_redis: OwnRedis) -> None:
     connection = LastingConnection(own_redis.url)
     fetch(connection)
