@@ -32,7 +32,9 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
         return len(at_work)
     try:
         specification = Specification.read(store, run)
-        write_final(store, reader.read(run, specification.graph), reader.tracebacks(run))
+        record = reader.read(run, specification.graph)
+        if record.state.over:  # else somebody has carried it on meanwhile
+            write_final(store, record, reader.tracebacks(run))
     except (StoreError, UnknownRun) as error:
         log.warning("run %s is cancelled, and is written down later: %s", run, error)
     else:

@@ -32,7 +32,7 @@ from workers.runtime.workshop import Workshop
 from workers.tracking.records import AttemptInfo, NoFence
 from workers.tracking.runs import KeyedRuns
 
-from . import people, stepped_redis
+from . import people, stepped_redis, workers
 from .stepped_redis import SteppedRedis
 
 if TYPE_CHECKING:
@@ -199,11 +199,12 @@ PLANTED: Mapping[str, Change] = {
     "nothing left is nothing known": _reopen_what_is_left(),
     "MLflow known to Redis only": _ids_in_redis_only(),
     "attempts log without a fence": _instead(ClaimedNode, _fence=lambda _: NoFence()),
+    "nobody concludes again": _instead(workers, conclude_again=_nothing),
     "models by the clock": _instead(tracked_runs, _that_counts=_latest_by_clock),
     "a lost lease ends nothing": _renew_and_end_nothing,
     "cancelled only once": _script("cancel", "if not at_work then", "if true then"),
     "cancelled with the store only": _cancel_by_the_store,
-    "a lost node is not due": _script("release", "redis.call('ZADD', DUE, NOW_MS, name)", ""),
+    "a lost node is not due": _script("release", "else\n      redis.call('ZADD', DUE, NOW_MS, name)", ""),
     "nothing sent again": _instead(Supervisor, _send_due_again=_nothing),
     "one holder for two deliveries": _instead(
         Identity, delivery=lambda self, message, _: f"{self.instance}#{message}"

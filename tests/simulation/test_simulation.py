@@ -23,8 +23,23 @@ def test_what_must_hold_holds_in_simulated_runs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("fault", ["needs counted twice", "nothing sent again"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "needs counted twice",
+        "nothing sent again",
+        "models by the clock",
+        "cancelled only once",
+        "the heartbeat ends silently",
+        "unreadable for ever",
+        "a script over two slots",
+        "keys without an end",
+        "an id for two runs",
+        "concluded by a queue that nobody serves",
+    ],
+)
 def test_a_known_fault_that_is_put_back_is_found(fault: str) -> None:
-    outcome = simulated("--seeds", "500", "--stop", "--brief", "--plant", fault)
+    """Those that take seconds; `make plants` has all of them."""
+    outcome = simulated("--seeds", "2000", "--stop", "--brief", "--plant", fault)
     assert outcome.returncode == 1, outcome.stdout + outcome.stderr
     assert "of" in outcome.stdout, "it is told which seed found it"
