@@ -267,7 +267,7 @@ class Invariants:
         told, known = f"{record.state} in round {record.round}", f"{state} in round {round}"
         if state is not None and told != known and not world.is_unreadable:
             raise Broken(f"the run is {known}, and the store says {told}")
-        return record.state, record.round
+        return (record.state, record.round) if state is None else (state, round)
 
     def _made_from_what_counts(self) -> None:
         """All that was committed was made from what was committed."""
