@@ -228,7 +228,7 @@ PLANTED: Mapping[str, Change] = {
     "a renewed lease is ended": _script("release", _IN_TIME, "if until_ms and NOW_MS > until_ms then"),
     "a paused leader acts": _script("release", _IN_TIME, "if false then"),
     "an earlier end is written last": _written_by_whoever_comes_last,
-    "a cancelled run goes on": _script("claim", "or OVER[run_state] or", "or"),
+    "a cancelled run goes on": _script("claim", "if OVER[run_state] or", "if"),
 }
 
 
