@@ -194,6 +194,7 @@ def test_what_an_earlier_attempt_kept_does_not_undo_a_later_one(server, store, l
     assert run.info.status == "FINISHED"
     assert run.data.tags["orchestrator.attempt"] == "2"
     assert run.data.metrics == {"accuracy": 0.5}
+    tracking.conclude(run_of(nodes=(NodeInfo(name="fit", state="succeeded"),)))
     assert [f"models:/{model.model_id}" for model in models_of(server)] == [kept]
 
 
@@ -210,8 +211,9 @@ def test_a_later_attempt_that_was_kept_replaces_an_earlier_one(server, store, li
         uri = tracker.log_model(forest, example=iris[0])
     server.start()
     found = tracking.model_uri(uri)
-    assert [f"models:/{model.model_id}" for model in models_of(server)] == [found]
     assert runs_of(server)["fit"].info.status == "FINISHED"
+    tracking.conclude(run_of(nodes=(NodeInfo(name="fit", state="succeeded"),)))
+    assert [f"models:/{model.model_id}" for model in models_of(server)] == [found]
 
 
 @pytest.mark.slow
