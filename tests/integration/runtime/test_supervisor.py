@@ -23,7 +23,7 @@ from orchestrator.code import code_of
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import Canvas
 from orchestrator.coordinator.submission import new_run_id
-from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, WORKER, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Holder, Verdict
@@ -176,16 +176,25 @@ def test_a_run_whose_messages_are_lost_is_sent_again(runner: Runner, client: red
         wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
 
 
-def keep_for_an_hour(runner: Runner, client: redis.Redis, run: RunId, pipeline: str) -> list[str]:
+@contextmanager
+def kept_for_an_hour(runner: Runner, client: redis.Redis, run: RunId, pipeline: str) -> Iterator[None]:
     """As if a worker had fetched the run's first messages, by whose clock it is not time for them yet."""
-    plan, tags = arrange(runner.prepare(pipeline).graph), []
-    for node in runner.prepare(pipeline).graph:
+    graph, tags, ids = runner.prepare(pipeline).graph, [], []
+    for node in graph:
         if not node.needs:
-            Canvas(app, plan, run).by_itself(node.name).apply_async(queue="spare", countdown=3600)
+            first = Canvas(app, arrange(graph), run).by_itself(node.name)
+            first.apply_async(queue="spare", countdown=3600)
             message = json.loads(str(client.rpop("spare")))
             tags.append(message["properties"]["delivery_tag"])
+            ids.append(message["headers"]["id"])
             client.hset(UNACKED, tags[-1], json.dumps([message, "", node.policy.queue]))
-    return tags
+    slow = WORKER.format(name="slow@elsewhere")
+    client.set(slow, json.dumps({"queues": [], "holds": ids}), px=120_000)
+    try:
+        yield
+    finally:
+        client.hdel(UNACKED, *tags)
+        client.delete(slow)
 
 
 def test_a_message_that_is_kept_for_later_by_a_wrong_clock_is_sent_again(
@@ -193,12 +202,11 @@ def test_a_message_that_is_kept_for_later_by_a_wrong_clock_is_sent_again(
 ) -> None:
     monkeypatch.setattr("orchestrator.supervisor.supervisor.LONGEST_WAIT", 1.0)
     run = submit_without_a_message(runner, "diamond")
-    tags = keep_for_an_hour(runner, client, run, "diamond")
-    try:
-        with supervised_hastily(runner, client, lease_seconds=1.5):
-            wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
-    finally:
-        client.hdel(UNACKED, *tags)
+    with (
+        kept_for_an_hour(runner, client, run, "diamond"),
+        supervised_hastily(runner, client, lease_seconds=1.5),
+    ):
+        wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
 
 
 def test_a_run_that_no_list_names_is_found_and_sent(runner: Runner, client: redis.Redis) -> None:
