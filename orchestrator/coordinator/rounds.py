@@ -20,6 +20,8 @@ from orchestrator.coordinator.progress import Progress, progress_of
 from orchestrator.coordinator.reconcile import Remaining, reconcile, round_of
 from orchestrator.runs.errors import RoundTaken
 from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.states import RunState
 from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Ending, FencingNumber, Reopening
 
@@ -71,6 +73,8 @@ def send_round(
         if node.known_length is not None and (node.name in done or node.name in written_out)
     } | {name: (items, 0) for name, items in progress.settled.items()}
     taken = RoundTaken(f"run '{run}' is carried on by somebody else", hint=FOLLOW.format(run=run))
+    if not left and stood and RunReader(runs.client).state(run) is RunState.SUCCEEDED:
+        raise taken  # and has ended since
     if not begun.write(store, run):
         raise taken
     for map in progress.torn:
