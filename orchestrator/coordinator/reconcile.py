@@ -14,6 +14,7 @@ from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.plan import Plan
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.values import RunStatus
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
@@ -61,13 +62,12 @@ class Remaining:
 
 def reconcile(run: RunId, *, store: ArtifactStore, runs: RunStore) -> Remaining:
     """What the round that a run is in sends; raises UnknownRun."""
-    return Remaining.of(Specification.read(store, run), round_of(run, store=store, runs=runs))
+    return Remaining.of(Specification.read(store, run), round_of(run, runs.status(run), store))
 
 
-def round_of(run: RunId, *, store: ArtifactStore, runs: RunStore) -> Round:
+def round_of(run: RunId, status: RunStatus | None, store: ArtifactStore) -> Round:
     """The round that a run is in: Redis knows it, and else the store has the one that was written last.
 
     Where Redis knows the run, others may have been written since, with which it was not carried on.
     """
-    known = runs.round(run)
-    return Round.latest(store, run) if known is None else Round.read(store, run, known)
+    return Round.read(store, run, status.round) if status else Round.latest(store, run)

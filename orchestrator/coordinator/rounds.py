@@ -20,7 +20,6 @@ from orchestrator.coordinator.progress import Progress, progress_of
 from orchestrator.coordinator.reconcile import Remaining, reconcile, round_of
 from orchestrator.runs.errors import RoundTaken
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import RunState
 from orchestrator.runs.transitions import RunStore
 from orchestrator.runs.values import Ending, FencingNumber, Reopening
@@ -43,10 +42,10 @@ def send_round(
     all of it is stored and Redis forgot so, the run ends. Of several who carry a run on at once one does, and
     the others are told so by RoundTaken. Returns the round's number.
     """
-    stood = runs.stands(run)
+    stood = runs.status(run)
     specification = Specification.read(store, run)
     graph = specification.graph
-    latest = round_of(run, store=store, runs=runs)
+    latest = round_of(run, stood, store)
     number = latest_number(store, run) + 1
     changed = changed_nodes(specification)
     latest = latest.redoing(changed, number)
@@ -73,7 +72,7 @@ def send_round(
         if node.known_length is not None and (node.name in done or node.name in written_out)
     } | {name: (items, 0) for name, items in progress.settled.items()}
     taken = RoundTaken(f"run '{run}' is carried on by somebody else", hint=FOLLOW.format(run=run))
-    if not left and stood and RunReader(runs.client).state(run) is RunState.SUCCEEDED:
+    if not left and stood and stood.state == RunState.SUCCEEDED:
         raise taken  # and has ended since
     if not begun.write(store, run):
         raise taken

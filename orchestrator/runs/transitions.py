@@ -20,6 +20,7 @@ from orchestrator.runs.values import (
     Holder,
     Ready,
     Reopening,
+    RunStatus,
     Settled,
     Standing,
     Taken,
@@ -305,22 +306,18 @@ class RunStore:
         verdict, *_ = self._apply("cancel", RunKeys(run), error, token_hex(8))
         return verdict == "cancelled"
 
-    def stands(self, run: RunId) -> str:
-        """When a run ended, and its round: what a reopening is worked out for. Empty if it is unknown."""
+    def status(self, run: RunId) -> RunStatus | None:
+        """How a run stands: what a reopening is worked out for. None if it is unknown."""
         found = self.client.hmget(RunKeys(run).meta, "state", "ended", "round")
         state, ended, number = (str(each or "") for each in found)
-        return f"{ended}/{number or 0}" if state else ""
-
-    def round(self, run: RunId) -> int | None:
-        """The round that a run is in, or has ended in; None if it is unknown."""
-        state, number = self.client.hmget(RunKeys(run).meta, "state", "round")
-        return int(str(number or 0)) if state is not None else None
+        return RunStatus(state, ended, int(number or 0)) if state else None
 
     def reopen(self, run: RunId, reopening: Reopening) -> Ending | None:
         """Let a run go on in a new round; where nothing is left to do, it ends at once.
 
         None if the run does not stand any more as it stood when the round was worked out.
         """
+        stood = reopening.stood
         done = [part for pair in reopening.done.items() for part in pair]
         again = [part for pair in reopening.again.items() for part in pair]
         maps = [part for name, (items, left) in reopening.maps.items() for part in (name, items, left)]
@@ -339,7 +336,7 @@ class RunStore:
             len(reopening.again),
             len(reopening.kept),
             len(reopening.maps),
-            reopening.stood,
+            f"{stood.ended}/{stood.round}" if stood else "",
             *done,
             *again,
             *reopening.kept,
@@ -366,7 +363,7 @@ class RunStore:
         self._apply("remember", RunKeys(run), HINDRANCE, why, 1)
 
     def conclude(self, run: RunId, ended: str, *, mlflow_run_id: str | None, retention: int) -> bool:
-        """The end that `RunReader.end` told of is written down; Redis forgets it `retention` seconds later.
+        """The end that `status` told of is written down; Redis forgets it `retention` seconds later.
 
         False if the run has been carried on since, or Redis does not know it any more.
         """

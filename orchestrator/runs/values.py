@@ -97,6 +97,15 @@ class DoneItem:
     why: str = ""  #: it was reused or not
 
 
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands, as one look at Redis tells it."""
+
+    state: str  #: a run state
+    ended: str  #: when it did, in microseconds since 1970; empty while it goes on
+    round: int  #: that it is in, or has ended in
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reopening:
     """What is done of a run, and what is left."""
@@ -107,7 +116,7 @@ class Reopening:
     handlers: Sequence[NodeName] = ()  #: nodes that run once the run has failed
     submitted: float  #: seconds since 1970
     number: int  #: of the round
-    stood: str  #: how the run stood when this was worked out, by `RunStore.stands`
+    stood: RunStatus | None  #: how the run stood when this was worked out; None: it was unknown
     open: int  #: nodes that are left; written-out maps count as their items
     done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
     again: Mapping[NodeName, str] = field(

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
-from uuid import uuid4
 
 from orchestrator.envelope import BadMessage, Raw, check_task, read
 from orchestrator.runs.keys import RunId
@@ -90,8 +89,8 @@ def _set_aside(client: Redis, tag: str, entry: SetAside) -> bool:
 def hand_back(client: Redis, fetched: Fetched) -> bool:
     """Put a message back into its queue, to be served next; False if it is not there any more.
 
-    It gets a new delivery tag: the worker that had it may only be paused, and must not acknowledge the next
-    worker's delivery when it wakes up.
+    The worker that had it may only be paused. When it wakes up, it does not acknowledge the next worker's
+    delivery: each has a tag of its own (`orchestrator.broker`).
     """
     return return_message(client, fetched.tag, fetched.message, fetched.queue)
 
@@ -101,7 +100,6 @@ def return_message(client: Redis, tag: str, message: Mapping[str, object], queue
     copy = json.loads(json.dumps(message))
     copy["headers"]["redelivered"] = True
     copy["properties"]["delivery_info"]["redelivered"] = True
-    copy["properties"]["delivery_tag"] = str(uuid4())
     keys = [UNACKED, FETCHED, queue]
     return bool(client.eval(HAND_BACK, len(keys), *keys, tag, json.dumps(copy)))
 

@@ -152,7 +152,7 @@ class Supervisor:
                 overdue += [(run, node) for node in self.reader.overdue(run, self.lease_seconds)]
         if not overdue:
             return
-        addressed = self._addressed()
+        addressed = self._addressed(served_queues(self.runs.client))
         for run, node in overdue:
             if (run, node) not in addressed:
                 with self._apart(run):
@@ -196,7 +196,8 @@ class Supervisor:
         looked = self._store_looked_at
         if looked is not None and self.clock() - looked < STORE_PACE:
             return
-        if not served_queues(self.runs.client):
+        served = served_queues(self.runs.client)
+        if not served:
             return  # the workers are still starting
         self._store_looked_at = self.clock()
         try:
@@ -205,7 +206,7 @@ class Supervisor:
             log.warning("unconcluded runs are looked for later: %s", error, extra={"action": "store_away"})
             return
         left = [run for run in sorted(marked) if not self.reader.knows(run) or self.reader.concluded(run)]
-        addressed = {run for run, _ in self._addressed()} if left else set()
+        addressed = {run for run, _ in self._addressed(served)} if left else set()
         for run in left:
             if run not in addressed:
                 extra = {"action": "concluded_again", "run": run}
@@ -219,17 +220,17 @@ class Supervisor:
             with self._apart(run):
                 if self.reader.silence(run) > silence:
                     silent.append(run)
-        if not silent or not served_queues(self.runs.client):
+        if not silent or not (served := served_queues(self.runs.client)):
             return []
-        addressed = {run for run, _ in self._addressed()}
+        addressed = {run for run, _ in self._addressed(served)}
         return [run for run in silent if run not in addressed]
 
-    def _addressed(self) -> set[tuple[RunId, str]]:
+    def _addressed(self, served: frozenset[str]) -> set[tuple[RunId, str]]:
         """The runs and nodes that some message names, and somebody will work on.
 
-        A node's message waits until its queue is served; what concerns a run as a whole may go to any queue.
+        A node's message waits until its queue is `served`; what concerns a whole run may go to any queue.
         """
-        client, served = self.runs.client, served_queues(self.runs.client)
+        client = self.runs.client
         waiting = waiting_nodes(client, served.intersection(self.queues))  # first: they are fetched meanwhile
         unserved = waiting_nodes(client, set(self.queues) - served)
         fetched = (each for each in fetched_messages(client) if not self._is_kept_too_long(each))

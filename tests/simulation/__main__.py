@@ -18,6 +18,9 @@ from .planted import PLANTED, plant
 from .shrinking import shrunk
 from .simulation import Case, Outcome, Simulation, warm_up
 
+#: The environment of processes whose sets all have the same order.
+ORDERED = {**os.environ, "PYTHONHASHSEED": "0"}
+
 
 def simulate(case: Case, ready: Laboratory) -> Outcome:
     """One case."""
@@ -77,10 +80,9 @@ def work(options: argparse.Namespace) -> int:
 
 def spread(arguments: Iterable[str], processes: int) -> int:
     """Share the seeds between processes, whose sets all have the same order."""
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.simulation", *arguments, "--part", str(part)], env=environment
+            [sys.executable, "-m", "tests.simulation", *arguments, "--part", str(part)], env=ORDERED
         )
         for part in range(processes)
     ]
@@ -90,12 +92,11 @@ def spread(arguments: Iterable[str], processes: int) -> int:
 def plant_each(options: argparse.Namespace) -> int:
     """Plant each known fault in turn, several at a time, until a seed finds it; how many were not found."""
     common = ["--stop", "--brief", "--seeds", str(options.seeds), "--seed", str(options.seed)]
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
 
     def find(number: int, fault: str) -> bool:
         began, part = time.monotonic(), str(number % options.processes)
         command = [sys.executable, "-m", "tests.simulation", *common, "--plant", fault, "--part", part]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env=ORDERED, check=False)
         found = done.returncode == 1 and " seeds, first " in done.stdout
         told = done.stdout.strip() if found else f"NOT FOUND: {(done.stdout + done.stderr).strip()}"
         print(f"{fault}: {told} ({time.monotonic() - began:.0f} s)", flush=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.archive.final import read_final
 from orchestrator.authoring.graph import Graph
 from orchestrator.coordinator.cancelling import cancel
 from orchestrator.coordinator.concluding import send_conclusion
@@ -91,11 +90,6 @@ class People:
                 remaining.canvas(again=True).by_itself(nodes[int(which * len(nodes))]).apply_async()
 
         self._let("send", act)
-
-    def has_ended(self) -> bool:
-        """Whether the store tells that the run has ended: nobody carries it on then who wants it to end."""
-        final = read_final(self.world.shared, self.world.run_id)
-        return final is not None and final[0].round == self.world.round().number
 
     def _let(
         self, name: str, act: Callable[[], object], told: Told = lambda _: None, after: float = 0.0

@@ -74,9 +74,8 @@ class Simulation:
     breach: str | None = None
     calls: int = FIRST_CALL
     given: dict[int, object] = field(default_factory=dict)  #: to each call
-    pause_before_writing: float = (
-        0.0  #: seconds for which the next worker stands still that is to keep an output
-    )
+    #: Seconds for which the next worker stands still that is about to keep an output.
+    pause_before_writing: float = 0.0
     resumes: int = 10  #: that are made in the end, where Redis has forgotten the run
 
     def run(self) -> Outcome:
@@ -124,7 +123,7 @@ class Simulation:
     def _is_over(self) -> bool:
         if self.world.is_quiet():
             return True
-        if self.world.is_forgotten() and self.resumes and not self.people.has_ended():
+        if self.world.is_forgotten() and self.resumes and not self.world.has_ended():
             self.resumes -= 1
             self.people.resume(after=5.0)
         return False

@@ -157,9 +157,12 @@ class World(Scheduler):
         """Whether Redis has forgotten a run of which the store tells that it ended, and that MLflow knows."""
         if self.plain.exists(self.keys.meta):
             return False
-        ended = read_final(self.shared, self.run_id)
-        is_latest = ended is not None and ended[0].round == self.round().number
-        return is_latest and not unconcluded_runs(self.shared)
+        return self.has_ended() and not unconcluded_runs(self.shared)
+
+    def has_ended(self) -> bool:
+        """Whether the store tells that the run has ended: nobody carries it on then who wants it to end."""
+        final = read_final(self.shared, self.run_id)
+        return final is not None and final[0].round == self.round().number
 
     def is_nothing(self) -> bool:
         """Whether neither Redis nor the store knows of a run: nothing was accepted, or all was lost."""
@@ -172,7 +175,7 @@ class World(Scheduler):
 
     def round(self) -> Round:
         """The round that the run is in."""
-        return round_of(self.run_id, store=self.shared, runs=RunStore(self.plain))
+        return round_of(self.run_id, RunStore(self.plain).status(self.run_id), self.shared)
 
     def is_forgotten(self) -> bool:
         """Whether Redis does not know the run, and nobody is about to change that."""

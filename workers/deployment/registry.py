@@ -182,18 +182,17 @@ def _leave_one(client: MlflowClient, name: str, source: str, logged: LoggedModel
     made_here = _made_here(client, name)
     stays = min(_of_source(made_here, source), key=lambda known: int(known.version))
     for known in made_here:
-        if known.version == stays.version or CHAMPION in known.aliases:
-            continue
-        earlier = _logged_model(client, known.source)
-        if known.source == source or _orphaned(known.source, earlier) or _is_replaced(earlier, logged):
+        surplus = known.source == source or _is_replaced(client, known.source, logged)
+        if known.version != stays.version and surplus and CHAMPION not in known.aliases:
             client.delete_model_version(name, str(known.version))
     return stays
 
 
-def _is_replaced(earlier: LoggedModel | None, later: LoggedModel | None) -> bool:
-    """Whether one model was logged in the other's place: for the same node and name, by a later attempt."""
+def _is_replaced(client: MlflowClient, source: str, later: LoggedModel | None) -> bool:
+    """Whether a model is gone, or another was logged for its node and name by a later attempt."""
+    earlier = _logged_model(client, source)
     if earlier is None or later is None:
-        return False
+        return _orphaned(source, earlier)
     places = [(model.name, model.tags.get(RUN), model.tags.get(NODE)) for model in (earlier, later)]
     return places[0] == places[1] and place_of(earlier) < place_of(later)
 

@@ -19,7 +19,6 @@ from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
-from orchestrator.runs.states import NodeState
 from workers.runtime.job import Job
 from workers.runtime.workshop import Workshop
 from workers.tracking import Data, NodeInfo, RunInfo
@@ -35,11 +34,10 @@ MOST_DATA = 20
 class _End:
     """One end of a run, as Redis has it, or else the store."""
 
-    record: RunRecord  #: without its nodes, if there is no job
+    record: RunRecord  #: without its nodes, if Redis has it and there is no job
     tracebacks: Mapping[str, str]
     job: Job | None  #: None: nobody can read any more what the run consists of
-    states: Mapping[str, NodeState]  #: of the nodes
-    told_as: str = ""  #: how `RunReader.end` told of it, if Redis knows the run
+    told_as: str = ""  #: when that was, as `RunStatus` tells it, if Redis knows the run
 
     @property
     def which(self) -> tuple[int, datetime | None]:
@@ -64,22 +62,15 @@ def conclude(run: RunId, workshop: Workshop) -> None:
 
 def _latest_end(run: RunId, workshop: Workshop) -> _End | None:
     """How the run ended last; None while it goes on, or if nothing is known of it."""
-    reader = RunReader(workshop.runs.client)
-    told_as = reader.end(run)
-    if told_as is None:
-        final = None if reader.knows(run) else read_final(workshop.store, run)
-        if final is None:
-            return None
-        record, tracebacks = final
-        return _End(record, tracebacks, _job(run, record.round, workshop), _states(record))
-    job = _job(run, reader.summary(run).round, workshop)
+    status = workshop.runs.status(run)
+    if status is None:
+        final = read_final(workshop.store, run)
+        return _End(*final, _job(run, final[0].round, workshop)) if final is not None else None
+    if not status.ended:
+        return None
+    reader, job = RunReader(workshop.runs.client), _job(run, status.round, workshop)
     record = reader.read(run, job.graph) if job is not None else reader.summary(run)
-    states = _states(record) if job is not None else reader.raw_states(run)
-    return _End(record, reader.tracebacks(run), job, states, told_as) if record.state.over else None
-
-
-def _states(record: RunRecord) -> Mapping[str, NodeState]:
-    return {node.name: node.state for node in record.nodes}
+    return _End(record, reader.tracebacks(run), job, status.ended) if record.state.over else None
 
 
 def _job(run: RunId, round: int, workshop: Workshop) -> Job | None:
@@ -112,6 +103,8 @@ def _write_down(end: _End, workshop: Workshop) -> str | None:
 
 def _told_to_mlflow(end: _End, workshop: Workshop) -> RunInfo:
     record, ended = end.record, end.record.ended or datetime.now(UTC)
+    told = {node.name: node.state for node in record.nodes}
+    states = told or RunReader(workshop.runs.client).raw_states(record.id)
     info = RunInfo(
         run_id=record.id,
         pipeline=record.pipeline,
@@ -121,7 +114,7 @@ def _told_to_mlflow(end: _End, workshop: Workshop) -> RunInfo:
         state=record.state.value,
         round=record.round,
         error=record.error,
-        nodes=[NodeInfo(name=name, state=state.value) for name, state in end.states.items()],
+        nodes=[NodeInfo(name=name, state=state.value) for name, state in states.items()],
     )
     if end.job is None:
         return info
@@ -139,12 +132,12 @@ def _told_to_mlflow(end: _End, workshop: Workshop) -> RunInfo:
 
 def _attempt_of(job: Job, workshop: Workshop, node: str) -> Order | None:
     """Round and number of the attempt that gave what a node's output is; None if there is none."""
-    task, store = job.task(node), workshop.store
+    task = job.task(node)
+    if task.index is None:
+        manifest = _manifest(job, task.name, workshop)
+        return (manifest.round, manifest.attempt) if manifest is not None else None
     with suppress(StoreError):
-        if task.index is None:
-            manifest = Manifest.read(store, job.run, job.stored_as(task))
-            return (manifest.round, manifest.attempt) if manifest is not None else None
-        number = read_items(store, job.run, job.folder_of(task)).numbers.get(task.index)
+        number = read_items(workshop.store, job.run, job.folder_of(task)).numbers.get(task.index)
         return (number.round, number.attempt) if number is not None else None
     return None
 

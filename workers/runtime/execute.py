@@ -107,8 +107,7 @@ def _store(claimed: ClaimedNode, output: Tree, *, flush: bool) -> Tree:
         of_item = {task.index: output}
         write_items(store, job.run, job.folder_of(task), claimed.fencing, claimed.token, of_item, flush=flush)
         return output
-    round = job.round.number
-    manifest = Manifest(node=task.name, round=round, attempt=claimed.number, output=output)
+    manifest = Manifest(node=task.name, round=job.round.number, attempt=claimed.number, output=output)
     if manifest.write(store, job.run, job.stored_as(task), flush=flush):
         return output
     return claimed.workshop.output(job, task)  # the first writer wins

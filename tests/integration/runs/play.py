@@ -309,7 +309,7 @@ class Play:
             if task.items is not None and task.state is NodeState.SUCCEEDED
         ]
         reopening, facts = next_round(
-            self.facts, self.runs.stands(self.run), self.stored, changed, ended_otherwise, maps
+            self.facts, self.runs.status(self.run), self.stored, changed, ended_otherwise, maps
         )
         ending = self.runs.reopen(self.run, reopening)
         assert self.runs.reopen(self.run, reopening) is None, "a round begins once"

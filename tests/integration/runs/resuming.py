@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from orchestrator.authoring.graph import Node, NodeName
-from orchestrator.runs.values import Reopening
+from orchestrator.runs.values import Reopening, RunStatus
 
 from .shapes import Facts
 
 
 def next_round(
     latest: Facts,
-    stood: str,
+    stood: RunStatus | None,
     stored: set[NodeName],
     changed: Iterable[NodeName],
     ended_otherwise: Collection[NodeName] = (),

@@ -118,7 +118,7 @@ def test_a_cancel_that_is_repeated_after_the_run_was_reopened_leaves_it_alone(
 ) -> None:
     token = token_hex(8)
     runs.cancel(run, token=token)
-    stood = runs.stands(run)
+    stood = runs.status(run)
     again = Reopening(
         pipeline="pair",
         parameters={},

@@ -283,7 +283,9 @@ def test_of_several_who_carry_a_run_on_at_once_one_does(
         with ThreadPoolExecutor(8) as pool:
             assert sorted(pool.map(carry_on, range(8))) == [*[False] * 7, True]
         (begun,) = runner.store.keys(f"runs/{record.id}/rounds")  # the others leave none of theirs
-        assert Path(begun).stem == str(runner.runs.round(record.id))
+        status = runner.runs.status(record.id)
+        assert status is not None
+        assert Path(begun).stem == str(status.round)
         wait_until(lambda run=record.id: runner.reader.concluded(run), "the resumed run is concluded")  # type: ignore[misc]
         again = record_of(runner, record.id, "mendable", marker="", path="")
         assert again.state == "succeeded"
