@@ -19,7 +19,7 @@ pytestmark = pytest.mark.stack
 
 
 class OwnRedis:
-    """A Redis with its append-only file, to be killed and started again."""
+    """A Redis to be killed and started again, which has on disk whatever it answered."""
 
     def __init__(self, folder: Path) -> None:
         self.url = f"redis+socket://{folder}/redis.sock"
@@ -40,7 +40,8 @@ class OwnRedis:
         socket = self._folder / "redis.sock"
         socket.unlink(missing_ok=True)
         place = ["--port", "0", "--unixsocket", str(socket), "--dir", str(self._folder), "--save", ""]
-        service = start([str(find_redis()), *place, "--appendonly", "yes"], self._folder / "redis.log", {})
+        lasting = ["--appendonly", "yes", "--appendfsync", "always"]
+        service = start([str(find_redis()), *place, *lasting], self._folder / "redis.log", {})
         wait_until(socket.exists, "redis listens")
         return service
 
