@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kombu.transport.virtual import Channel
+    from redis import Redis
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ _COMMANDS = ".celery.pidbox"
 
 class LastingChannel(redis.Channel):
     """A channel that can be let go of, and whose messages can be acknowledged all the same."""
+
+    _sender: Redis | None = None
 
     def let_go(self) -> None:
         """The connection is broken: forget it, and leave the fetched messages to those who work on them.
@@ -50,6 +53,15 @@ class LastingChannel(redis.Channel):
             if pool is not None:
                 pool.disconnect()
         self._close_clients()
+
+    def _create_client(self, asynchronous: bool = False) -> Redis:
+        """One client sends and acknowledges: kombu makes one each time, which takes longer than the call."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        if self._sender is None or self._sender.connection_pool is not self.pool:
+            sender: Redis = super()._create_client()
+            self._sender = sender
+        return self._sender
 
     def _brpop_read(self, **options: object) -> bool:
         """Hand over the message that a blocking read has found; kombu would raise for what is no JSON."""
