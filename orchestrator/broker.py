@@ -56,12 +56,13 @@ class LastingChannel(redis.Channel):
 
     def _create_client(self, asynchronous: bool = False) -> Redis:
         """One client sends and acknowledges: kombu makes one each time, which takes longer than the call."""
-        if asynchronous:
-            return super()._create_client(asynchronous=True)
-        if self._sender is None or self._sender.connection_pool is not self.pool:
-            sender: Redis = super()._create_client()
-            self._sender = sender
-        return self._sender
+        known = None if asynchronous else self._sender
+        if known is not None and known.connection_pool is self.pool:
+            return known
+        client: Redis = super()._create_client(asynchronous)
+        if not asynchronous:
+            self._sender = client
+        return client
 
     def _brpop_read(self, **options: object) -> bool:
         """Hand over the message that a blocking read has found; kombu would raise for what is no JSON."""

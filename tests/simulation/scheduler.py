@@ -59,10 +59,10 @@ class Event:
     time: float
     actor: str
     did: str
-    reply: str = ""
+    reply: object = ""  #: shown only where a history is told
 
     def __str__(self) -> str:
-        reply = f" -> {self.reply}" if self.reply else ""
+        reply = f" -> {str(self.reply)[:100]}" if self.reply != "" else ""
         return f"{self.number:5d} {self.time:8.3f}  {self.actor:<14} {self.did}{reply}"
 
 
@@ -137,7 +137,7 @@ class Scheduler:
     def reply(self, reply: object) -> None:
         """Note what the step came to."""
         if self.current is not None and self.history:
-            self.history[-1].reply = str(reply)[:100]
+            self.history[-1].reply = reply
 
     def note(self, who: str, did: str) -> None:
         """Write something down that nobody did by a step."""
