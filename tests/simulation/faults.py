@@ -21,6 +21,8 @@ KINDS = {
     "kill worker": 3,
     "pause worker": 3,
     "pause writer": 2,
+    "pause conclusion": 1,
+    "lose conclusion": 2,
     "lose message": 3,
     "double message": 3,
     "delay message": 2,
@@ -29,7 +31,7 @@ KINDS = {
     "lose reply": 2,
     "fill Redis": 2,
     "restart Redis": 2,
-    "wipe Redis": 1,
+    "wipe Redis": 2,
     "store away": 2,
     "tracking away": 2,
     "lose specification": 1,
@@ -92,7 +94,24 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
         case "pause worker":
             worker.pause(lease * (0.5 + 3 * fault.size))
         case "pause writer":
-            simulation.pause_before_writing = lease * (0.5 + 3 * fault.size)
+            simulation.before_writing = lambda owner: owner.pause(lease * (0.5 + 3 * fault.size))
+        case "pause conclusion":
+
+            def pause(owner: Worker) -> None:
+                owner.pause(lease * (2 + 6 * fault.size))
+                simulation.people.resume(after=1.0)
+
+            simulation.before_concluding = pause
+        case "lose conclusion":
+
+            def lose(owner: Worker) -> None:
+                owner.die()
+                world.add_worker()
+                world.outages.wipe_redis()
+                simulation.invariants.forget()
+                simulation.people.resume(after=20 * fault.size)
+
+            simulation.before_concluding = lose
         case "stop heartbeat":
             if worker.beats:  # else its main thread beats, which starts nothing then
                 worker.stop_beating()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,12 @@ from redis.exceptions import RedisError
 from orchestrator.archive.final import read_final
 from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.artifacts.errors import StoreError
-from orchestrator.authoring.graph import NodeName, group_and_index, item_name
+from orchestrator.authoring.graph import Node, NodeName, group_and_index, item_name
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.errors import RunIsOver
 from orchestrator.runs.states import RunState
+from workers.tracking.models import order_of
+from workers.tracking.records import Order
 from workers.tracking.runs import status_of
 
 from .people import IdTaken
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 FIRST_CALL = 1000
 #: Heartbeats by which a worker has ended what is not to go on.
 BEATS = 2
+
+#: What an attempt writes to MLflow once it has looked whether it still may.
+LATE_WRITES = 1
 
 #: Transitions that may end a node.
 _ENDING = {"commit", "commit_items", "expand", "fail", "skip", "reopen"}
@@ -62,6 +68,8 @@ class Invariants:
         self.tokens: dict[str, tuple[str, str]] = {}  #: of the attempt that has a node, and its delivery
         self.rounds: set[str] = set()  #: that have begun in Redis
         self.work: dict[str, list[_Work]] = {}  #: by the node that it is done for
+        self.lost: dict[tuple[str, Actor], float] = {}  #: when a node was taken from whom
+        self.written_late: Counter[tuple[str, Actor]] = Counter()  #: to MLflow, by whom a node was taken from
 
     # After each transition
 
@@ -91,9 +99,26 @@ class Invariants:
         self._lease(arguments[2], arguments[4])
         for node in nodes:
             self.tokens[node] = (str(arguments[1]), str(arguments[2]))
+            self._was_taken(node, now)
             self.claimed[node, self.simulation.world.actor] = now
             for earlier in self.work.get(node, ()):
                 earlier.superseded = earlier.superseded or now
+
+    def _was_taken(self, node: str, now: float) -> None:
+        actor = self.simulation.world.actor
+        for other in [actor for name, actor in self.claimed if name == node]:
+            self.lost.setdefault((node, other), now)
+        self.lost.pop((node, actor), None)
+        self.written_late[node, actor] = 0
+
+    def written(self, node: str) -> None:
+        """An attempt writes to MLflow: one that is not the node's any more finds that out."""
+        world = self.simulation.world
+        if world.current is None or (node, world.current) not in self.lost:
+            return
+        self.written_late[node, world.current] += 1
+        if self.written_late[node, world.current] > LATE_WRITES:
+            raise Broken(f"{node} is written to MLflow by an attempt that it was taken from")
 
     def _was_its_own(self, what: str, node: str, token: str) -> None:
         """Only the attempt that has a node ends it: by its own token, or by its delivery."""
@@ -183,7 +208,7 @@ class Invariants:
         if self.cancelled is not None and claimed > self.cancelled:
             raise Broken(f"{node} begins, and was claimed after the run was cancelled")
         for need in simulation.graph[group].needs:
-            if need not in self.succeeded:
+            if need not in self.succeeded and claimed > self.forgot:
                 raise Broken(f"{node} begins, and {need}, which it needs, has not succeeded")
         told = simulation.people.submitted
         is_all = not simulation.world.people and not simulation.people.resumed
@@ -288,19 +313,36 @@ class Invariants:
             if node in nodes:
                 raise Broken(f"MLflow has several runs of {node or 'the run'}")
             nodes[node] = run.info.status
+            self._kept_rightly(node, order_of(run.data.tags))
             if run.info.status == "RUNNING":
                 raise Broken(f"MLflow has {node or 'the run'} as RUNNING")
-        if "" in nodes and nodes[""] != status_of(state):
+        if "" not in nodes:
+            raise Broken(f"the run is {state} in round {round}, and MLflow does not know it")
+        if nodes[""] != status_of(state):
             raise Broken(f"the run is {state} in round {round}, and MLflow has it as {nodes['']}")
         for node in self.succeeded & nodes.keys():
             if nodes[node] != "FINISHED":
                 raise Broken(f"{node} has succeeded, and MLflow has it as {nodes[node]}")
         self._models_that_count()
 
+    def _kept_rightly(self, node: str, order: Order) -> None:
+        """Of several MLflow runs of a node, that of the attempt that counts stays, or that of a later one."""
+        if node not in self.succeeded or not any(fit.name == node for fit in self._fits()):
+            return
+        world = self.simulation.world
+        manifest = Manifest.read(world.shared, world.run_id, world.round().stored_as(NodeName(node)))
+        if manifest is not None and order < (manifest.round, manifest.attempt):
+            told = (manifest.round, manifest.attempt)
+            raise Broken(f"what counts of {node} is of attempt {told}, and MLflow keeps the run of {order}")
+
+    def _fits(self) -> Iterator[Node]:
+        """The nodes that log to MLflow in each attempt."""
+        return (node for node in self.simulation.graph if node.stage.endswith(".fit"))
+
     def _models_that_count(self) -> None:
         simulation = self.simulation
         latest = simulation.world.round()
-        for node in simulation.graph:
+        for node in self._fits():
             logged = [
                 model.call
                 for model in simulation.world.mlflow.models.values()
@@ -309,7 +351,7 @@ class Invariants:
             if len(logged) > 1:
                 raise Broken(f"MLflow has several models of {node.name}: {logged}")
             output = self.outputs.get(latest.stored_as(node.name))
-            if not node.stage.endswith(".fit") or node.name not in self.succeeded or output is None:
+            if node.name not in self.succeeded or output is None:
                 continue
             if logged != [output["value"]]:
                 raise Broken(f"{node.name} gave {output['value']}, and MLflow has the models {logged}")

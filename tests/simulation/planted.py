@@ -94,6 +94,7 @@ def _ids_in_redis_only() -> Change:
     return _all(
         _instead(Workshop, _remember=remember, _recall=recall),
         _instead(AttemptInfo, fresh=property(lambda _: True)),
+        _instead(tracked_runs, _weight=lambda run: -run.info.start_time),  # of several, the older counts
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.settings import settings
+from workers.tracking.runs import STATE
 
 from . import seams
 from .faults import Fault, faults, happen
@@ -21,6 +23,11 @@ from .stepped_redis import names
 from .workers import Worker
 from .world import World
 
+#: A step that happens to a worker.
+Strike = Callable[[Worker], None]
+
+#: What a worker keeps of an output in the store.
+_OUTPUT = re.compile("/(items|nodes)/")
 #: Steps after which a simulation that has not ended never will.
 MOST_STEPS = 6000
 #: Seconds that a stage takes.
@@ -74,8 +81,9 @@ class Simulation:
     breach: str | None = None
     calls: int = FIRST_CALL
     given: dict[int, object] = field(default_factory=dict)  #: to each call
-    #: Seconds for which the next worker stands still that is about to keep an output.
-    pause_before_writing: float = 0.0
+    #: What is about to meet whoever keeps an output next, or the end of the run in MLflow.
+    before_writing: Strike | None = None
+    before_concluding: Strike | None = None
     resumes: int = 10  #: that are made in the end, where Redis has forgotten the run
 
     def run(self) -> Outcome:
@@ -90,6 +98,7 @@ class Simulation:
             heard=self._holding(self.invariants.told),
             heard_of_cancel=self._holding(self.invariants.told_of_cancel),
         )
+        self.world.mlflow.written = self._holding(self.invariants.written)
         self.world.received = self._holding(self.invariants.message_taken)
         if all(step.stage != "fit" and not step.training for step in self.case.shape.steps):
             self.world.queues = self.world.chance.choice([settings().queues, ("data",)])
@@ -133,13 +142,15 @@ class Simulation:
             self.world.outages.keep_redis()
         while self._left and self._left[0].step <= self.world.steps:
             happen(self._left.pop(0), actor, self)
-        writes = actor.about_to.startswith("create ") and (
-            "/items/" in actor.about_to or "/nodes/" in actor.about_to
-        )
-        if self.pause_before_writing and writes and isinstance(actor.owner, Worker):
-            self.world.note(actor.owner.name, "is paused")
-            actor.owner.pause(self.pause_before_writing)
-            self.pause_before_writing = 0.0
+        if not isinstance(actor.owner, Worker):
+            return
+        about_to = actor.about_to
+        if self.before_writing and about_to.startswith("create ") and _OUTPUT.search(about_to):
+            strike, self.before_writing = self.before_writing, None
+            strike(actor.owner)
+        if self.before_concluding and about_to.startswith("mlflow: ") and STATE in about_to:
+            strike, self.before_concluding = self.before_concluding, None
+            strike(actor.owner)
 
     def _look(self, command: str, args: tuple[Any, ...], reply: Any) -> None:
         name = names.get(str(args[1]), "") if command == "EVALSHA" else ""

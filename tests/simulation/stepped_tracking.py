@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -83,6 +84,7 @@ class Mlflow:
         self.models: dict[str, Model] = {}
         self.experiments: dict[str, Any] = {}
         self.numbers = count(1)
+        self.written: Callable[[str], None] = lambda _: None  #: hears of each node that is written to
 
 
 class SteppedMlflow:
@@ -116,6 +118,7 @@ class SteppedMlflow:
         )
         self.server.runs[run.info.run_id] = run
         self.world.reply(run.info.run_id)
+        self._written(run)
         return deepcopy(run)
 
     def get_run(self, run_id: str) -> Run:
@@ -141,10 +144,13 @@ class SteppedMlflow:
         self._step(f"set {run_id} to {status}")
         run = self.server.runs[run_id]
         run.info.status, run.info.end_time = status, end_time
+        self._written(run)
 
     def update_run(self, run_id: str, status: str) -> None:
         self._step(f"set {run_id} to {status}")
-        self._active(run_id).info.status = status
+        run = self._active(run_id)
+        run.info.status = status
+        self._written(run)
 
     def delete_run(self, run_id: str) -> None:
         self._step(f"delete run {run_id}")
@@ -161,6 +167,7 @@ class SteppedMlflow:
         data.tags.update({tag.key: tag.value for tag in tags})
         data.params.update({param.key: param.value for param in params})
         data.metrics.update({metric.key: metric.value for metric in metrics})
+        self._written(self.server.runs[run_id])
 
     def log_inputs(self, run_id: str, datasets: list[Any]) -> None:
         self._step(f"log inputs of {run_id}")
@@ -196,6 +203,9 @@ class SteppedMlflow:
         if run.info.lifecycle_stage != "active":
             raise MlflowException(f"The run {run_id} must be in the 'active' state.")
         return run
+
+    def _written(self, run: Run) -> None:
+        self.server.written(run.data.tags.get(NODE, ""))
 
     def _step(self, doing: str) -> None:
         self.world.step(f"mlflow: {doing}"[:150])
