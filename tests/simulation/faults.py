@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.settings import settings
+from workers.tracking.runs import STATE
 
 from .scheduler import Actor
 from .workers import Worker
@@ -48,6 +50,12 @@ SEVERAL = 0.5
 HOUR = 3600.0
 #: Steps before its restart whose writes Redis loses at the most.
 LOST_STEPS = 25
+
+
+#: Steps of a worker: with an output, as it concludes a run, and once the store has that run's record.
+_KEEPS_OUTPUT = re.compile("create .*/(items|nodes)/")
+_TELLS_MLFLOW = re.compile(f"mlflow: log to .*{STATE}")
+_HAS_KEPT_RECORD = re.compile("list .*/outbox")
 
 
 @dataclass(frozen=True)
@@ -94,14 +102,14 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
         case "pause worker":
             worker.pause(lease * (0.5 + 3 * fault.size))
         case "pause writer":
-            simulation.before_writing = lambda owner: owner.pause(lease * (0.5 + 3 * fault.size))
+            simulation.awaited[_KEEPS_OUTPUT] = lambda owner: owner.pause(lease * (0.5 + 3 * fault.size))
         case "pause conclusion":
 
             def pause(owner: Worker) -> None:
                 owner.pause(lease * (2 + 6 * fault.size))
                 simulation.people.resume(after=1.0)
 
-            simulation.before_concluding = pause
+            simulation.awaited[_TELLS_MLFLOW] = pause
         case "lose conclusion":
 
             def lose(owner: Worker) -> None:
@@ -111,7 +119,7 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
                 simulation.invariants.forget()
                 simulation.people.resume(after=20 * fault.size)
 
-            simulation.before_concluding = lose
+            simulation.awaited[_HAS_KEPT_RECORD] = lose
         case "stop heartbeat":
             if worker.beats:  # else its main thread beats, which starts nothing then
                 worker.stop_beating()

@@ -34,8 +34,9 @@ FIRST_CALL = 1000
 #: Heartbeats by which a worker has ended what is not to go on.
 BEATS = 2
 
-#: What an attempt writes to MLflow once it has looked whether it still may.
-LATE_WRITES = 1
+#: What an attempt writes to MLflow until it looks again whether it still may: it takes a run up, by two
+#: calls, and leaves it as it was.
+LATE_WRITES = 4
 
 #: Transitions that may end a node.
 _ENDING = {"commit", "commit_items", "expand", "fail", "skip", "reopen"}

@@ -186,6 +186,7 @@ def install(pool: Any) -> None:
         _beating=nullcontext(),
         os=SimpleNamespace(kill=lambda *_: _worker().leave(), getpid=os.getpid),
         PACE=3.0,
+        IDLE_PACE=3.0,
     )
     _put(tracking, active=_nothing, open_store=lambda _: world().open_tracking())
     _put(tracking, Circuit=partial(Circuit, clock=_now))

@@ -10,7 +10,6 @@ from typing import Any
 
 from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.settings import settings
-from workers.tracking.runs import STATE
 
 from . import seams
 from .faults import Fault, faults, happen
@@ -26,8 +25,6 @@ from .world import World
 #: A step that happens to a worker.
 Strike = Callable[[Worker], None]
 
-#: What a worker keeps of an output in the store.
-_OUTPUT = re.compile("/(items|nodes)/")
 #: Steps after which a simulation that has not ended never will.
 MOST_STEPS = 6000
 #: Seconds that a stage takes.
@@ -81,9 +78,8 @@ class Simulation:
     breach: str | None = None
     calls: int = FIRST_CALL
     given: dict[int, object] = field(default_factory=dict)  #: to each call
-    #: What is about to meet whoever keeps an output next, or the end of the run in MLflow.
-    before_writing: Strike | None = None
-    before_concluding: Strike | None = None
+    #: What is to happen to the next worker that is about to make a step like this.
+    awaited: dict[re.Pattern[str], Strike] = field(default_factory=dict)
     resumes: int = 10  #: that are made in the end, where Redis has forgotten the run
 
     def run(self) -> Outcome:
@@ -144,13 +140,8 @@ class Simulation:
             happen(self._left.pop(0), actor, self)
         if not isinstance(actor.owner, Worker):
             return
-        about_to = actor.about_to
-        if self.before_writing and about_to.startswith("create ") and _OUTPUT.search(about_to):
-            strike, self.before_writing = self.before_writing, None
-            strike(actor.owner)
-        if self.before_concluding and about_to.startswith("mlflow: ") and STATE in about_to:
-            strike, self.before_concluding = self.before_concluding, None
-            strike(actor.owner)
+        for step in [step for step in self.awaited if step.match(actor.about_to)]:
+            self.awaited.pop(step)(actor.owner)
 
     def _look(self, command: str, args: tuple[Any, ...], reply: Any) -> None:
         name = names.get(str(args[1]), "") if command == "EVALSHA" else ""

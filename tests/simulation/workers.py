@@ -208,3 +208,6 @@ class OfThisWorker:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._found(self._worker()))
+
+    def __len__(self) -> int:
+        return len(self._found(self._worker()))

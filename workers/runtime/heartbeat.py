@@ -37,8 +37,9 @@ os.register_at_fork(
 )
 
 
-#: Seconds between two renewals at the most: a run that was cancelled is known to be so no later.
-PACE = 1.0
+#: Seconds between two beats at the most, with nothing to do and while stages run: what was cancelled, or was
+#: taken over, is ended no later.
+IDLE_PACE, PACE = 1.0, 0.5
 
 
 class Heartbeat(bootsteps.StartStopStep):
@@ -65,7 +66,7 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def _beat(self, worker: WorkController) -> None:
         try:
-            while not self._stop.wait(min(PACE, workshop().settings.lease_seconds / 3)):
+            while not self._stop.wait(_until_next_beat()):
                 with _beating:
                     try_to_beat(worker)
         finally:
@@ -81,6 +82,10 @@ class Heartbeat(bootsteps.StartStopStep):
                 workshop().runs.client.delete(WORKER.format(name=identity().name))
             except RedisError as error:
                 log.info("could not say goodbye: %s", error)
+
+
+def _until_next_beat() -> float:
+    return min(PACE if active_requests else IDLE_PACE, workshop().settings.lease_seconds / 3)
 
 
 def try_to_beat(worker: WorkController) -> None:
