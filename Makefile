@@ -70,6 +70,7 @@ lint: setup ## check style, formatting, types and import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@! git grep -nE '^(<{7}|>{7}) ' || { echo 'lint: these lines are left from a merge' >&2; exit 1; }
 
 types: setup ## check types, strictly
 	@$(BIN)/mypy
