@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celery import platforms, signals
-from celery.concurrency.prefork import TaskPool, _run_ready_callbacks
+from celery.concurrency.prefork import _run_ready_callbacks
 from celery.worker import state
 from kombu.asynchronous import get_event_loop
+
+from workers.runtime.pool import ProcessPool
 
 if TYPE_CHECKING:
     from celery.concurrency.asynpool import AsynPool
@@ -79,7 +81,7 @@ def _name(queue: str, generation: int) -> str:
     return queue if generation == 1 else f"{queue}-{generation}"
 
 
-class QuickPool(TaskPool):
+class QuickPool(ProcessPool):
     """Celery's process pool, which does not wait for half a second's sleep to end when no task is running."""
 
     _pool: AsynPool | None

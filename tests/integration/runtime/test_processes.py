@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from orchestrator.coordinator.cancelling import cancel
 from orchestrator.runs.keys import RunKeys
 
 from ..conftest import Service, is_ready, start_worker, wait_until
-from .conftest import Runner, nodes_of
+from .conftest import Crew, Runner, nodes_of
 
 pytestmark = pytest.mark.stack
 
@@ -47,6 +48,11 @@ def other(environment: dict[str, str], tmp_path: Path, runner: Runner) -> Iterat
 
 def are_gone(folder: Path) -> bool:
     return not any(Path(f"/proc/{file.name}").exists() for file in folder.iterdir())
+
+
+def has_replaced(worker: Service, processes: set[int]) -> bool:
+    now = set(worker.pool())
+    return len(now) == len(processes) and not now & processes
 
 
 @pytest.mark.parametrize(
@@ -130,3 +136,22 @@ def test_what_a_killed_stage_has_started_ends(
 def test_a_stage_sees_no_password_of_redis(runner: Runner) -> None:
     record = runner.run("environment_of_stages")
     assert nodes_of(record)["show_environment"].value == ["ORCHESTRATOR_HOME"]
+
+
+def test_a_worker_stays_though_its_connections_break_as_its_processes_end(crew: Crew) -> None:
+    worker = crew.start("one", slots=2)
+    client = crew.runner.runs.client
+    for _ in range(3):
+        before = set(worker.pool())
+        os.kill(worker.process.pid, signal.SIGSTOP)  # all of it comes to it at once
+        for connection in client.client_list():
+            if connection["db"] == "5" and connection["id"] != str(client.client_id()):
+                client.client_kill_filter(_id=connection["id"])
+        for process in before:
+            os.kill(process, signal.SIGKILL)
+        os.kill(worker.process.pid, signal.SIGCONT)
+        wait_until(partial(has_replaced, worker, before), "other processes are there", 20)
+    run = crew.submit("diamond")
+    wait_until(lambda: crew.runner.reader.state(run).over, "the run has ended")
+    assert worker.process.poll() is None
+    assert crew.runner.reader.state(run) == "succeeded"
