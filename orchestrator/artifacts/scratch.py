@@ -1,4 +1,4 @@
-"""A process's own folder for local copies, which goes with the process, however that ends."""
+"""A process's own folder for copies and temporary files, which goes with the process, however that ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PREFIX = "orchestrator-copies-"
@@ -32,6 +34,16 @@ class Scratch:
             lock = _lock(self._folder)
             weakref.finalize(self, _leave, self._folder, lock, self._owner)
         return self._folder
+
+
+_temporary = Scratch()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for this block; if the process is killed meanwhile, the next one removes it."""
+    with tempfile.TemporaryDirectory(dir=_temporary.folder()) as name:
+        yield Path(name)
 
 
 def _lock(folder: Path) -> int:

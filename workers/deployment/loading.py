@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.artifacts.errors import StoreError, UntrustedTypes
+from orchestrator.artifacts.scratch import temporary_folder
 from workers.deployment.errors import UnknownModel, UnsafeModel
 from workers.deployment.local import local_registry
 from workers.deployment.records import CHAMPION
@@ -36,8 +36,8 @@ def load_model(name: str, alias: str = CHAMPION, *, version: int | None = None) 
                 f"the registry has no version of '{name}' with the alias '{alias}'",
                 hint="A run that registers one and passes its gate makes it.",
             )
-        with tempfile.TemporaryDirectory() as folder:
-            return _load(found, _download(found, Path(folder)))
+        with temporary_folder() as folder:
+            return _load(found, _download(found, folder))
 
 
 def _download(version: Registered, folder: Path) -> Path:

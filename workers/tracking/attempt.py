@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, TypeGuard
 
+from orchestrator.artifacts.scratch import temporary_folder
 from orchestrator.text import printable
 from workers.tracking.circuit import Circuit
 from workers.tracking.entries import Ending, Entry, File, LoggedModel, Metrics, Params, Tag, Target, Text
@@ -134,8 +134,8 @@ class AttemptTracker:
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Keep a fitted estimator; see `workers.tracking.models`."""
         name = fitting_model_name(name)
-        with tempfile.TemporaryDirectory() as folder:
-            saved = Path(folder) / "model"
+        with temporary_folder() as folder:
+            saved = folder / "model"
             save_model(model, example, saved)
             self._models += 1
             uri = self._log(LoggedModel(name=name, path=saved, number=self._models))

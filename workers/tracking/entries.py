@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import posixpath
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
 
 from orchestrator.artifacts import Digest
+from orchestrator.artifacts.scratch import temporary_folder
 from workers.tracking.flushing import flush_artifacts
 from workers.tracking.models import Authorship, enter_late, enter_model
 from workers.tracking.names import MOST_METRICS, in_parts, write_params
@@ -267,9 +267,9 @@ class KeptModel(Entry):
     @contextmanager
     def _own_copy(self, store: ArtifactStore) -> Iterator[Path]:
         """The folder, to be written to."""
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             source = store.folder(Digest(self.digest), "model")
-            yield shutil.copytree(source, Path(folder) / "model", copy_function=shutil.copyfile)
+            yield shutil.copytree(source, folder / "model", copy_function=shutil.copyfile)
 
 
 class Ending(Entry):

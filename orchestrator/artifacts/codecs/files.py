@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import tempfile
 from pathlib import Path
 
 from orchestrator.artifacts.codec import BlobCodec
 from orchestrator.artifacts.errors import StoreError, WrongValue
 from orchestrator.artifacts.faults import understood
 from orchestrator.artifacts.registry import UserCodec
+from orchestrator.artifacts.scratch import temporary_folder
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import INLINE_LIMIT, Tree, digest_in
 
@@ -76,9 +76,8 @@ class CustomCodec(BlobCodec):
     def encode(self, value: object, store: ArtifactStore) -> Tree:
         if not isinstance(value, self._cls):
             raise self.wrong(value)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name) / "value"
-            folder.mkdir()
+        with temporary_folder() as own:
+            (folder := own / "value").mkdir()
             self._codec.save(value, folder)
             return {"codec": self.kind, "type": self.label, "digest": store.put(folder)}
 
