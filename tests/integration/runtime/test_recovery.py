@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import pytest
 import redis
@@ -111,7 +112,9 @@ def test_a_killed_workers_stage_moves_to_another(runner: Runner, second: Service
     run = submit_until_on(runner, "second@test", tmp_path / "go")
     with supervised(settings(), str(settings().redis_url)):
         kill_group(second, signal.SIGKILL)
+        began = monotonic()
         wait_until(lambda: runs_on(runner, run, "linger") == "all@test", "the stage runs elsewhere", 15)
+        print(f"the stage runs elsewhere after {monotonic() - began:.1f} s")
         for marker in range(20):
             (tmp_path / f"go-{marker}").touch()
         wait_until(lambda: runner.reader.concluded(run), "the run is concluded")
