@@ -77,13 +77,14 @@ class KeyedRuns:
         """The run of one node, for another attempt as for the first.
 
         `check` raises if the node is not the attempt's any more: the run is left as it was found then. With
-        `late` the attempt is over: a run that a later one has taken up stays as that left it.
+        `late` the attempt is over: a run that a later one has taken up stays as that left it, and so does one
+        that somebody else has delivered to meanwhile.
         """
         key = run_key(info.run_id, info.node)
         run = self._known(key, {RUN: info.run_id, NODE: info.node}, search=not info.fresh)
         check()
         if run is not None:
-            if not late or order_of(run.data.tags) <= info.order:
+            if not late or self._misses(run, info):
                 with self._undone_if_lost(run, check):
                     self._label(run, order_tags(info.order))
                     self._client.update_run(run.info.run_id, "RUNNING")
@@ -106,6 +107,11 @@ class KeyedRuns:
                 self._client.set_terminated(made.info.run_id, "KILLED")
             raise
         return made
+
+    def _misses(self, run: Run, info: AttemptInfo) -> bool:
+        """Whether nobody has delivered yet what an attempt kept; several may be about to."""
+        known = order_of(run.data.tags)
+        return known < info.order or (known == info.order and run.info.status == "RUNNING")
 
     @contextmanager
     def _undone_if_lost(self, run: Run, check: Callable[[], None]) -> Iterator[None]:

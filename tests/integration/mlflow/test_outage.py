@@ -120,6 +120,29 @@ def test_all_that_was_logged_is_delivered_once(away, server, store, forest, iris
     assert {metric.key for metric in model.metrics} == {"loss", "spread"}
 
 
+def test_who_delivers_what_another_has_delivered_does_not_begin_the_run_anew(
+    away, server, store, monkeypatch
+):
+    with away.attempt(attempt_of()) as tracker:
+        tracker.log_metrics({"accuracy": 0.9})
+    (outbox,) = outboxes(store, RUN)
+    server.start()
+    tracking = MlflowTracking(server.url, store=store)
+    tracking.deliver(RUN)
+    outbox.write(store)  # another worker has read it before it was removed
+    states, update_run = [], MlflowClient.update_run
+
+    def watched(client, run_id, status):
+        states.append(status)
+        update_run(client, run_id, status)
+
+    monkeypatch.setattr(MlflowClient, "update_run", watched)
+    tracking.deliver(RUN)
+    assert states == []
+    assert runs_of(server)["fit"].info.status == "FINISHED"
+    assert outboxes(store, RUN) == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # it starts a server twice, which a busy machine takes its time for
 def test_a_server_that_is_killed_in_the_middle_of_a_stage(server, store, forest, iris, tmp_path):
