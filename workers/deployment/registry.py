@@ -182,8 +182,9 @@ def _leave_one(client: MlflowClient, name: str, source: str, logged: LoggedModel
     made_here = _made_here(client, name)
     stays = min(_of_source(made_here, source), key=lambda known: int(known.version))
     for known in made_here:
-        surplus = known.source == source or _is_replaced(client, known.source, logged)
-        if known.version != stays.version and surplus and CHAMPION not in known.aliases:
+        if known.version == stays.version or CHAMPION in known.aliases:
+            continue
+        if known.source == source or _is_replaced(client, known.source, logged):
             client.delete_model_version(name, str(known.version))
     return stays
 
