@@ -11,15 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celery import platforms, signals
-from celery.concurrency.prefork import _run_ready_callbacks
-from celery.worker import state
-from kombu.asynchronous import get_event_loop
 
-from workers.runtime.pool import ProcessPool
+from workers.runtime.pool import QuickPool
 
 if TYPE_CHECKING:
-    from celery.concurrency.asynpool import AsynPool
-
     from workers.fleet import Options
 
 
@@ -79,24 +74,6 @@ def consume(queue: str, options: Options) -> int:
 def _name(queue: str, generation: int) -> str:
     """Workers with older code, which may still run stages, keep the name that they had."""
     return queue if generation == 1 else f"{queue}-{generation}"
-
-
-class QuickPool(ProcessPool):
-    """Celery's process pool, which does not wait for half a second's sleep to end when no task is running."""
-
-    _pool: AsynPool | None
-
-    def on_stop(self) -> None:
-        """Stop the children, which have nothing to do or finish what they do."""
-        if state.reserved_requests or self._pool is None:
-            super().on_stop()
-            return
-        hub = get_event_loop()
-        if hub is not None:
-            _run_ready_callbacks(hub)  # acknowledgements that are under way
-        self._pool.close()
-        self._pool.join()
-        self._pool = None
 
 
 def _leave_at_once(**_: object) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celery.concurrency.asynpool import AsynPool
-from celery.concurrency.prefork import TaskPool
+from celery.concurrency.prefork import TaskPool, _run_ready_callbacks
+from celery.worker import state
+from kombu.asynchronous import get_event_loop
 
 if TYPE_CHECKING:
     from billiard.process import BaseProcess
@@ -36,3 +38,21 @@ class ProcessPool(TaskPool):
     """Celery's pool with these processes."""
 
     Pool = Processes
+
+
+class QuickPool(ProcessPool):
+    """The same, which does not wait for half a second's sleep to end when no task is running."""
+
+    _pool: AsynPool | None
+
+    def on_stop(self) -> None:
+        """Stop the children, which have nothing to do or finish what they do."""
+        if state.reserved_requests or self._pool is None:
+            super().on_stop()
+            return
+        hub = get_event_loop()
+        if hub is not None:
+            _run_ready_callbacks(hub)  # acknowledgements that are under way
+        self._pool.close()
+        self._pool.join()
+        self._pool = None
