@@ -115,9 +115,7 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
             def lose(owner: Worker) -> None:
                 owner.die()
                 world.add_worker()
-                world.outages.wipe_redis()
-                simulation.invariants.forget()
-                simulation.people.resume(after=20 * fault.size)
+                _wipe_redis(simulation, resumed_after=20 * fault.size)
 
             simulation.awaited[_HAS_KEPT_RECORD] = lose
         case "stop heartbeat":
@@ -145,9 +143,7 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
             world.outages.restart_redis()
             simulation.invariants.forget()
         case "wipe Redis":
-            world.outages.wipe_redis()
-            simulation.invariants.forget()
-            simulation.people.resume(after=20 * fault.size)
+            _wipe_redis(simulation, resumed_after=20 * fault.size)
         case "store away":
             world.outages.store_away_until = world.now + 10 * fault.size
         case "tracking away":
@@ -165,3 +161,9 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
             world.outages.replies_to_lose += 1
         case _:
             raise AssertionError(fault.kind)
+
+
+def _wipe_redis(simulation: Simulation, *, resumed_after: float) -> None:
+    simulation.world.outages.wipe_redis()
+    simulation.invariants.forget()
+    simulation.people.resume(after=resumed_after)

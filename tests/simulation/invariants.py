@@ -65,11 +65,12 @@ class Invariants:
         self.cancelled: float | None = None  #: since when
         self.claimed: dict[tuple[str, Actor], float] = {}  #: when a node was claimed, by whom
         self.forgot = 0.0  #: when Redis lost something last
+        self.reopened = 0.0  #: when the latest round began
         self.leases: dict[str, float] = {}  #: until when, by who holds them, as far as Redis has not lost any
         self.tokens: dict[str, tuple[str, str]] = {}  #: of the attempt that has a node, and its delivery
         self.rounds: set[str] = set()  #: that have begun in Redis
         self.work: dict[str, list[_Work]] = {}  #: by the node that it is done for
-        self.lost: dict[tuple[str, Actor], float] = {}  #: when a node was taken from whom
+        self.lost: set[tuple[str, Actor]] = set()  #: which node was taken from whom
         self.written_late: Counter[tuple[str, Actor]] = Counter()  #: to MLflow, by whom a node was taken from
 
     # After each transition
@@ -100,25 +101,24 @@ class Invariants:
         self._lease(arguments[2], arguments[4])
         for node in nodes:
             self.tokens[node] = (str(arguments[1]), str(arguments[2]))
-            self._was_taken(node, now)
+            self._was_taken(node)
             self.claimed[node, self.simulation.world.actor] = now
             for earlier in self.work.get(node, ()):
                 earlier.superseded = earlier.superseded or now
 
-    def _was_taken(self, node: str, now: float) -> None:
-        actor = self.simulation.world.actor
-        for other in [actor for name, actor in self.claimed if name == node]:
-            self.lost.setdefault((node, other), now)
-        self.lost.pop((node, actor), None)
-        self.written_late[node, actor] = 0
+    def _was_taken(self, node: str) -> None:
+        own = (node, self.simulation.world.actor)
+        self.lost |= {claim for claim in self.claimed if claim[0] == node}
+        self.lost.discard(own)
+        self.written_late[own] = 0
 
     def written(self, node: str) -> None:
         """An attempt writes to MLflow: one that is not the node's any more finds that out."""
-        world = self.simulation.world
-        if world.current is None or (node, world.current) not in self.lost:
+        current = self.simulation.world.current
+        if current is None or (node, current) not in self.lost:
             return
-        self.written_late[node, world.current] += 1
-        if self.written_late[node, world.current] > LATE_WRITES:
+        self.written_late[node, current] += 1
+        if self.written_late[node, current] > LATE_WRITES:
             raise Broken(f"{node} is written to MLflow by an attempt that it was taken from")
 
     def _was_its_own(self, what: str, node: str, token: str) -> None:
@@ -151,6 +151,7 @@ class Invariants:
         if round in self.rounds:
             raise Broken(f"round {round} begins twice")
         self.rounds.add(round)
+        self.reopened = self.simulation.world.now
         self.cancelled = None
         self.succeeded.clear()
 
@@ -208,8 +209,9 @@ class Invariants:
         claimed = self.claimed[node, actor]
         if self.cancelled is not None and claimed > self.cancelled:
             raise Broken(f"{node} begins, and was claimed after the run was cancelled")
+        is_known = claimed > min(self.forgot, self.reopened)  # else of a round that Redis has forgotten
         for need in simulation.graph[group].needs:
-            if need not in self.succeeded and claimed > self.forgot:
+            if need not in self.succeeded and is_known:
                 raise Broken(f"{node} begins, and {need}, which it needs, has not succeeded")
         told = simulation.people.submitted
         is_all = not simulation.world.people and not simulation.people.resumed
