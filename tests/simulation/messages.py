@@ -61,7 +61,7 @@ class Received:
     def plain(self) -> Any:
         return json.loads(self.text)
 
-    @property
+    @cached_property
     def tag(self) -> str:
         return str(self.plain["properties"]["delivery_tag"])
 
@@ -82,7 +82,7 @@ class Received:
     def task(self) -> str:
         return str(self.plain["headers"]["task"])
 
-    @property
+    @cached_property
     def payload(self) -> tuple[list[Any], dict[str, Any], Mapping[str, Any]]:
         args, kwargs, embed = json.loads(base64.b64decode(self.plain["body"]))
         return args, kwargs, embed

@@ -162,7 +162,8 @@ class Scheduler:
     def run(self, done: Callable[[], bool], *, steps: int) -> None:
         """Let actors take turns until `done`, which is asked where all of them wait for a while."""
         while True:
-            ready = [actor for actor in self.actors if not actor.idle and actor.wakes <= self.now]
+            now = self.now
+            ready = [actor for actor in self.actors if actor.wakes <= now and not actor.idle]
             if not ready:
                 if done():
                     return

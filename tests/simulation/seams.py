@@ -168,6 +168,8 @@ def install(pool: Any) -> None:
         _put(module, monotonic=_now, captured=_nothing, AttemptLog=_NoLog, check_code=lambda *_: None)
     for module in (execute, share, stage_task):
         _put(module, terminate_handler_fired=_is_killed)
+    for module in (execute, share, attempt):
+        _put(module, traceback_of=repr)
     for module in (stage_task, own_tasks, functional):
         _put(module, sleep=_sleep)
     for module in (stage_task, own_tasks, heartbeat):
@@ -194,5 +196,5 @@ def install(pool: Any) -> None:
     _put(models, _make=make_model)
     _put(submission, code_of=lambda *_: {}, files_of=lambda *_: {}, commit_of_pipeline=lambda *_: None)
     _put(rounds, changed_nodes=lambda *_: {})
-    _put(supervisor, PACE=4.0)
+    _put(supervisor, PACE=5.0)
     stages.played[:] = [lambda *given: world().play(*given)]

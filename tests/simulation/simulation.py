@@ -126,9 +126,10 @@ class Simulation:
         return Outcome(self.breach, self.world.history, self.world.steps)
 
     def _is_over(self) -> bool:
-        if self.world.is_quiet():
+        seen = self.world.seen()
+        if self.world.is_quiet(seen):
             return True
-        if self.world.is_forgotten() and self.resumes and not self.world.has_ended():
+        if self.world.is_forgotten(seen) and self.resumes and not self.world.has_ended():
             self.resumes -= 1
             self.people.resume(after=5.0)
         return False

@@ -123,6 +123,7 @@ class _LinkedPipeline(redis.client.Pipeline):
 
     def _understood(self, reply: Any, command: Any, options: Any) -> Any:
         callback = self.response_callbacks.get(command)
+        options.pop("keys", None)  # as `Redis.parse_response` does
         return reply if isinstance(reply, Exception) or not callback else callback(reply, **options)
 
 
@@ -204,12 +205,9 @@ def _begin(world: Scheduler, faults: Any, told: str, writes: bool) -> None:
 
 def _packed(args: tuple[Any, ...]) -> bytes:
     """A command, as Redis reads it."""
-    args = (*str(args[0]).split(), *args[1:])
-    parts = [b"*%d\r\n" % len(args)]
-    for arg in args:
-        data = arg if isinstance(arg, bytes) else str(arg).encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
+    words = (*str(args[0]).split(), *args[1:])
+    encoded = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    return b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(each), each) for each in encoded])
 
 
 def _told(args: tuple[Any, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.archive.final import read_final, unconcluded_runs
@@ -30,6 +31,16 @@ Told = Callable[[object], None]
 
 #: Seconds for which a worker keeps a message only where clocks are wrong.
 FAR_AWAY = 120.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What Redis has of the run and its messages."""
+
+    knows: bool  #: the run
+    concluded: bool
+    fetched: int  #: messages that some worker has
+    waiting: int  #: messages in queues
 
 
 class Stop:
@@ -137,26 +148,30 @@ class World(Scheduler):
                 if message.id in messages:
                     worker.lose_child(actor, terminated=True)
 
-    def is_quiet(self) -> bool:
+    def seen(self) -> Seen:
+        """What Redis has just now, asked once."""
+        pipe = self.plain.pipeline(transaction=False)
+        pipe.exists(self.keys.meta)
+        pipe.hexists(self.keys.meta, "concluded")
+        pipe.hlen("unacked")
+        for queue in self.queues:
+            pipe.llen(queue)
+        knows, concluded, fetched, *waiting = pipe.execute()
+        return Seen(bool(knows), bool(concluded), fetched, sum(waiting))
+
+    def is_quiet(self, seen: Seen) -> bool:
         """Whether all of it has come to its end."""
         kept = [actor for actor in self.actors if actor.name.endswith(".later")]
         too_long = [actor for actor in kept if actor.wakes > self.now + FAR_AWAY]
         busy = any(actor.name.endswith((".parent", "a message")) for actor in self.actors)
         if len(kept) > len(too_long) or busy or self.people or any(worker.active for worker in self.workers):
             return False
-        pipe = self.plain.pipeline(transaction=False)
-        pipe.hget(self.keys.meta, "concluded")
-        pipe.hlen("unacked")
-        for queue in self.queues:
-            pipe.llen(queue)
-        concluded, fetched, *waiting = pipe.execute()
-        is_over = concluded is not None or self.is_nothing() or self.is_written_down()
-        return is_over and fetched <= len(too_long) and not any(waiting)
+        if seen.fetched > len(too_long) or seen.waiting:
+            return False
+        return seen.concluded or (not seen.knows and (self.is_unreadable or self.is_written_down()))
 
     def is_written_down(self) -> bool:
-        """Whether Redis has forgotten a run of which the store tells that it ended, and that MLflow knows."""
-        if self.plain.exists(self.keys.meta):
-            return False
+        """Whether the store tells that the run has ended, and that MLflow knows it."""
         return self.has_ended() and not unconcluded_runs(self.shared)
 
     def has_ended(self) -> bool:
@@ -177,9 +192,9 @@ class World(Scheduler):
         """The round that the run is in."""
         return round_of(self.run_id, RunStore(self.plain).status(self.run_id), self.shared)
 
-    def is_forgotten(self) -> bool:
+    def is_forgotten(self, seen: Seen) -> bool:
         """Whether Redis does not know the run, and nobody is about to change that."""
-        return not self.people and not self.plain.exists(self.keys.meta)
+        return not self.people and not seen.knows
 
     def living_workers(self) -> list[Worker]:
         """Those that were not killed, the first first."""
