@@ -9,7 +9,7 @@ from celery.result import AsyncResult
 
 from benchmarks.rig import Rig
 from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.coordinator.submission import prepare, submit
+from orchestrator.lifecycle.submission import prepare, submit
 from orchestrator.runs.keys import RunId
 from orchestrator.settings import settings
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from celery import chain, chord
 from celery.result import AsyncResult
 
-from orchestrator.app import app
+from orchestrator.messaging.app import app
 
 
 @app.task(name="raw.step", ignore_result=True)

@@ -17,7 +17,7 @@ from orchestrator.redis_url import socket_url
 from orchestrator.runs.connection import connect
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 from orchestrator.stack.private_redis import (
     SOCKET,

@@ -6,19 +6,19 @@ import logging
 
 from celery import signals
 
-from orchestrator.app import app
 from orchestrator.code import keep_sources
-from orchestrator.coordinator.catalogue import load_catalogue
+from orchestrator.lifecycle.discovery import load_catalogue
+from orchestrator.messaging.app import app
 from orchestrator.settings import settings
-from workers.runtime.child import expect_children
+from workers.runtime.builtin_tasks import register_own_tasks
 from workers.runtime.groups import ProcessGroups, guard_groups
 from workers.runtime.heartbeat import Heartbeat
-from workers.runtime.leaving import Leaving
 from workers.runtime.loaded_code import know_code
 from workers.runtime.masked_log import mask_log
 from workers.runtime.memory import MemoryWatch
-from workers.runtime.own_tasks import register_own_tasks
+from workers.runtime.pool_process import expect_children
 from workers.runtime.redis_check import check_redis
+from workers.runtime.shutdown import GracefulShutdown
 from workers.runtime.stage_task import register_tasks
 
 __all__ = ["app"]
@@ -33,6 +33,6 @@ signals.worker_init.connect(know_code, weak=False)
 app.add_defaults({"worker_pool": "workers.runtime.pool:ProcessPool"})
 register_own_tasks(app)
 register_tasks(app)
-app.steps["worker"].update((Heartbeat, Leaving, MemoryWatch, ProcessGroups))
+app.steps["worker"].update((Heartbeat, GracefulShutdown, MemoryWatch, ProcessGroups))
 expect_children()
 guard_groups()

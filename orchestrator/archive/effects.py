@@ -10,7 +10,7 @@ import logging
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from orchestrator.archive.reading import as_written, put_aside
+from orchestrator.archive.integrity import as_written, put_aside
 from orchestrator.artifacts.errors import AlteredArtifact
 from orchestrator.runs.keys import RunId
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from orchestrator.archive.reading import as_written
+from orchestrator.archive.integrity import as_written
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import moment, stamp
 

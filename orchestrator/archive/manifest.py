@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from orchestrator.archive.reading import AGAIN, as_written, put_aside
+from orchestrator.archive.integrity import AGAIN, as_written, put_aside
 from orchestrator.artifacts import AlteredArtifact, digest_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.values import FencingNumber

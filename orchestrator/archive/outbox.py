@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, JsonValue
 
-from orchestrator.archive.reading import as_written
+from orchestrator.archive.integrity import as_written
 from orchestrator.artifacts.errors import AlteredArtifact
 from orchestrator.authoring.graph import JSON
 from orchestrator.runs.keys import RunId

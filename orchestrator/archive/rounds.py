@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.archive.reading import ANEW, as_written
+from orchestrator.archive.integrity import ANEW, as_written
 from orchestrator.authoring.graph import NodeName, item_name
 from orchestrator.runs.keys import RunId
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from orchestrator.archive.reading import ANEW, as_written
+from orchestrator.archive.integrity import ANEW, as_written
 from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId

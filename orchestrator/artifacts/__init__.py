@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.artifacts.digest import Digest
+from orchestrator.artifacts.encoding import decode, encode, holds_all, unsupported
 from orchestrator.artifacts.errors import (
     AlteredArtifact,
     ArtifactError,
@@ -15,7 +16,6 @@ from orchestrator.artifacts.errors import (
     WrongKey,
     WrongValue,
 )
-from orchestrator.artifacts.exchange import decode, encode, holds_all, unsupported
 from orchestrator.artifacts.registry import UserCodec, register_codec
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import MISSING, Json, Missing, Tree, digest_of, gather, inline

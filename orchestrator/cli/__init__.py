@@ -24,7 +24,7 @@ def main() -> None:
 
 def _run() -> int:
     from orchestrator.cli.commands import app
-    from orchestrator.cli.telling import tell_error
+    from orchestrator.cli.messages import tell_error
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -33,7 +33,7 @@ def as_called(text: str) -> str:
 
 def first_command() -> str:
     """What to run first: a pipeline that ships, unless the pipelines are the user's own."""
-    from orchestrator.coordinator.catalogue import in_place_of_shipped
+    from orchestrator.lifecycle.discovery import in_place_of_shipped
     from orchestrator.settings import SHIPPED, settings
 
     ships = SHIPPED in settings().modules and in_place_of_shipped(Path.cwd()) is None

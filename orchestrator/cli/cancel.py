@@ -9,12 +9,12 @@ def cancel(run: RunName) -> None:
     """Stop a run: nothing of it starts any more, and what is running is terminated."""
     from orchestrator.artifacts import ArtifactStore
     from orchestrator.cli.calling import as_called
+    from orchestrator.cli.connection import reach
     from orchestrator.cli.errors import NoStack
-    from orchestrator.cli.records import Records
-    from orchestrator.cli.surroundings import reach
-    from orchestrator.coordinator import cancelling
+    from orchestrator.cli.run_lookup import Records
+    from orchestrator.lifecycle import cancelling
     from orchestrator.runs.errors import readable
-    from orchestrator.runs.transitions import RunStore
+    from orchestrator.runs.store import RunStore
     from orchestrator.settings import settings
 
     records = Records.open()

@@ -28,9 +28,9 @@ def pipelines(*, as_json: AsJson = False) -> None:
     import json
 
     from orchestrator.cli.consoles import output
+    from orchestrator.cli.messages import note, tell_error
     from orchestrator.cli.tables import pipelines_table
-    from orchestrator.cli.telling import note, tell_error
-    from orchestrator.coordinator.catalogue import in_place_of_shipped, load_catalogue
+    from orchestrator.lifecycle.discovery import in_place_of_shipped, load_catalogue
     from orchestrator.settings import SHIPPED, settings
 
     catalogue = load_catalogue(modules := settings().modules)
@@ -61,7 +61,7 @@ def compile_pipeline(
     from orchestrator.cli.finding import find_pipeline
     from orchestrator.compiler import draw
     from orchestrator.compiler.arrange import arrange
-    from orchestrator.coordinator.submission import prepare
+    from orchestrator.lifecycle.submission import prepare
     from orchestrator.settings import settings
 
     given = parameters_of(parameters)

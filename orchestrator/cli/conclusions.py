@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
     from orchestrator.authoring.graph import Graph
-    from orchestrator.cli.records import KnownRun
+    from orchestrator.cli.run_lookup import KnownRun
     from orchestrator.runs.keys import RunId
     from orchestrator.runs.reader import RunReader
 
@@ -24,7 +24,7 @@ PATIENCE = 60.0
 
 def keep_unconcluded(reader: RunReader, run: RunId, graph: Graph) -> bool:
     """Keep how a run has ended that is not concluded, as its Redis is about to go; False if there is none."""
-    from orchestrator.archive.final import write_final
+    from orchestrator.archive.run_record import write_final
     from orchestrator.artifacts import ArtifactStore
     from orchestrator.settings import settings
 
@@ -41,7 +41,7 @@ def concluding_earlier(store: ArtifactStore) -> Iterator[None]:
 
     Its supervisor has them concluded. MLflow is taken to be away if not even the block's own run could be.
     """
-    from orchestrator.archive.final import unconcluded_runs
+    from orchestrator.archive.run_record import unconcluded_runs
 
     earlier = unconcluded_runs(store)
     try:
@@ -56,7 +56,7 @@ def concluding_earlier(store: ArtifactStore) -> Iterator[None]:
 
 
 def _wait(store: ArtifactStore, earlier: frozenset[RunId]) -> None:
-    from orchestrator.archive.final import unconcluded_runs
+    from orchestrator.archive.run_record import unconcluded_runs
 
     until = time.monotonic() + EARLIER
     while (left := unconcluded_runs(store)) & earlier and left <= earlier and time.monotonic() < until:
@@ -65,11 +65,11 @@ def _wait(store: ArtifactStore, earlier: frozenset[RunId]) -> None:
 
 def conclude_only(known: KnownRun, store: ArtifactStore, wished: Mapping[str, int], *, as_json: bool) -> None:
     """Have a run written to MLflow that has succeeded, on the stack that there is or on a private one."""
-    from orchestrator.archive.final import read_final
-    from orchestrator.cli.wording import as_line
+    from orchestrator.archive.run_record import read_final
+    from orchestrator.cli.formatting import as_line
+    from orchestrator.coordinator.service import supervised
     from orchestrator.settings import settings, take_part
     from orchestrator.stack import EmbeddedStack
-    from orchestrator.supervisor.service import supervised
 
     run = known.record.id
     if settings().redis_url is not None:
@@ -87,11 +87,11 @@ def conclude_only(known: KnownRun, store: ArtifactStore, wished: Mapping[str, in
 
 
 def _send_and_wait(known: KnownRun, store: ArtifactStore) -> None:
-    from orchestrator.archive.final import unconcluded_runs
+    from orchestrator.archive.run_record import unconcluded_runs
     from orchestrator.authoring.masking import mask_text
+    from orchestrator.cli.connection import reach
     from orchestrator.cli.errors import NotConcluded
-    from orchestrator.cli.surroundings import reach
-    from orchestrator.coordinator.concluding import send_conclusion
+    from orchestrator.lifecycle.concluding import send_conclusion
     from orchestrator.settings import settings
 
     run = known.record.id

@@ -9,10 +9,10 @@ def coordinator() -> None:
     import signal
     import threading
 
+    from orchestrator.cli.connection import join_stack, wait_for
     from orchestrator.cli.errors import NoStack
-    from orchestrator.cli.surroundings import join_stack, wait_for
+    from orchestrator.coordinator.service import supervisor_of
     from orchestrator.settings import settings
-    from orchestrator.supervisor.service import supervisor_of
 
     join_stack()
     url = settings().redis_url

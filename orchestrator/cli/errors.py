@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.errors import OrchestratorError
 
 
-class WrongUse(OrchestratorError):
+class UsageError(OrchestratorError):
     """An option that cannot be meant."""
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.coordinator.catalogue import load_catalogue
-from orchestrator.coordinator.errors import UnknownPipeline
+from orchestrator.lifecycle.discovery import load_catalogue
+from orchestrator.lifecycle.errors import UnknownPipeline
 from orchestrator.settings import settings
 
 

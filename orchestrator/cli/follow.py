@@ -9,8 +9,8 @@ from typing import Protocol
 
 from orchestrator.authoring.graph import Graph
 from orchestrator.cli.calling import as_called
-from orchestrator.cli.telling import note
-from orchestrator.cli.waiting import QueueWatch
+from orchestrator.cli.messages import note
+from orchestrator.cli.queue_watch import QueueWatch
 from orchestrator.runs.connection import check
 from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.keys import RunId

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from orchestrator.archive.logs import Line, read_log
 from orchestrator.cli.consoles import output
+from orchestrator.cli.formatting import as_line, first_line
 from orchestrator.cli.groups import group_of
-from orchestrator.cli.records import KnownRun, Records
-from orchestrator.cli.traces import without_runtime
-from orchestrator.cli.wording import as_line, first_line
+from orchestrator.cli.run_lookup import KnownRun, Records
+from orchestrator.cli.tracebacks import without_runtime
 from orchestrator.runs.record import NodeRecord, stamp
 from orchestrator.runs.states import NodeState
 

@@ -17,8 +17,8 @@ Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on until the ru
 def logs(run: RunName, node: NodeName = None, *, follow: Follow = False, as_json: AsJson = False) -> None:
     """Print what a run's stages printed and logged."""
     from orchestrator.cli.log_lines import JsonLines, Paragraphs, Stream, kept_lines, live_lines
-    from orchestrator.cli.records import Records
-    from orchestrator.cli.telling import note
+    from orchestrator.cli.messages import note
+    from orchestrator.cli.run_lookup import Records
 
     records = Records.open()
     known = records.get(records.resolve(run))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.errors import WrongUse
+from orchestrator.cli.errors import UsageError
 
 PipelineName = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="A name from `orchestrator pipelines`.")
@@ -34,15 +34,15 @@ def slots_wished(words: Iterable[str] | None) -> dict[str, int]:
     found: dict[str, int] = {}
     for queue, count in _pairs(words or (), option="--slots", example="--slots training=4"):
         if not count.isdecimal() or int(count) < 1:
-            raise WrongUse(f"--slots {queue}={count}: the number of slots is a whole number above 0")
+            raise UsageError(f"--slots {queue}={count}: the number of slots is a whole number above 0")
         found[queue] = int(count)
     return found
 
 
 def check_slots(wished: Mapping[str, int], queues: Sequence[str]) -> None:
     """Raise UnknownQueue unless each is for one of the queues."""
-    from orchestrator.coordinator.checks import unknown_queue
-    from orchestrator.coordinator.errors import UnknownQueue
+    from orchestrator.lifecycle.checks import unknown_queue
+    from orchestrator.lifecycle.errors import UnknownQueue
 
     for queue in wished:
         if queue not in queues:
@@ -54,8 +54,8 @@ def _pairs(words: Iterable[str], *, option: str, example: str) -> list[tuple[str
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise WrongUse(f"{option} {word}: write it as {example}")
+            raise UsageError(f"{option} {word}: write it as {example}")
         if name in found:
-            raise WrongUse(f"{option} {name}=… is given twice, as {found[name]!r} and as {value!r}")
+            raise UsageError(f"{option} {name}=… is given twice, as {found[name]!r} and as {value!r}")
         found[name] = value
     return list(found.items())

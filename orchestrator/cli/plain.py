@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from orchestrator.authoring.graph import Graph
+from orchestrator.cli.formatting import between, clock, first_line, words
 from orchestrator.cli.groups import Group, group_of, grouped
-from orchestrator.cli.wording import between, clock, first_line, words
 from orchestrator.runs.reader import Event
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState

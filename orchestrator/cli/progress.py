@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.authoring.graph import Graph
+from orchestrator.cli.formatting import ICONS, STYLES, between, first_line, shortened, words
 from orchestrator.cli.groups import Group, grouped
 from orchestrator.cli.outline import OutlineLine, outline
-from orchestrator.cli.wording import ICONS, STYLES, between, first_line, shortened, words
 from orchestrator.runs.reader import Event
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import NodeState

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 from orchestrator.cli.options import AsJson, RunName, Slots, check_slots, slots_wished
 
 if TYPE_CHECKING:
-    from orchestrator.coordinator.submission import Prepared
+    from orchestrator.lifecycle.submission import Prepared
     from orchestrator.runs.keys import RunId
-    from orchestrator.runs.transitions import RunStore
+    from orchestrator.runs.store import RunStore
 
 
 def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> None:
     """Carry a run on that failed, was cancelled or lost its Redis; what is committed is not run again."""
-    from orchestrator.archive.final import unconcluded_runs
+    from orchestrator.archive.run_record import unconcluded_runs
     from orchestrator.archive.specification import Specification
     from orchestrator.artifacts import ArtifactStore
     from orchestrator.cli.conclusions import conclude_only
+    from orchestrator.cli.connection import join_stack, require_modules
     from orchestrator.cli.finding import find_pipeline
-    from orchestrator.cli.records import Records
     from orchestrator.cli.run import start_here, start_privately
-    from orchestrator.cli.surroundings import join_stack, require_modules
-    from orchestrator.coordinator.damage import lost_outputs
-    from orchestrator.coordinator.rounds import send_round
-    from orchestrator.coordinator.submission import Prepared
+    from orchestrator.cli.run_lookup import Records
+    from orchestrator.lifecycle.lost_outputs import lost_outputs
+    from orchestrator.lifecycle.resume import send_round
+    from orchestrator.lifecycle.submission import Prepared
     from orchestrator.runs.errors import NothingLeft, readable
     from orchestrator.runs.states import RunState
     from orchestrator.settings import settings

@@ -21,10 +21,10 @@ from orchestrator.cli.options import (
 
 if TYPE_CHECKING:
     from orchestrator.cli.follow import View
-    from orchestrator.coordinator.submission import Prepared
+    from orchestrator.lifecycle.submission import Prepared
     from orchestrator.runs.keys import RunId
     from orchestrator.runs.record import RunRecord
-    from orchestrator.runs.transitions import RunStore
+    from orchestrator.runs.store import RunStore
     from orchestrator.stack import EmbeddedStack
     from orchestrator.stack.state import StackState
 
@@ -55,10 +55,10 @@ def run(
     Exit status: 0 when the run succeeded, 1 when it failed, 2 when it could not be started.
     With --json, the last line of the output is the run.
     """
+    from orchestrator.cli.connection import join_stack, require_modules
     from orchestrator.cli.finding import find_pipeline
-    from orchestrator.cli.surroundings import join_stack, require_modules
-    from orchestrator.cli.telling import doing, note
-    from orchestrator.coordinator.submission import prepare
+    from orchestrator.cli.messages import doing, note
+    from orchestrator.lifecycle.submission import prepare
     from orchestrator.settings import settings
     from orchestrator.stack.state import carried_on_here
 
@@ -95,9 +95,9 @@ def start_privately(
     from orchestrator.artifacts import ArtifactStore
     from orchestrator.cli.conclusions import concluding_earlier
     from orchestrator.cli.errors import NoStack
+    from orchestrator.coordinator.service import supervised
     from orchestrator.settings import settings, take_part
     from orchestrator.stack import EmbeddedStack
-    from orchestrator.supervisor.service import supervised
 
     if detach:
         hint = "start one that stays with `orchestrator up`, or set REDIS_URL"
@@ -132,10 +132,10 @@ def start_here(
     from orchestrator.cli.conclusions import keep_unconcluded
     from orchestrator.cli.consoles import errors, output
     from orchestrator.cli.follow import Follower
+    from orchestrator.cli.formatting import as_line, between, words
+    from orchestrator.cli.queue_watch import START, QueueWatch, being_replaced, start_one, still_starting
     from orchestrator.cli.summary import print_summary
     from orchestrator.cli.tracking_links import ways_to_open
-    from orchestrator.cli.waiting import START, QueueWatch, being_replaced, start_one, still_starting
-    from orchestrator.cli.wording import as_line, between, words
     from orchestrator.runs.reader import RunReader
     from orchestrator.runs.states import RunState
     from orchestrator.settings import settings
@@ -175,7 +175,7 @@ def start_here(
 
 def _detach(prepared: Prepared, begin: Begin, *, as_json: bool) -> None:
     from orchestrator.cli.calling import as_called
-    from orchestrator.cli.wording import as_line
+    from orchestrator.cli.formatting import as_line
     from orchestrator.runs.reader import RunReader
 
     runs = _open_runs()
@@ -189,8 +189,8 @@ def _detach(prepared: Prepared, begin: Begin, *, as_json: bool) -> None:
 
 def _open_runs() -> RunStore:
     """The runs in the Redis of the settings, which is fit to keep them; raises RedisUnreachable."""
-    from orchestrator.cli.surroundings import reach_for_work
-    from orchestrator.runs.transitions import RunStore
+    from orchestrator.cli.connection import reach_for_work
+    from orchestrator.runs.store import RunStore
     from orchestrator.settings import settings
 
     return RunStore(reach_for_work(str(settings().redis_url)), lease_seconds=settings().lease_seconds)
@@ -198,7 +198,7 @@ def _open_runs() -> RunStore:
 
 def _submit(prepared: Prepared, runs: RunStore) -> RunId:
     from orchestrator.artifacts import ArtifactStore
-    from orchestrator.coordinator.submission import submit
+    from orchestrator.lifecycle.submission import submit
     from orchestrator.settings import settings
 
     return submit(prepared, store=ArtifactStore(settings().store_url), runs=runs)

@@ -13,9 +13,9 @@ Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many runs 
 
 def runs(*, limit: Limit = 20, as_json: AsJson = False) -> None:
     """List the latest runs, newest first."""
-    from orchestrator.cli.records import Records
-    from orchestrator.cli.telling import note
-    from orchestrator.cli.wording import as_line
+    from orchestrator.cli.formatting import as_line
+    from orchestrator.cli.messages import note
+    from orchestrator.cli.run_lookup import Records
     from orchestrator.settings import settings
 
     records = Records.open()

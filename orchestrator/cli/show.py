@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from orchestrator.artifacts import ArtifactStore
-    from orchestrator.cli.records import KnownRun
+    from orchestrator.cli.run_lookup import KnownRun
+    from orchestrator.messaging.set_aside import SetAside
     from orchestrator.runs.record import AttemptRecord, NodeRecord
-    from orchestrator.supervisor.set_aside import SetAside
 
 #: Up to so many nodes and items are listed one by one, and so many tracebacks are printed.
 LISTED, TRACEBACKS = 40, 3
@@ -22,8 +22,8 @@ LISTED, TRACEBACKS = 40, 3
 
 def show(run: RunName, *, as_json: AsJson = False) -> None:
     """Show a run's nodes, attempts, errors and tracebacks."""
-    from orchestrator.cli.records import Records
-    from orchestrator.cli.wording import as_line
+    from orchestrator.cli.formatting import as_line
+    from orchestrator.cli.run_lookup import Records
 
     records = Records.open()
     known = records.get(records.resolve(run))
@@ -93,10 +93,10 @@ def _print_outboxes(console: Console, store: ArtifactStore, known: KnownRun) -> 
     """What was logged and is not in MLflow: it was away, or refuses it."""
     from rich.text import Text
 
-    from orchestrator.archive.final import unconcluded_runs
     from orchestrator.archive.outbox import outboxes
+    from orchestrator.archive.run_record import unconcluded_runs
     from orchestrator.cli.follow import written_later
-    from orchestrator.cli.wording import shortened
+    from orchestrator.cli.formatting import shortened
 
     found = outboxes(store, known.record.id)
     ends = known.record.state.over and known.record.id in unconcluded_runs(store)
@@ -118,7 +118,7 @@ def _print_set_aside(console: Console, messages: Sequence[SetAside]) -> None:
     """Messages of the run of which nobody could make anything."""
     from rich.text import Text
 
-    from orchestrator.cli.wording import shortened
+    from orchestrator.cli.formatting import shortened
 
     if messages:
         console.print(Text("\n  Messages set aside", "bright_black"))
@@ -130,7 +130,7 @@ def _attempts(known: KnownRun) -> Iterator[Text]:
     """The attempts of nodes that needed more than one."""
     from rich.text import Text
 
-    from orchestrator.cli.wording import between, clock, first_line, shortened
+    from orchestrator.cli.formatting import between, clock, first_line, shortened
 
     several = [node for node in known.record.nodes if len(node.attempts) > 1]
     if several:
@@ -150,7 +150,7 @@ def _attempts(known: KnownRun) -> Iterator[Text]:
 
 def _traces(known: KnownRun) -> Iterator[tuple[NodeRecord, AttemptRecord, str]]:
     """The traceback of each failed node's last attempt."""
-    from orchestrator.cli.traces import without_runtime
+    from orchestrator.cli.tracebacks import without_runtime
     from orchestrator.runs.states import NodeState
 
     for node in known.record.nodes:

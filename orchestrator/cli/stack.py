@@ -12,7 +12,7 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
 
     from orchestrator.authoring.masking import mask_text, mask_values
     from orchestrator.cli.calling import as_called, first_command
-    from orchestrator.cli.telling import note
+    from orchestrator.cli.messages import note
     from orchestrator.settings import settings
     from orchestrator.stack import read_state, start_in_background
 

@@ -12,9 +12,18 @@ from rich.text import Text
 
 from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.cli.calling import as_called
+from orchestrator.cli.formatting import (
+    ICONS,
+    STYLES,
+    between,
+    day_and_time,
+    duration,
+    plain,
+    shortened,
+    words,
+)
 from orchestrator.cli.groups import Group, grouped
 from orchestrator.cli.progress import ROOMY
-from orchestrator.cli.wording import ICONS, STYLES, between, day_and_time, duration, plain, shortened, words
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.authoring.graph import JSON
-from orchestrator.cli.records import KnownRun
-from orchestrator.cli.wording import ICONS, STYLES, between, day_and_time, shortened, words
+from orchestrator.cli.formatting import ICONS, STYLES, between, day_and_time, shortened, words
+from orchestrator.cli.run_lookup import KnownRun
 from orchestrator.runs.states import NodeState
 
 _GREY = "bright_black"

@@ -33,11 +33,11 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
     import sys
     from pathlib import Path
 
-    from orchestrator.cli.errors import NoStack, WrongUse
-    from orchestrator.cli.surroundings import join_stack, wait_for
-    from orchestrator.coordinator.catalogue import check_names
-    from orchestrator.coordinator.checks import unknown_queue
-    from orchestrator.coordinator.errors import UnknownQueue
+    from orchestrator.cli.connection import join_stack, wait_for
+    from orchestrator.cli.errors import NoStack, UsageError
+    from orchestrator.lifecycle.checks import unknown_queue
+    from orchestrator.lifecycle.discovery import check_names
+    from orchestrator.lifecycle.errors import UnknownQueue
     from orchestrator.settings import settings
     from orchestrator.stack.slots import slots_of
     from orchestrator.stack.surroundings import child_environment, thread_variables
@@ -48,7 +48,7 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
         if queue not in settings().queues:
             raise UnknownQueue(f"a worker is wanted for {unknown_queue(queue, settings().queues)}")
     if name is not None and not name.replace("-", "").replace("_", "").isalnum():
-        raise WrongUse(f"--name {name}: letters, digits, - and _; the host is added to it")
+        raise UsageError(f"--name {name}: letters, digits, - and _; the host is added to it")
     join_stack()
     url = settings().redis_url
     if url is None:

@@ -1,1 +1,1 @@
-"""The coordinator: finds pipelines, checks them, and submits runs."""
+"""The long-running service: sees dead workers and lost messages, only ever repairs. Of several, one leads."""

@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.patience import retry
+from orchestrator.redis_retry import retry
 from orchestrator.redis_url import OLDEST, client_url
 from orchestrator.runs.errors import RedisUnfit, RedisUnreachable
 

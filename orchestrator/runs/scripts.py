@@ -21,7 +21,7 @@ def source(name: str) -> str:
     return "\n".join(parts)
 
 
-class Transitions:
+class LuaScripts:
     """Runs transitions on one Redis; each is sent once and called by its digest from then on."""
 
     def __init__(self, client: Redis) -> None:

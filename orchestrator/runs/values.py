@@ -10,7 +10,7 @@ from typing import NamedTuple
 from orchestrator.authoring.graph import JSON, NodeName
 
 
-class Verdict(StrEnum):
+class ClaimStatus(StrEnum):
     """The answer to a claim."""
 
     CLAIMED = "claimed"  # the node is the caller's to run
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     OUTDATED = "outdated"  # its message is of an earlier round
 
 
-class Ending(StrEnum):
+class RunEnding(StrEnum):
     """What a transition leaves to be done by whoever made it, as it was the last of the run."""
 
     NONE = ""  # nodes are open
@@ -32,7 +32,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True)
-class Ready:
+class WokenMessage:
     """A node that has all it needs and was not claimed yet."""
 
     node: NodeName
@@ -40,7 +40,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Standing:
+class AttemptCounts:
     """How often a node was tried."""
 
     number: int  #: of the attempt; of items for an expanded map
@@ -62,9 +62,9 @@ class FencingNumber(NamedTuple):
 class Claim:
     """The answer to a claim, with what goes with it."""
 
-    verdict: Verdict
-    standing: Standing
-    ready: tuple[Ready, ...] = ()
+    verdict: ClaimStatus
+    standing: AttemptCounts
+    ready: tuple[WokenMessage, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +81,8 @@ class Holder:
 class Taken:
     """Items of a map that are now the caller's to run, by index."""
 
-    items: Mapping[int, Standing]
-    ready: tuple[Ready, ...] = ()  #: where the whole map is done: what needs it and was not claimed yet
+    items: Mapping[int, AttemptCounts]
+    ready: tuple[WokenMessage, ...] = ()  #: what needs it and is unclaimed, where all of the map is done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +132,6 @@ class Settled:
     """The answer to a transition that ends an attempt."""
 
     accepted: bool  #: False: the lease has moved, nothing was changed
-    ending: Ending = Ending.NONE
-    ready: tuple[Ready, ...] = ()
+    ending: RunEnding = RunEnding.NONE
+    ready: tuple[WokenMessage, ...] = ()
     stopped: tuple[str, ...] = ()  #: deliveries at work on a run that fails fast

@@ -97,7 +97,7 @@ def _start_keeper(home: Path, slots: Mapping[str, int]) -> subprocess.Popen[byte
     words = [f"{queue}={count}" for queue, count in slots.items()]
     with (logs / "keeper.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.stack.keeper", str(home), *words],
+            [sys.executable, "-m", "orchestrator.stack.daemon", str(home), *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -16,7 +16,6 @@ from orchestrator.redis_url import socket_url
 from orchestrator.stack import tracking_file
 from orchestrator.stack.errors import PortTaken, StackFailed
 from orchestrator.stack.guarding import Guard
-from orchestrator.stack.leaving import OrderlyLeaving
 from orchestrator.stack.ports import ReservedPort, reserve_port
 from orchestrator.stack.private_redis import (
     SOCKET,
@@ -37,6 +36,7 @@ from orchestrator.stack.services import (
     start_mlflow,
     wait_until_healthy,
 )
+from orchestrator.stack.signals import OrderlyLeaving
 from orchestrator.stack.slots import slots_of
 from orchestrator.stack.state import FILE as STATE_FILE
 from orchestrator.stack.state import PRIVATE, StackState, write_state
@@ -259,7 +259,7 @@ class EmbeddedStack:
     def _start_fleet(self, environment: Mapping[str, str]) -> None:
         from orchestrator.settings import settings
 
-        command = [sys.executable, "-m", "workers.fleet", "--parent", str(os.getpid())]
+        command = [sys.executable, "-m", "workers.multi_queue", "--parent", str(os.getpid())]
         command += ["--ready", str(self._ready), "--logs", str(self.logs), "--grace", str(self._grace)]
         command += [word for queue, count in self.slots.items() for word in ("--slots", f"{queue}={count}")]
         # What is edited beside a stack that is up is what its next stages are to run

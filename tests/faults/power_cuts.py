@@ -26,8 +26,8 @@ from tempfile import mkdtemp
 from orchestrator.artifacts import StoreError
 from orchestrator.authoring.graph import JSON
 from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.coordinator.catalogue import load_catalogue
-from orchestrator.coordinator.damage import lost_outputs
+from orchestrator.lifecycle.discovery import load_catalogue
+from orchestrator.lifecycle.lost_outputs import lost_outputs
 from orchestrator.runs.keys import RunId
 
 from .disk import why_not

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.archive.final import ended_runs, read_final
+from orchestrator.archive.run_record import ended_runs, read_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.authoring.graph import Graph

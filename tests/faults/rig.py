@@ -14,18 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.app import app
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import Canvas
-from orchestrator.coordinator.catalogue import load_catalogue
-from orchestrator.coordinator.submission import prepare, submit
+from orchestrator.lifecycle.discovery import load_catalogue
+from orchestrator.lifecycle.submission import prepare, submit
+from orchestrator.messaging.app import app
 from orchestrator.runs.connection import connect
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 from orchestrator.stack.redis_program import find_redis
 

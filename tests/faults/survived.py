@@ -14,8 +14,8 @@ from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import JSON
-from orchestrator.coordinator.damage import lost_work
-from orchestrator.coordinator.progress import progress_of
+from orchestrator.lifecycle.lost_outputs import lost_work
+from orchestrator.lifecycle.progress import progress_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord
 

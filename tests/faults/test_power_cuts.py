@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import pytest
 
-from orchestrator.archive.final import read_final
 from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.archive.outbox import outboxes
+from orchestrator.archive.run_record import read_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.runs.keys import RunId
@@ -88,8 +88,8 @@ def test_what_was_written_since_may_be_left_in_any_part() -> None:
 
 WORKER = """
 from datetime import UTC, datetime
-from orchestrator.app import app
-from orchestrator.archive.final import write_final
+from orchestrator.messaging.app import app
+from orchestrator.archive.run_record import write_final
 from orchestrator.archive.manifest import Manifest, write_items
 from orchestrator.archive.outbox import Outbox
 from orchestrator.archive.specification import Specification
@@ -101,8 +101,8 @@ from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import RunState
 from orchestrator.runs.values import FencingNumber
 from orchestrator.settings import Settings
-from workers.runtime.job import Job
-from workers.runtime.workshop import Workshop
+from workers.runtime.run_context import RunContext
+from workers.runtime.resources import WorkerResources
 
 RUN = RunId("run-20260101-000000-0000")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -117,9 +117,9 @@ def node(name, *needs, items=0):
 
 nodes = (node("cheap"), node("many", items=3), node("dear", "cheap", "many"), node("other"))
 graph = Graph("pipeline", nodes)
-workshop = Workshop(Settings(store="store"), None)
-store = workshop.store
-job = Job(Specification(run=RUN, graph=graph, parameters={}, submitted=NOW), app)
+resources = WorkerResources(Settings(store="store"), None)
+store = resources.store
+job = RunContext(Specification(run=RUN, graph=graph, parameters={}, submitted=NOW), app)
 VALUE = {"codec": "json", "value": 1}
 
 def commit(name, flush=False):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import Graph
-from orchestrator.coordinator.submission import prepare, submit
+from orchestrator.lifecycle.submission import prepare, submit
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 
 from .comparison import differences

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from orchestrator.archive.final import read_final
 from orchestrator.archive.manifest import Manifest, read_items
+from orchestrator.archive.run_record import read_final
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.graph import Node, NodeName, group_and_index, item_name
 from orchestrator.errors import OrchestratorError
@@ -38,7 +38,7 @@ BEATS = 2
 #: calls, and leaves it as it was.
 LATE_WRITES = 4
 
-#: Transitions that may end a node.
+#: LuaScripts that may end a node.
 _ENDING = {"commit", "commit_items", "expand", "fail", "skip", "reopen"}
 
 

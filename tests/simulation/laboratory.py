@@ -47,8 +47,8 @@ def laboratory() -> Iterator[Laboratory]:
         }
         logging.disable(logging.CRITICAL)
         warnings.simplefilter("ignore", RuntimeWarning)  # Celery's, where Redis is away at a task's end
-        from orchestrator.app import app
-        from workers.runtime.own_tasks import register_own_tasks
+        from orchestrator.messaging.app import app
+        from workers.runtime.builtin_tasks import register_own_tasks
         from workers.runtime.stage_task import register_tasks
 
         from . import seams, stages

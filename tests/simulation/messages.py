@@ -20,7 +20,7 @@ from uuid import uuid4
 import redis
 from kombu.transport.redis import Channel
 
-from orchestrator.supervisor.broker import FETCHED, UNACKED
+from orchestrator.messaging.unacked import FETCHED, UNACKED
 
 from .scheduler import Scheduler
 from .stepped_redis import names

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.authoring.graph import Graph
-from orchestrator.coordinator.cancelling import cancel
-from orchestrator.coordinator.concluding import send_conclusion
-from orchestrator.coordinator.reconcile import reconcile
-from orchestrator.coordinator.rounds import send_round
-from orchestrator.coordinator.submission import Prepared, submit
+from orchestrator.lifecycle.cancelling import cancel
+from orchestrator.lifecycle.concluding import send_conclusion
+from orchestrator.lifecycle.reconcile import reconcile
+from orchestrator.lifecycle.resume import send_round
+from orchestrator.lifecycle.submission import Prepared, submit
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import RunState
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 
 from .world import Told, World
 

@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError
 
-import orchestrator.coordinator.cancelling as cancelling
-import orchestrator.coordinator.concluding as concluding
-import orchestrator.coordinator.submission as submission
+import orchestrator.lifecycle.cancelling as cancelling
+import orchestrator.lifecycle.concluding as concluding
+import orchestrator.lifecycle.submission as submission
+import workers.runtime.builtin_tasks as own_tasks
 import workers.runtime.conclude as conclude
 import workers.runtime.heartbeat as heartbeat
-import workers.runtime.own_tasks as own_tasks
 import workers.tracking.models as models
 import workers.tracking.runs as tracked_runs
-from orchestrator.archive import final, specification
+from orchestrator.archive import run_record, specification
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
+from orchestrator.coordinator.supervisor import Supervisor
 from orchestrator.runs import scripts
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import WORKER
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import FencingNumber
-from orchestrator.supervisor.supervisor import Supervisor
-from workers.runtime.attempt import ClaimedNode
+from workers.runtime.claimed_node import ClaimedNode
 from workers.runtime.identity import Identity, identity
-from workers.runtime.workshop import Workshop
+from workers.runtime.resources import WorkerResources
 from workers.tracking.records import AttemptInfo, NoFence
 from workers.tracking.runs import KeyedRuns
 
@@ -82,17 +82,17 @@ def _reopen_what_is_left(real: Callable[..., Any] = RunStore.reopen) -> Change:
 def _ids_in_redis_only() -> Change:
     """What MLflow has is known to Redis, and looked for by nobody."""
 
-    def remember(self: Workshop, key: str, made: str) -> str:
+    def remember(self: WorkerResources, key: str, made: str) -> str:
         return self.runs.remember(_run(key), key, made)
 
-    def recall(self: Workshop, key: str) -> str | None:
+    def recall(self: WorkerResources, key: str) -> str | None:
         return self.runs.recall(_run(key), key)
 
     def _run(key: str) -> Any:
         return key.partition("/")[0]
 
     return _all(
-        _instead(Workshop, _remember=remember, _recall=recall),
+        _instead(WorkerResources, _remember=remember, _recall=recall),
         _instead(AttemptInfo, fresh=property(lambda _: True)),
         _instead(tracked_runs, _weight=lambda run: -run.info.start_time),  # of several, the older counts
     )
@@ -163,12 +163,12 @@ def _written_by_whoever_comes_last() -> None:
     """One end of a run is written down, whatever has become of the run meanwhile."""
     real = KeyedRuns.parent
 
-    def write_down(run: Any, workshop: Any) -> None:
-        end = conclude._latest_end(run, workshop)
+    def write_down(run: Any, resources: Any) -> None:
+        end = conclude._latest_end(run, resources)
         if end is not None:
-            told = conclude._write_down(end, workshop)
-            workshop.runs.conclude(
-                run, end.told_as, mlflow_run_id=told, retention=workshop.settings.retention
+            told = conclude._write_down(end, resources)
+            resources.runs.conclude(
+                run, end.told_as, mlflow_run_id=told, retention=resources.settings.retention
             )
 
     def parent(self: KeyedRuns, *args: Any) -> Any:
@@ -214,7 +214,9 @@ PLANTED: Mapping[str, Change] = {
     "a script over two slots": _script(
         "submit", "emit('', 'pending')", "emit('', 'pending') redis.call('SADD', 'orc:open', ARGV[1])"
     ),
-    "concluded while Redis remembers": _instead(final, _mark=lambda run, round: f"elsewhere/{run}@{round}"),
+    "concluded while Redis remembers": _instead(
+        run_record, _mark=lambda run, round: f"elsewhere/{run}@{round}"
+    ),
     "concluded by a queue that nobody serves": _instead(
         concluding, queue_with_mlflow=lambda _, queues: max(queues)
     ),

@@ -19,22 +19,22 @@ from celery.app import trace
 from kombu.transport.redis import Channel
 from kombu.utils import functional
 
-import orchestrator.coordinator.rounds as rounds
-import orchestrator.coordinator.submission as submission
-import orchestrator.supervisor.supervisor as supervisor
-import workers.runtime.attempt as attempt
+import orchestrator.coordinator.supervisor as supervisor
+import orchestrator.lifecycle.resume as rounds
+import orchestrator.lifecycle.submission as submission
+import workers.runtime.builtin_tasks as own_tasks
+import workers.runtime.claimed_node as attempt
 import workers.runtime.execute as execute
 import workers.runtime.heartbeat as heartbeat
 import workers.runtime.identity as identity
-import workers.runtime.own_tasks as own_tasks
-import workers.runtime.share as share
+import workers.runtime.map_batches as share
 import workers.runtime.stage_task as stage_task
 import workers.tracking.attempt as tracking_attempt
 import workers.tracking.models as models
 import workers.tracking.records as records
 import workers.tracking.tracking as tracking
-from orchestrator.app import app
-from orchestrator.chords import ChordCounter
+from orchestrator.messaging.app import app
+from orchestrator.messaging.chords import ChordCounter
 from orchestrator.runs import scripts
 from workers.tracking.circuit import Circuit
 
@@ -134,10 +134,10 @@ def _is_killed() -> bool:
     return actor is not None and actor.killed
 
 
-def _workshop() -> Any:
+def _worker_resources() -> Any:
     actor = world().actor
     assert isinstance(actor.owner, Worker)
-    return actor.owner.shop_of(actor)
+    return actor.owner.resources_of(actor)
 
 
 def _worker() -> Worker:
@@ -173,7 +173,7 @@ def install(pool: Any) -> None:
     for module in (stage_task, own_tasks, functional):
         _put(module, sleep=_sleep)
     for module in (stage_task, own_tasks, heartbeat):
-        _put(module, workshop=_workshop)
+        _put(module, worker_resources=_worker_resources)
     _put(stage_task, is_outdated=lambda *_: False)
     _put(attempt, children_end_here=_nothing, _folder_kept=_nothing, copies_end_here=_nothing)
     _put(attempt, Fence=partial(attempt.Fence, clock=_now))  # type: ignore[attr-defined]

@@ -12,14 +12,14 @@ from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from orchestrator.app import app
+from orchestrator.messaging.app import app
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 from workers.runtime import heartbeat
+from workers.runtime.dispatch import conclude_again
 from workers.runtime.identity import Identity
-from workers.runtime.passing import conclude_again
-from workers.runtime.workshop import Workshop
+from workers.runtime.resources import WorkerResources
 
 from .messages import Received, acknowledge, fetch, requeue
 from .scheduler import Actor, Ended
@@ -46,24 +46,24 @@ class Worker:
         self.beat_began = world.now
         self.beats: list[float] = []  #: when each beat began that reached Redis
         self.leaving = False  #: it takes no more messages
-        self.shops: dict[Actor, Workshop] = {}
-        self.parent = self.workshop()
+        self.resources_by_process: dict[Actor, WorkerResources] = {}
+        self.parent = self.resources()
         self.pulse = world.spawn(f"{name} beats", self._beat, owner=self)
         for slot in range(slots):
             self._start_slot(slot)
 
-    def workshop(self) -> Workshop:
+    def resources(self) -> WorkerResources:
         runs = RunStore(self.client, lease_seconds=settings().lease_seconds)
-        return Workshop(settings(), runs, _store=self.world.open_store())
+        return WorkerResources(settings(), runs, _store=self.world.open_store())
 
-    def shop_of(self, actor: Actor) -> Workshop:
+    def resources_of(self, actor: Actor) -> WorkerResources:
         """What a child process works with; each has its own, and what it remembers dies with it."""
         if actor.name.endswith("beats") or actor.name.endswith("parent"):
             return self.parent
         actor = actor.process or actor
-        if actor not in self.shops:
-            self.shops[actor] = self.workshop()
-        return self.shops[actor]
+        if actor not in self.resources_by_process:
+            self.resources_by_process[actor] = self.resources()
+        return self.resources_by_process[actor]
 
     def _start_slot(self, slot: int) -> None:
         self.world.spawn(f"{self.name}.{slot}", self._serve, owner=self)
@@ -124,7 +124,7 @@ class Worker:
         if actor not in self.active:
             return
         message = self.active.pop(actor)
-        self.shops.pop(actor, None)
+        self.resources_by_process.pop(actor, None)
         self.world.kill(actor)
         self.world.spawn(
             f"{self.name}.parent", lambda: self._bury(message, terminated=terminated), owner=self

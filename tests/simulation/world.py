@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.archive.final import read_final, unconcluded_runs
 from orchestrator.archive.rounds import Round
+from orchestrator.archive.run_record import read_final, unconcluded_runs
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.coordinator.reconcile import round_of
+from orchestrator.coordinator.supervisor import Supervisor
+from orchestrator.lifecycle.reconcile import round_of
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
-from orchestrator.supervisor.supervisor import Supervisor
 
 from .laboratory import Laboratory
 from .messages import Post, Received

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from orchestrator.artifacts import StoreError, digest_of, holds_all
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.graph import JSON
-from workers.runtime.attempt import ClaimedNode
+from workers.runtime.claimed_node import ClaimedNode
 from workers.runtime.fingerprint import Fingerprint, files_of, fingerprint_of
 
 log = logging.getLogger("orchestrator.cache")
@@ -55,7 +55,7 @@ def keep_for_later(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None
     if fingerprint.files and files_of(claimed) != fingerprint.files:
         log.warning("the result was not kept for later runs: what it was made from has changed meanwhile")
         return
-    store, run = claimed.workshop.store, claimed.job.run
+    store, run = claimed.resources.store, claimed.job.run
     kept: dict[str, JSON] = {
         "run": run,
         "node": claimed.task.name,
@@ -72,7 +72,7 @@ def keep_for_later(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None
 def _look_up(claimed: ClaimedNode, fingerprint: Fingerprint) -> Earlier:
     if not claimed.job.specification.cache:
         return Earlier(why="computed: the run was sent with --no-cache")
-    store = claimed.workshop.store
+    store = claimed.resources.store
     data = store.read(_result_key(fingerprint))
     if data is None:
         return Earlier(why=f"computed: {_why_not(claimed, fingerprint)}")
@@ -90,7 +90,7 @@ def _look_up(claimed: ClaimedNode, fingerprint: Fingerprint) -> Earlier:
 
 def _why_not(claimed: ClaimedNode, fingerprint: Fingerprint) -> str:
     """How a node differs from the last time that its result was kept."""
-    data = claimed.workshop.store.read(_latest_key(claimed))
+    data = claimed.resources.store.read(_latest_key(claimed))
     if data is None:
         return "no earlier run has a result of this node"
     try:

@@ -16,8 +16,8 @@ from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.masking import mask_text
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.reader import RunReader
+from workers.runtime.resources import WorkerResources
 from workers.runtime.streams import installed
-from workers.runtime.workshop import Workshop
 
 log = logging.getLogger("orchestrator.logs")
 
@@ -33,8 +33,8 @@ FULL = f"it holds {LIMIT:,} lines or {SIZE // 1_000_000} MB of an attempt, and w
 class AttemptLog:
     """The lines of one attempt: fresh ones go to Redis while it runs, all of them to the store at its end."""
 
-    def __init__(self, workshop: Workshop, run: RunId, node: str, attempt: int) -> None:
-        self._workshop = workshop
+    def __init__(self, resources: WorkerResources, run: RunId, node: str, attempt: int) -> None:
+        self._workshop = resources
         self._run = run
         self._node = node
         self._attempt = attempt

@@ -9,13 +9,13 @@ from orchestrator.code import differs_on_disk
 from orchestrator.settings import settings
 from workers.runtime.errors import OtherCode
 from workers.runtime.identity import identity
-from workers.runtime.job import Job, Task
 from workers.runtime.loaded_code import loaded_code, reached
+from workers.runtime.run_context import NodeRef, RunContext
 
 log = logging.getLogger("orchestrator.code")
 
 
-def is_outdated(job: Job, node: Node) -> bool:
+def is_outdated(job: RunContext, node: Node) -> bool:
     """Whether this worker has other code than the run, and would have another if it were started anew now."""
     if settings().code != "reload" or not job.other_code(node):
         return False
@@ -29,7 +29,7 @@ def lacks_new_module(stage: str) -> bool:
     return settings().code == "reload" and listed and differs_on_disk([module])
 
 
-def check_code(job: Job, task: Task) -> None:
+def check_code(job: RunContext, task: NodeRef) -> None:
     """Raise OtherCode if the run was sent with other code, unless the worker's is to be run all the same."""
     names = job.other_code(task.node)
     if not names:

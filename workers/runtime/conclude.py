@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from orchestrator.archive.final import read_final, remove_marks, write_final
 from orchestrator.archive.manifest import Manifest, read_items
+from orchestrator.archive.run_record import read_final, remove_marks, write_final
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.errors import OrchestratorError
@@ -19,8 +19,8 @@ from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
-from workers.runtime.job import Job
-from workers.runtime.workshop import Workshop
+from workers.runtime.resources import WorkerResources
+from workers.runtime.run_context import RunContext
 from workers.tracking import Data, NodeInfo, RunInfo
 from workers.tracking.records import Order
 
@@ -36,7 +36,7 @@ class _End:
 
     record: RunRecord  #: without its nodes, if Redis has it and there is no job
     tracebacks: Mapping[str, str]
-    job: Job | None  #: None: nobody can read any more what the run consists of
+    job: RunContext | None  #: None: nobody can read any more what the run consists of
     told_as: str = ""  #: when that was, as `RunStatus` tells it, if Redis knows the run
 
     @property
@@ -45,37 +45,37 @@ class _End:
         return (self.record.round, self.record.ended)
 
 
-def conclude(run: RunId, workshop: Workshop) -> None:
+def conclude(run: RunId, resources: WorkerResources) -> None:
     """Write everything about an ended run down; idempotent.
 
     If the run was carried on meanwhile and has ended anew, that end is written down, too: what stands last is
     the latest end, whoever was paused in between.
     """
     written = None
-    while (end := _latest_end(run, workshop)) is not None and end.which != written:
-        mlflow_run_id = _write_down(end, workshop)
+    while (end := _latest_end(run, resources)) is not None and end.which != written:
+        mlflow_run_id = _write_down(end, resources)
         written = end.which
-        retention = workshop.settings.retention
-        if workshop.runs.conclude(run, end.told_as, mlflow_run_id=mlflow_run_id, retention=retention):
+        retention = resources.settings.retention
+        if resources.runs.conclude(run, end.told_as, mlflow_run_id=mlflow_run_id, retention=retention):
             return
 
 
-def _latest_end(run: RunId, workshop: Workshop) -> _End | None:
+def _latest_end(run: RunId, resources: WorkerResources) -> _End | None:
     """How the run ended last; None while it goes on, or if nothing is known of it."""
-    status = workshop.runs.status(run)
+    status = resources.runs.status(run)
     if status is None:
-        final = read_final(workshop.store, run)
-        return _End(*final, _job(run, final[0].round, workshop)) if final is not None else None
+        final = read_final(resources.store, run)
+        return _End(*final, _job(run, final[0].round, resources)) if final is not None else None
     if not status.ended:
         return None
-    reader, job = RunReader(workshop.runs.client), _job(run, status.round, workshop)
+    reader, job = RunReader(resources.runs.client), _job(run, status.round, resources)
     record = reader.read(run, job.graph) if job is not None else reader.summary(run)
     return _End(record, reader.tracebacks(run), job, status.ended) if record.state.over else None
 
 
-def _job(run: RunId, round: int, workshop: Workshop) -> Job | None:
+def _job(run: RunId, round: int, resources: WorkerResources) -> RunContext | None:
     try:
-        return workshop.job(run, round)
+        return resources.job(run, round)
     except (StoreError, UnknownRun) as error:
         if error.transient:
             raise
@@ -83,28 +83,28 @@ def _job(run: RunId, round: int, workshop: Workshop) -> Job | None:
         return None
 
 
-def _write_down(end: _End, workshop: Workshop) -> str | None:
+def _write_down(end: _End, resources: WorkerResources) -> str | None:
     """Write one end of a run to the store and to MLflow; returns the id of its MLflow run.
 
     Where nobody can read what the run consists of, MLflow is told what Redis knows.
     """
     record = end.record
     if end.job is not None:
-        _keep(workshop, end)  # before MLflow, which may be away for long
-        workshop.flush_outputs(record.id)  # nobody makes them again once the run is written down
-    workshop.tracking.deliver(record.id)
-    mlflow_run_id = workshop.tracking.conclude(_told_to_mlflow(end, workshop))
+        _keep(resources, end)  # before MLflow, which may be away for long
+        resources.flush_outputs(record.id)  # nobody makes them again once the run is written down
+    resources.tracking.deliver(record.id)
+    mlflow_run_id = resources.tracking.conclude(_told_to_mlflow(end, resources))
     if end.job is not None:
-        _keep(workshop, replace(end, record=replace(record, mlflow_run_id=mlflow_run_id)), concluded=True)
+        _keep(resources, replace(end, record=replace(record, mlflow_run_id=mlflow_run_id)), concluded=True)
     else:
-        remove_marks(workshop.store, record.id, record.round)
+        remove_marks(resources.store, record.id, record.round)
     return mlflow_run_id
 
 
-def _told_to_mlflow(end: _End, workshop: Workshop) -> RunInfo:
+def _told_to_mlflow(end: _End, resources: WorkerResources) -> RunInfo:
     record, ended = end.record, end.record.ended or datetime.now(UTC)
     told = {node.name: node.state for node in record.nodes}
-    states = told or RunReader(workshop.runs.client).raw_states(record.id)
+    states = told or RunReader(resources.runs.client).raw_states(record.id)
     info = RunInfo(
         run_id=record.id,
         pipeline=record.pipeline,
@@ -125,24 +125,24 @@ def _told_to_mlflow(end: _End, workshop: Workshop) -> RunInfo:
         started=specification.submitted,
         commit=specification.commit,
         dirty=specification.dirty,
-        data=_data_of(end.job, workshop),
-        committed=partial(_attempt_of, end.job, workshop),
+        data=_data_of(end.job, resources),
+        committed=partial(_attempt_of, end.job, resources),
     )
 
 
-def _attempt_of(job: Job, workshop: Workshop, node: str) -> Order | None:
+def _attempt_of(job: RunContext, resources: WorkerResources, node: str) -> Order | None:
     """Round and number of the attempt that gave what a node's output is; None if there is none."""
     task = job.task(node)
     if task.index is None:
-        manifest = _manifest(job, task.name, workshop)
+        manifest = _manifest(job, task.name, resources)
         return (manifest.round, manifest.attempt) if manifest is not None else None
     with suppress(StoreError):
-        number = read_items(workshop.store, job.run, job.folder_of(task)).numbers.get(task.index)
+        number = read_items(resources.store, job.run, job.folder_of(task)).numbers.get(task.index)
         return (number.round, number.attempt) if number is not None else None
     return None
 
 
-def _data_of(job: Job, workshop: Workshop) -> list[Data]:
+def _data_of(job: RunContext, resources: WorkerResources) -> list[Data]:
     """The files that parameters name; where they name none, what the nodes without inputs gave."""
     files = job.specification.files
     if files:
@@ -151,7 +151,7 @@ def _data_of(job: Job, workshop: Workshop) -> list[Data]:
             for path, digest in list(files.items())[:MOST_DATA]
         ]
     first = [node for node in job.graph if not node.needs and not node.mapped][:MOST_DATA]
-    found = {node.name: _manifest(job, node.name, workshop) for node in first}
+    found = {node.name: _manifest(job, node.name, resources) for node in first}
     return [
         Data(name=name, digest=manifest.digest, source=f"runs/{job.run}/nodes/{name}", kind="output")
         for name, manifest in found.items()
@@ -159,17 +159,17 @@ def _data_of(job: Job, workshop: Workshop) -> list[Data]:
     ]
 
 
-def _manifest(job: Job, node: NodeName, workshop: Workshop) -> Manifest | None:
+def _manifest(job: RunContext, node: NodeName, resources: WorkerResources) -> Manifest | None:
     try:
-        return Manifest.read(workshop.store, job.run, job.stored_as(job.task(node)))
+        return Manifest.read(resources.store, job.run, job.stored_as(job.task(node)))
     except StoreError:
         return None  # the run is over: what it gave is for others to judge
 
 
-def _keep(workshop: Workshop, end: _End, *, concluded: bool = False) -> None:
+def _keep(resources: WorkerResources, end: _End, *, concluded: bool = False) -> None:
     """Keep the record in the store; where that is not possible at all, go on without."""
     try:
-        write_final(workshop.store, end.record, end.tracebacks, concluded=concluded)
+        write_final(resources.store, end.record, end.tracebacks, concluded=concluded)
     except StoreError as error:
         if error.transient:
             raise

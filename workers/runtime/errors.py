@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from orchestrator.archive.reading import AGAIN
+from orchestrator.archive.integrity import AGAIN
 from orchestrator.artifacts.errors import MissingArtifact
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId

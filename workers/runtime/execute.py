@@ -11,27 +11,27 @@ from orchestrator.archive.manifest import Manifest, write_items
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.runs.errors import LeaseLost
-from orchestrator.runs.values import Claim, Verdict
-from workers.runtime.attempt import SUPERSEDED, ClaimedNode, Delivery, is_dear
+from orchestrator.runs.values import Claim, ClaimStatus
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured
+from workers.runtime.claimed_node import SUPERSEDED, ClaimedNode, Delivery, is_expensive
 from workers.runtime.code_check import check_code
 from workers.runtime.error_text import traceback_of
 from workers.runtime.inputs import conditions_hold, count_items
 from workers.runtime.outcome import Committed, Expanded, Outcome, Stopped
-from workers.runtime.workshop import Workshop
+from workers.runtime.resources import WorkerResources
 
 
-def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
+def execute(delivery: Delivery, resources: WorkerResources) -> Outcome:
     """Run one attempt of a node: claim, load, call, commit, record."""
-    job = workshop.job(delivery.run, delivery.round)
+    job = resources.job(delivery.run, delivery.round)
     task = job.task(delivery.node)
     holder = delivery.holder(uuid4().hex)
-    claim = workshop.runs.claim(job.run, task.name, holder, needed_by=job.needed_by(task))
-    if claim.verdict is not Verdict.CLAIMED:
+    claim = resources.runs.claim(job.run, task.name, holder, needed_by=job.needed_by(task))
+    if claim.verdict is not ClaimStatus.CLAIMED:
         return _declined(claim)
-    claimed = ClaimedNode(job, task, holder.token, claim.standing, delivery.redelivered, workshop)
-    log = AttemptLog(workshop, job.run, task.name, claim.standing.number)
+    claimed = ClaimedNode(job, task, holder.token, claim.standing, delivery.redelivered, resources)
+    log = AttemptLog(resources, job.run, task.name, claim.standing.number)
     try:
         with captured(log):
             return _run(claimed, since=monotonic())
@@ -48,15 +48,15 @@ def execute(delivery: Delivery, workshop: Workshop) -> Outcome:
 
 def _declined(claim: Claim) -> Outcome:
     match claim.verdict:
-        case Verdict.DONE:
+        case ClaimStatus.DONE:
             return Committed(claim.ready)
-        case Verdict.EXPANDED:
+        case ClaimStatus.EXPANDED:
             return Expanded(claim.standing.number)
     return Stopped(claim.verdict.value)
 
 
 def _run(claimed: ClaimedNode, since: float) -> Outcome:
-    if not conditions_hold(claimed.task, claimed.job, claimed.workshop):
+    if not conditions_hold(claimed.task, claimed.job, claimed.resources):
         return _skip(claimed)
     if claimed.task.node.mapped and claimed.task.index is None:
         claimed.survive()
@@ -66,15 +66,15 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
     if earlier.output is not None:
         return _commit(claimed, earlier.output, earlier.why, reused=earlier.reused)
     output = claimed.output()
-    if monotonic() - since > claimed.workshop.settings.lease_seconds / 2 and not _still_held(claimed):
+    if monotonic() - since > claimed.resources.settings.lease_seconds / 2 and not _still_held(claimed):
         return SUPERSEDED
     keep_for_later(claimed, output, earlier)
-    return _commit(claimed, output, earlier.why, flush=is_dear(monotonic() - since))
+    return _commit(claimed, output, earlier.why, flush=is_expensive(monotonic() - since))
 
 
 def _still_held(claimed: ClaimedNode) -> bool:
     """Whether nobody took the node over while its function ran: a short one needs no question."""
-    return claimed.workshop.runs.holds(claimed.job.run, claimed.task.name, claimed.token)
+    return claimed.resources.runs.holds(claimed.job.run, claimed.task.name, claimed.token)
 
 
 def _commit(
@@ -82,9 +82,9 @@ def _commit(
 ) -> Outcome:
     job, task = claimed.job, claimed.task
     if flush:
-        claimed.workshop.flush_needs(job, task)
+        claimed.resources.flush_needs(job, task)
     output = _store(claimed, output, flush=flush)
-    settled = claimed.workshop.runs.commit(
+    settled = claimed.resources.runs.commit(
         job.run,
         task.name,
         claimed.token,
@@ -96,13 +96,13 @@ def _commit(
     )
     if not settled.accepted:
         return SUPERSEDED
-    claimed.workshop.remember_output(job, task, output)
+    claimed.resources.remember_output(job, task, output)
     return Committed(settled.ready, settled.ending)
 
 
 def _store(claimed: ClaimedNode, output: Tree, *, flush: bool) -> Tree:
     """Write an output as what this attempt committed; returns the one that counts."""
-    job, task, store = claimed.job, claimed.task, claimed.workshop.store
+    job, task, store = claimed.job, claimed.task, claimed.resources.store
     if task.index is not None:
         of_item = {task.index: output}
         write_items(store, job.run, job.folder_of(task), claimed.fencing, claimed.token, of_item, flush=flush)
@@ -110,21 +110,23 @@ def _store(claimed: ClaimedNode, output: Tree, *, flush: bool) -> Tree:
     manifest = Manifest(node=task.name, round=job.round.number, attempt=claimed.number, output=output)
     if manifest.write(store, job.run, job.stored_as(task), flush=flush):
         return output
-    return claimed.workshop.output(job, task)  # the first writer wins
+    return claimed.resources.output(job, task)  # the first writer wins
 
 
 def _skip(claimed: ClaimedNode) -> Outcome:
     job, task = claimed.job, claimed.task
-    settled = claimed.workshop.runs.skip(job.run, task.name, claimed.token, descendants=job.descendants(task))
+    settled = claimed.resources.runs.skip(
+        job.run, task.name, claimed.token, descendants=job.descendants(task)
+    )
     return Stopped("skipped", settled.ending)
 
 
 def _expand(claimed: ClaimedNode) -> Outcome:
     job, task = claimed.job, claimed.task
-    items = count_items(task, job, claimed.workshop)
+    items = count_items(task, job, claimed.resources)
     if items < task.node.at_least:
         raise EmptyMap.of(task.name, items, task.node.at_least)
-    settled = claimed.workshop.runs.expand(
+    settled = claimed.resources.runs.expand(
         job.run,
         task.name,
         claimed.token,

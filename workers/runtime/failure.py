@@ -5,16 +5,16 @@ from __future__ import annotations
 from orchestrator.authoring.failure import FailedNode, Failure
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
-from workers.runtime.job import Job
-from workers.runtime.workshop import Workshop
+from workers.runtime.resources import WorkerResources
+from workers.runtime.run_context import RunContext
 
 
-def failure_of(job: Job, workshop: Workshop) -> Failure:
+def failure_of(job: RunContext, resources: WorkerResources) -> Failure:
     """The run's first error, and every node that had failed then: the same for each handler.
 
     Handlers run side by side, so another one may have failed by now; nothing else of the run goes on.
     """
-    reader = RunReader(workshop.runs.client)
+    reader = RunReader(resources.runs.client)
     record, tracebacks = reader.read(job.run, job.graph), reader.tracebacks(job.run)
     handlers = {handler.name for handler in job.graph.handlers}
     failed = tuple(

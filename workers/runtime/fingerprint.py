@@ -13,7 +13,7 @@ from orchestrator.artifacts.named_files import MEMORY, content_digest, paths_of
 from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output, item_of
 from orchestrator.authoring.registry import stages
 from orchestrator.code import Code, in_words
-from workers.runtime.attempt import ClaimedNode
+from workers.runtime.claimed_node import ClaimedNode
 from workers.runtime.inputs import input_trees
 from workers.runtime.loaded_code import loaded_code
 
@@ -57,7 +57,7 @@ def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
 
 def files_of(claimed: ClaimedNode) -> Mapping[str, str]:
     """Digests of what is in the files and folders that the node's parameters name; raises OSError."""
-    memory = claimed.workshop.settings.home / MEMORY
+    memory = claimed.resources.settings.home / MEMORY
     paths = paths_of(claimed.task.node, stages[claimed.task.node.stage].function, claimed.task.index)
     return {str(path): content_digest(path, memory) for path in paths}
 
@@ -83,7 +83,7 @@ def _digest(value: Input, claimed: ClaimedNode) -> JSON:
         case Gather(items):
             return [_digest(item, claimed) for item in items]
         case Output(_, path):
-            trees = input_trees(value, claimed.job, claimed.workshop)
+            trees = input_trees(value, claimed.job, claimed.resources)
             return [*path, *(digest_of(tree) for tree in trees)]
         case Not(output):
             return {"not": _digest(output, claimed)}

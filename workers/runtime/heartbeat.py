@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.runs.keys import WORKER, RunId
 from workers.runtime.identity import assume, delivery_of, identity
-from workers.runtime.workshop import workshop
+from workers.runtime.resources import worker_resources
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +79,13 @@ class Heartbeat(bootsteps.StartStopStep):
         self._stop.set()
         with _beating:
             try:
-                workshop().runs.client.delete(WORKER.format(name=identity().name))
+                worker_resources().runs.client.delete(WORKER.format(name=identity().name))
             except RedisError as error:
                 log.info("could not say goodbye: %s", error)
 
 
 def _until_next_beat() -> float:
-    return min(PACE if active_requests else IDLE_PACE, workshop().settings.lease_seconds / 3)
+    return min(PACE if active_requests else IDLE_PACE, worker_resources().settings.lease_seconds / 3)
 
 
 def try_to_beat(worker: WorkController) -> None:
@@ -103,7 +103,7 @@ def try_to_beat(worker: WorkController) -> None:
 
 def renew_leases() -> list[Request]:
     """Renew every lease of this worker; returns what is to end: it was taken over, or its run is over."""
-    runs = workshop().runs
+    runs = worker_resources().runs
     return [
         request
         for request in copied(active_requests)
@@ -113,10 +113,10 @@ def renew_leases() -> list[Request]:
 
 def say_presence(queues: list[str]) -> None:
     """Say that this worker is there, which queues it serves, and which messages it holds."""
-    shop = workshop()
+    resources = worker_resources()
     said = {"queues": queues, "holds": [*copied(requests), *(each.id for each in copied(scheduled_requests))]}
-    lifetime = int(shop.settings.lease_seconds * 1000)
-    shop.runs.client.set(WORKER.format(name=identity().name), json.dumps(said), px=lifetime)
+    lifetime = int(resources.settings.lease_seconds * 1000)
+    resources.runs.client.set(WORKER.format(name=identity().name), json.dumps(said), px=lifetime)
 
 
 def _end_soon(request: Request, worker: WorkController) -> None:

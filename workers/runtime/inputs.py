@@ -26,14 +26,14 @@ from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
 from workers.runtime.errors import MissingOutput
 from workers.runtime.failure import failure_of
-from workers.runtime.job import Job, Task
-from workers.runtime.workshop import Workshop
+from workers.runtime.resources import WorkerResources
+from workers.runtime.run_context import NodeRef, RunContext
 
 
-def load_inputs(task: Task, job: Job, workshop: Workshop) -> dict[str, object]:
+def load_inputs(task: NodeRef, job: RunContext, resources: WorkerResources) -> dict[str, object]:
     """The arguments of a task, by parameter."""
     hints = hints_of(stages[task.node.stage].function)
-    loader = _Loader(job, workshop)
+    loader = _Loader(job, resources)
     arguments = {
         name: loader.load(value, hints.get(name, object)) for name, value in task.node.inputs.items()
     }
@@ -43,7 +43,7 @@ def load_inputs(task: Task, job: Job, workshop: Workshop) -> dict[str, object]:
     return arguments
 
 
-def small_inputs(task: Task) -> dict[str, JSON]:
+def small_inputs(task: NodeRef) -> dict[str, JSON]:
     """The arguments that were written into the run: what MLflow shows as parameters."""
     found = {name: value.value for name, value in task.node.inputs.items() if isinstance(value, Constant)}
     if task.index is not None:
@@ -54,30 +54,30 @@ def small_inputs(task: Task) -> dict[str, JSON]:
     return found
 
 
-def conditions_hold(task: Task, job: Job, workshop: Workshop) -> bool:
+def conditions_hold(task: NodeRef, job: RunContext, resources: WorkerResources) -> bool:
     """Whether all that the node depends on came out true."""
-    loader = _Loader(job, workshop)
+    loader = _Loader(job, resources)
     return all(loader.load(condition, object) for condition in task.node.conditions)
 
 
-def count_items(task: Task, job: Job, workshop: Workshop) -> int:
+def count_items(task: NodeRef, job: RunContext, resources: WorkerResources) -> int:
     """How many items a map has, now that what it goes through is there. Raises UnevenMap if lists differ."""
-    loader = _Loader(job, workshop)
+    loader = _Loader(job, resources)
     lengths = {name: loader.length(value) for name, value in task.node.varying.items()}
     if len(set(lengths.values())) > 1:
         raise UnevenMap.of(task.name, lengths)
     return next(iter(lengths.values()))
 
 
-def input_trees(value: Output, job: Job, workshop: Workshop) -> list[Tree]:
+def input_trees(value: Output, job: RunContext, resources: WorkerResources) -> list[Tree]:
     """The stored form of what an input refers to: of each item, if it is a map."""
-    return _Loader(job, workshop).trees(value)
+    return _Loader(job, resources).trees(value)
 
 
 class _Loader:
-    def __init__(self, job: Job, workshop: Workshop) -> None:
+    def __init__(self, job: RunContext, resources: WorkerResources) -> None:
         self._job = job
-        self._workshop = workshop
+        self._workshop = resources
 
     def load(self, value: Input, hint: object) -> object:
         match value:
@@ -121,7 +121,7 @@ class _Loader:
                 return len(self._indexes(self._job.graph[node]))
         return len(cast("list[object]", self.load(value, object)))
 
-    def _items(self, output: Output) -> list[Task]:
+    def _items(self, output: Output) -> list[NodeRef]:
         source = self._job.graph[output.node]
         return [_item(source, index) for index in self._indexes(source)]
 
@@ -138,12 +138,12 @@ class _Loader:
             return [index for index in range(count) if self._is_there(_item(source, index))]
         return range(count)
 
-    def _is_there(self, item: Task) -> bool:
+    def _is_there(self, item: NodeRef) -> bool:
         with contextlib.suppress(MissingOutput):
             return bool(self._workshop.output(self._job, item))
         return False
 
-    def _decode(self, task: Task, output: Output) -> object:
+    def _decode(self, task: NodeRef, output: Output) -> object:
         tree = self._workshop.output(self._job, task)
         try:
             return decode(tree, _returns(self._job, output), self._workshop.store, output.path)
@@ -151,10 +151,10 @@ class _Loader:
             raise type(error)(f"what {task.name} gave cannot be read: {error}", hint=error.hint) from error
 
 
-def _returns(job: Job, output: Output) -> object:
+def _returns(job: RunContext, output: Output) -> object:
     hints: Mapping[str, object] = hints_of(stages[job.graph[output.node].stage].function)
     return hints["return"]
 
 
-def _item(source: Node, index: int) -> Task:
-    return Task(item_name(source.name, index), source, index)
+def _item(source: Node, index: int) -> NodeRef:
+    return NodeRef(item_name(source.name, index), source, index)

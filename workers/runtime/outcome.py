@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeAlias
 
-from orchestrator.runs.values import Ending, Ready
+from orchestrator.runs.values import RunEnding, WokenMessage
 
 
 @dataclass(frozen=True)
 class Committed:
     """The node is done: the canvas goes on."""
 
-    ready: tuple[Ready, ...] = ()  #: nodes that need it, and have all they need now
-    ending: Ending = Ending.NONE
+    ready: tuple[WokenMessage, ...] = ()  #: nodes that need it, and have all they need now
+    ending: RunEnding = RunEnding.NONE
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Expanded:
     """A map has become items, which are to be sent."""
 
     items: int
-    ready: tuple[Ready, ...] = ()  #: where all of them were done before
-    ending: Ending = Ending.NONE
+    ready: tuple[WokenMessage, ...] = ()  #: where all of them were done before
+    ending: RunEnding = RunEnding.NONE
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Stopped:
     """The canvas ends here: skipped, held by another worker, or not to run any more."""
 
     why: str
-    ending: Ending = Ending.NONE
+    ending: RunEnding = RunEnding.NONE
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class Failed:
     """The node has failed for good."""
 
     error: str  #: in one line
-    ready: tuple[Ready, ...] = ()
-    ending: Ending = Ending.NONE
+    ready: tuple[WokenMessage, ...] = ()
+    ending: RunEnding = RunEnding.NONE
     stopped: tuple[str, ...] = ()  #: deliveries at work on a run that fails fast
     trace: TracebackType | None = None  #: where it was raised
 
 
 @dataclass(frozen=True)
-class Shared:
+class BatchOutcome:
     """A turn of working on a map's items is over."""
 
-    ready: tuple[Ready, ...]
-    ending: Ending
+    ready: tuple[WokenMessage, ...]
+    ending: RunEnding
     retries: tuple[tuple[int, float], ...]  #: items that are due again, and in how many seconds
     again: bool  #: there may be more items
     stopped: tuple[str, ...] = ()

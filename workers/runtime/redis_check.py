@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.cli.surroundings import wait_for
-from orchestrator.cli.telling import tell_error
+from orchestrator.cli.connection import wait_for
+from orchestrator.cli.messages import tell_error
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import settings
 

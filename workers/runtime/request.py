@@ -14,11 +14,11 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from orchestrator.runs.keys import RunId
+from workers.runtime.dispatch import conclude_again, send_overdue
 from workers.runtime.identity import delivery_of
 from workers.runtime.memory import reason_of_death
-from workers.runtime.passing import conclude_again, send_overdue
 from workers.runtime.processes import kill, kill_group
-from workers.runtime.workshop import workshop
+from workers.runtime.resources import worker_resources
 
 log = get_task_logger(__name__)
 
@@ -59,13 +59,13 @@ class StageRequest(Request):
     def _conclude_again(self) -> None:
         """What the process has begun in MLflow after its run was concluded is to end, too."""
         try:
-            conclude_again(RunId(self.kwargs["run"]), self.delivery_info["routing_key"], workshop())
+            conclude_again(RunId(self.kwargs["run"]), self.delivery_info["routing_key"], worker_resources())
         except (OperationalError, RedisError) as error:
             log.warning("run %s may leave a run of MLflow running: %s", self.kwargs["run"], error)
 
     def _release(self, reason: str) -> None:
         try:
-            workshop().runs.release(RunId(self.kwargs["run"]), delivery_of(self), error=reason)
+            worker_resources().runs.release(RunId(self.kwargs["run"]), delivery_of(self), error=reason)
         except RedisError as error:
             log.warning("the lease of %s ends by itself: %s", self.kwargs["node"], error)
 

@@ -17,15 +17,9 @@ from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.registry import stages
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import RunId
-from workers.runtime.attempt import Delivery
+from workers.runtime.claimed_node import Delivery
 from workers.runtime.code_check import is_outdated
-from workers.runtime.error_text import in_one_line
-from workers.runtime.errors import StageFailed
-from workers.runtime.execute import execute
-from workers.runtime.identity import identity
-from workers.runtime.job import Job
-from workers.runtime.outcome import Again, Committed, Expanded, Failed, Stopped
-from workers.runtime.passing import (
+from workers.runtime.dispatch import (
     halt,
     pass_on,
     send_consequences,
@@ -36,10 +30,16 @@ from workers.runtime.passing import (
     send_ready,
     send_share,
 )
+from workers.runtime.error_text import in_one_line
+from workers.runtime.errors import StageFailed
+from workers.runtime.execute import execute
+from workers.runtime.identity import identity
+from workers.runtime.map_batches import work_batch
+from workers.runtime.outcome import Again, Committed, Expanded, Failed, Stopped
 from workers.runtime.reloading import ask_for_reload
-from workers.runtime.share import work_share
+from workers.runtime.resources import WorkerResources, worker_resources
+from workers.runtime.run_context import RunContext
 from workers.runtime.unreadable import give_up
-from workers.runtime.workshop import Workshop, workshop
 
 log = get_task_logger(__name__)
 
@@ -63,15 +63,15 @@ class StageTask(Task):
         self, *, run: str, node: str, share: int | None = None, round: int = 0, again: bool = False
     ) -> str:
         """Execute one delivery and do what its outcome asks for; returns a word for Flower."""
-        shop = workshop()
+        resources = worker_resources()
         try:
-            job = shop.job(RunId(run), round)
+            job = resources.job(RunId(run), round)
             if not job.knows(node):
                 log.error("message dropped: run %s has no node %r", run, node)
                 halt(self.request)
                 return "unknown node"
-            word = self._deliver(job, node, share, shop, again=again)
-            send_deliveries(shop)
+            word = self._deliver(job, node, share, resources, again=again)
+            send_deliveries(resources)
         except UnknownRun as error:
             log.warning("message dropped: %s", error)
             halt(self.request)
@@ -79,26 +79,28 @@ class StageTask(Task):
         except StoreUnavailable as error:
             self._hand_back(run, node, error)
         except StoreError as error:
-            return self._cannot_read(RunId(run), error, shop)
+            return self._cannot_read(RunId(run), error, resources)
         except (RedisError, OperationalError) as error:
             if is_refusal(error):
-                self._count_as_death(RunId(run), node, error, shop)
+                self._count_as_death(RunId(run), node, error, resources)
             self._hand_back(run, node, error)
         except TaskPredicate:
             raise  # what Celery is told to do next
         except BaseException as error:
             if terminate_handler_fired():
                 raise
-            self._count_as_death(RunId(run), node, error, shop)
+            self._count_as_death(RunId(run), node, error, resources)
         if isinstance(word, StageFailed):
             raise word  # for Celery's log and Flower: the failure itself is recorded
         return word
 
-    def _count_as_death(self, run: RunId, node: str, error: BaseException, shop: Workshop) -> NoReturn:
+    def _count_as_death(
+        self, run: RunId, node: str, error: BaseException, resources: WorkerResources
+    ) -> NoReturn:
         """An attempt that could not be recorded is over all the same: after a few of them, the node fails."""
         log.exception("%s of run %s could not be recorded", node, run)
         why = f"its end could not be recorded: {in_one_line(error)}"
-        shop.runs.release(run, identity().delivery(self.request.id, tag_of(self.request)), error=why)
+        resources.runs.release(run, identity().delivery(self.request.id, tag_of(self.request)), error=why)
         sleep(PAUSE)
         raise Reject(why, requeue=True) from error
 
@@ -108,23 +110,23 @@ class StageTask(Task):
         sleep(PAUSE)
         raise Reject(error, requeue=True) from error
 
-    def _leave_to_reloaded(self, job: Job, node: str) -> NoReturn:
+    def _leave_to_reloaded(self, job: RunContext, node: str) -> NoReturn:
         """The code on the disk is newer than this worker's: the next worker takes the message."""
         log.warning("%s of run %s waits for a worker with its code", node, job.run)
         ask_for_reload()
         sleep(SOON)
         raise Reject("this worker's code is outdated", requeue=True)
 
-    def _cannot_read(self, run: RunId, error: StoreError, shop: Workshop) -> str:
+    def _cannot_read(self, run: RunId, error: StoreError, resources: WorkerResources) -> str:
         """What the run consists of cannot be read here: let others try, but not for ever."""
         if self.request.retries < UNREADABLE:
             raise self.retry(exc=error, countdown=PAUSE * 2**self.request.retries)
         halt(self.request)
-        give_up(run, error, self.request.delivery_info["routing_key"], shop)
+        give_up(run, error, self.request.delivery_info["routing_key"], resources)
         return "given up"
 
     def _deliver(
-        self, job: Job, node: str, share: int | None, shop: Workshop, *, again: bool
+        self, job: RunContext, node: str, share: int | None, resources: WorkerResources, *, again: bool
     ) -> str | StageFailed:
         redelivered = again or bool((self.request.delivery_info or {}).get("redelivered"))
         if is_outdated(job, job.task(node).node):
@@ -133,34 +135,36 @@ class StageTask(Task):
             job.run, node, self.request.id, tag_of(self.request), redelivered, job.round.number
         )
         if share is not None:
-            return self._work_share(delivery, job, share, shop)
-        outcome = execute(delivery, shop)
+            return self._work_batch(delivery, job, share, resources)
+        outcome = execute(delivery, resources)
         match outcome:
             case Committed(ready, ending):
-                pass_on(job, node, ready, self.request, shop)
-                send_ending(job, ending, shop)
+                pass_on(job, node, ready, self.request, resources)
+                send_ending(job, ending, resources)
                 return "committed"
             case Expanded(items, ready, ending):
-                send_ready(job, node, ready, shop)
+                send_ready(job, node, ready, resources)
                 send_items(job, node, items, self.request)
-                send_ending(job, ending, shop)
+                send_ending(job, ending, resources)
                 return f"{items} items"
             case Stopped(why, ending):
                 halt(self.request)
-                send_ending(job, ending, shop)
+                send_ending(job, ending, resources)
                 return why
             case Again(error, wait):
                 raise self.retry(exc=StageFailed(error), countdown=wait)
             case Failed(error, trace=trace):
                 halt(self.request)
-                send_consequences(job, node, outcome, shop)
+                send_consequences(job, node, outcome, resources)
                 return StageFailed(error).with_traceback(trace)
             case _:
                 assert_never(outcome)
 
-    def _work_share(self, delivery: Delivery, job: Job, number: int, shop: Workshop) -> str:
-        shared = work_share(delivery, shop, lambda: send_share(job, delivery.node, number))
-        send_consequences(job, delivery.node, shared, shop)
+    def _work_batch(
+        self, delivery: Delivery, job: RunContext, number: int, resources: WorkerResources
+    ) -> str:
+        shared = work_batch(delivery, resources, lambda: send_share(job, delivery.node, number))
+        send_consequences(job, delivery.node, shared, resources)
         for index, wait in shared.retries:
             send_item(job, delivery.node, index, wait)
         if shared.again:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from orchestrator.messaging.unacked import fetched_messages, run_of
 from orchestrator.redis_url import client_url
 from orchestrator.runs.keys import RunId, RunKeys
-from orchestrator.supervisor.broker import fetched_messages, run_of
 
 from ..conftest import private_redis
 from .conftest import Done, Shell

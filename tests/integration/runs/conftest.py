@@ -14,7 +14,7 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import Claim, Holder, Reopening, Settled, Taken
 
 _tokens = map("token-{}".format, count(1))

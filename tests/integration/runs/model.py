@@ -12,7 +12,16 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.states import ALLOWED, NodeState, RunState
-from orchestrator.runs.values import Claim, Ending, Holder, Ready, Reopening, Settled, Standing, Verdict
+from orchestrator.runs.values import (
+    AttemptCounts,
+    Claim,
+    ClaimStatus,
+    Holder,
+    Reopening,
+    RunEnding,
+    Settled,
+    WokenMessage,
+)
 
 from .shapes import Facts
 
@@ -62,9 +71,9 @@ class Task:
         return len(self.attempts) > self.base
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> AttemptCounts:
         lost = sum(attempt.lost for attempt in self.attempts[self.base :])
-        return Standing(len(self.attempts), len(self.attempts) - self.base - lost, lost)
+        return AttemptCounts(len(self.attempts), len(self.attempts) - self.base - lost, lost)
 
 
 @dataclass
@@ -138,11 +147,11 @@ class Model:
         again = [item for item in items if self.state(item) is NodeState.RETRYING]
         return [*again, *([name] if self.takeable(name) and task.state is not NodeState.CANCELLED else [])]
 
-    def ready(self, task: str) -> tuple[Ready, ...]:
+    def ready(self, task: str) -> tuple[WokenMessage, ...]:
         """What a task has made due, or a map with its last item."""
         due = self.due()
         return tuple(
-            Ready(name, name in self.alone)
+            WokenMessage(name, name in self.alone)
             for name in self.facts.needed_by(task)
             if name in due or (name in self.facts.maps and not due.isdisjoint(self.facts.items(name)))
         )
@@ -164,7 +173,7 @@ class Model:
         holder = self.tasks[name].holder if name in self.tasks else None
         return holder is not None and holder.delivery not in self.leases
 
-    # Transitions
+    # LuaScripts
 
     def submit(self) -> None:
         self.run = RunState.PENDING
@@ -175,29 +184,29 @@ class Model:
     def claim(self, name: str, holder: Holder) -> Claim:
         task = self.tasks.get(name) or Task()
         if self.run is None:
-            return Claim(Verdict.GONE, Standing(0))
+            return Claim(ClaimStatus.GONE, AttemptCounts(0))
         if self.is_outdated(holder.round):
-            return Claim(Verdict.OUTDATED, Standing(0))
+            return Claim(ClaimStatus.OUTDATED, AttemptCounts(0))
         if task.state is NodeState.SUCCEEDED:
-            return Claim(Verdict.DONE, Standing(0), self.ready(name))
+            return Claim(ClaimStatus.DONE, AttemptCounts(0), self.ready(name))
         if task.state.over or not self.is_open or not self.in_turn(name):
-            return Claim(Verdict.OVER, Standing(0))
+            return Claim(ClaimStatus.OVER, AttemptCounts(0))
         if task.items is not None:
-            return Claim(Verdict.EXPANDED, Standing(task.items if name in self.due() else 0))
+            return Claim(ClaimStatus.EXPANDED, AttemptCounts(task.items if name in self.due() else 0))
         if self.missing(name):
             self.alone.add(name)
-            return Claim(Verdict.EARLY, Standing(0))
+            return Claim(ClaimStatus.EARLY, AttemptCounts(0))
         if task.holder is not None and task.holder.token == holder.token:
-            return Claim(Verdict.CLAIMED, task.standing)
+            return Claim(ClaimStatus.CLAIMED, task.standing)
         if task.state is NodeState.RUNNING and not self.is_lost(name):
-            return Claim(Verdict.HELD, Standing(0))
+            return Claim(ClaimStatus.HELD, AttemptCounts(0))
         if self.run is RunState.PENDING:
             self.run = RunState.RUNNING
             self._tell("", RunState.RUNNING)
         self.alone.discard(name)
-        return Claim(Verdict.CLAIMED, self.begin(name, holder))
+        return Claim(ClaimStatus.CLAIMED, self.begin(name, holder))
 
-    def begin(self, name: str, holder: Holder) -> Standing:
+    def begin(self, name: str, holder: Holder) -> AttemptCounts:
         """Open an attempt; one whose worker was lost ends."""
         task = self.tasks.setdefault(name, Task())
         if task.state is NodeState.RUNNING:
@@ -225,7 +234,7 @@ class Model:
             self._count_item(item)
         if done:
             return self._settle(name)
-        return Settled(True, self._ending_told(name) if again else Ending.NONE, self.ready(name))
+        return Settled(True, self._ending_told(name) if again else RunEnding.NONE, self.ready(name))
 
     def fail(self, name: str, token: str, error: str) -> Settled:
         group, task, stopped = self.facts.group(name), self.tasks.get(name), set[str]()
@@ -249,7 +258,9 @@ class Model:
     def retry(self, name: str, token: str, error: str) -> Settled:
         plain = self.facts.group(name) is None
         ended = self._end(name, token, NodeState.RETRYING, error, let_go=plain)
-        return Settled(True) if ended else replace(self._repeated(name, token, "retry"), ending=Ending.NONE)
+        return (
+            Settled(True) if ended else replace(self._repeated(name, token, "retry"), ending=RunEnding.NONE)
+        )
 
     def skip(self, name: str, token: str) -> Settled:
         if not self._end(name, token, NodeState.SKIPPED, let_go=True):
@@ -325,7 +336,7 @@ class Model:
         self._end_run(RunState.CANCELLED)
         return at_work
 
-    def reopen(self, reopening: Reopening, facts: Facts) -> Ending:
+    def reopen(self, reopening: Reopening, facts: Facts) -> RunEnding:
         before, self.facts = self.tasks, facts
         for task in before.values():
             if task.attempts and not task.attempts[-1].ended:
@@ -351,7 +362,7 @@ class Model:
         self.broken, self.handling = self.broken and bool(reopening.kept), False
         self.run = RunState.RUNNING
         self._tell("", RunState.RUNNING)
-        return Ending.NONE if reopening.open else self._finish()
+        return RunEnding.NONE if reopening.open else self._finish()
 
     def wipe(self) -> None:
         """Redis loses all it has."""
@@ -391,17 +402,17 @@ class Model:
         self._to(name, state)
         return True
 
-    def _repeated(self, name: str, token: str, what: str, ready: tuple[Ready, ...] = ()) -> Settled:
+    def _repeated(self, name: str, token: str, what: str, ready: tuple[WokenMessage, ...] = ()) -> Settled:
         """The answer to a token that works on nothing: who was granted the same before is told so again."""
         task = self.tasks.get(name)
         if task is None or task.granted != (token, what):
             return LOST
         return Settled(True, self._ending_told(name), ready)
 
-    def _ending_told(self, name: str) -> Ending:
+    def _ending_told(self, name: str) -> RunEnding:
         if not self.is_open:
-            return Ending.OVER
-        return Ending.HANDLERS if self.handling and name not in self.facts.handlers else Ending.NONE
+            return RunEnding.OVER
+        return RunEnding.HANDLERS if self.handling and name not in self.facts.handlers else RunEnding.NONE
 
     def _tolerates(self, group: NodeName) -> bool:
         """Count a failed item of a map; if they are too many, the map has failed."""
@@ -429,7 +440,7 @@ class Model:
                     self._to(each, state)
 
     def _settle(self, name: str) -> Settled:
-        ending = Ending.NONE if self.unfinished() else self._finish()
+        ending = RunEnding.NONE if self.unfinished() else self._finish()
         return Settled(True, ending, self.ready(name))
 
     def _close(self, name: str) -> None:
@@ -461,15 +472,15 @@ class Model:
         self.stopped = token, at_work.difference(own)
         return self.stopped[1]
 
-    def _finish(self) -> Ending:
+    def _finish(self) -> RunEnding:
         """Nothing is open: the run ends, or what runs after a failure is due."""
         if self.broken and self.facts.handlers and not self.handling:
             self.handling = True
             for name in self.facts.handlers:
                 self._to(name, NodeState.QUEUED)
-            return Ending.HANDLERS
+            return RunEnding.HANDLERS
         self._end_run(RunState.FAILED if self.broken else RunState.SUCCEEDED)
-        return Ending.OVER
+        return RunEnding.OVER
 
     def _end_run(self, state: RunState) -> None:
         self.run = state

@@ -16,8 +16,8 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
-from orchestrator.runs.transitions import RunStore
-from orchestrator.runs.values import DoneItem, Holder, Verdict
+from orchestrator.runs.store import RunStore
+from orchestrator.runs.values import ClaimStatus, DoneItem, Holder
 
 from .agreement import Agreement, Kept
 from .model import Model
@@ -128,10 +128,10 @@ class Play:
         holder = self._holder(name, worker, facts)
         claim = self.runs.claim(self.run, name, holder, needed_by=facts.needed_by(name))
         assert claim == self.model.claim(name, holder)
-        if claim.verdict is Verdict.CLAIMED and repeated:
+        if claim.verdict is ClaimStatus.CLAIMED and repeated:
             again = self.runs.claim(self.run, name, holder, needed_by=facts.needed_by(name))
             assert claim == again == self.model.claim(name, holder)
-        if claim.verdict is not Verdict.CLAIMED:
+        if claim.verdict is not ClaimStatus.CLAIMED:
             return None
         assert self.model.succeeded(facts.node(name).needs), f"{name} began before all it needs was done"
         return self._remember(Hand(name, holder, facts))

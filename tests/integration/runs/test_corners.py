@@ -7,7 +7,7 @@ import pytest
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.states import NodeState, RunState
-from orchestrator.runs.values import DoneItem, Ending, Ready, Verdict
+from orchestrator.runs.values import ClaimStatus, DoneItem, RunEnding, WokenMessage
 
 from .conftest import Desk
 from .shapes import CHAIN, CROSSED, failing
@@ -16,7 +16,7 @@ from .shapes import CHAIN, CROSSED, failing
 def test_a_written_out_map_rests_with_its_items(desk: Desk) -> None:
     desk.submit(3, m=3)
     settled = desk.fail("a", desk.begin("a"), descendants="mz")
-    assert settled.ending is Ending.OVER
+    assert settled.ending is RunEnding.OVER
     assert desk.reader.state(desk.run) is RunState.FAILED
     assert {desk.state(name) for name in ("m", "m[0]", "m[1]", "m[2]", "z")} == {NodeState.UPSTREAM_FAILED}
 
@@ -74,7 +74,7 @@ def test_nobody_helps_himself_to_a_map_that_the_canvas_writes_out(desk: Desk) ->
 
 def test_nothing_is_due_once_the_run_is_over(desk: Desk) -> None:
     desk.submit(3, needs="az,bz")
-    assert desk.claim("z")[0].verdict is Verdict.EARLY
+    assert desk.claim("z")[0].verdict is ClaimStatus.EARLY
     assert desk.due() == ["a", "b"]
     desk.runs.cancel(desk.run)
     assert desk.due() == []
@@ -105,8 +105,8 @@ def test_an_ended_run_leaves_no_lease_and_nothing_due(desk: Desk) -> None:
     desk.take("m", share)
     done = [DoneItem(index=0, began=0.2, ended=0.1)]
     settled = desk.runs.commit_items(desk.run, NodeName("m"), share.token, done, needed_by=[NodeName("z")])
-    assert settled.ready == (Ready(NodeName("z")),)
-    assert desk.commit("z").ending is Ending.OVER
+    assert settled.ready == (WokenMessage(NodeName("z")),)
+    assert desk.commit("z").ending is RunEnding.OVER
     assert desk.reader.state(desk.run) is RunState.SUCCEEDED
     assert desk.leases() == desk.due() == []
 
@@ -119,16 +119,16 @@ def test_a_node_is_due_until_it_is_claimed_and_again_when_its_worker_is_lost(des
     assert desk.due() == []
     desk.runs.release(desk.run, holder.delivery, error="its worker was lost")
     assert desk.due() == ["a"]
-    assert desk.commit("a", needed_by="z").ready == (Ready(NodeName("z")),)
+    assert desk.commit("a", needed_by="z").ready == (WokenMessage(NodeName("z")),)
     assert desk.due() == ["z"]
 
 
 def test_a_message_that_comes_too_early_starts_nothing_and_is_needed_no_more(desk: Desk) -> None:
     desk.submit(3, needs="az,bz")
     desk.commit("a", needed_by="z")
-    assert desk.claim("z")[0].verdict is Verdict.EARLY
-    assert desk.commit("b", needed_by="z").ready == (Ready(NodeName("z"), alone=True),)
-    assert desk.claim("z")[0].verdict is Verdict.CLAIMED
+    assert desk.claim("z")[0].verdict is ClaimStatus.EARLY
+    assert desk.commit("b", needed_by="z").ready == (WokenMessage(NodeName("z"), alone=True),)
+    assert desk.claim("z")[0].verdict is ClaimStatus.CLAIMED
 
 
 def test_a_need_that_is_recorded_twice_counts_once(desk: Desk) -> None:
@@ -136,7 +136,7 @@ def test_a_need_that_is_recorded_twice_counts_once(desk: Desk) -> None:
     token = desk.begin("a")
     for _ in range(2):
         desk.runs.commit(desk.run, NodeName("a"), token, needed_by=[NodeName("z")])
-    assert desk.claim("z")[0].verdict is Verdict.EARLY
+    assert desk.claim("z")[0].verdict is ClaimStatus.EARLY
 
 
 def test_who_delivers_what_was_done_before_is_told_what_nobody_has_claimed(desk: Desk) -> None:
@@ -144,14 +144,14 @@ def test_who_delivers_what_was_done_before_is_told_what_nobody_has_claimed(desk:
     desk.commit("a", needed_by="yz")
     desk.begin("y")
     claim, _ = desk.claim("a", needed_by="yz")
-    assert (claim.verdict, claim.ready) == (Verdict.DONE, (Ready(NodeName("z")),))
+    assert (claim.verdict, claim.ready) == (ClaimStatus.DONE, (WokenMessage(NodeName("z")),))
 
 
 def test_a_branch_that_leaves_the_canvas_has_its_join_sent_by_the_last_need(desk: Desk) -> None:
     desk.submit(3, needs="az,bz")
     desk.commit("a", needed_by="z")
     desk.runs.detach(desk.run, NodeName("z"))
-    assert desk.commit("b", needed_by="z").ready == (Ready(NodeName("z"), alone=True),)
+    assert desk.commit("b", needed_by="z").ready == (WokenMessage(NodeName("z"), alone=True),)
 
 
 def test_a_map_is_due_as_long_as_items_are_left(desk: Desk) -> None:
@@ -188,7 +188,7 @@ def test_an_item_that_is_lost_when_its_map_has_failed_ends_all_the_same(desk: De
     desk.fail("m[1]", failing.token, group="m")
     assert desk.state("m") is NodeState.FAILED
     desk.runs.release(desk.run, lost.delivery, error="its worker was lost")
-    assert desk.claim("m")[0].verdict is Verdict.EXPANDED, "its message calls workers to what is left"
+    assert desk.claim("m")[0].verdict is ClaimStatus.EXPANDED, "its message calls workers to what is left"
     again = desk.holder("again")
     assert list(desk.take("m", again).items) == [0]
     desk.runs.commit_items(desk.run, NodeName("m"), again.token, [DoneItem(index=0, began=0.0, ended=0.0)])
@@ -239,11 +239,11 @@ def test_an_attempt_that_its_parent_failed_is_not_told_that_it_has_committed(des
 def test_whoever_repeats_the_end_of_the_last_handler_is_told_that_the_run_is_over(desk: Desk) -> None:
     desk.submit(1, handlers="h")
     failed = desk.begin("a")
-    assert desk.fail("a", failed).ending is Ending.HANDLERS
-    assert desk.fail("a", failed).ending is Ending.HANDLERS
+    assert desk.fail("a", failed).ending is RunEnding.HANDLERS
+    assert desk.fail("a", failed).ending is RunEnding.HANDLERS
     other = desk.begin("h")
     endings = [desk.runs.commit(desk.run, NodeName("h"), other).ending for _ in range(2)]
-    assert endings == [Ending.OVER, Ending.OVER]
+    assert endings == [RunEnding.OVER, RunEnding.OVER]
     assert desk.reader.state(desk.run) is RunState.FAILED
 
 
@@ -252,7 +252,7 @@ def test_whoever_repeats_the_end_of_one_handler_does_not_send_the_others_again(d
     desk.fail("a", desk.begin("a"))
     token = desk.begin("g")
     endings = [desk.runs.commit(desk.run, NodeName("g"), token).ending for _ in range(2)]
-    assert endings == [Ending.NONE, Ending.NONE]
+    assert endings == [RunEnding.NONE, RunEnding.NONE]
 
 
 def test_whoever_records_the_last_items_twice_is_told_twice_that_the_run_is_over(desk: Desk) -> None:
@@ -262,7 +262,7 @@ def test_whoever_records_the_last_items_twice_is_told_twice_that_the_run_is_over
     desk.take("m", share)
     done = [DoneItem(index=0, began=0.2, ended=0.1)]
     replies = [desk.runs.commit_items(desk.run, NodeName("m"), share.token, done) for _ in range(2)]
-    assert [reply.ending for reply in replies] == [Ending.OVER, Ending.OVER]
+    assert [reply.ending for reply in replies] == [RunEnding.OVER, RunEnding.OVER]
 
 
 def test_what_needs_a_map_without_open_items_is_told_again(desk: Desk) -> None:
@@ -270,14 +270,14 @@ def test_what_needs_a_map_without_open_items_is_told_again(desk: Desk) -> None:
     token = desk.begin("m")
     after = [NodeName("z")]
     replies = [desk.runs.expand(desk.run, NodeName("m"), token, items=0, needed_by=after) for _ in range(2)]
-    assert [reply.ready for reply in replies] == [(Ready(NodeName("z")),)] * 2
+    assert [reply.ready for reply in replies] == [(WokenMessage(NodeName("z")),)] * 2
 
 
 def test_what_needs_a_map_whose_last_item_failed_is_told_again(desk: Desk) -> None:
     desk.submit(2, needs="mz", m=1)
     token = desk.begin("m[0]")
     replies = [desk.fail("m[0]", token, group="m", tolerated=1.0, needed_by="z") for _ in range(2)]
-    assert [reply.ready for reply in replies] == [(Ready(NodeName("z")),)] * 2
+    assert [reply.ready for reply in replies] == [(WokenMessage(NodeName("z")),)] * 2
 
 
 def test_only_handlers_are_due_once_a_failure_is_handled(desk: Desk) -> None:
@@ -327,5 +327,5 @@ def test_who_claims_after_redis_was_started_again_is_told_to_look_in_the_store(d
     desk.runs.cancel(desk.run)
     desk.reopen(2, "a")
     again, _ = desk.claim("m")
-    assert again.verdict is Verdict.CLAIMED
+    assert again.verdict is ClaimStatus.CLAIMED
     assert not again.standing.forgetful

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from orchestrator.runs import listing, transitions
+from orchestrator.runs import listing, store
 from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS
 from orchestrator.runs.listing import repair
 
@@ -30,7 +30,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], objec
 
     def kill(before: str, act: Callable[[], object]) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(transitions, before, dies)
+            patch.setattr(store, before, dies)
             with pytest.raises(Killed):
                 act()
 
@@ -111,7 +111,7 @@ def test_a_conclusion_that_is_paused_forgets_no_run_that_goes_on(
         desk.reopen(1)
         listing.strike(client, desk.run)
 
-    monkeypatch.setattr(transitions, "strike", late)
+    monkeypatch.setattr(store, "strike", late)
     conclude(desk)
     assert desk.run in desk.reader.open_runs()
 

@@ -1,4 +1,4 @@
-"""Transitions that are asked for twice, because the first reply was lost together with the connection."""
+"""LuaScripts that are asked for twice, because the first reply was lost together with the connection."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import redis
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import RunStore
-from orchestrator.runs.values import DoneItem, Ending, Holder, Reopening, Verdict
+from orchestrator.runs.store import RunStore
+from orchestrator.runs.values import ClaimStatus, DoneItem, Holder, Reopening, RunEnding
 
 pytestmark = pytest.mark.stack
 
@@ -37,16 +37,16 @@ def holder() -> Holder:
 
 def claim(runs: RunStore, run: RunId, node: NodeName) -> Holder:
     mine = holder()
-    assert runs.claim(run, node, mine).verdict is Verdict.CLAIMED
+    assert runs.claim(run, node, mine).verdict is ClaimStatus.CLAIMED
     return mine
 
 
 def test_a_claim_that_is_repeated_is_one_attempt(runs: RunStore, run: RunId) -> None:
     mine = claim(runs, run, ONE)
     again = runs.claim(run, ONE, mine)
-    assert again.verdict is Verdict.CLAIMED
+    assert again.verdict is ClaimStatus.CLAIMED
     assert again.standing.number == 1
-    assert runs.claim(run, ONE, holder()).verdict is Verdict.HELD
+    assert runs.claim(run, ONE, holder()).verdict is ClaimStatus.HELD
 
 
 def test_a_commit_that_is_repeated_counts_once_and_has_the_same_reply(runs: RunStore, run: RunId) -> None:
@@ -55,14 +55,14 @@ def test_a_commit_that_is_repeated_counts_once_and_has_the_same_reply(runs: RunS
         assert runs.commit(run, ONE, first.token, value="").accepted
     assert RunReader(runs.client).state(run) == "running"
     replies = [runs.commit(run, TWO, second.token, value="") for _ in range(2)]
-    assert [reply.ending for reply in replies] == [Ending.OVER, Ending.OVER]
+    assert [reply.ending for reply in replies] == [RunEnding.OVER, RunEnding.OVER]
 
 
 def test_a_failure_that_is_repeated_has_the_same_reply(runs: RunStore, run: RunId) -> None:
     mine = claim(runs, run, ONE)
     replies = [runs.fail(run, ONE, mine.token, error="E", traceback="", descendants=[TWO]) for _ in range(2)]
     assert all(reply.accepted for reply in replies)
-    assert [reply.ending for reply in replies] == [Ending.OVER, Ending.OVER]
+    assert [reply.ending for reply in replies] == [RunEnding.OVER, RunEnding.OVER]
 
 
 def test_a_retry_and_an_expansion_may_be_repeated(runs: RunStore, run: RunId) -> None:
@@ -82,9 +82,9 @@ def test_a_commit_of_another_attempt_is_still_refused(runs: RunStore, run: RunId
 def test_a_lease_that_is_over_holds_until_the_supervisor_ends_it(client: redis.Redis, run: RunId) -> None:
     hasty = RunStore(client, lease_seconds=0.001)
     mine = claim(hasty, run, ONE)
-    assert hasty.claim(run, ONE, holder()).verdict is Verdict.HELD
+    assert hasty.claim(run, ONE, holder()).verdict is ClaimStatus.HELD
     hasty.release(run, mine.delivery, error="its worker was lost")
-    assert hasty.claim(run, ONE, holder()).verdict is Verdict.CLAIMED
+    assert hasty.claim(run, ONE, holder()).verdict is ClaimStatus.CLAIMED
 
 
 def test_an_ended_run_is_known_until_it_is_written_down(runs: RunStore, run: RunId) -> None:

@@ -18,13 +18,13 @@ import redis
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.coordinator.catalogue import load_catalogue
-from orchestrator.coordinator.submission import Prepared, prepare, submit
+from orchestrator.lifecycle.discovery import load_catalogue
+from orchestrator.lifecycle.submission import Prepared, prepare, submit
 from orchestrator.runs.connection import connect
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 
 from ..conftest import Service, is_ready, start_worker, wait_until

@@ -9,7 +9,7 @@ import pytest
 import redis
 from kombu import Consumer, Message, Producer, Queue
 
-from orchestrator.broker import LastingConnection
+from orchestrator.messaging.transport import LastingConnection
 from orchestrator.runs.connection import connect
 from orchestrator.stack.redis_program import find_redis
 

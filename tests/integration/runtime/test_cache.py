@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.archive.final import read_final
 from orchestrator.archive.logs import read_log
-from orchestrator.coordinator.rounds import send_round
-from orchestrator.coordinator.submission import prepare, submit
+from orchestrator.archive.run_record import read_final
+from orchestrator.lifecycle.resume import send_round
+from orchestrator.lifecycle.submission import prepare, submit
 from orchestrator.settings import settings
 
 from ..conftest import wait_until

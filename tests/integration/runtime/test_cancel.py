@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from orchestrator.authoring.graph import NodeName
-from orchestrator.coordinator.rounds import send_round
+from orchestrator.lifecycle.resume import send_round
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.states import NodeState
 

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from orchestrator.archive.final import read_final, unconcluded_runs, write_final
-from orchestrator.coordinator.cancelling import cancel
-from orchestrator.coordinator.concluding import queue_with_mlflow
-from orchestrator.coordinator.rounds import send_round
+from orchestrator.archive.run_record import read_final, unconcluded_runs, write_final
+from orchestrator.coordinator.service import supervisor_of
+from orchestrator.lifecycle.cancelling import cancel
+from orchestrator.lifecycle.concluding import queue_with_mlflow
+from orchestrator.lifecycle.resume import send_round
 from orchestrator.runs.keys import RunKeys
 from orchestrator.settings import settings
-from orchestrator.supervisor.service import supervisor_of
 from workers.runtime.conclude import conclude
-from workers.runtime.passing import conclude_again
-from workers.runtime.workshop import Workshop
+from workers.runtime.dispatch import conclude_again
+from workers.runtime.resources import WorkerResources
 from workers.tracking import MlflowTracking
 
 from ..conftest import wait_until
@@ -45,27 +45,27 @@ class Pause:
 
 
 @pytest.fixture
-def shop(runner: Runner) -> Workshop:
+def resources(runner: Runner) -> WorkerResources:
     """What a worker process of the test's own works with."""
-    shop = Workshop(settings(), runner.runs)
-    assert isinstance(shop.tracking, MlflowTracking)
-    return shop
+    resources = WorkerResources(settings(), runner.runs)
+    assert isinstance(resources.tracking, MlflowTracking)
+    return resources
 
 
 @pytest.mark.parametrize("where", ["before MLflow", "in the middle of MLflow", "before the record"])
 def test_a_conclusion_that_was_paused_across_a_resume_does_not_write_the_old_failure_last(
-    runner: Runner, shop: Workshop, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, resources: WorkerResources, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = runner.run("told", marker=str(tmp_path / "mended"))
     pause = Pause()
     if where == "before MLflow":
-        shop.tracking.conclude = pause.before(shop.tracking.conclude)  # type: ignore[method-assign]
+        resources.tracking.conclude = pause.before(resources.tracking.conclude)  # type: ignore[method-assign]
     elif where == "in the middle of MLflow":
-        client = shop.tracking._open()
+        client = resources.tracking._open()
         monkeypatch.setattr(client, "set_terminated", pause.before(client.set_terminated))
     else:
-        monkeypatch.setattr(shop.store, "write", pause.before(shop.store.write))
-    paused = threading.Thread(target=conclude, args=(failed.id, shop))
+        monkeypatch.setattr(resources.store, "write", pause.before(resources.store.write))
+    paused = threading.Thread(target=conclude, args=(failed.id, resources))
     paused.start()
     assert pause.reached.wait(30)
     (tmp_path / "mended").touch()
@@ -104,11 +104,13 @@ def test_a_conclusion_goes_to_a_queue_that_somebody_serves(runner: Runner) -> No
     assert queue_with_mlflow(client, {"spare"}) == "training"
 
 
-def test_a_run_whose_specification_is_lost_is_not_concluded_for_ever(runner: Runner, shop: Workshop) -> None:
+def test_a_run_whose_specification_is_lost_is_not_concluded_for_ever(
+    runner: Runner, resources: WorkerResources
+) -> None:
     run = runner.submit("broken_map_beside_another_queue")
     runner.runs.cancel(run)
     runner.store.remove(f"runs/{run}/specification.json")
-    conclude(run, shop)
+    conclude(run, resources)
     assert runner.reader.concluded(run)
     told = runner.reader.summary(run).mlflow_run_id
     assert told is not None
@@ -116,7 +118,7 @@ def test_a_run_whose_specification_is_lost_is_not_concluded_for_ever(runner: Run
 
 
 def test_what_a_process_began_in_mlflow_before_it_was_killed_does_not_stay_running(
-    runner: Runner, shop: Workshop
+    runner: Runner, resources: WorkerResources
 ) -> None:
     run = runner.submit("broken_map_beside_another_queue")
     cancel(run, store=runner.store, runs=runner.runs)
@@ -125,5 +127,5 @@ def test_what_a_process_began_in_mlflow_before_it_was_killed_does_not_stay_runni
     experiment = client.get_experiment_by_name("broken_map_beside_another_queue").experiment_id
     tags = {"orchestrator.run": run, "orchestrator.node": "late"}
     begun = client.create_run(experiment, tags=tags).info.run_id
-    conclude_again(run, "data", shop)
+    conclude_again(run, "data", resources)
     wait_until(lambda: client.get_run(begun).info.status == "KILLED", "what was begun has ended")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.archive.final import read_final
-from orchestrator.coordinator.rounds import send_handlers, send_round
+from orchestrator.archive.run_record import read_final
+from orchestrator.lifecycle.resume import send_handlers, send_round
 from orchestrator.runs.keys import RunKeys
 
 from ..conftest import wait_until

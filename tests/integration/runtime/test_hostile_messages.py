@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator.envelope import BadMessage, check, check_command, check_task, read
+from orchestrator.messaging.envelope import BadMessage, check, check_command, check_task, read
 from workers.runtime.processes import started_by
 
 from ..conftest import Service, wait_until

@@ -14,10 +14,10 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.listing import repair
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 from workers.runtime.capture import SOON, AttemptLog
-from workers.runtime.workshop import Workshop
+from workers.runtime.resources import WorkerResources
 
 from ..conftest import wait_until
 from .conftest import Crew
@@ -50,7 +50,7 @@ def test_nothing_of_a_run_is_left_after_its_retention(crew: Crew, tmp_path: Path
 class Attempts:
     """The logs of a node's attempts, and what is left of them."""
 
-    shop: Workshop
+    shop: WorkerResources
     run: RunId
 
     def begin(self, number: int) -> AttemptLog:
@@ -69,7 +69,7 @@ class Attempts:
 @pytest.fixture
 def attempts(client: redis.Redis, tmp_path: Path) -> Attempts:
     store = ArtifactStore(str(tmp_path / "store"))
-    return Attempts(Workshop(settings(), RunStore(client), store), RunId(f"prints-{uuid4().hex[:8]}"))
+    return Attempts(WorkerResources(settings(), RunStore(client), store), RunId(f"prints-{uuid4().hex[:8]}"))
 
 
 def test_lines_leave_redis_soon_once_the_store_has_them(attempts: Attempts) -> None:

@@ -256,7 +256,7 @@ def test_the_command_line_s_worker_hands_back_after_its_own_grace(crew: Crew, tm
 def test_the_fleet_hands_back_after_its_own_grace(crew: Crew, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     ready.mkdir()
-    command = [sys.executable, "-m", "workers.fleet", "--slots", "data=1", "--ready", str(ready)]
+    command = [sys.executable, "-m", "workers.multi_queue", "--slots", "data=1", "--ready", str(ready)]
     service = start([*command, "--grace", "0.5"], tmp_path / "fleet.log", crew.environment, group=True)
     crew.services["fleet"] = service
     wait_until((ready / "data").exists, "the worker is ready")

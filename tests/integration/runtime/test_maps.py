@@ -9,10 +9,10 @@ import pytest
 import redis
 
 from orchestrator.authoring.graph import NodeName
-from orchestrator.coordinator.rounds import send_round
-from orchestrator.runs.values import Holder, Verdict
-from orchestrator.supervisor.broker import waiting_nodes
-from workers.runtime.passing import send_unknown
+from orchestrator.lifecycle.resume import send_round
+from orchestrator.messaging.unacked import waiting_nodes
+from orchestrator.runs.values import ClaimStatus, Holder
+from workers.runtime.dispatch import send_unknown
 
 from ..conftest import wait_until
 from .conftest import Runner, nodes_of, states_of
@@ -56,7 +56,7 @@ def test_items_whose_stage_is_unknown_to_the_worker_that_is_called_to_them_fail(
     wait_until(lambda: (run, name) in waiting_nodes(client, ["spare"]), "the map waits for a worker")
     client.delete("spare")
     claim = runner.runs.claim(run, name, Holder(token="one", delivery="a#b", worker="w"))
-    assert claim.verdict is Verdict.CLAIMED
+    assert claim.verdict is ClaimStatus.CLAIMED
     runner.runs.expand(run, name, "one", items=4)
     send_unknown(run, name, "stages.picky", "data", round=0, share=True)
     wait_until(lambda: runner.reader.state(run).over, "the run fails")

@@ -18,18 +18,18 @@ from orchestrator.archive.manifest import Manifest, read_items, write_items
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import encode
-from orchestrator.coordinator.cancelling import cancel
-from orchestrator.coordinator.rounds import send_round
-from orchestrator.coordinator.submission import submit
+from orchestrator.coordinator.service import supervised
+from orchestrator.lifecycle.cancelling import cancel
+from orchestrator.lifecycle.resume import send_round
+from orchestrator.lifecycle.submission import submit
+from orchestrator.messaging.unacked import waiting_nodes
 from orchestrator.runs.connection import connect
 from orchestrator.runs.errors import RoundTaken, RunIsOver
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import FencingNumber
 from orchestrator.settings import settings
-from orchestrator.supervisor.broker import waiting_nodes
-from orchestrator.supervisor.service import supervised
 
 from ..conftest import Service, is_ready, knows_of_its_lost_lease, start_worker, wait_until
 from .conftest import Runner, nodes_of, states_of

@@ -10,15 +10,15 @@ import pytest
 import redis
 
 from orchestrator import pipeline, stage
-from orchestrator.app import app
-from orchestrator.archive.final import read_final
 from orchestrator.archive.logs import read_log
 from orchestrator.archive.manifest import Manifest
-from orchestrator.coordinator.rounds import send_round
-from orchestrator.coordinator.submission import new_run_id, prepare, submit
+from orchestrator.archive.run_record import read_final
+from orchestrator.lifecycle.resume import send_round
+from orchestrator.lifecycle.submission import new_run_id, prepare, submit
+from orchestrator.messaging.app import app
 from orchestrator.runs.keys import RunId, RunKeys
 from orchestrator.runs.listing import strike
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 
 from ..conftest import wait_until

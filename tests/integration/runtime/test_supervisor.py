@@ -15,25 +15,25 @@ from uuid import uuid4
 import pytest
 import redis
 
-from orchestrator.app import app
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import NodeName
 from orchestrator.code import code_of
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import Canvas
-from orchestrator.coordinator.submission import new_run_id
+from orchestrator.coordinator.after_power_cut import runs_at_work, send_what_differs_again
+from orchestrator.coordinator.contact import Contact
+from orchestrator.coordinator.leadership import LEADER, leads, step_down
+from orchestrator.coordinator.supervisor import Supervisor
+from orchestrator.lifecycle.submission import new_run_id
+from orchestrator.messaging.app import app
+from orchestrator.messaging.set_aside import messages_set_aside
+from orchestrator.messaging.unacked import FETCHED, UNACKED, waiting_nodes
 from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, WORKER, RunId, RunKeys
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.transitions import RunStore
-from orchestrator.runs.values import Holder, Verdict
+from orchestrator.runs.store import RunStore
+from orchestrator.runs.values import ClaimStatus, Holder
 from orchestrator.settings import settings
-from orchestrator.supervisor.after_power_cut import runs_at_work, send_what_differs_again
-from orchestrator.supervisor.broker import FETCHED, UNACKED, waiting_nodes
-from orchestrator.supervisor.contact import Contact
-from orchestrator.supervisor.leadership import LEADER, leads, step_down
-from orchestrator.supervisor.set_aside import messages_set_aside
-from orchestrator.supervisor.supervisor import Supervisor
 
 from ..conftest import wait_until
 from .conftest import Runner, nodes_of, states_of
@@ -200,7 +200,7 @@ def kept_for_an_hour(runner: Runner, client: redis.Redis, run: RunId, pipeline: 
 def test_a_message_that_is_kept_for_later_by_a_wrong_clock_is_sent_again(
     runner: Runner, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.supervisor.supervisor.LONGEST_WAIT", 1.0)
+    monkeypatch.setattr("orchestrator.coordinator.supervisor.LONGEST_WAIT", 1.0)
     run = submit_without_a_message(runner, "diamond")
     with (
         kept_for_an_hour(runner, client, run, "diamond"),
@@ -246,7 +246,7 @@ def test_what_has_failed_stays_failed_when_the_rest_is_sent_again(
     token = uuid4().hex
     holder = Holder(token=token, delivery="worker#message", worker="worker")
     failed, needing = NodeName("fail"), [NodeName("add")]
-    assert runner.runs.claim(run, failed, holder).verdict is Verdict.CLAIMED
+    assert runner.runs.claim(run, failed, holder).verdict is ClaimStatus.CLAIMED
     runner.runs.fail(run, failed, token, error="ValueError: bad", traceback="", descendants=needing)
     with supervised_hastily(runner, client):
         wait_until(lambda: runner.reader.concluded(run), "the run is concluded")

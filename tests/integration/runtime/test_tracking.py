@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from orchestrator.code import commit_of
-from orchestrator.coordinator.catalogue import load_catalogue
+from orchestrator.lifecycle.discovery import load_catalogue
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import joblib
 
 from orchestrator import pipeline, stage
-from workers.runtime import attempt
+from workers.runtime import claimed_node
 
 
 class Unprintable(Exception):
@@ -132,11 +132,11 @@ def break_the_record(marker: str) -> None:
         file.write("x")
 
     def broken(error: BaseException) -> str:
-        attempt.traceback_of = whole  # type: ignore[attr-defined]  # for whoever has this process next
+        claimed_node.traceback_of = whole  # type: ignore[attr-defined]  # for whoever has this process next
         raise ValueError("the record is broken")
 
-    whole = attempt.traceback_of  # type: ignore[attr-defined]
-    attempt.traceback_of = broken  # type: ignore[attr-defined]
+    whole = claimed_node.traceback_of  # type: ignore[attr-defined]
+    claimed_node.traceback_of = broken  # type: ignore[attr-defined]
     raise LookupError
 
 

@@ -15,13 +15,13 @@ import pytest
 from mlflow import MlflowClient
 
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.coordinator.catalogue import load_catalogue
-from orchestrator.coordinator.submission import prepare
+from orchestrator.lifecycle.discovery import load_catalogue
+from orchestrator.lifecycle.submission import prepare
 from orchestrator.runs.connection import connect
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 
 from ..conftest import Service, is_ready, start, start_worker, wait_until

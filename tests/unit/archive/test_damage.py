@@ -23,8 +23,8 @@ from orchestrator.authoring.graph import (
     item_name,
 )
 from orchestrator.authoring.policies import Policy
-from orchestrator.coordinator.damage import differences, lost_outputs, lost_work
-from orchestrator.coordinator.progress import progress_of
+from orchestrator.lifecycle.lost_outputs import differences, lost_outputs, lost_work
+from orchestrator.lifecycle.progress import progress_of
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState

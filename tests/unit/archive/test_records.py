@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.archive.effects import keep_effect, read_effect
-from orchestrator.archive.final import read_final, write_final
 from orchestrator.archive.logs import Line, read_log, write_log
 from orchestrator.archive.manifest import Manifest
 from orchestrator.archive.outbox import Outbox, outboxes
 from orchestrator.archive.rounds import Round
+from orchestrator.archive.run_record import read_final, write_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName, StageName

@@ -18,7 +18,7 @@ from orchestrator.authoring.errors import (
     MissingSecret,
 )
 from orchestrator.authoring.masking import holds_password, mask_text, mask_value
-from orchestrator.coordinator.submission import prepare
+from orchestrator.lifecycle.submission import prepare
 
 SHOWN = {
     "http://me:pw-1@host:5000/x": "http://me:***@host:5000/x",

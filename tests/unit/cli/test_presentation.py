@@ -14,12 +14,12 @@ from rich.console import Console
 from orchestrator.authoring.graph import JSON, Constant, Graph, Node, NodeName, Output, StageName
 from orchestrator.authoring.policies import Policy
 from orchestrator.cli.calling import program
+from orchestrator.cli.formatting import as_line, duration, plain
 from orchestrator.cli.groups import grouped
 from orchestrator.cli.outline import outline
 from orchestrator.cli.progress import LiveProgress
 from orchestrator.cli.summary import print_summary
-from orchestrator.cli.traces import without_runtime
-from orchestrator.cli.wording import as_line, duration, plain
+from orchestrator.cli.tracebacks import without_runtime
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState

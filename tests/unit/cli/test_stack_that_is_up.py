@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.cli.connection import require_modules
 from orchestrator.cli.errors import UnknownToStack
-from orchestrator.cli.surroundings import require_modules
-from orchestrator.cli.waiting import being_replaced
+from orchestrator.cli.queue_watch import being_replaced
 from orchestrator.stack.state import StackState
 
 

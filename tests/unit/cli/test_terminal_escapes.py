@@ -13,9 +13,9 @@ from rich.text import Text
 from orchestrator.authoring.graph import Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
 from orchestrator.cli.consoles import SafeConsole
+from orchestrator.cli.messages import tell_error
 from orchestrator.cli.progress import LiveProgress
 from orchestrator.cli.summary import print_summary
-from orchestrator.cli.telling import tell_error
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord

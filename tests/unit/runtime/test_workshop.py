@@ -5,26 +5,26 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.app import app
 from orchestrator.archive.manifest import write_items
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
+from orchestrator.messaging.app import app
 from orchestrator.runs.connection import connect
 from orchestrator.runs.keys import RunId
-from orchestrator.runs.transitions import RunStore
+from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import FencingNumber
 from orchestrator.settings import Settings
-from workers.runtime.job import Job
-from workers.runtime.workshop import OUTPUTS, Workshop
+from workers.runtime.resources import OUTPUTS, WorkerResources
+from workers.runtime.run_context import RunContext
 
 RUN = RunId("run-20260101-000000-0000")
 
 
 def test_a_map_of_more_items_than_are_remembered_can_be_read(tmp_path: Path) -> None:
     nowhere = RunStore(connect("redis://127.0.0.1:1"))
-    workshop = Workshop(Settings(store=str(tmp_path)), nowhere)
+    resources = WorkerResources(Settings(store=str(tmp_path)), nowhere)
     fit = Node(
         name=NodeName("fit"),
         stage=StageName("stage"),
@@ -35,7 +35,7 @@ def test_a_map_of_more_items_than_are_remembered_can_be_read(tmp_path: Path) -> 
     specification = Specification(
         run=RUN, graph=Graph("p", (fit,)), parameters={}, submitted=datetime(2026, 1, 1, tzinfo=UTC)
     )
-    job = Job(specification, app)
+    job = RunContext(specification, app)
     outputs: dict[int, Tree] = {index: {"codec": "json", "value": index} for index in range(OUTPUTS + 1)}
-    write_items(workshop.store, RUN, "fit", FencingNumber(0, 1), "token", outputs)
-    assert workshop.output(job, job.task(f"fit[{OUTPUTS}]")) == outputs[OUTPUTS]
+    write_items(resources.store, RUN, "fit", FencingNumber(0, 1), "token", outputs)
+    assert resources.output(job, job.task(f"fit[{OUTPUTS}]")) == outputs[OUTPUTS]

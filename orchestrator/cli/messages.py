@@ -1,0 +1,64 @@
+"""Says what went wrong: `ClassName: message` and a hint on stderr; a traceback only on demand."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator.authoring.masking import mask_text
+from orchestrator.cli.calling import as_called
+from orchestrator.cli.formatting import shortened
+from orchestrator.errors import OrchestratorError
+from orchestrator.text import visible
+
+#: Exit status for what nobody foresaw (EX_SOFTWARE in sysexits.h), so that it is not taken for a failed run.
+DEFECT = 70
+WRONG_USE = 2
+#: Characters of a message; some libraries put a whole document into theirs.
+LONGEST = 4_000
+
+
+def tell_error(error: Exception, *, debug: bool = False) -> int:
+    """Print the error to stderr and return the exit status that goes with it."""
+    if debug:
+        traceback.print_exception(error)
+    name, message, hint, status = _read(error)
+    if sys.stderr.isatty():
+        name = f"\033[1;31m{name}\033[0m"
+    print(as_called(f"{name}: {shortened(visible(mask_text(message)), LONGEST)}"), file=sys.stderr)
+    if hint:
+        print(as_called(f"hint: {visible(mask_text(hint))}"), file=sys.stderr)
+    return status
+
+
+@contextmanager
+def doing(text: str) -> Iterator[None]:
+    """Say on a terminal what takes a moment; it vanishes afterwards."""
+    terminal = sys.stderr.isatty()
+    if terminal:
+        print(f"\033[2m{text} …\033[0m", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def note(text: str) -> None:
+    """Say on stderr what is not an error, but should be known."""
+    print(as_called(f"note: {shortened(visible(mask_text(text)), LONGEST)}"), file=sys.stderr)
+
+
+def _read(error: Exception) -> tuple[str, str, str | None, int]:
+    name = type(error).__name__
+    if isinstance(error, OrchestratorError):
+        return name, str(error), error.hint, error.exit_status
+    module = type(error).__module__.partition(".")[0]
+    if module == "redis":
+        return "RedisUnreachable", f"Redis failed: {error}", "is it still running? see REDIS_URL", WRONG_USE
+    if isinstance(error, OSError):
+        return name, str(error), None, WRONG_USE
+    message = str(error) or "no message"
+    return name, message, "this is a defect; run the command again with --debug to see where", DEFECT

@@ -1,0 +1,210 @@
+"""Looks runs up: what is live in Redis first, then what the artifact store keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from orchestrator.archive.rounds import Round
+from orchestrator.archive.run_record import ended_runs, read_final
+from orchestrator.archive.specification import Specification
+from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
+from orchestrator.authoring.graph import Graph, item_name
+from orchestrator.authoring.masking import mask_values
+from orchestrator.cli.connection import join_stack, private_stacks, reach
+from orchestrator.cli.errors import AmbiguousRun, UnknownNode
+from orchestrator.cli.groups import group_of
+from orchestrator.cli.messages import note
+from orchestrator.lifecycle.progress import progress_of
+from orchestrator.messaging.set_aside import SetAside, messages_set_aside
+from orchestrator.runs.errors import RedisUnreachable, UnknownRun, UnreadableRun
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.record import NodeRecord, RunRecord
+from orchestrator.runs.states import NodeState, RunState
+from orchestrator.settings import settings, take_part
+
+if TYPE_CHECKING:
+    from orchestrator.stack.state import StackState
+
+#: How many runs of Redis are looked through for the beginning of an id.
+RECENT = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownRun:
+    """A run, and how much of it is known."""
+
+    record: RunRecord
+    graph: Graph
+    tracebacks: Mapping[str, str] = field(default_factory=dict)  #: of failed attempts, by `node#number`
+    reader: RunReader | None = None  #: of the Redis that has it
+
+    @property
+    def live(self) -> bool:
+        """A Redis has it."""
+        return self.reader is not None
+
+    @property
+    def unfinished(self) -> bool:
+        """It was never written down, and our Redis does not have it: its stack is another one, or gone."""
+        return not self.live and not self.record.state.over
+
+    @property
+    def state(self) -> str:
+        """The run's state, as it is shown."""
+        return "unfinished" if self.unfinished else self.record.state.value
+
+    def nodes(self, name: str | None) -> tuple[NodeRecord, ...]:
+        """The records of one node, of all items of a map, or all; raises UnknownNode."""
+        if name is None:
+            return self.record.nodes
+        found = tuple(node for node in self.record.nodes if name in (node.name, group_of(node.name)))
+        if not found:
+            names = [node.name for node in self.record.nodes]
+            near = get_close_matches(name, names, 1)
+            suggestion = (
+                f" Did you mean '{near[0]}'?" if near else f" It has {', '.join(map(str, names[:20]))}."
+            )
+            raise UnknownNode(f"run {self.record.id} has no node '{name}'.{suggestion}")
+        return found
+
+
+@dataclass(frozen=True)
+class Records:
+    """The runs that can be looked up from here."""
+
+    store: ArtifactStore
+    readers: tuple[RunReader, ...]  #: of each Redis that can be asked
+    private: Mapping[RunReader, StackState] = field(default_factory=dict)  #: those of private stacks
+
+    @classmethod
+    def open(cls) -> Records:
+        """With each Redis that answers: of the settings, of the stack that is up, of private stacks.
+
+        Nothing is made: a store that is not there has no runs.
+        """
+        join_stack()
+        chosen = settings()
+        readers = []
+        if chosen.redis_url is not None:
+            try:
+                readers.append(RunReader(reach(chosen.redis_url)))
+            except RedisUnreachable as error:
+                note(f"{error}; this is what the artifact store knows")
+        private = {}
+        for state in private_stacks():
+            with suppress(RedisUnreachable):  # it has just ended
+                private[RunReader(reach(state.redis_url))] = state
+        return cls(ArtifactStore(chosen.store_url, create=False), (*readers, *private), private)
+
+    def join(self, run: RunId) -> str | None:
+        """Take part in the stack that has a run; returns the address of its Redis, None if there is none."""
+        for reader, state in self.private.items():
+            if reader.knows(run):
+                take_part(state.environment)
+        return settings().redis_url
+
+    def ids(self, limit: int) -> list[RunId]:
+        """The latest runs, newest first."""
+        live = [run for reader in self.readers for run in reader.ids(limit)]
+        known = dict.fromkeys([*live, *ended_runs(self.store)])
+        return sorted(known, key=_submitted, reverse=True)[:limit]
+
+    def resolve(self, text: str) -> RunId:
+        """The run of this id or beginning of an id, or the `latest`; raises UnknownRun, AmbiguousRun."""
+        if any(reader.knows(RunId(text)) for reader in self.readers):
+            return RunId(text)  # whether or not the store answers
+        names = self.ids(RECENT)
+        if text == "latest" and names:
+            return names[0]
+        if text in names:
+            return RunId(text)
+        fitting = [name for name in names if name.startswith(text)]
+        if not fitting:
+            near = get_close_matches(text, names, 1, cutoff=0.8)
+            suggestion = f" Did you mean '{near[0]}'?" if near else ""
+            raise UnknownRun(f"there is no run '{text}'.{suggestion} `orchestrator runs` lists the latest.")
+        if len(fitting) > 1:
+            listed = ", ".join(fitting[:5]) + (", …" if len(fitting) > 5 else "")
+            hint = "give more of the id; `latest` is the newest run of all"
+            raise AmbiguousRun(f"'{text}' is the beginning of {len(fitting)} runs: {listed}", hint=hint)
+        return fitting[0]
+
+    def get(self, run: RunId) -> KnownRun:
+        """A run, from Redis as long as that has it; raises UnknownRun."""
+        specification = Specification.read(self.store, run)
+        reader = next((reader for reader in self.readers if reader.knows(run)), None)
+        if reader is not None:
+            try:
+                record = reader.read(run, specification.graph)
+                tracebacks = reader.tracebacks(run)
+            except UnreadableRun as error:
+                note(f"{error}; this is what the artifact store knows")
+            else:
+                graph = specification.graph
+                return KnownRun(record=record, graph=graph, tracebacks=tracebacks, reader=reader)
+        try:
+            final = read_final(self.store, run)
+        except AlteredArtifact as error:
+            note(f"{error}; this is what its manifests say")
+            final = None
+        if final is not None:
+            return KnownRun(record=final[0], graph=specification.graph, tracebacks=final[1])
+        return KnownRun(record=self._from_manifests(specification), graph=specification.graph)
+
+    def latest(self, limit: int) -> Iterator[KnownRun]:
+        """The latest runs, newest first; of those that cannot be read, only that is said."""
+        for run in self.ids(limit):
+            try:
+                yield self.get(run)
+            except (AlteredArtifact, UnknownRun) as error:
+                note(f"{run} cannot be listed: {error}")
+
+    def set_aside(self, run: RunId | None = None) -> list[SetAside]:
+        """The messages of a run, or of no known one, that the supervisor has set aside, the latest first."""
+        found = [each for reader in self.readers for each in messages_set_aside(reader.client)]
+        if run is not None:
+            return [each for each in found if each.run == run]
+        known = set(self.ids(RECENT)) if found else set()
+        return [each for each in found if each.run not in known]
+
+    def _from_manifests(self, specification: Specification) -> RunRecord:
+        """What can be told of a run that nobody wrote down: which of its nodes are done."""
+        nodes = tuple(self._node_records(specification))
+        begun = any(node.state is NodeState.SUCCEEDED for node in nodes)
+        return RunRecord(
+            id=specification.run,
+            pipeline=specification.graph.pipeline,
+            state=RunState.RUNNING if begun else RunState.PENDING,
+            parameters=mask_values(specification.parameters),
+            submitted=specification.submitted,
+            error="not finished: it was submitted, but its end was not written down",
+            nodes=nodes,
+        )
+
+    def _node_records(self, specification: Specification) -> Iterator[NodeRecord]:
+        run, graph = specification.run, specification.graph
+        progress = progress_of(run, graph, self.store, Round.latest(self.store, run))
+        for unreadable in sorted(progress.unreadable):
+            note(f"what {unreadable} of {run} committed cannot be read: altered, or cut short")
+        for node in graph.everything:
+            items = [item_name(node.name, index) for index in sorted(progress.items_of(node.name))]
+            for name in items or [node.name]:
+                output = progress.outputs.get(name)
+                value = MISSING if output is None else inline(output)
+                yield NodeRecord(
+                    name=name,
+                    stage=node.stage,
+                    queue=node.policy.queue,
+                    state=NodeState.WAITING if output is None else NodeState.SUCCEEDED,
+                    value=None if value is MISSING else value,
+                )
+
+
+def _submitted(run: RunId) -> list[str]:
+    """The date and time in a run's id; runs of the same second stay in the order in which Redis has them."""
+    return run.split("-")[-3:-1]

@@ -1,0 +1,27 @@
+"""Whether a coordinator leads, for health checks: `python -m orchestrator.coordinator.health`."""
+
+from __future__ import annotations
+
+import sys
+
+from redis.exceptions import RedisError
+
+from orchestrator.coordinator.leadership import LEADER
+from orchestrator.runs.connection import connect
+from orchestrator.settings import settings
+
+
+def main() -> int:
+    """0 if one leads, else 1 with the reason."""
+    try:
+        leader = connect(settings().redis_url or "").get(LEADER)
+    except RedisError as error:
+        print(f"Redis does not answer: {error}")
+        return 1
+    if leader is None:
+        print("no coordinator leads")
+    return int(leader is None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The supervisor as a service: a thread beside a local stack, or by itself as `orchestrator coordinator`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.coordinator.supervisor import Supervisor
+from orchestrator.runs.connection import connect
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.store import RunStore
+from orchestrator.settings import Settings
+
+
+def supervisor_of(settings: Settings, redis_url: str) -> Supervisor:
+    """A supervisor of the runs in that Redis."""
+    client = connect(redis_url)
+    return Supervisor(
+        RunStore(client, lease_seconds=settings.lease_seconds),
+        RunReader(client),
+        cache(lambda: ArtifactStore(settings.store_url)),
+        settings.queues,
+        settings.lease_seconds,
+    )
+
+
+@contextmanager
+def supervised(settings: Settings, redis_url: str) -> Iterator[None]:
+    """Inside the block, a thread looks after the runs."""
+    stop = threading.Event()
+    supervisor = supervisor_of(settings, redis_url)
+    thread = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)

@@ -1,0 +1,266 @@
+"""Looks after all runs: what a dead worker held goes back to its queue, lost messages are sent again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
+
+from orchestrator.archive.run_record import unconcluded_runs
+from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError
+from orchestrator.authoring.graph import NodeName
+from orchestrator.coordinator.contact import Contact
+from orchestrator.coordinator.leadership import leads, step_down
+from orchestrator.lifecycle.concluding import LONGEST_WAIT, send_conclusion
+from orchestrator.lifecycle.resume import send_node
+from orchestrator.messaging.unacked import Fetched, fetched_messages, hand_back, waiting_nodes
+from orchestrator.runs.errors import UnknownRun
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.listing import repair
+from orchestrator.runs.presence import present_workers, served_queues
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+PACE = 1.0
+#: Seconds between two comparisons of the lists over all runs with the runs: that reads every run there is.
+LISTS_PACE = 300.0
+#: Seconds between two looks into the store for ends that were never concluded: they may be another stack's.
+STORE_PACE = 60.0
+#: Leases for which what a run consists of may be missing before the run fails.
+UNREADABLE_LEASES = 3
+
+
+@dataclass
+class Supervisor:
+    """Repairs runs while it leads."""
+
+    runs: RunStore
+    reader: RunReader
+    store: Callable[[], ArtifactStore]
+    queues: tuple[str, ...]
+    lease_seconds: float
+    name: str = field(default_factory=lambda: token_hex(8))
+    contact: Contact = field(init=False)
+    clock: Callable[[], float] = time.monotonic
+    _store_looked_at: float | None = None  #: when that was
+    _lists_compared: float | None = None  #: when that was; None: not since the lead began, or Redis was away
+    _fetched: dict[str, float] = field(default_factory=dict)  #: when a message was seen first, by its tag
+    _unreadable: dict[RunId, float] = field(default_factory=dict)  #: since when nobody can read what runs are
+    _told: dict[RunId, str] = field(default_factory=dict)  #: what was wrong with a run when it was told last
+
+    def __post_init__(self) -> None:
+        self.contact = Contact(self.runs.client, self.lease_seconds)
+
+    def run(self, stop: threading.Event) -> None:
+        """Look after runs until `stop` is set."""
+        while not stop.wait(PACE):
+            try:
+                self.look()
+            except RedisError as error:
+                self.contact.lose()
+                log.warning("Redis does not answer: %s", error, extra={"action": "redis_away"})
+            except Exception:
+                log.exception("a look failed; the next one may not", extra={"action": "look_failed"})
+        try:
+            step_down(self.runs.client, self.name)
+        except RedisError:
+            log.info("could not step down; the lead ends by itself")
+
+    def look(self) -> None:
+        """One look, if this supervisor leads, and if silence means anything just now.
+
+        It may be paused anywhere, for longer than it leads: whatever it does may come late. LuaScripts look
+        for themselves whether it is still called for, and a message that is sent once more starts nothing.
+        """
+        self.contact.hear()
+        is_leader = leads(self.runs.client, self.name, lifetime=3 * PACE)
+        if is_leader:
+            self._conclude_left_behind()
+        if not is_leader or not self.contact.is_steady:
+            self._lists_compared = None
+            return
+        self._compare_lists()
+        open_runs = self.reader.open_runs()
+        self._end_lost_leases(open_runs)
+        self._hand_back(list(fetched_messages(self.runs.client)))
+        self._send_due_again(open_runs)
+        self._conclude_ended()
+        self.contact.hear()
+
+    def _compare_lists(self) -> None:
+        """Runs that a killed process, or Redis, has left off the lists are looked after from here on."""
+        if self._lists_compared is None or self.clock() - self._lists_compared > LISTS_PACE:
+            for run in repair(self.runs.client):
+                extra = {"action": "relisted", "run": run}
+                log.warning("run %s was not listed as unfinished; it is now", run, extra=extra)
+            self._lists_compared = self.clock()
+
+    def _end_lost_leases(self, open_runs: Iterable[RunId]) -> None:
+        """Deliveries that nobody has renewed: their attempts are over."""
+        for run in open_runs:
+            self.contact.hear()
+            if not self.contact.is_steady:
+                return
+            with self._apart(run):
+                until = (self.contact.heard or 0.0) + self.lease_seconds
+                for delivery in (*self.reader.expired_leases(run), *self._unleased(run)):
+                    ended = self.runs.release(run, delivery, error="its worker was lost", until=until)
+                    if ended:
+                        extra = {"action": "lease_lost", "run": run}
+                        log.warning("run %s: %s was lost with %d nodes", run, delivery, ended, extra=extra)
+
+    def _unleased(self, run: RunId) -> list[str]:
+        """Deliveries at work on a silent run whose leases Redis has lost."""
+        if self.reader.has_leases(run) or self.reader.silence(run) <= self.lease_seconds:
+            return []
+        return self.reader.holders(run)
+
+    def _hand_back(self, fetched: list[Fetched]) -> None:
+        """Messages that no worker says it holds, though it had the time to, go back to their queues."""
+        now = self.clock()
+        self._fetched = {each.tag: self._fetched.get(each.tag, now) for each in fetched}
+        old = [each for each in fetched if now - self._fetched[each.tag] > self.lease_seconds / 2]
+        if not old:
+            return
+        held = {id for worker in present_workers(self.runs.client) for id in worker.holds}
+        for message in old:
+            with self._apart(message.run):
+                leased = message.id in held or self.reader.is_leased(message.run, message.id)
+                if not leased and hand_back(self.runs.client, message):
+                    extra = {"action": "handed_back", "run": message.run}
+                    told = (message.run, message.id, message.queue)
+                    log.warning("run %s: message %s is back in %s", *told, extra=extra)
+
+    def _send_due_again(self, open_runs: Iterable[RunId]) -> None:
+        """Nodes that have all they need and were not claimed, and that no message names any more."""
+        overdue: list[tuple[RunId, NodeName]] = []
+        for run in open_runs:
+            with self._apart(run):
+                overdue += [(run, node) for node in self.reader.overdue(run, self.lease_seconds)]
+        if not overdue:
+            return
+        addressed = self._addressed(served_queues(self.runs.client))
+        for run, node in overdue:
+            if (run, node) not in addressed:
+                with self._apart(run):
+                    self._send_again(run, node)
+
+    def _send_again(self, run: RunId, node: NodeName) -> None:
+        store = self.store()
+        try:
+            sent = send_node(run, node, store=store, runs=self.runs, due=self.lease_seconds)
+        except UnknownRun:
+            self._give_up_in_time(run, f"its specification is not in the artifact store {store.url}")
+            return
+        except AlteredArtifact as error:
+            self._give_up_in_time(run, str(error))
+            return
+        self._unreadable.pop(run, None)
+        if sent:
+            extra = {"action": "resent", "run": run, "node": node}
+            log.warning("run %s: the message of %s was lost; sending it again", run, node, extra=extra)
+
+    def _give_up_in_time(self, run: RunId, why: str) -> None:
+        """Fail a run that nobody can send any more; not at once: a folder may only not be mounted yet."""
+        since = self._unreadable.setdefault(run, self.clock())
+        if self.clock() - since < UNREADABLE_LEASES * self.lease_seconds:
+            return
+        del self._unreadable[run]
+        if self.runs.give_up(run, error=f"nobody can tell what the run consists of: {why}"):
+            log.error("run %s is given up: %s", run, why, extra={"action": "run_given_up", "run": run})
+            send_conclusion(run, self.runs.client, self.queues)
+
+    def _conclude_ended(self) -> None:
+        """Runs that have ended, and of which no message is left that would have them written down."""
+        for run in self._quiet(self.reader.unconcluded_runs(), self.lease_seconds):
+            extra = {"action": "concluded_again", "run": run}
+            log.warning("run %s has ended and was not written down; doing so", run, extra=extra)
+            with self._apart(run):
+                send_conclusion(run, self.runs.client, self.queues)
+
+    def _conclude_left_behind(self) -> None:
+        """Runs whose ends MLflow does not know, and of which that stands in the store alone."""
+        looked = self._store_looked_at
+        if looked is not None and self.clock() - looked < STORE_PACE:
+            return
+        served = served_queues(self.runs.client)
+        if not served:
+            return  # the workers are still starting
+        self._store_looked_at = self.clock()
+        try:
+            marked = unconcluded_runs(self.store())
+        except StoreError as error:
+            log.warning("unconcluded runs are looked for later: %s", error, extra={"action": "store_away"})
+            return
+        left = [run for run in sorted(marked) if not self.reader.knows(run) or self.reader.concluded(run)]
+        addressed = {run for run, _ in self._addressed(served)} if left else set()
+        for run in left:
+            if run not in addressed:
+                extra = {"action": "concluded_again", "run": run}
+                log.info("run %s was left without being written to MLflow; doing so", run, extra=extra)
+                send_conclusion(run, self.runs.client, self.queues)
+
+    def _quiet(self, runs: Iterable[RunId], silence: float) -> list[RunId]:
+        """Those of which nothing was heard for so many seconds, and no message is left, if anybody works."""
+        silent = []
+        for run in runs:
+            with self._apart(run):
+                if self.reader.silence(run) > silence:
+                    silent.append(run)
+        if not silent or not (served := served_queues(self.runs.client)):
+            return []
+        addressed = {run for run, _ in self._addressed(served)}
+        return [run for run in silent if run not in addressed]
+
+    def _addressed(self, served: frozenset[str]) -> set[tuple[RunId, str]]:
+        """The runs and nodes that some message names, and somebody will work on.
+
+        A node's message waits until its queue is `served`; what concerns a whole run may go to any queue.
+        """
+        client = self.runs.client
+        waiting = waiting_nodes(client, served.intersection(self.queues))  # first: they are fetched meanwhile
+        unserved = waiting_nodes(client, set(self.queues) - served)
+        fetched = (each for each in fetched_messages(client) if not self._is_kept_too_long(each))
+        return {
+            *waiting,
+            *((run, node) for run, node in unserved if node),
+            *((each.run, each.node) for each in fetched),
+        }
+
+    def _is_kept_too_long(self, message: Fetched) -> bool:
+        """Whether a worker keeps a message for later, and its clock or the sender's is wrong.
+
+        Nodes may wait longer for another try, and are not due meanwhile.
+        """
+        now = self.clock()
+        kept = now - self._fetched.get(message.tag, now)
+        return message.scheduled and kept > LONGEST_WAIT + self.lease_seconds
+
+    @contextmanager
+    def _apart(self, run: RunId) -> Iterator[None]:
+        """What is wrong with one run keeps it from being looked after, and no other; it is told once."""
+        try:
+            yield
+        except (ConnectionError, TimeoutError):
+            raise  # Redis is away, for all of them
+        except Exception as error:  # noqa: BLE001 - others must not go without because of it
+            told = f"{type(error).__name__}: {error}"
+            if self._told.get(run) != told:
+                self._told[run] = told
+                extra = {"action": "run_unfit", "run": run}
+                log.error("run %s cannot be looked after: %s", run, told, extra=extra)  # noqa: TRY400
+                with suppress(ResponseError):
+                    self.runs.hinder(run, f"the coordinator cannot look after it: {told}")

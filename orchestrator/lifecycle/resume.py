@@ -1,0 +1,176 @@
+"""Carries a run on: what is done stays done, the rest is sent as a new round of the same run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.archive.manifest import put_torn_aside, write_items
+from orchestrator.archive.rounds import Round, latest_number
+from orchestrator.archive.specification import Specification
+from orchestrator.artifacts.tree import shown_value
+from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
+from orchestrator.authoring.masking import mask_values
+from orchestrator.lifecycle.changes import as_it_is_now, changed_nodes
+from orchestrator.lifecycle.concluding import send_conclusion
+from orchestrator.lifecycle.lost_outputs import lost_work
+from orchestrator.lifecycle.progress import Progress, progress_of
+from orchestrator.lifecycle.reconcile import Remaining, reconcile, round_of
+from orchestrator.runs.errors import RoundTaken
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.states import RunState
+from orchestrator.runs.store import RunStore
+from orchestrator.runs.values import FencingNumber, Reopening, RunEnding
+
+if TYPE_CHECKING:
+    from orchestrator.artifacts import ArtifactStore
+    from orchestrator.artifacts.tree import Tree
+
+log = logging.getLogger("orchestrator.rounds")
+
+FOLLOW = "follow it with: orchestrator logs {run} --follow"
+
+
+def send_round(
+    run: RunId, *, store: ArtifactStore, runs: RunStore, ended_otherwise: frozenset[NodeName] = frozenset()
+) -> int:
+    """Send what is left of a run, whatever Redis knows of it; raises UnknownRun.
+
+    The nodes in `ended_otherwise` have ended without success, and stay so. Where nothing is left to do, since
+    all of it is stored and Redis forgot so, the run ends. Of several who carry a run on at once one does, and
+    the others are told so by RoundTaken. Returns the round's number.
+    """
+    stood = runs.status(run)
+    specification = Specification.read(store, run)
+    graph = specification.graph
+    latest = round_of(run, stood, store)
+    number = latest_number(store, run) + 1
+    changed = changed_nodes(specification)
+    latest = latest.redoing(changed, number)
+    progress = progress_of(run, graph, store, latest)
+    unchanged = [node for node in graph if node.mapped and node.name not in changed]
+    progress = replace(progress, settled=_settled_maps(run, unchanged, progress, runs, ended_otherwise))
+    lost = lost_work(graph, progress, store)
+    if lost:
+        listed = ", ".join(sorted(lost))
+        log.warning(
+            "done again, as it, or what it was made from, is lost, altered or tried again: %s",
+            listed,
+            extra={"action": "redone"},
+        )
+        latest, progress = latest.redoing(lost, number), progress.without(lost)
+    done = frozenset(node.name for node in graph if progress.is_done(node))
+    kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
+    begun = Round(number, done | kept, latest.redone)
+    remaining = Remaining.of(specification, begun)
+    left, written_out = remaining.graph, dict(remaining.written_out)
+    maps = {
+        node.name: (node.known_length, node.known_length - progress.items_done(node))
+        for node in graph
+        if node.known_length is not None and (node.name in done or node.name in written_out)
+    } | {name: (items, 0) for name, items in progress.settled.items()}
+    taken = RoundTaken(f"run '{run}' is carried on by somebody else", hint=FOLLOW.format(run=run))
+    if not left and stood and stood.state == RunState.SUCCEEDED:
+        raise taken  # and has ended since
+    if not begun.write(store, run):
+        raise taken
+    for map in progress.torn:
+        for folder in latest.folders_of(map):
+            put_torn_aside(store, run, folder)
+    _take_over_items(run, number, progress, latest, store)
+    if changed:
+        as_it_is_now(specification).rewrite(store)
+    ending = runs.reopen(
+        run,
+        Reopening(
+            pipeline=graph.pipeline,
+            parameters=mask_values(specification.parameters),  # only to be shown
+            fail_fast=graph.fail_fast,
+            handlers=[node.name for node in graph.handlers],
+            submitted=specification.submitted.timestamp(),
+            number=number,
+            stood=stood,
+            open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
+            done={name: shown_value(output) for name, output in progress.outputs.items()},
+            again=_reasons(left, changed, lost),
+            needs=remaining.needs,
+            kept=[name for name in ended_otherwise if group_and_index(name)[0] in {*kept, *progress.settled}],
+            maps=maps,
+        ),
+    )
+    match ending:
+        case None:
+            begun.withdraw(store, run)
+            raise taken
+        case RunEnding.OVER:
+            send_conclusion(run, runs.client, graph.queues)
+        case RunEnding.HANDLERS:
+            send_handlers(run, store=store, runs=runs)
+        case RunEnding.NONE:
+            remaining.canvas().start().apply_async()
+    return number
+
+
+def _settled_maps(
+    run: RunId,
+    maps: Iterable[Node],
+    progress: Progress,
+    runs: RunStore,
+    ended_otherwise: Collection[NodeName],
+) -> dict[NodeName, int]:
+    """The maps that Redis knows as done, and that stay so: how many items each has.
+
+    They have outputs of all items, but for those whose failures were tolerated and stay.
+
+    The store alone knows neither the length of a map that turned out as it ran, nor what was tolerated.
+    """
+    found = {}
+    for node in maps:
+        told_by_store = node.known_length is not None and not node.policy.tolerate
+        if not told_by_store and runs.succeeded_items(run, node.name) is not None:
+            items = [item_name(node.name, index) for index in range(runs.items(run, node.name))]
+            if all(item in progress.outputs or item in ended_otherwise for item in items):
+                found[node.name] = len(items)
+    return found
+
+
+def _take_over_items(
+    run: RunId, number: int, progress: Progress, latest: Round, store: ArtifactStore
+) -> None:
+    """Have the items that are done count as this round's: attempts of earlier ones cannot change them."""
+    folders: dict[str, dict[int, Tree]] = {}
+    for name, output in progress.outputs.items():
+        map, index = group_and_index(name)
+        if index is not None:
+            folders.setdefault(latest.stored_as(map, index), {})[index] = output
+    for folder, outputs in folders.items():
+        write_items(store, run, folder, FencingNumber(number, 0), f"round-{number}", outputs, flush=True)
+
+
+def _reasons(left: Graph, changed: Mapping[NodeName, str], lost: Collection[NodeName]) -> dict[NodeName, str]:
+    """Why each node that is left runs, or runs again."""
+    told = {
+        group_and_index(name)[0]: "what it gave, or was made from, was lost, altered or tried again"
+        for name in lost
+    }
+    told |= changed
+    return {node.name: f"run: {told.get(node.name, 'it had not succeeded')}" for node in left}
+
+
+def send_handlers(run: RunId, *, store: ArtifactStore, runs: RunStore) -> None:
+    """Send what is to run when a run has failed, in its round; idempotent."""
+    reconcile(run, store=store, runs=runs).canvas().handlers().apply_async()
+
+
+def send_node(run: RunId, node: NodeName, *, store: ArtifactStore, runs: RunStore, due: float) -> bool:
+    """Send a node once more, in the run's round; False if it has not been due for so many seconds."""
+    remaining = reconcile(run, store=store, runs=runs)
+    join = remaining.plan.chord_of(node)
+    if not runs.resend(run, node, due=due):
+        return False
+    if join is not None:
+        runs.detach(run, join)
+    remaining.canvas(again=True).by_itself(node).apply_async()
+    return True

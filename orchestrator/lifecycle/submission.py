@@ -1,0 +1,123 @@
+"""Submits a run: everything is checked first, then the run is written down, then its canvas is sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from secrets import token_hex
+from socket import gethostname
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.archive.specification import Specification
+from orchestrator.artifacts import ArtifactStore, StoreError
+from orchestrator.authoring.graph import JSON, Graph
+from orchestrator.authoring.masking import mask_values
+from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.code import code_of
+from orchestrator.lifecycle.changes import commit_of_pipeline, files_of
+from orchestrator.lifecycle.checks import check_graph, check_parameters
+from orchestrator.lifecycle.reconcile import Remaining
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+log = logging.getLogger("orchestrator.submission")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that has passed every check, and of which nothing exists yet."""
+
+    graph: Graph
+    parameters: Mapping[str, JSON]
+    cache: bool = True  #: whether results of earlier runs may be taken
+
+
+def prepare(
+    pipeline: Pipeline[Any], given: Mapping[str, object], *, queues: Sequence[str], cache: bool = True
+) -> Prepared:
+    """Parse the parameters, write the pipeline down, check it; raises with all mistakes, touches nothing."""
+    from pydantic_core import to_jsonable_python
+
+    parameters = pipeline.parse(given)
+    plain: dict[str, JSON] = to_jsonable_python(parameters)
+    check_parameters(pipeline.name, plain)
+    graph = pipeline.graph(**parameters)
+    check_graph(graph, queues=queues)
+    return Prepared(graph, plain, cache)
+
+
+def submit(
+    prepared: Prepared, *, store: ArtifactStore, runs: RunStore, ids: Callable[[str], RunId] | None = None
+) -> RunId:
+    """Start a run and return its id; from here on it drives itself.
+
+    A run that is known in Redis is accepted. Where its first messages cannot be sent, as Redis goes away just
+    then, they are sent by the coordinator. One that is refused with an error never runs, even if Redis has
+    heard of it: nobody can read what it consists of. `ids` names runs by their pipeline, again where an id is
+    taken.
+    """
+    from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
+
+    remaining = None
+    while remaining is None:
+        remaining = _make_known(_write_down(prepared, store, ids or new_run_id), store, runs)
+    try:
+        remaining.canvas().start().apply_async()
+    except (OperationalError, RedisError) as error:
+        extra = {"action": "not_sent", "run": remaining.run}
+        log.warning("run %s is accepted, and the coordinator sends it: %s", remaining.run, error, extra=extra)
+    return remaining.run
+
+
+def _make_known(specification: Specification, store: ArtifactStore, runs: RunStore) -> Remaining | None:
+    """Tell Redis of the run; None if it knows another by this id. The store keeps none that is refused."""
+    graph, remaining, accepted = specification.graph, Remaining.of(specification), False
+    try:
+        accepted = runs.submit(
+            specification.run,
+            pipeline=graph.pipeline,
+            parameters=specification.parameters,
+            needs=remaining.needs,
+            maps=dict(remaining.written_out),
+            submitted=specification.submitted.timestamp(),
+            handlers=[node.name for node in graph.handlers],
+            fail_fast=graph.fail_fast,
+        )
+    finally:
+        if not accepted:
+            with suppress(StoreError):
+                specification.withdraw(store)
+    return remaining if accepted else None
+
+
+def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], RunId]) -> Specification:
+    """Keep what a run consists of, under an id that no other run has."""
+    graph = prepared.graph
+    commit = commit_of_pipeline(graph)
+    made = Specification(
+        run=ids(graph.pipeline),
+        graph=graph,
+        parameters=mask_values(prepared.parameters),  # only to be shown: stages have theirs from the graph
+        submitted=datetime.now(UTC),
+        code=code_of(graph.everything),
+        files=files_of(graph),
+        sent_from=gethostname(),
+        commit=commit.id if commit else "",
+        dirty=commit is not None and commit.dirty,
+        cache=prepared.cache,
+    )
+    while not made.write(store):
+        made = replace(made, run=ids(graph.pipeline))
+    return made
+
+
+def new_run_id(pipeline: str) -> RunId:
+    """A run id that sorts by time and reads aloud: `digits-20261124-031502-9f3a`."""
+    return RunId(f"{pipeline}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}")

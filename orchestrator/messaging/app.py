@@ -1,0 +1,52 @@
+"""The Celery application: JSON only, late acknowledgement, one message at a time."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu import Queue
+
+from orchestrator.messaging.chords import backend_url
+from orchestrator.settings import settings
+
+DAY = 86_400
+
+
+def configuration() -> dict[str, object]:
+    """Celery's options, as docs/decisions explains them."""
+    chosen = settings()
+    return {
+        "broker_url": chosen.redis_url,
+        "result_backend": backend_url(chosen.redis_url),
+        # JSON and nothing else, in both directions
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        # A message is acknowledged once its work is committed, and a lost child process hands it back
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        # A process that has needed more than this, in KiB, makes room for a fresh one after its stage
+        "worker_max_memory_per_child": chosen.memory_limit // 1024 if chosen.memory_limit else None,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # Longer than any stage: leases, not the visibility timeout, notice dead workers
+        "broker_transport_options": {"visibility_timeout": 7 * DAY},
+        # However long Redis is away: a worker that gave up would have to be started again by hand
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # Outputs are artifacts; the result backend only counts chords
+        "task_ignore_result": True,
+        "result_expires": DAY,
+        "task_queues": [Queue(name) for name in chosen.queues],
+        "task_default_queue": chosen.queues[0],
+        "task_create_missing_queues": False,
+        "worker_send_task_events": True,
+        "worker_hijack_root_logger": True,
+        "worker_redirect_stdouts": False,
+        "enable_utc": True,
+        "timezone": "UTC",
+    }
+
+
+app = Celery("orchestrator", amqp="orchestrator.messaging.transport:Protocol", set_as_current=True)
+app.add_defaults(configuration)  # a promise: settings are read when they are needed

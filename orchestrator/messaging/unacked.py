@@ -1,0 +1,135 @@
+"""Messages that workers have fetched and not acknowledged, as kombu keeps them in Redis."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from orchestrator.messaging.envelope import BadMessage, Raw, check_task, read
+from orchestrator.messaging.set_aside import SetAside
+from orchestrator.runs.keys import RunId
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+log = logging.getLogger(__name__)
+
+#: kombu's names: a hash of messages by delivery tag, and when each of them was fetched.
+UNACKED, FETCHED = "unacked", "unacked_index"
+
+#: Put a message back where its queue is served next, unless it is gone from those that were fetched.
+#: Kombu's keys share no hash tag: with cluster mode on, neither this nor kombu itself works; our own keys do.
+#: KEYS: unacked, index, queue. ARGV: delivery tag, the message. Reply: 1 if this call did it.
+HAND_BACK = """
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('RPUSH', KEYS[3], ARGV[2])
+return 1
+"""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A message of a run that some worker has fetched."""
+
+    tag: str
+    message: Mapping[str, object]
+    queue: str
+    id: str
+    run: RunId
+    node: str  #: that it names; empty for what concerns the run as a whole
+    scheduled: bool  #: whoever fetched it keeps it until a moment by its own clock
+
+
+def fetched_messages(client: Redis) -> Iterator[Fetched]:
+    """All messages of runs that were fetched and not yet acknowledged."""
+    entries = cast("Mapping[str, str]", client.hgetall(UNACKED))
+    for tag, text in entries.items():
+        run = None
+        try:
+            message, queue = _as_fetched(text)
+            run = run_of(message)
+            if run is not None:
+                check_task(message)
+        except BadMessage as error:
+            if _set_aside(client, tag, SetAside(run, str(error), text)):
+                extra = {"action": "message_refused"}
+                log.error("a message that was fetched is set aside: %s", error, extra=extra)  # noqa: TRY400
+            continue
+        if run is not None:
+            headers = cast("Mapping[str, str]", message["headers"])
+            node, scheduled = _argument(message, "node") or "", headers.get("eta") is not None
+            yield Fetched(tag, message, queue, headers["id"], run, node, scheduled)
+
+
+def _as_fetched(text: str) -> tuple[Raw, str]:
+    """A message as kombu keeps it meanwhile, and the queue that it came from; raises BadMessage."""
+    try:
+        message, _, queue = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadMessage("it is no message, exchange and queue") from error
+    if not isinstance(message, dict) or not isinstance(queue, str):
+        raise BadMessage("it is no message, exchange and queue")
+    return message, queue
+
+
+def _set_aside(client: Redis, tag: str, entry: SetAside) -> bool:
+    """Take an entry that nobody can make anything of away from those that were fetched."""
+    with client.pipeline() as transaction:
+        transaction.hdel(UNACKED, tag)
+        transaction.zrem(FETCHED, tag)
+        entry.keep(transaction)
+        return bool(transaction.execute()[0])
+
+
+def hand_back(client: Redis, fetched: Fetched) -> bool:
+    """Put a message back into its queue, to be served next; False if it is not there any more.
+
+    The worker that had it may only be paused. When it wakes up, it does not acknowledge the next worker's
+    delivery: each has a tag of its own (`orchestrator.messaging.transport`).
+    """
+    return return_message(client, fetched.tag, fetched.message, fetched.queue)
+
+
+def return_message(client: Redis, tag: str, message: Mapping[str, object], queue: str) -> bool:
+    """The same for any fetched message, as kombu keeps it; `tag` is the one that it was fetched under."""
+    copy = json.loads(json.dumps(message))
+    copy["headers"]["redelivered"] = True
+    copy["properties"]["delivery_info"]["redelivered"] = True
+    keys = [UNACKED, FETCHED, queue]
+    return bool(client.eval(HAND_BACK, len(keys), *keys, tag, json.dumps(copy)))
+
+
+def waiting_nodes(client: Redis, queues: Iterable[str]) -> set[tuple[RunId, str]]:
+    """The runs and nodes that messages in the queues name, at any priority; no node for a run's own."""
+    found: set[tuple[RunId, str]] = set()
+    for queue in queues:
+        for key in [queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9))]:
+            for text in cast("list[str]", client.lrange(key, 0, -1)):
+                try:
+                    message = read(text)
+                except BadMessage:
+                    continue  # the worker that fetches it says so
+                run = run_of(message)
+                if run is not None:
+                    found.add((run, _argument(message, "node") or ""))
+    return found
+
+
+def run_of(message: Mapping[str, object]) -> RunId | None:
+    """The run that a message belongs to; None for messages of others."""
+    run = _argument(message, "run")
+    return None if run is None else RunId(run)
+
+
+def _argument(message: Mapping[str, object], name: str) -> str | None:
+    """A text that a task's message gives as an argument."""
+    try:
+        _, kwargs, _ = json.loads(base64.b64decode(str(message["body"])))
+        return kwargs[name] if isinstance(kwargs[name], str) else None
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None

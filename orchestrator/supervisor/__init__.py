@@ -1,1 +1,0 @@
-"""The supervisor: sees dead workers and stalled runs, and only ever repairs. Several may run, one leads."""

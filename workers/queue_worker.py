@@ -1,0 +1,104 @@
+"""One Celery worker for one queue, as the fleet forks it: quick to start, quick to leave when idle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from multiprocessing import current_process
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from celery import platforms, signals
+
+from workers.runtime.pool import QuickPool
+
+if TYPE_CHECKING:
+    from workers.multi_queue import Options
+
+
+def load_application() -> None:
+    """Import what every worker needs: the application with all stages, and Celery's own parts."""
+    import kombu.transport.redis  # noqa: F401
+
+    from workers.celery import app
+    from workers.runtime.loaded_code import know_code
+
+    app.finalize()
+    know_code()
+
+
+def load_libraries() -> None:
+    """Import what stages that train and deploy need, and would otherwise import in each child."""
+    from workers.tracking import preload
+
+    preload()
+
+
+def consume(queue: str, options: Options) -> int:
+    """Be the worker of a queue until it is shut down; returns the exit status."""
+    from workers.celery import app
+    from workers.runtime.reloading import belong_to
+
+    fleet = os.getppid()
+    platforms.set_pdeathsig("SIGKILL")
+    if os.getppid() != fleet:
+        return 1  # it ended before it could take us along
+    # A worker that leaves waits until Redis has answered its last blocking read: for up to a second otherwise
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "polling_interval": 0.2}
+    belong_to(fleet)
+    if options.logs is not None:
+        _write_to(options.logs / f"{queue}.log")
+    if options.ready is not None:
+        ready = options.ready / queue
+        signals.worker_ready.connect(lambda **_: ready.touch(), weak=False)
+    signals.worker_process_init.connect(_leave_at_once, weak=False)
+    worker = app.Worker(
+        queues=[queue],
+        hostname=f"{_name(queue, options.generation)}@{socket.gethostname()}",
+        concurrency=options.slots[queue],
+        pool=QuickPool,
+        # Both are chatter between workers; the first waits a second for answers at the start.
+        without_mingle=True,
+        without_gossip=True,
+        task_events=True,
+        loglevel="WARNING",
+        quiet=True,
+    )
+    worker.start()
+    _remove_own_folder()
+    return int(worker.exitcode or 0)
+
+
+def _name(queue: str, generation: int) -> str:
+    """Workers with older code, which may still run stages, keep the name that they had."""
+    return queue if generation == 1 else f"{queue}-{generation}"
+
+
+def _leave_at_once(**_: object) -> None:
+    """In a new child: connect the last of the receivers of its end."""
+    signals.worker_process_shutdown.connect(_leave, weak=False)
+
+
+def _leave(exitcode: int, **_: object) -> None:
+    """End this child, instead of sleeping for a second first, as billiard does (`Worker._do_exit`)."""
+    if exitcode == 0:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _remove_own_folder() -> None:
+    """Remove the folder that billiard's shared memory was in: its finalizers are not run at `os._exit`."""
+    folder = current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)

@@ -1,0 +1,127 @@
+"""The tasks that belong to no stage: at the end of runs, and for nodes that cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import sleep
+from uuid import uuid4
+
+from celery import Celery
+from celery.signals import task_rejected, task_unknown
+from kombu import Message
+
+from orchestrator.artifacts.errors import StoreUnavailable
+from orchestrator.authoring.graph import item_name
+from orchestrator.errors import OrchestratorError
+from orchestrator.lifecycle.concluding import CONCLUDE, LONGEST_WAIT
+from orchestrator.messaging.app import app
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.values import AttemptCounts, ClaimStatus, Holder
+from workers.runtime.claimed_node import ClaimedNode, Delivery
+from workers.runtime.code_check import lacks_new_module
+from workers.runtime.conclude import conclude
+from workers.runtime.dispatch import (
+    DELIVER,
+    OVERDUE,
+    UNKNOWN,
+    send_again,
+    send_consequences,
+    send_unknown,
+)
+from workers.runtime.errors import UnknownStage
+from workers.runtime.hard_timeout import settle_overdue
+from workers.runtime.map_batches import MOST
+from workers.runtime.outcome import Failed
+from workers.runtime.reloading import ask_for_reload
+from workers.runtime.resources import WorkerResources, worker_resources
+from workers.runtime.run_context import NodeRef, RunContext
+from workers.runtime.stage_task import SOON
+from workers.tracking import TrackingUnavailable
+
+
+def register_own_tasks(app: Celery) -> None:
+    """Register what stands at the end of runs, and what judges nodes that cannot run."""
+
+    in_time = {"retry_backoff": 1, "retry_backoff_max": LONGEST_WAIT}
+    patiently = {**in_time, "max_retries": None}
+
+    @app.task(name=UNKNOWN, autoretry_for=(StoreUnavailable,), **patiently)
+    def fail_unknown(run: str, node: str, stage: str, round: int = 0, share: bool = False) -> None:
+        """This worker has no code for a stage: its node fails, since nobody else may have it either."""
+        why = f"no worker of its queue knows the stage {stage}"
+        fail_unclaimed(worker_resources().job(RunId(run), round), node, why, worker_resources(), share=share)
+
+    @app.task(name=OVERDUE, autoretry_for=(StoreUnavailable,), **patiently)
+    def judge_overdue(run: str, delivery: str, message: str) -> None:
+        """A delivery's process was killed at its time limit: it may run again, or has failed."""
+        settle_overdue(RunId(run), delivery, message, worker_resources())
+
+    @app.task(name=CONCLUDE, autoretry_for=(Exception,), **patiently)
+    def conclude_run(run: str) -> None:
+        """Write down how a run ended, in MLflow and in the artifact store."""
+        try:
+            conclude(RunId(run), worker_resources())
+        except OrchestratorError as error:
+            worker_resources().runs.hinder(RunId(run), str(error))
+            raise
+
+    @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), **in_time)
+    def deliver(run: str) -> None:
+        """Deliver what could not be logged; what is not delivered by now is when the run is concluded."""
+        worker_resources().tracking.deliver(run)
+
+
+def fail_unclaimed(
+    job: RunContext, node: str, why: str, resources: WorkerResources, *, share: bool = False
+) -> None:
+    """Record that a node cannot be run here at all; of a share of a map, all items that are left."""
+    task = job.task(node)
+    holder = Delivery(job.run, node, uuid4().hex, round=job.round.number).holder(uuid4().hex)
+    error = UnknownStage(f"{why}: are its module and ORCHESTRATOR_PIPELINES the same on every machine?")
+    taken = _take_all(job.run, task, holder, resources) if share else _claim(job.run, task, holder, resources)
+    for each, standing in taken:
+        claimed = ClaimedNode(job, each, holder.token, standing, redelivered=False, resources=resources)
+        outcome = claimed.failed(error)
+        if isinstance(outcome, Failed):
+            send_consequences(job, each.name, outcome, resources)
+    resources.runs.let_go(job.run, holder.delivery)
+
+
+def _claim(
+    run: RunId, task: NodeRef, holder: Holder, resources: WorkerResources
+) -> Iterator[tuple[NodeRef, AttemptCounts]]:
+    claim = resources.runs.claim(run, task.name, holder)
+    if claim.verdict is ClaimStatus.CLAIMED:
+        yield task, claim.standing
+
+
+def _take_all(
+    run: RunId, task: NodeRef, holder: Holder, resources: WorkerResources
+) -> Iterator[tuple[NodeRef, AttemptCounts]]:
+    while items := resources.runs.take(run, task.name, holder, wanted=MOST).items:
+        for index, standing in items.items():
+            yield NodeRef(item_name(task.name, index), task.node, index), standing
+
+
+@task_rejected.connect
+def tell_refused(message: object, exc: Exception | None, **_: object) -> None:
+    """In the worker's parent: a message was refused; its event shows in Flower, and counts in its metrics."""
+    headers = message.get("headers") if isinstance(message, dict) else None
+    id = headers.get("id") if isinstance(headers, dict) else None
+    with app.events.default_dispatcher() as dispatcher:
+        dispatcher.send("task-rejected", uuid=id if isinstance(id, str) else uuid4().hex, exception=str(exc))
+
+
+@task_unknown.connect
+def tell_unknown(name: str, message: Message, **_: object) -> None:
+    """In the worker's parent: a message names a stage that is not registered here."""
+    _, kwargs, _ = message.payload
+    if "node" in kwargs:
+        queue = message.delivery_info["routing_key"]
+        if lacks_new_module(name):
+            ask_for_reload()
+            sleep(SOON)
+            send_again(message, queue)
+            return
+        of = {"share": "share" in kwargs, "round": kwargs.get("round", 0)}
+        send_unknown(kwargs["run"], kwargs["node"], name, queue, **of)

@@ -1,0 +1,196 @@
+"""Passes a run on: sends what follows a node, in the place that the node has in its canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from celery.app.task import Context
+from kombu import Message
+
+from orchestrator.authoring.graph import NodeName
+from orchestrator.compiler.plan import Link, first_of
+from orchestrator.lifecycle.cancelling import terminate
+from orchestrator.lifecycle.concluding import queue_with_mlflow, send_conclusion
+from orchestrator.messaging.app import app
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.values import RunEnding, Settled, WokenMessage
+from workers.runtime.outcome import BatchOutcome, Failed
+from workers.runtime.resources import WorkerResources
+from workers.runtime.run_context import NodeRef, RunContext
+
+#: The task that delivers what could not be logged while MLflow was away.
+DELIVER = "orchestrator.deliver"
+#: The task that judges a node whose process was killed at its time limit.
+OVERDUE = "orchestrator.overdue"
+
+#: The task that fails a node for whose stage a worker has no code.
+UNKNOWN = "orchestrator.unknown"
+
+
+def pass_on(
+    job: RunContext, node: str, ready: Iterable[WokenMessage], request: Context, resources: WorkerResources
+) -> None:
+    """Send what a node made ready, but for what Celery sends itself: a chain's next, a chord's body."""
+    task = job.task(node)
+    carried = _carried(job, task, request)
+    due = {each.node for each in ready}
+    send_ready(
+        job,
+        node,
+        [each for each in ready if each.node not in carried or (each.alone and not request.chain)],
+        resources,
+        place=request if task.index is None else None,
+    )
+    ends_before_its_sequence = not request.chain and task.index is None and _following(job, task) is not None
+    if ends_before_its_sequence or (request.chain and due.isdisjoint(carried)):
+        halt(request)  # the rest has been sent, in its place in a chord, or is not to run
+
+
+def send_items(job: RunContext, node: str, count: int, request: Context) -> None:
+    """Call workers to the items of a map; what follows it is sent by whoever records the last of them."""
+    if count:
+        job.canvas.shares(job.task(node).node.name, count).apply_async()
+    halt(request)
+
+
+def send_share(job: RunContext, node: str, number: int) -> None:
+    """Call a worker to the items of a map that are left."""
+    job.canvas.share(job.task(node).node.name, number).apply_async()
+
+
+def send_item(job: RunContext, node: str, index: int, wait: float) -> None:
+    """Have one item of a map tried again."""
+    job.canvas.item(job.task(node).node.name, index).apply_async(countdown=wait)
+
+
+def send_ready(
+    job: RunContext,
+    node: str,
+    ready: Iterable[WokenMessage],
+    resources: WorkerResources,
+    place: Context | None = None,
+) -> None:
+    """Send nodes that a node, or the last item of a map, made ready, with what follows them."""
+    task, plan = job.task(node), job.plan
+    alone = {each.node: each.alone for each in ready}
+    if not alone:
+        return
+    for side in plan.link(task.node.name).sides:
+        if _take(alone, side.first):
+            job.canvas.sequence(side).apply_async()
+    following = _following(job, task)
+    if following is not None and _take(alone, first_of(following)):
+        onward = job.canvas.onward(task.node.name)
+        if place is not None and place.chord:
+            onward.set(chord=place.chord, group_id=place.group, group_index=place.group_index)
+        else:
+            _leave_canvas(job, task.node.name, resources)
+        onward.apply_async()
+    for name, left_canvas in alone.items():
+        if left_canvas or name in plan.woken:
+            send_by_itself(job, name, resources)
+
+
+def _take(names: dict[NodeName, bool], those: Iterable[NodeName]) -> bool:
+    """Whether any of those were there; they are not any more."""
+    found = names.keys() & set(those)
+    for name in found:
+        del names[name]
+    return bool(found)
+
+
+def _following(job: RunContext, task: NodeRef) -> Link | None:
+    name = task.node.name
+    # what runs after a failure has no place
+    return job.plan.following(name) if name in job.plan.places else None
+
+
+def _carried(job: RunContext, task: NodeRef, request: Context) -> tuple[NodeName, ...]:
+    """What Celery sends behind a message."""
+    following = _following(job, task)
+    if request.chain and following is not None:
+        return first_of(following)
+    if request.chord and following is not None and task.index is not None:
+        return (following.node,)
+    join = job.plan.chord_of(task.node.name) if request.chord and following is None else None
+    return (join,) if join is not None else ()
+
+
+def _leave_canvas(job: RunContext, name: NodeName, resources: WorkerResources) -> None:
+    """What stands in a chord's branch goes on outside of it: the join is sent when its last need ends."""
+    join = job.plan.chord_of(name)
+    if join is not None:
+        resources.runs.detach(job.run, join)
+
+
+def send_by_itself(job: RunContext, node: NodeName, resources: WorkerResources) -> None:
+    """Send a node without the place that it may have had in a chord."""
+    _leave_canvas(job, node, resources)
+    job.canvas.by_itself(node).apply_async()
+
+
+def send_ending(job: RunContext, ending: RunEnding, resources: WorkerResources) -> None:
+    """Send what the end of a run asks for, if this was its end."""
+    match ending:
+        case RunEnding.HANDLERS:
+            job.canvas.handlers().apply_async()
+        case RunEnding.OVER:
+            send_conclusion(job.run, resources.runs.client, job.graph.queues)
+
+
+def send_consequences(
+    job: RunContext, node: str, settled: Failed | BatchOutcome | Settled, resources: WorkerResources
+) -> None:
+    """Stop what is at work on a run that has failed fast, and send what is due now."""
+    terminate(settled.stopped)
+    send_ready(job, node, settled.ready, resources)
+    send_ending(job, settled.ending, resources)
+
+
+def conclude_again(run: RunId, queue: str, resources: WorkerResources) -> None:
+    """Have a run that is over concluded once more: that may go on while the last of its processes ends."""
+    if RunReader(resources.runs.client).end(run) is not None:
+        send_conclusion(run, resources.runs.client, [queue])
+
+
+def send_deliveries(resources: WorkerResources) -> None:
+    """MLflow answers again: have what waits delivered, rather than at the end of the runs only."""
+    for run in resources.due_deliveries():
+        queue = queue_with_mlflow(resources.runs.client, resources.job(run).graph.queues)
+        app.signature(DELIVER, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
+
+
+def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
+    """A worker killed the process of a delivery at its time limit: have what it ran judged."""
+    kwargs = {"run": run, "delivery": delivery, "message": message}
+    app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
+
+
+def send_unknown(run: str, node: str, stage: str, queue: str, *, round: int, share: bool) -> None:
+    """A worker has no code for a stage: have its node failed, or the items of a map that are left."""
+    kwargs = {"run": run, "node": node, "stage": stage, "round": round, "share": share}
+    app.signature(UNKNOWN, kwargs=kwargs, queue=queue, immutable=True).apply_async()
+
+
+def send_again(message: Message, queue: str) -> None:
+    """Put a message back as it is, for another worker."""
+    kept = {name: message.properties.get(name) for name in ("correlation_id", "reply_to", "priority")}
+    with app.producer_pool.acquire(block=True) as producer:
+        producer.publish(
+            message.body,
+            exchange="",
+            routing_key=queue,
+            headers=message.headers,
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            **kept,
+        )
+
+
+def halt(request: Context) -> None:
+    """End the canvas here: Celery passes nothing on for this message, and no chord counts it."""
+    request.chain = None
+    request.chord = None
+    request.callbacks = None
+    request.errbacks = None

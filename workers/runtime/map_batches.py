@@ -1,0 +1,255 @@
+"""A share of a map: a worker helps itself to items until there are none left.
+
+Items that take milliseconds are taken, stored and recorded many at a time; items that take longer one at a
+time. How many, follows the time that the last ones took.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from uuid import uuid4
+
+from billiard.common import terminate_handler_fired
+
+from orchestrator.archive.manifest import write_items
+from orchestrator.artifacts.errors import StoreError
+from orchestrator.artifacts.tree import Tree, shown_value
+from orchestrator.authoring.graph import NodeName, item_name
+from orchestrator.runs.errors import LeaseLost
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.values import AttemptCounts, DoneItem, FencingNumber, RunEnding, Settled, WokenMessage
+from workers.runtime.cache import find_earlier, keep_for_later
+from workers.runtime.capture import AttemptLog, captured
+from workers.runtime.claimed_node import ClaimedNode, Delivery, is_expensive, may_be_stored
+from workers.runtime.code_check import check_code
+from workers.runtime.error_text import traceback_of
+from workers.runtime.outcome import Again, BatchOutcome, Failed
+from workers.runtime.resources import WorkerResources
+from workers.runtime.run_context import NodeRef, RunContext
+
+#: Seconds of work that a worker takes at once, and after which it records what it has.
+STRIDE = 0.2
+#: Seconds that one message may go on: other messages, and a worker that is to stop, wait no longer.
+TURN = 1.0
+#: Seconds after which an item that still runs is taken to hold up those behind it.
+HELD_UP = 0.5
+#: Items that are taken at once at the most.
+MOST = 500
+
+
+def work_batch(delivery: Delivery, resources: WorkerResources, give_away: Callable[[], None]) -> BatchOutcome:
+    """Run items of a map for one turn; `give_away` calls another worker to items that were given back."""
+    share = _Batch(delivery, resources, resources.job(delivery.run, delivery.round), give_away)
+    share.work()
+    return share.outcome()
+
+
+@dataclass(frozen=True)
+class _Done:
+    """An item's output, before it is recorded."""
+
+    claimed: ClaimedNode
+    began: float
+    ended: float
+    output: Tree
+    reused: bool
+    why: str
+
+
+@dataclass
+class _Batch:
+    delivery: Delivery
+    resources: WorkerResources
+    job: RunContext
+    give_away: Callable[[], None]
+    pending: deque[tuple[int, AttemptCounts]] = field(default_factory=deque)  #: taken and not begun
+    done: dict[int, _Done] = field(default_factory=dict)  #: not yet recorded
+    retries: list[tuple[int, float]] = field(default_factory=list)
+    ready: list[WokenMessage] = field(default_factory=list)
+    ending: RunEnding = RunEnding.NONE
+    stopped: list[str] = field(default_factory=list)
+    exhausted: bool = False
+    pace: float | None = None  #: seconds that an item takes
+    began: float = 0.0  #: when the running item began
+    stored: Mapping[str, Tree] = field(default_factory=dict)  #: by earlier attempts of the items taken last
+
+    def __post_init__(self) -> None:
+        self.lock = threading.RLock()
+        self.task = self.job.task(self.delivery.node)
+        self.token = uuid4().hex
+        self.turn = TURN if self.task.node.policy.time_limit is None else 0.0
+
+    @property
+    def run(self) -> RunId:
+        return self.job.run
+
+    @property
+    def map(self) -> NodeName:
+        return self.task.node.name
+
+    def work(self) -> None:
+        """Take and run items until the turn is over, or none are left."""
+        until = monotonic() + self.turn
+        while True:
+            self._take()
+            self._run_taken()
+            if self.exhausted or monotonic() > until:
+                break
+        self.resources.runs.let_go(self.run, self.delivery.holder(self.token).delivery)
+
+    def outcome(self) -> BatchOutcome:
+        """What is to be sent now."""
+        return BatchOutcome(
+            tuple(self.ready),
+            self.ending,
+            tuple(self.retries),
+            again=not self.exhausted,
+            stopped=tuple(self.stopped),
+        )
+
+    def _take(self) -> None:
+        wanted = 1 if self.pace is None else max(1, min(MOST, round(STRIDE / max(self.pace, 1e-6))))
+        taken = self.resources.runs.take(
+            self.run,
+            self.map,
+            self.delivery.holder(self.token),
+            wanted=wanted,
+            # whoever recorded the last item sent what follows, unless it died of it
+            needed_by=self.job.needed_by(self.task) if self.delivery.redelivered else (),
+        )
+        self.ready.extend(taken.ready)
+        self.stored = self._stored(taken.items)
+        self.pending.extend(taken.items.items())
+        self.exhausted = not taken.items
+
+    def _stored(self, items: Mapping[int, AttemptCounts]) -> Mapping[str, Tree]:
+        """What earlier attempts of these items may have stored."""
+        redelivered = self.delivery.redelivered
+        again = [index for index, each in items.items() if may_be_stored(each, redelivered=redelivered)]
+        return self.resources.stored_items(self.job, map(self._item, again))
+
+    def _item(self, index: int) -> NodeRef:
+        return NodeRef(item_name(self.map, index), self.task.node, index)
+
+    def _run_taken(self) -> None:
+        began, count = monotonic(), len(self.pending)
+        if not count:
+            return
+        over = threading.Event()
+        if count > 1:
+            threading.Thread(target=self._watch, args=(over,), name="share-watch", daemon=True).start()
+        recorded = began
+        while (item := self._next()) is not None:
+            self._run_item(*item)
+            if monotonic() - recorded > STRIDE:
+                self._record()
+                recorded = monotonic()
+        over.set()
+        self._record()
+        self.pace = (monotonic() - began) / count
+
+    def _next(self) -> tuple[int, AttemptCounts] | None:
+        with self.lock:
+            self.began = monotonic()
+            return self.pending.popleft() if self.pending else None
+
+    def _run_item(self, index: int, standing: AttemptCounts) -> None:
+        task = self._item(index)
+        claimed = ClaimedNode(
+            self.job, task, self.token, standing, self.delivery.redelivered, self.resources, self.stored
+        )
+        log = AttemptLog(self.resources, self.run, task.name, standing.number)
+        began = self.began
+        try:
+            with captured(log):
+                check_code(self.job, task)
+                earlier = find_earlier(claimed)
+                output = earlier.output
+                if output is None:
+                    output = claimed.output()
+                    keep_for_later(claimed, output, earlier)
+            with self.lock:
+                self.done[index] = _Done(claimed, began, monotonic(), output, earlier.reused, earlier.why)
+        except LeaseLost as error:
+            log.add("warning", str(error))  # the item is another worker's now
+        except BaseException as error:  # whatever a stage raises is recorded, and judged by its policy
+            if terminate_handler_fired():
+                raise  # not the stage's: this process is told to end
+            log.add("error", traceback_of(error).rstrip())
+            self._settle_failure(index, claimed, error)
+        finally:
+            log.close()
+
+    def _settle_failure(self, index: int, claimed: ClaimedNode, error: BaseException) -> None:
+        match claimed.failed(error):
+            case Again(_, wait):
+                self.retries.append((index, wait))
+            case Failed(_, ready, ending, stopped):
+                self.ready.extend(ready)
+                self.stopped.extend(stopped)
+                self.ending = ending or self.ending
+
+    def _record(self) -> None:
+        """Store and record the outputs there are; what has lost its lease is passed over.
+
+        Where they cannot be stored, all of these items have failed.
+        """
+        with self.lock:
+            done, self.done = self.done, {}
+            if not done:
+                return
+            try:
+                self._store(done)
+            except StoreError as error:
+                for index, item in done.items():
+                    self._settle_failure(index, item.claimed, error)
+                return
+            now = monotonic()
+            items = [
+                DoneItem(
+                    index=index,
+                    began=now - item.began,
+                    ended=now - item.ended,
+                    value=shown_value(item.output),
+                    reused=item.reused,
+                    why=item.why,
+                )
+                for index, item in done.items()
+            ]
+            settled = self.resources.runs.commit_items(
+                self.run, self.map, self.token, items, needed_by=self.job.needed_by(self.task)
+            )
+            self._note(settled)
+
+    def _store(self, done: Mapping[int, _Done]) -> None:
+        """Write outputs, many to a file."""
+        files: dict[tuple[str, FencingNumber], dict[int, Tree]] = {}
+        for index, item in done.items():
+            file = (self.job.folder_of(item.claimed.task), item.claimed.fencing)
+            files.setdefault(file, {})[index] = item.output
+        flush = is_expensive(sum(item.ended - item.began for item in done.values()))
+        if flush:
+            self.resources.flush_needs(self.job, self.task)
+        for (folder, number), outputs in files.items():
+            write_items(self.resources.store, self.run, folder, number, self.token, outputs, flush=flush)
+
+    def _note(self, settled: Settled) -> None:
+        self.ready.extend(settled.ready)
+        self.ending = settled.ending or self.ending
+
+    def _watch(self, over: threading.Event) -> None:
+        """While one item takes long: record those that are done, and leave those not begun to others."""
+        while not over.wait(HELD_UP / 2):
+            with self.lock:
+                if not self.pending or monotonic() - self.began < HELD_UP:
+                    continue
+                left = [index for index, _ in self.pending]
+                self.pending.clear()
+                self._record()
+                if self.resources.runs.give_back(self.run, self.map, self.token, left):
+                    self.give_away()
+                return

@@ -1,0 +1,195 @@
+"""What a worker process works with: the stores, the tracker, and the runs that it knows."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from orchestrator.archive.effects import keep_mlflow_id, read_mlflow_id
+from orchestrator.archive.manifest import Manifest, committed_keys, manifest_keys, read_items
+from orchestrator.archive.rounds import Round
+from orchestrator.archive.specification import Specification
+from orchestrator.artifacts import ArtifactStore, StoreError
+from orchestrator.authoring.graph import NodeName
+from orchestrator.messaging.app import app
+from orchestrator.runs.connection import connect
+from orchestrator.runs.errors import RedisUnreachable
+from orchestrator.runs.keys import RunId
+from orchestrator.runs.store import RunStore
+from orchestrator.settings import Settings, settings
+from workers.runtime.errors import MissingOutput
+from workers.runtime.run_context import NodeRef, RunContext
+
+if TYPE_CHECKING:
+    from orchestrator.artifacts.tree import Tree
+    from workers.tracking import MlflowTracking
+
+log = logging.getLogger(__name__)
+
+#: Jobs and outputs (their trees, not their data) that a process keeps; both never change.
+JOBS, OUTPUTS = 32, 20_000
+
+
+@dataclass
+class WorkerResources:
+    """The stores of one process. Made after forking, since connections must not be shared."""
+
+    settings: Settings
+    runs: RunStore
+    _store: ArtifactStore | None = None
+    _jobs: dict[tuple[RunId, int], RunContext] = field(default_factory=dict)
+    _outputs: dict[tuple[RunId, str], Tree] = field(default_factory=dict)
+    _survivors: dict[tuple[RunId, int, NodeName], Sequence[int]] = field(default_factory=dict)
+    _flushed: dict[RunId, set[str]] = field(default_factory=dict)  #: keys, by run
+    _tracking: MlflowTracking | None = None
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The artifact store; a process that forks must not touch it, or its children cannot use it."""
+        if self._store is None:
+            self._store = ArtifactStore(self.settings.store_url)
+        return self._store
+
+    @property
+    def tracking(self) -> MlflowTracking:
+        """The way to MLflow."""
+        if self._tracking is None:
+            from workers.tracking import MlflowTracking
+
+            self._tracking = MlflowTracking(
+                self.settings.tracking_uri,
+                self.settings.artifact_root,
+                recall=self._recall,
+                remember=self._remember,
+                store=self.store,
+            )
+        return self._tracking
+
+    def _recall(self, key: str) -> str | None:
+        """What the store has bound a key to; Redis answers faster, where it knows that already."""
+        run = _run_of(key)
+        return self.runs.recall(run, key) or read_mlflow_id(self.store, run, key)
+
+    def _remember(self, key: str, made: str) -> str:
+        run = _run_of(key)
+        try:
+            made = keep_mlflow_id(self.store, run, key, made)
+        except StoreError as error:
+            if error.transient:
+                raise
+            log.warning("only Redis knows what MLflow has of run %s: %s", run, error)
+        return self.runs.remember(run, key, made)
+
+    def due_deliveries(self) -> list[RunId]:
+        """Runs for which this process kept what it could not log, now that MLflow answers again."""
+        return [] if self._tracking is None else [RunId(run) for run in sorted(self._tracking.due())]
+
+    def job(self, run: RunId, round: int = 0) -> RunContext:
+        """A run's graph, and the plan of one of its rounds; raises UnknownRun."""
+        key = (run, round)
+        if key not in self._jobs:
+            _make_room(self._jobs, JOBS)
+            specification = Specification.read(self.store, run)
+            self._jobs[key] = RunContext(specification, app, Round.read(self.store, run, round))
+        return self._jobs[key]
+
+    def output(self, job: RunContext, task: NodeRef) -> Tree:
+        """What a node, or an item of a map, that is done gave; raises MissingOutput if it is not done."""
+        key = (job.run, job.stored_as(task))
+        if key not in self._outputs:
+            found = self._stored(job, task)
+            _make_room(self._outputs, OUTPUTS - len(found))
+            self._outputs.update({(job.run, name): output for name, output in found.items()})
+        if key not in self._outputs:
+            raise MissingOutput.of(job.run, task.name)
+        return self._outputs[key]
+
+    def survivors(self, job: RunContext, map: NodeName) -> Sequence[int] | None:
+        """The items of a map that succeeded, where it is done; None if Redis does not know it as done."""
+        key = (job.run, job.round.number, map)
+        if key not in self._survivors:
+            found = self.runs.succeeded_items(job.run, map)
+            if found is None:
+                return None
+            _make_room(self._survivors, JOBS)
+            self._survivors[key] = found
+        return self._survivors[key]
+
+    def stored_output(self, job: RunContext, task: NodeRef) -> Tree:
+        """What any attempt stored of a node or item, as the store has it now; it need not be what counts."""
+        found = self._stored(job, task).get(job.stored_as(task))
+        if found is None:
+            raise MissingOutput.of(job.run, task.name)
+        return found
+
+    def stored_items(self, job: RunContext, tasks: Iterable[NodeRef]) -> dict[str, Tree]:
+        """The same of items of one map, by the names that they are stored under; each file is read once."""
+        found: dict[str, Tree] = {}
+        for task in {job.folder_of(task): task for task in tasks}.values():
+            found |= self._stored(job, task)
+        return found
+
+    def remember_output(self, job: RunContext, task: NodeRef, output: Tree) -> None:
+        """Keep what was just committed: the next node often comes to the same process."""
+        _make_room(self._outputs, OUTPUTS)
+        self._outputs[job.run, job.stored_as(task)] = output
+
+    def flush_needs(self, job: RunContext, task: NodeRef) -> None:
+        """Have on the disk what a task was made from: who loses that has to do the task again as well."""
+        if not self.store.keeps_at_once:
+            for node in map(job.graph.__getitem__, job.graph.ancestors(task.node.name)):
+                for stored in job.round.folders_of(node.name):
+                    self._flush(job.run, committed_keys(self.store, job.run, stored, mapped=node.mapped))
+
+    def flush_outputs(self, run: RunId) -> None:
+        """Have on the disk all that a run has committed."""
+        if not self.store.keeps_at_once:
+            self._flush(run, manifest_keys(self.store, run))
+
+    def _flush(self, run: RunId, keys: Iterable[str]) -> None:
+        if run not in self._flushed:
+            _make_room(self._flushed, JOBS)
+            self._flushed[run] = set()
+        for key in set(keys) - self._flushed[run]:
+            self.store.flush(key)
+            self._flushed[run].add(key)
+
+    def _stored(self, job: RunContext, task: NodeRef) -> dict[str, Tree]:
+        """What the store has of a node, or of all items of a map, by the names that they are stored under."""
+        if task.index is None:
+            stored = job.stored_as(task)
+            manifest = Manifest.read(self.store, job.run, stored)
+            return {} if manifest is None else {stored: manifest.output}
+        folder = job.folder_of(task)
+        items = read_items(self.store, job.run, folder).outputs
+        return {f"{folder}[{index}]": output for index, output in items.items()}
+
+
+def worker_resources() -> WorkerResources:
+    """This process's resources."""
+    return _workshop_of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _workshop_of(pid: int) -> WorkerResources:
+    del pid
+    chosen = settings()
+    if chosen.redis_url is None:
+        raise RedisUnreachable(
+            "a worker needs REDIS_URL", hint="for example REDIS_URL=redis://localhost:6379"
+        )
+    runs = RunStore(connect(chosen.redis_url), lease_seconds=chosen.lease_seconds)
+    return WorkerResources(chosen, runs)
+
+
+def _make_room(cache: dict, limit: int) -> None:  # type: ignore[type-arg]
+    while cache and len(cache) >= limit:
+        cache.pop(next(iter(cache)))
+
+
+def _run_of(key: str) -> RunId:
+    return RunId(key.partition("/")[0])

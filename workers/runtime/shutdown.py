@@ -1,0 +1,185 @@
+"""How a worker leaves: it takes no more messages, and gives its running stages a grace.
+
+SIGTERM, SIGINT and a remote `shutdown` begin the grace. Messages not begun go back to their queues at once,
+and what still runs at its end is killed and handed back, without being blamed for it. A second signal, or
+SIGQUIT, ends the grace. Celery's own shutdown, which waits for its pool without limit, begins when nothing
+runs any more. A worker that is told to reload its code leaves in the same way, with a grace that has no end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import signal
+import threading
+from math import inf
+from queue import Empty, SimpleQueue
+from time import monotonic
+from types import FrameType
+
+from celery import bootsteps, signals
+from celery.concurrency.prefork import TaskPool
+from celery.worker import WorkController, state
+from celery.worker.control import Panel
+from kombu.asynchronous import Hub
+from redis.exceptions import RedisError
+
+from orchestrator.settings import settings
+from workers.runtime.reloading import FINISH, RELOAD, begin_anew, fleet
+from workers.runtime.requeue import end, hand_back, has_begun, kill_all
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at what still runs.
+PACE = 0.1
+#: A second signal this soon is the same wish, come twice: from a terminal, and from the process above.
+ECHO_SECONDS = 1.0
+#: Seconds without a look after which the event loop is taken to be stuck, as while Redis is away.
+STUCK_SECONDS = 1.0
+#: What Celery's own shutdown may take, when all stages are over.
+MARGIN_SECONDS = 5.0
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, RELOAD)  # and FINISH, in a fleet
+
+
+class GracefulShutdown(bootsteps.StartStopStep):
+    """Waits in the worker's event loop for its stages; a thread sees to it that the worker ends at all."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: WorkController, **options: object) -> None:
+        super().__init__(worker, **options)
+        self.worker = worker
+        self.process = os.getpid()
+        self.told = 0.0  #: when the worker was told to stop; 0: it was not
+        self.deadline = 0.0
+        self.looked = 0.0
+        self.begun = False
+        self.reloads = False  #: it leaves to begin anew with other code, when all that runs is over
+        self.over = False  #: from here on it is Celery's shutdown
+        self.wake: SimpleQueue[None] = SimpleQueue()  # the only kind whose `put` a signal may interrupt
+
+    def include_if(self, worker: WorkController) -> bool:
+        """Only a pool of processes can be ended while its stages run."""
+        return bool(worker.use_eventloop) and issubclass(worker.pool_cls, TaskPool)
+
+    def start(self, worker: WorkController) -> None:
+        """Hear the signals in Celery's stead."""
+        del worker
+        self.readable, writable = os.pipe()
+        os.set_blocking(self.readable, False)
+        os.set_blocking(writable, False)
+        # The event loop would otherwise go on waiting for messages, and heed a signal up to a second later
+        signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+        signals.worker_process_init.connect(_hear_nothing, weak=False)
+        for number in (*_SIGNALS, *([FINISH] if fleet() else [])):
+            signal.signal(number, self._tell)
+        Panel.data["shutdown"] = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+        threading.Thread(target=self._see_to_the_end, name="leaving", daemon=True).start()
+        if not fleet():
+            atexit.register(self._begin_anew)
+
+    def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
+        """Called whenever the worker has connected to Redis."""
+        del worker
+        hub.add_reader(self.readable, self._heard)
+        if self.told:
+            hub.call_soon(self._look)
+
+    def _tell(self, number: int, frame: FrameType | None) -> None:
+        """The signals' handler: sets the deadline, and leaves all else to the loop and to the thread."""
+        del frame
+        if os.getpid() != self.process:
+            return
+        now = monotonic()
+        outdated = number in (RELOAD, FINISH)
+        if outdated and self.told:
+            return
+        if number == RELOAD and (process := fleet()):
+            os.kill(process, RELOAD)
+            return
+        if outdated:
+            self.reloads, self.deadline = True, inf
+        elif number == signal.SIGQUIT or (self.told and not self.reloads and now - self.told > ECHO_SECONDS):
+            self.deadline = now
+        elif not self.told or self.reloads:
+            self.deadline, self.told = now + settings().grace_seconds, now
+        self.reloads = outdated
+        self.told = self.told or now
+        self.wake.put(None)
+
+    def _heard(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.readable, 512)
+        if self.told:
+            self._look()
+
+    def _look(self) -> None:
+        """In the event loop: begin to leave, go on waiting, or be done with it."""
+        if self.over:
+            return
+        self.looked = monotonic()
+        if not self.begun:
+            self.begun = True
+            self._begin()
+        if monotonic() >= self.deadline:
+            self.over = True
+            end(self.worker)
+        if not state.reserved_requests:
+            self.over = True
+        if self.over:
+            state.should_stop = os.EX_OK
+        else:
+            self.worker.hub.call_later(PACE, self._look)
+
+    def _begin(self) -> None:
+        grace = max(0.0, self.deadline - monotonic())
+        running = len(state.active_requests)
+        if self.reloads:
+            extra = {"action": "reloading"}
+            log.warning("the code has changed: %d stages finish first", running, extra=extra)
+        else:
+            extra = {"action": "leaving"}
+            log.warning("told to stop: %d stages have %.0f s to finish", running, grace, extra=extra)
+        signals.worker_shutting_down.send(
+            sender=self.worker.hostname, sig="SIGTERM", how="Warm", exitcode=os.EX_OK
+        )
+        consumer = self.worker.consumer
+        for queue in list(self.worker.app.amqp.queues.consume_from):
+            consumer.cancel_task_queue(queue)
+        self.worker.semaphore.clear()  # it holds those that wait for a free process
+        waiting = [request for request in list(state.requests.values()) if not has_begun(request)]
+        try:
+            hand_back(self.worker, waiting)
+        except RedisError as error:
+            log.warning("%d messages go back later, by the supervisor: %s", len(waiting), error)
+
+    def _see_to_the_end(self) -> None:
+        """The thread: nothing may keep this process from ending, least of all a Redis that is away."""
+        self.wake.get()
+        while True:
+            now = monotonic()
+            stuck = not self.over and now - max(self.told, self.looked) > STUCK_SECONDS
+            if stuck and not state.active_requests:
+                state.should_stop = os.EX_OK
+            if now > self.deadline + MARGIN_SECONDS or (stuck and now > self.deadline):
+                break
+            with contextlib.suppress(Empty):
+                self.wake.get(timeout=PACE)
+        log.error("ended by force: what it ran goes to others when its leases end", extra={"action": "left"})
+        try:
+            kill_all(self.worker, list(self.worker.pool._pool._pool))
+        finally:
+            os._exit(os.EX_SOFTWARE)
+
+    def _begin_anew(self) -> None:
+        """At the very end of the process."""
+        if self.reloads and os.getpid() == self.process:
+            begin_anew()
+
+
+def _hear_nothing(**_: object) -> None:
+    """In a new child: its signals are none of its parent's."""
+    signal.set_wakeup_fd(-1)
