@@ -10,7 +10,7 @@ from celery.result import AsyncResult
 from benchmarks.rig import Rig
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.lifecycle.submission import prepare, submit
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.settings import settings
 
 #: Seconds between two looks, each of one key, at whether a run has ended.

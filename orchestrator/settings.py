@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.redis_url import normalized
-from orchestrator.tracking_address import sqlite_url
+from orchestrator.tracking_address import local_artifact_root, local_tracking_uri
 
 #: A tuple written as comma-separated words in the environment.
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -125,12 +125,12 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """Where MLflow is; a SQLite file in `home` by default."""
-        return self.mlflow_tracking_uri or sqlite_url(self.home / "mlflow.db")
+        return self.mlflow_tracking_uri or local_tracking_uri(self.home)
 
     @property
     def artifact_root(self) -> str:
         """Where MLflow's artifacts go while no server takes them."""
-        return (self.home / "mlartifacts").as_uri()
+        return local_artifact_root(self.home)
 
     @property
     def retention(self) -> int:

@@ -1,4 +1,4 @@
-"""How MLflow is addressed: a SQLite file of any name by its URL, a server here without a proxy."""
+"""How MLflow is addressed: a SQLite file by its URL, a server here without a proxy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ _SQLITE = "sqlite:///"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _EXCEPTIONS = ("no_proxy", "NO_PROXY")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+#: What MLflow has in a home folder, or beside its own SQLite file: the file, and the folder of artifacts.
+MLFLOW_FILE, MLFLOW_ARTIFACTS = "mlflow.db", "mlartifacts"
+
+
+def local_tracking_uri(home: Path) -> str:
+    """The address of the MLflow in `home`."""
+    return sqlite_url(home / MLFLOW_FILE)
+
+
+def local_artifact_root(home: Path) -> str:
+    """Where new experiments of the MLflow in `home` keep their files."""
+    return (home / MLFLOW_ARTIFACTS).as_uri()
 
 
 def sqlite_url(file: Path) -> str:

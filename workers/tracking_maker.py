@@ -14,8 +14,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from orchestrator.stack.tracking_file import FILE, artifact_root
-from orchestrator.tracking_address import sqlite_url
+from orchestrator.tracking_address import MLFLOW_FILE as FILE
+from orchestrator.tracking_address import local_artifact_root, sqlite_url
 
 
 def make(home: Path) -> None:
@@ -33,7 +33,7 @@ def make(home: Path) -> None:
         with contextlib.closing(sqlite3.connect(unfinished)) as connection:
             # Readers (the UI) and the writing workers do not wait for one another then.
             connection.execute("PRAGMA journal_mode=WAL")
-        store = SqlAlchemyStore(sqlite_url(unfinished), artifact_root(home))
+        store = SqlAlchemyStore(sqlite_url(unfinished), local_artifact_root(home))
         store.engine.dispose()
         with contextlib.closing(sqlite3.connect(unfinished)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.archive.integrity import as_written, put_aside
 from orchestrator.artifacts.errors import AlteredArtifact
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore

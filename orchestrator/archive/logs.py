@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.archive.integrity import as_written
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.record import moment, stamp
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.archive.integrity import AGAIN, as_written, put_aside
 from orchestrator.artifacts import AlteredArtifact, digest_of
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.values import FencingNumber
 
 if TYPE_CHECKING:

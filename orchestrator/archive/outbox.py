@@ -13,7 +13,7 @@ from pydantic import BaseModel, JsonValue
 from orchestrator.archive.integrity import as_written
 from orchestrator.artifacts.errors import AlteredArtifact
 from orchestrator.authoring.graph import JSON
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore

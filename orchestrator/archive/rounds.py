@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.archive.integrity import ANEW, as_written
 from orchestrator.authoring.graph import NodeName, item_name
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore

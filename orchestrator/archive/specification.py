@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.archive.integrity import ANEW, as_written
 from orchestrator.authoring.graph import JSON, Graph
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import moment, stamp
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
     from orchestrator.authoring.graph import Graph
     from orchestrator.cli.run_lookup import KnownRun
-    from orchestrator.runs.keys import RunId
+    from orchestrator.run_id import RunId
     from orchestrator.runs.reader import RunReader
 
 #: Seconds that a private stack stays for runs of earlier ones; they are in no hurry.

@@ -59,35 +59,14 @@ def reach(url: str) -> Redis:
 def reach_for_work(url: str) -> Redis:
     """The same, where runs are to be kept: raises RedisUnfit for a Redis that would lose them."""
     from orchestrator.cli.messages import note
-    from orchestrator.runs.connection import require_fit
+    from orchestrator.runs import connection
 
-    client = reach(url)
-    warning = require_fit(client, evicting=settings().redis_eviction)
-    if warning:
-        note(f"WARNING: {warning}")
-    return client
+    return connection.reach_for_work(url, evicting=settings().redis_eviction, warn=note)
 
 
 def wait_for(url: str) -> None:
-    """Return once the Redis at `url` can be worked with: services and machines may start in any order.
+    """Return once the Redis at `url` can be worked with; raises RedisUnfit where waiting would not help."""
+    from orchestrator.cli.messages import note
+    from orchestrator.runs import connection
 
-    Raises RedisUnfit for what does not get better by waiting.
-    """
-    import sys
-    import time
-
-    from orchestrator.runs.errors import RedisUnfit, RedisUnreachable
-
-    told = False
-    while True:
-        try:
-            reach_for_work(url).close()
-        except RedisUnfit:
-            raise
-        except RedisUnreachable as error:
-            if not told:
-                print(f"{error}; waiting for it", file=sys.stderr, flush=True)
-            told = True
-            time.sleep(1.0)
-        else:
-            return
+    connection.wait_for(url, evicting=settings().redis_eviction, warn=note)

@@ -11,9 +11,9 @@ from orchestrator.authoring.graph import Graph
 from orchestrator.cli.calling import as_called
 from orchestrator.cli.messages import note
 from orchestrator.cli.queue_watch import QueueWatch
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import check
 from orchestrator.runs.errors import RedisUnreachable
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import Event, RunReader
 from orchestrator.runs.record import RunRecord
 

@@ -8,7 +8,7 @@ from orchestrator.cli.options import AsJson, RunName, Slots, check_slots, slots_
 
 if TYPE_CHECKING:
     from orchestrator.lifecycle.submission import Prepared
-    from orchestrator.runs.keys import RunId
+    from orchestrator.run_id import RunId
     from orchestrator.runs.store import RunStore
 
 

@@ -22,7 +22,7 @@ from orchestrator.cli.options import (
 if TYPE_CHECKING:
     from orchestrator.cli.follow import View
     from orchestrator.lifecycle.submission import Prepared
-    from orchestrator.runs.keys import RunId
+    from orchestrator.run_id import RunId
     from orchestrator.runs.record import RunRecord
     from orchestrator.runs.store import RunStore
     from orchestrator.stack import EmbeddedStack

@@ -20,8 +20,8 @@ from orchestrator.cli.groups import group_of
 from orchestrator.cli.messages import note
 from orchestrator.lifecycle.progress import progress_of
 from orchestrator.messaging.set_aside import SetAside, messages_set_aside
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import RedisUnreachable, UnknownRun, UnreadableRun
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 from orchestrator.authoring.masking import mask_text
 from orchestrator.cli.calling import as_called
 from orchestrator.settings import Settings
-from orchestrator.tracking_address import sqlite_url
+from orchestrator.tracking_address import local_tracking_uri
 
 
 def ways_to_open(mlflow_run_id: str | None, settings: Settings, pages: str | None) -> list[str]:
@@ -18,7 +18,7 @@ def ways_to_open(mlflow_run_id: str | None, settings: Settings, pages: str | Non
     if uri.startswith(("http://", "https://")):
         return [f"{_for_browsers(uri)}/#/runs/{mlflow_run_id}"]
     lines = [f"run {mlflow_run_id}"]
-    if uri == sqlite_url(settings.home / "mlflow.db"):
+    if uri == local_tracking_uri(settings.home):
         return [*lines, as_called("open it with `orchestrator up`")]
     return [*lines, f"open it with `mlflow ui --backend-store-uri {mask_text(uri)}`"]
 

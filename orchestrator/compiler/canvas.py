@@ -16,7 +16,7 @@ from celery.canvas import Signature
 from orchestrator.authoring.graph import Node, NodeName, group_and_index, item_name
 from orchestrator.compiler.chording import SteadyChord
 from orchestrator.compiler.plan import Plan, Sequence
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 #: How many nodes one message may carry.
 SPAN = 16

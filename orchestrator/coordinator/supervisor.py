@@ -21,8 +21,8 @@ from orchestrator.coordinator.leadership import leads, step_down
 from orchestrator.lifecycle.concluding import LONGEST_WAIT, send_conclusion
 from orchestrator.lifecycle.resume import send_node
 from orchestrator.messaging.unacked import Fetched, fetched_messages, hand_back, waiting_nodes
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.listing import repair
 from orchestrator.runs.presence import present_workers, served_queues
 from orchestrator.runs.reader import RunReader

@@ -9,8 +9,8 @@ from orchestrator.archive.run_record import write_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore, StoreError
 from orchestrator.lifecycle.concluding import send_conclusion
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import RunIsOver, UnknownRun
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 

@@ -11,7 +11,7 @@ from orchestrator.archive.manifest import Manifest, manifest_names, read_items
 from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import AlteredArtifact
 from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore

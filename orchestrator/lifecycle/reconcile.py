@@ -12,7 +12,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.plan import Plan
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import RunStatus
 

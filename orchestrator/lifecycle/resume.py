@@ -18,8 +18,8 @@ from orchestrator.lifecycle.concluding import send_conclusion
 from orchestrator.lifecycle.lost_outputs import lost_work
 from orchestrator.lifecycle.progress import Progress, progress_of
 from orchestrator.lifecycle.reconcile import Remaining, reconcile, round_of
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import RoundTaken
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.states import RunState
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import FencingNumber, Reopening, RunEnding

@@ -20,7 +20,7 @@ from orchestrator.code import code_of
 from orchestrator.lifecycle.changes import commit_of_pipeline, files_of
 from orchestrator.lifecycle.checks import check_graph, check_parameters
 from orchestrator.lifecycle.reconcile import Remaining
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.store import RunStore
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.messaging.envelope import BadMessage, Raw, check_task, read
 from orchestrator.messaging.set_aside import SetAside
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
     from redis import Redis

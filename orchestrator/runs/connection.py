@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ssl
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +40,35 @@ def connect(url: str, *, hasty: bool = False) -> Redis:
         )
     except ValueError as error:
         raise RedisUnfit(f"REDIS_URL is no Redis address: {error}") from error
+
+
+def reach_for_work(url: str, *, evicting: str, warn: Callable[[str], None]) -> Redis:
+    """A client for a Redis that has answered, and is fit to keep runs; `warn` is told of a doubt."""
+    with connect(url, hasty=True) as first:
+        check(first)
+    client = connect(url)
+    doubt = require_fit(client, evicting=evicting)
+    if doubt:
+        warn(f"WARNING: {doubt}")
+    return client
+
+
+def wait_for(url: str, *, evicting: str, warn: Callable[[str], None]) -> None:
+    """Return once the Redis at `url` can be worked with: services and machines may start in any order.
+
+    Raises RedisUnfit for what does not get better by waiting.
+    """
+    told = False
+    while True:
+        try:
+            reach_for_work(url, evicting=evicting, warn=warn).close()
+        except RedisUnreachable as error:
+            if not told:
+                print(f"{error}; waiting for it", file=sys.stderr, flush=True)
+            told = True
+            time.sleep(1.0)
+        else:
+            return
 
 
 def check(client: Redis) -> None:

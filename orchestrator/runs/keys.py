@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NewType
 
-RunId = NewType("RunId", str)
+from orchestrator.run_id import RunId
 
 #: Sorted set: run id by the second it was submitted.
 ALL_RUNS = "orc:runs"

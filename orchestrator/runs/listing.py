@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import RedisError
 
-from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunKeys
 from orchestrator.runs.states import RunState
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName, item_name
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun, readable
-from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunId, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunKeys
 from orchestrator.runs.listing import unfinished
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from orchestrator.authoring.graph import JSON
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.states import NodeState, RunState
 
 

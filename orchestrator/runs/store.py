@@ -8,8 +8,9 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from orchestrator.authoring.graph import JSON, NodeName, item_name
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import HINDRANCE, RunId, RunKeys
+from orchestrator.runs.keys import HINDRANCE, RunKeys
 from orchestrator.runs.listing import enlist, strike
 from orchestrator.runs.scripts import LuaScripts
 from orchestrator.runs.states import NodeState, RunState

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from orchestrator.reaper import Reaper
 from orchestrator.redis_url import socket_url
 from orchestrator.stack import tracking_file
 from orchestrator.stack.errors import PortTaken, StackFailed
-from orchestrator.stack.guarding import Guard
 from orchestrator.stack.ports import ReservedPort, reserve_port
 from orchestrator.stack.private_redis import (
     SOCKET,
@@ -46,6 +46,7 @@ from orchestrator.stack.surroundings import (
     thread_variables,
     users_tracking_uri,
 )
+from orchestrator.tracking_address import local_tracking_uri
 
 Progress = Callable[[str], None]
 BeforeWorkers = Callable[["EmbeddedStack"], None]
@@ -84,13 +85,13 @@ class EmbeddedStack:
         self._leaving = OrderlyLeaving()
         users = users_tracking_uri()
         self._own_mlflow = users is None
-        self.mlflow_tracking_uri = users or tracking_file.tracking_uri(home)
+        self.mlflow_tracking_uri = users or local_tracking_uri(home)
         self._folder = private_folder()
         self._ready = self._folder / "ready"
         self.redis_url = socket_url(self._folder / SOCKET)
         self._private_state = home / PRIVATE / f"{self._folder.name}.json"
         state = home / STATE_FILE if services else self._private_state
-        self._guard = Guard([self._folder, state], lock=lock)
+        self._reaper = Reaper([self._folder, state], lock=lock)
 
     @classmethod
     def start(
@@ -204,7 +205,7 @@ class EmbeddedStack:
             raise
         finally:
             remove_folder(self._folder)
-            self._guard.dismiss()
+            self._reaper.dismiss()
             self._leaving.finish()
 
     def __enter__(self) -> EmbeddedStack:
@@ -252,7 +253,7 @@ class EmbeddedStack:
                     raise
                 on_progress(told)
                 self._parts.remove(redis)
-                self._guard.drop(redis.pid)
+                self._reaper.drop(redis.pid)
             else:
                 return
 
@@ -271,7 +272,7 @@ class EmbeddedStack:
         log = self._log("mlflow")
         self._database = tracking_file.start_making(self.home, log=log, environment=environment)
         if self._database is not None:
-            self._guard.add(self._database.pid)
+            self._reaper.add(self._database.pid)
 
     def _start_services(self, environment: Mapping[str, str], mlflow_port: int | None) -> Service:
         port = self._reserve(FLOWER_PORT)
@@ -297,7 +298,7 @@ class EmbeddedStack:
 
     def _add(self, part: Process) -> None:
         self._parts.append(part)
-        self._guard.add(part.pid)
+        self._reaper.add(part.pid)
 
     def _end_parts(self, seconds: float) -> None:
         """End all, Redis last, because the workers tell it what they could not finish."""
@@ -308,12 +309,12 @@ class EmbeddedStack:
             part.signal(signal.SIGTERM)
         for part in others:
             part.end(seconds)
-            self._guard.drop(part.pid)
+            self._reaper.drop(part.pid)
         if self._redis is not None:
             # A Redis that nobody will read again need not come to an orderly end.
             self._redis.signal(signal.SIGTERM if self._services else signal.SIGKILL)
             self._redis.end(_LEAVING_SECONDS)
-            self._guard.drop(self._redis.pid)
+            self._reaper.drop(self._redis.pid)
         for port in self._ports:
             port.release()
         self._parts, self._database, self._redis, self._ports = [], None, None, []

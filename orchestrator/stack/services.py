@@ -15,7 +15,7 @@ from orchestrator.stack.errors import PortTaken, StackFailed
 from orchestrator.stack.ports import LOOPBACK
 from orchestrator.stack.process import Process
 from orchestrator.stack.surroundings import PROJECT
-from orchestrator.stack.tracking_file import artifact_root, tracking_uri
+from orchestrator.tracking_address import local_artifact_root, local_tracking_uri
 
 FLOWER_PORT = 5555
 MLFLOW_PORT = 5000
@@ -46,7 +46,12 @@ def start_mlflow(*, home: Path, port: int, log: Path, environment: Mapping[str, 
     folder, so that a run made without the server shows its files in it, and the other way round.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(port)]
-    command += ["--backend-store-uri", tracking_uri(home), "--default-artifact-root", artifact_root(home)]
+    command += [
+        "--backend-store-uri",
+        local_tracking_uri(home),
+        "--default-artifact-root",
+        local_artifact_root(home),
+    ]
     command += ["--no-serve-artifacts", "--workers", "1"]
     settings = {**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = Process.start("mlflow server", command, log=log, environment=settings)

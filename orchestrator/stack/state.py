@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.stack.errors import CarriedOn
 
 FILE = "stack.json"

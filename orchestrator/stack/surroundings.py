@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.stack.cores import usable_cores
-from orchestrator.stack.tracking_file import artifact_root
-from orchestrator.tracking_address import never_proxy_loopback
+from orchestrator.tracking_address import local_artifact_root, never_proxy_loopback
 
 #: The folder of our packages, which the parts of a stack import.
 PROJECT = Path(__file__).resolve().parents[2]
@@ -52,7 +51,7 @@ def child_environment(variables: Mapping[str, str], *, home: Path) -> dict[str, 
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Where experiments that a stage makes by itself keep their files; MLflow's own default is ./mlruns
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": artifact_root(home),
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": local_artifact_root(home),
     }.items():
         environment.setdefault(name, value)
     never_proxy_loopback(environment)

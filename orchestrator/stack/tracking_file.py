@@ -8,20 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.stack.process import Process
-from orchestrator.tracking_address import sqlite_url
-
-FILE = "mlflow.db"
-ARTIFACTS = "mlartifacts"
-
-
-def tracking_uri(home: Path) -> str:
-    """The address of the store in `home`."""
-    return sqlite_url(home / FILE)
-
-
-def artifact_root(home: Path) -> str:
-    """Where new experiments in `home` keep their files."""
-    return (home / ARTIFACTS).as_uri()
+from orchestrator.tracking_address import MLFLOW_FILE as FILE
 
 
 def start_making(home: Path, *, log: Path, environment: Mapping[str, str]) -> Process | None:

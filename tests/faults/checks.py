@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.authoring.graph import JSON, NodeName, group_and_index
-from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunKeys
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 from kombu.exceptions import OperationalError
 
 from orchestrator.messaging.unacked import fetched_messages, run_of
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 from .rig import LEASE, QUEUES, WORKERS, Rig
 from .waiting import holds

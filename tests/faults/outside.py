@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestrator.stack.ports import LOOPBACK, reserve_port
-from orchestrator.stack.tracking_file import artifact_root, tracking_uri
+from orchestrator.tracking_address import local_artifact_root, local_tracking_uri
 
 from ..integration.conftest import Service, start
 from .proxy import Proxy
@@ -85,8 +85,8 @@ class TrackingServer:
 
     def _start(self) -> Service:
         command = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(self._port)]
-        command += ["--backend-store-uri", tracking_uri(self._home), "--workers", "1"]
-        command += ["--default-artifact-root", artifact_root(self._home), "--no-serve-artifacts"]
+        command += ["--backend-store-uri", local_tracking_uri(self._home), "--workers", "1"]
+        command += ["--default-artifact-root", local_artifact_root(self._home), "--no-serve-artifacts"]
         variables = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         return start(command, self._logs / "mlflow.log", variables, group=True)
 

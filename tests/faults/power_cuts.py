@@ -28,7 +28,7 @@ from orchestrator.authoring.graph import JSON
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.lifecycle.discovery import load_catalogue
 from orchestrator.lifecycle.lost_outputs import lost_outputs
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 from .disk import why_not
 from .interrupted import CALLS

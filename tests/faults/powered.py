@@ -16,8 +16,8 @@ from orchestrator.archive.run_record import ended_runs, read_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.authoring.graph import Graph
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
 from orchestrator.stack.state import StackState, read_state

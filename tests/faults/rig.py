@@ -22,8 +22,8 @@ from orchestrator.compiler.canvas import Canvas
 from orchestrator.lifecycle.discovery import load_catalogue
 from orchestrator.lifecycle.submission import prepare, submit
 from orchestrator.messaging.app import app
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings

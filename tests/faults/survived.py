@@ -16,7 +16,7 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import JSON
 from orchestrator.lifecycle.lost_outputs import lost_work
 from orchestrator.lifecycle.progress import progress_of
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.record import RunRecord
 
 from .recorded import in_mlflow, node_of, wrong_in_mlflow, wrong_values

@@ -17,7 +17,7 @@ from orchestrator.archive.outbox import outboxes
 from orchestrator.archive.run_record import read_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 from .disk import Watch, survivor, why_not
 
@@ -96,7 +96,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, Output, StageName
 from orchestrator.authoring.policies import Policy
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import RunState
 from orchestrator.runs.values import FencingNumber

@@ -14,7 +14,8 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from orchestrator.authoring.graph import JSON
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
 
 from .checks import breaches
 from .faults import FAULTS

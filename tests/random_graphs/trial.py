@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import Graph
 from orchestrator.lifecycle.submission import prepare, submit
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings

@@ -11,7 +11,7 @@ from orchestrator.lifecycle.concluding import send_conclusion
 from orchestrator.lifecycle.reconcile import reconcile
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.lifecycle.submission import Prepared, submit
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import RunState
 from orchestrator.runs.store import RunStore

@@ -11,7 +11,8 @@ from orchestrator.archive.run_record import read_final, unconcluded_runs
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.coordinator.supervisor import Supervisor
 from orchestrator.lifecycle.reconcile import round_of
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings

@@ -15,7 +15,7 @@ from orchestrator.authoring.graph import item_name
 from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle.concluding import CONCLUDE, LONGEST_WAIT
 from orchestrator.messaging.app import app
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.values import AttemptCounts, ClaimStatus, Holder
 from workers.runtime.claimed_node import ClaimedNode, Delivery
 from workers.runtime.code_check import lacks_new_module

@@ -14,7 +14,8 @@ from redis.exceptions import RedisError
 from orchestrator.archive.logs import Line, read_log, write_log
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.masking import mask_text
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.reader import RunReader
 from workers.runtime.resources import WorkerResources
 from workers.runtime.streams import installed

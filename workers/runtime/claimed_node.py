@@ -17,7 +17,7 @@ from orchestrator.authoring.context import Attempt, attempting
 from orchestrator.authoring.errors import OrchestratorError
 from orchestrator.authoring.policies import RetryRule
 from orchestrator.authoring.registry import stages
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import AttemptCounts, FencingNumber, Holder
 from workers.runtime.descendants import children_end_here, copies_end_here

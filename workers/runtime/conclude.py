@@ -15,8 +15,8 @@ from orchestrator.archive.run_record import read_final, remove_marks, write_fina
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.errors import OrchestratorError
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
 from workers.runtime.resources import WorkerResources

@@ -12,7 +12,7 @@ from orchestrator.compiler.plan import Link, first_of
 from orchestrator.lifecycle.cancelling import terminate
 from orchestrator.lifecycle.concluding import queue_with_mlflow, send_conclusion
 from orchestrator.messaging.app import app
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import RunEnding, Settled, WokenMessage
 from workers.runtime.outcome import BatchOutcome, Failed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.effects import keep_effect, read_effect
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore

@@ -7,7 +7,7 @@ from typing import Self
 from orchestrator.archive.integrity import AGAIN
 from orchestrator.artifacts.errors import MissingArtifact
 from orchestrator.errors import OrchestratorError
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 
 class StageTimeout(OrchestratorError):

@@ -13,7 +13,7 @@ from celery.concurrency.prefork import TaskPool
 from celery.worker import WorkController
 from kombu.asynchronous import Hub
 
-from orchestrator.stack.guarding import Guard
+from orchestrator.reaper import Reaper
 from workers.runtime.processes import kill_group
 
 #: Seconds between two looks at which processes there are.
@@ -46,15 +46,15 @@ class ProcessGroups(bootsteps.StartStopStep):
         alive = {process.pid for process in processes if process._popen.poll() is None}
         for leader in (self.known | {process.pid for process in processes}) - alive:
             kill_group(leader)
-            if _guard is not None:
-                _guard.drop(leader)
+            if _reaper is not None:
+                _reaper.drop(leader)
         for leader in alive - self.known:
-            if _guard is not None:
-                _guard.add(leader)
+            if _reaper is not None:
+                _reaper.add(leader)
         self.known = alive
 
 
-_guard: Guard | None = None
+_reaper: Reaper | None = None
 _owner = 0
 
 
@@ -64,14 +64,14 @@ def guard_groups() -> None:
 
 
 def _start_guard(**_: object) -> None:
-    global _guard, _owner
-    _guard, _owner = Guard((), lock=None), os.getpid()
+    global _reaper, _owner
+    _reaper, _owner = Reaper((), lock=None), os.getpid()
 
 
 def join_guard() -> None:
     """In a new process of the pool: become known to the guard, which must not take it for the worker."""
-    global _guard
-    if _guard is not None and os.getpid() != _owner:
-        _guard.add(os.getpid())
-        _guard.leave()
-        _guard = None
+    global _reaper
+    if _reaper is not None and os.getpid() != _owner:
+        _reaper.add(os.getpid())
+        _reaper.leave()
+        _reaper = None

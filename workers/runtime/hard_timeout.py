@@ -9,7 +9,7 @@ from celery.canvas import Signature
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.messaging.app import app
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from workers.runtime.claimed_node import ClaimedNode
 from workers.runtime.dispatch import send_consequences, send_item, send_share

@@ -21,7 +21,8 @@ from celery.worker.request import Request
 from celery.worker.state import active_requests, requests, scheduled_requests
 from redis.exceptions import RedisError
 
-from orchestrator.runs.keys import WORKER, RunId
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import WORKER
 from workers.runtime.identity import assume, delivery_of, identity
 from workers.runtime.resources import worker_resources
 

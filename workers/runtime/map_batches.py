@@ -19,8 +19,8 @@ from orchestrator.archive.manifest import write_items
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName, item_name
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import LeaseLost
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.values import AttemptCounts, DoneItem, FencingNumber, RunEnding, Settled, WokenMessage
 from workers.runtime.cache import find_earlier, keep_for_later
 from workers.runtime.capture import AttemptLog, captured

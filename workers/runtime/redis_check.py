@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from orchestrator.cli.connection import wait_for
-from orchestrator.cli.messages import tell_error
+import sys
+
+from orchestrator.authoring.masking import mask_text
 from orchestrator.errors import OrchestratorError
+from orchestrator.runs.connection import wait_for
 from orchestrator.settings import settings
 
 
@@ -17,6 +19,13 @@ def check_redis(**_: object) -> None:
     if url is None:
         return  # Celery says that it has no broker
     try:
-        wait_for(url)
+        wait_for(url, evicting=settings().redis_eviction, warn=_tell)
     except OrchestratorError as error:
-        raise SystemExit(tell_error(error)) from None
+        _tell(f"{type(error).__name__}: {error}")
+        if error.hint:
+            _tell(f"hint: {error.hint}")
+        raise SystemExit(error.exit_status) from None
+
+
+def _tell(text: str) -> None:
+    print(mask_text(text), file=sys.stderr)

@@ -13,7 +13,7 @@ from celery.worker.state import task_ready
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from workers.runtime.dispatch import conclude_again, send_overdue
 from workers.runtime.identity import delivery_of
 from workers.runtime.memory import reason_of_death

@@ -13,7 +13,7 @@ from celery.worker.request import Request
 from redis.exceptions import RedisError
 
 from orchestrator.messaging.unacked import UNACKED, return_message
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from workers.runtime.identity import delivery_of
 from workers.runtime.processes import kill
 from workers.runtime.resources import worker_resources

@@ -16,9 +16,9 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.messaging.app import app
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
 from orchestrator.runs.errors import RedisUnreachable
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import Settings, settings
 from workers.runtime.errors import MissingOutput

@@ -14,7 +14,7 @@ from orchestrator.code import differing
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import Canvas
 from orchestrator.compiler.plan import Plan
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from workers.runtime.loaded_code import loaded_code
 
 

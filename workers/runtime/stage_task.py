@@ -15,8 +15,8 @@ from redis.exceptions import DataError, RedisError, ResponseError
 
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.registry import stages
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import RunId
 from workers.runtime.claimed_node import Delivery
 from workers.runtime.code_check import is_outdated
 from workers.runtime.dispatch import (

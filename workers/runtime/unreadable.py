@@ -6,7 +6,7 @@ import logging
 
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.lifecycle.concluding import send_conclusion
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from workers.runtime.resources import WorkerResources
 
 log = logging.getLogger("orchestrator.unreadable")

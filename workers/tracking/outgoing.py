@@ -14,7 +14,7 @@ from orchestrator.archive.logs import Line, read_log, write_log
 from orchestrator.archive.outbox import Outbox
 from orchestrator.authoring.masking import mask_text
 from orchestrator.errors import OrchestratorError
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from workers.tracking.entries import Entry, Target, from_json, to_json
 from workers.tracking.errors import clear_errors
 from workers.tracking.names import as_params

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from orchestrator.tracking_address import sqlite_file
+from orchestrator.tracking_address import MLFLOW_ARTIFACTS, sqlite_file
 from workers.tracking.errors import clear_errors
 from workers.tracking.library import STORE_MODULES, load
 
@@ -63,7 +63,7 @@ def _artifact_location(pipeline: str, tracking_uri: str, artifact_root: str | No
     file = sqlite_file(tracking_uri)
     if file is None:
         return None
-    root = artifact_root or str(file.absolute().parent / "mlartifacts")
+    root = artifact_root or str(file.absolute().parent / MLFLOW_ARTIFACTS)
     if "://" not in root:
         root = Path(root).absolute().as_uri()
     return f"{root}/{quote(pipeline)}"

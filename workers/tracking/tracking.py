@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.archive.outbox import Outbox, outboxes
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import LeaseLost
-from orchestrator.runs.keys import RunId
 from workers.tracking.active import active
 from workers.tracking.attempt import AttemptTracker
 from workers.tracking.circuit import Circuit

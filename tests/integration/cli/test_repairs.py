@@ -18,7 +18,7 @@ from redis import Redis
 from orchestrator.archive.manifest import Manifest
 from orchestrator.artifacts import ArtifactStore, encode
 from orchestrator.redis_url import client_url
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 from ..conftest import wait_until
 from .conftest import Shell

@@ -12,7 +12,8 @@ from redis import Redis
 
 from orchestrator.messaging.unacked import fetched_messages, run_of
 from orchestrator.redis_url import client_url
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
 
 from ..conftest import private_redis
 from .conftest import Done, Shell

@@ -10,7 +10,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from orchestrator.archive.outbox import outboxes
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.tracking_address import sqlite_url
 from workers.tracking import MlflowTracking
 from workers.tracking.names import LONGEST_NAME, Names, as_params, fitting_name

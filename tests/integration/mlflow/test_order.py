@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.archive.outbox import outboxes
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from workers.tracking import MlflowTracking, NodeInfo
 
 from .conftest import attempt_of, run_of

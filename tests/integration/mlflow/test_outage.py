@@ -22,7 +22,7 @@ from orchestrator.archive.outbox import outboxes
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.context import Attempt, attempting
 from orchestrator.authoring.graph import JSON
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from workers.deployment import load_model, promote, register
 from workers.tracking import MlflowTracking, ModelNotLoggable, NodeInfo, TrackingUnavailable
 from workers.tracking.records import milliseconds

@@ -10,7 +10,8 @@ from typing import Any
 
 import redis
 
-from orchestrator.runs.keys import UNFINISHED_RUNS, RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import UNFINISHED_RUNS, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import ALLOWED, ALLOWED_OF_RUNS, NodeState, RunState

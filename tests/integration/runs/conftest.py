@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from orchestrator.authoring.graph import NodeName
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from orchestrator.runs.store import RunStore

@@ -13,7 +13,8 @@ from uuid import uuid4
 import redis
 
 from orchestrator.authoring.graph import NodeName
-from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from orchestrator.runs.store import RunStore

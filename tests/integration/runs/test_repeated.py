@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from orchestrator.authoring.graph import NodeName
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import ClaimStatus, DoneItem, Holder, Reopening, RunEnding

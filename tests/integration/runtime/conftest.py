@@ -20,8 +20,8 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.lifecycle.discovery import load_catalogue
 from orchestrator.lifecycle.submission import Prepared, prepare, submit
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.store import RunStore

@@ -16,7 +16,8 @@ import redis
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.lifecycle.resume import send_round
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.states import NodeState
 
 from ..conftest import Service, wait_until

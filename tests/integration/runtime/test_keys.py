@@ -11,7 +11,8 @@ import redis
 
 from orchestrator.archive.logs import Line, read_log
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.listing import repair
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore

@@ -23,9 +23,9 @@ from orchestrator.lifecycle.cancelling import cancel
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.lifecycle.submission import submit
 from orchestrator.messaging.unacked import waiting_nodes
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
 from orchestrator.runs.errors import RoundTaken, RunIsOver
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import FencingNumber

@@ -16,7 +16,8 @@ from orchestrator.archive.run_record import read_final
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.lifecycle.submission import new_run_id, prepare, submit
 from orchestrator.messaging.app import app
-from orchestrator.runs.keys import RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.listing import strike
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings

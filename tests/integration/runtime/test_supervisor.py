@@ -29,7 +29,8 @@ from orchestrator.lifecycle.submission import new_run_id
 from orchestrator.messaging.app import app
 from orchestrator.messaging.set_aside import messages_set_aside
 from orchestrator.messaging.unacked import FETCHED, UNACKED, waiting_nodes
-from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, WORKER, RunId, RunKeys
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, WORKER, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import ClaimStatus, Holder

@@ -20,8 +20,8 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.artifacts.digest import blob_key
 from orchestrator.artifacts.tree import Tree, digests_in
 from orchestrator.authoring.graph import Graph
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
 

@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.lifecycle.discovery import load_catalogue
 from orchestrator.lifecycle.submission import prepare
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.store import RunStore

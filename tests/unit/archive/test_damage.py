@@ -25,7 +25,7 @@ from orchestrator.authoring.graph import (
 from orchestrator.authoring.policies import Policy
 from orchestrator.lifecycle.lost_outputs import differences, lost_outputs, lost_work
 from orchestrator.lifecycle.progress import progress_of
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.values import FencingNumber

@@ -19,7 +19,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import RunState
 

@@ -20,7 +20,7 @@ from orchestrator.cli.outline import outline
 from orchestrator.cli.progress import LiveProgress
 from orchestrator.cli.summary import print_summary
 from orchestrator.cli.tracebacks import without_runtime
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 

@@ -11,7 +11,7 @@ from orchestrator.artifacts import ArtifactStore, encode
 from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
 from orchestrator.cli.run_lookup import Records
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.values import FencingNumber
 
 RUN = RunId("pairs-20260101-000000-0000")

@@ -17,7 +17,7 @@ from orchestrator.cli.messages import tell_error
 from orchestrator.cli.progress import LiveProgress
 from orchestrator.cli.summary import print_summary
 from orchestrator.errors import OrchestratorError
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 

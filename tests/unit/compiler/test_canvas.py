@@ -13,7 +13,7 @@ from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import SPAN, Canvas
 from orchestrator.compiler.chording import SteadyChord
 from orchestrator.compiler.draw import as_json, mermaid, tree
-from orchestrator.runs.keys import RunId
+from orchestrator.run_id import RunId
 
 app = Celery("test", set_as_current=False)
 

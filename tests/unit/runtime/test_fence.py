@@ -10,8 +10,8 @@ from redis.exceptions import ConnectionError as Unreachable
 
 from orchestrator import context
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import LeaseLost
-from orchestrator.runs.keys import RunId
 from workers.runtime.effects import Effects
 from workers.runtime.fence import Fence
 

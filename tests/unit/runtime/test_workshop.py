@@ -11,8 +11,8 @@ from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
 from orchestrator.messaging.app import app
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
-from orchestrator.runs.keys import RunId
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import FencingNumber
 from orchestrator.settings import Settings
