@@ -75,7 +75,14 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = Field(
         None, validation_alias=AliasChoices("mlflow_tracking_uri", "MLFLOW_TRACKING_URI")
     )
-    mlflow_pages: str | None = None  #: where people open MLflow, if not at the tracking URI
+    mlflow_ui_url: str | None = Field(  #: where people open MLflow, if not at the tracking URI
+        None,
+        validation_alias=AliasChoices(
+            "mlflow_ui_url",
+            "ORCHESTRATOR_MLFLOW_UI_URL",
+            "ORCHESTRATOR_MLFLOW_PAGES",  # its former name
+        ),
+    )
     home: Path = Path(".orchestrator")  #: what the embedded stack keeps
     store: str = ""  #: the artifact store's URL; a folder in `home` by default
     store_credentials: Literal["environment", "machine"] = (

@@ -14,7 +14,7 @@ def ways_to_open(mlflow_run_id: str | None, settings: Settings, pages: str | Non
     """Lines that say it; `pages` is the address of an MLflow that is up here, if one is."""
     if not mlflow_run_id:
         return []
-    uri = pages or settings.mlflow_pages or settings.tracking_uri
+    uri = pages or settings.mlflow_ui_url or settings.tracking_uri
     if uri.startswith(("http://", "https://")):
         return [f"{_for_browsers(uri)}/#/runs/{mlflow_run_id}"]
     lines = [f"run {mlflow_run_id}"]

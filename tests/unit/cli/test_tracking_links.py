@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orchestrator.cli.tracking_links import ways_to_open
 from orchestrator.settings import Settings
 
@@ -17,12 +19,18 @@ def test_a_server_has_a_page_for_the_run():
 
 
 def test_people_are_sent_to_the_address_that_is_theirs():
-    inside = settings(mlflow_tracking_uri="http://mlflow:5000", mlflow_pages="http://localhost:5000")
+    inside = settings(mlflow_tracking_uri="http://mlflow:5000", mlflow_ui_url="http://localhost:5000")
     assert ways_to_open("a1", inside, None) == ["http://localhost:5000/#/runs/a1"]
 
 
+@pytest.mark.parametrize("name", ["ORCHESTRATOR_MLFLOW_UI_URL", "ORCHESTRATOR_MLFLOW_PAGES"])
+def test_that_address_is_set_by_its_name_or_its_former_one(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, "http://mlflow.example")
+    assert Settings().mlflow_ui_url == "http://mlflow.example"
+
+
 def test_the_pages_of_a_stack_that_is_up_come_first():
-    inside = settings(mlflow_tracking_uri="http://mlflow:5000", mlflow_pages="http://elsewhere:5000")
+    inside = settings(mlflow_tracking_uri="http://mlflow:5000", mlflow_ui_url="http://elsewhere:5000")
     assert ways_to_open("a1", inside, "http://127.0.0.1:5001") == ["http://127.0.0.1:5001/#/runs/a1"]
 
 
