@@ -12,7 +12,7 @@ from __future__ import annotations
 import pandas as pd
 from sklearn.datasets import load_digits
 
-from orchestrator import Unfit, context, pipeline, stage
+from orchestrator import InvalidData, context, pipeline, stage
 from pipelines.release import gate, promote, register, verify
 from workers.training import (
     Candidate,
@@ -60,7 +60,7 @@ def validate(images: pd.DataFrame) -> pd.DataFrame:
     }
     broken = [rule for rule, holds in rules.items() if not holds]
     if broken:
-        raise Unfit(f"the images break {len(broken)} of {len(rules)} rules: {'; '.join(broken)}")
+        raise InvalidData(f"the images break {len(broken)} of {len(rules)} rules: {'; '.join(broken)}")
     return images
 
 

@@ -81,7 +81,7 @@ class UnevenMap(OrchestratorError):
         return cls(f"{name}.map(…) goes through its lists side by side, but {listed}")
 
 
-class Unfit(OrchestratorError, ValueError):
+class InvalidData(OrchestratorError, ValueError):
     """Input that no retry can mend: a stage raises it to stop its run with a plain message."""
 
     exit_status = 1

@@ -78,7 +78,7 @@ class Follower:
     def _outlook(self, *, leaving: bool = False) -> str:
         """What is to be told of a run that is over and not written down."""
         state = self.reader.state(self.run).value
-        why = self.reader.hindrance(self.run)
+        why = self.reader.conclusion_error(self.run)
         told = f"the run has {state}, and that is final; {why or 'no worker has written it to MLflow yet'}: "
         if leaving and not self.workers_stay:
             return f"{told}what was logged is kept; {written_later(self.run)}"

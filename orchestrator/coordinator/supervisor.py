@@ -263,4 +263,4 @@ class Supervisor:
                 extra = {"action": "run_unfit", "run": run}
                 log.error("run %s cannot be looked after: %s", run, told, extra=extra)  # noqa: TRY400
                 with suppress(ResponseError):
-                    self.runs.hinder(run, f"the coordinator cannot look after it: {told}")
+                    self.runs.set_conclusion_error(run, f"the coordinator cannot look after it: {told}")

@@ -11,7 +11,7 @@ ALL_RUNS = "orc:runs"
 #: Set: runs that have not ended, or are not yet written down.
 UNFINISHED_RUNS = "orc:open"
 #: Field of a run's memory: why its end is not written down yet.
-HINDRANCE = "hindrance"
+CONCLUSION_ERROR = "hindrance"
 #: Hash with a lifetime: what a worker says of itself, at each heartbeat.
 WORKER = "orc:worker:{name}"
 

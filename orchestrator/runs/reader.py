@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName, item_name
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun, readable
-from orchestrator.runs.keys import ALL_RUNS, HINDRANCE, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, CONCLUSION_ERROR, RunKeys
 from orchestrator.runs.listing import unfinished
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
@@ -107,9 +107,9 @@ class RunReader:
         """Whether all about an ended run has been written down."""
         return self.client.hget(RunKeys(run).meta, "concluded") is not None
 
-    def hindrance(self, run: RunId) -> str | None:
+    def conclusion_error(self, run: RunId) -> str | None:
         """Why an ended run could not be written down when that was tried last; None if nothing is known."""
-        found = self.client.hget(RunKeys(run).memory, HINDRANCE)
+        found = self.client.hget(RunKeys(run).memory, CONCLUSION_ERROR)
         return None if found is None else str(found)
 
     def summary(self, run: RunId) -> RunRecord:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.authoring.graph import JSON, NodeName, item_name
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.keys import HINDRANCE, RunKeys
+from orchestrator.runs.keys import CONCLUSION_ERROR, RunKeys
 from orchestrator.runs.listing import enlist, strike
 from orchestrator.runs.scripts import LuaScripts
 from orchestrator.runs.states import NodeState, RunState
@@ -359,9 +359,9 @@ class RunStore:
         found = self.client.hget(RunKeys(run).memory, key)
         return None if found is None else str(found)
 
-    def hinder(self, run: RunId, why: str) -> None:
+    def set_conclusion_error(self, run: RunId, why: str) -> None:
         """Everything about an ended run is still to be written down; whoever waits for it may know why."""
-        self._apply("remember", RunKeys(run), HINDRANCE, why, 1)
+        self._apply("remember", RunKeys(run), CONCLUSION_ERROR, why, 1)
 
     def conclude(self, run: RunId, ended: str, *, mlflow_run_id: str | None, retention: int) -> bool:
         """The end that `status` told of is written down; Redis forgets it `retention` seconds later.

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from pipelines.tabular.columns import Layout, as_classes, as_numbers, kind_of
 
 Duplicates: TypeAlias = Literal["drop", "keep"]
@@ -64,13 +64,13 @@ def check_table(
     folds: int = 5,
     duplicates: Duplicates = "drop",
 ) -> Checked:
-    """Leave out what cannot be used; raises Unfit where a model of the rest would mean nothing.
+    """Leave out what cannot be used; raises InvalidData where a model of the rest would mean nothing.
 
     Rows that repeat an earlier one are dropped unless told otherwise: a held-out row with a copy in the
     training part is no longer unseen.
     """
     if not 0 < test_fraction < 1:
-        raise Unfit(f"test_fraction={test_fraction}: it is a share of the rows, between 0 and 1")
+        raise InvalidData(f"test_fraction={test_fraction}: it is a share of the rows, between 0 and 1")
     target = layout.target
     values = _clean_target(table[target], layout)
     _require_variety(values, len(table))
@@ -101,19 +101,21 @@ def _clean_target(column: pd.Series, layout: Layout) -> pd.Series:
     """Amounts as floats; classes as whole numbers, truth values or text. What cannot be read as such goes."""
     kind, written = kind_of(column), layout.formats.get(layout.target, "")
     if kind == "date":
-        raise Unfit(f"the target '{layout.target}' holds dates: choose a column of numbers or classes")
+        raise InvalidData(f"the target '{layout.target}' holds dates: choose a column of numbers or classes")
     if layout.task == "classification":
         return as_classes(column, kind, written)
     if kind != "number":
-        raise Unfit(f"the target '{layout.target}' holds text, but regression needs numbers: -p task=auto")
+        raise InvalidData(
+            f"the target '{layout.target}' holds text, but regression needs numbers: -p task=auto"
+        )
     return as_numbers(column, written).dropna()
 
 
 def _require_variety(target: pd.Series, rows: int) -> None:
     if target.empty:
-        raise Unfit(f"the target '{target.name}' is missing in all {rows} rows: choose another column")
+        raise InvalidData(f"the target '{target.name}' is missing in all {rows} rows: choose another column")
     if target.nunique() == 1:
-        raise Unfit(
+        raise InvalidData(
             f"the target '{target.name}' is {target.iloc[0]!s} in every row, so there is nothing to predict: "
             "choose another column"
         )
@@ -124,7 +126,7 @@ def _require_rows(kept: pd.DataFrame, *, of: int, repeats: int, duplicates: Dupl
         return
     dropped = repeats if duplicates == "drop" else 0
     way_out = " (-p duplicates=keep keeps repeated rows)" if dropped else ""
-    raise Unfit(
+    raise InvalidData(
         f"{len(kept)} usable rows are too few, at least {FEWEST_ROWS} are needed: of {of} rows, "
         f"{of - len(kept) - dropped} lack the target and {dropped} repeat an earlier one{way_out}"
     )
@@ -134,7 +136,9 @@ def _require_folds(rows: int, folds: int, test_fraction: float) -> None:
     """Each fold needs two rows of the training part, so that it can have a score."""
     most = int(rows * (1 - test_fraction)) // 2
     if folds > most:
-        raise Unfit(f"folds={folds} is too much for {rows} usable rows: they can be divided into {most}")
+        raise InvalidData(
+            f"folds={folds} is too much for {rows} usable rows: they can be divided into {most}"
+        )
 
 
 def _rare_classes(target: pd.Series, folds: int, test_fraction: float) -> dict[str, int]:
@@ -147,7 +151,7 @@ def _rare_classes(target: pd.Series, folds: int, test_fraction: float) -> dict[s
     name, count = rare.index[0], int(rare.iloc[0])
     others = f" (so do {len(rare) - 1} more)" if len(rare) > 1 else ""
     fewer = "choose fewer folds, " if folds > 2 else ""
-    raise Unfit(
+    raise InvalidData(
         f"class '{name}' of the target '{target.name}' has only {count} of the {fewest} rows that a class "
         f"needs with folds={folds}{others}: {fewer}add rows, join classes, or, if these are amounts, use "
         "-p task=regression"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype, is_string_dtype
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from pipelines.tabular import dates, numbers
 from pipelines.tabular.conventions import NO_WORD, TRUTH, DayOrder, Kind, Settled, look_over, settle
 from pipelines.tabular.numbers import Decimal
@@ -43,7 +43,7 @@ def lay_out(
     day_order: DayOrder = "auto",
     group: str | None = None,
 ) -> Layout:
-    """Find out what a table's columns are; raises Unfit if none is left to learn from.
+    """Find out what a table's columns are; raises InvalidData if none is left to learn from.
 
     Nothing is learnt from the column that says which rows belong together (`group`).
 
@@ -52,7 +52,7 @@ def lay_out(
     """
     held = settle({name: look_over(table[name]) for name in table.columns}, decimal, day_order)
     if held[target].trouble:
-        raise Unfit(f"the target '{target}' holds {held[target].trouble}: write all of them in one way")
+        raise InvalidData(f"the target '{target}' holds {held[target].trouble}: write all of them in one way")
     columns = table.columns.drop(target)
     useless = {
         name: "it says which rows belong together" if name == group else _useless(table[name], held[name])
@@ -62,7 +62,7 @@ def lay_out(
     used = {name: held[name] for name in columns if name not in left_out}
     if not used:
         reasons = ", ".join(f"'{name}' is {reason}" for name, reason in left_out.items())
-        raise Unfit(f"no column is left to predict '{target}' from: {reasons}")
+        raise InvalidData(f"no column is left to predict '{target}' from: {reasons}")
     return Layout(
         target,
         _task_of(table[target], held[target]) if task == "auto" else task,

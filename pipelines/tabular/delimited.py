@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from pipelines.tabular.encodings import decoded, is_utf8
 
 SEPARATORS = ",;\t|"
@@ -44,7 +44,7 @@ class Form(NamedTuple):
 
 
 def read_delimited(file: Path, encoding: str = "auto") -> Delimited:
-    """The columns of a CSV file, by their names; raises Unfit, with one line, for what is no table."""
+    """The columns of a CSV file, by their names; raises InvalidData, with one line, for what is no table."""
     content = file.read_bytes()
     notes = []
     if encoding != "auto" or not is_utf8(content) or b"\0" in content[:HEAD]:
@@ -75,7 +75,7 @@ def _form(head: str, file: Path) -> Form:
     skipped += _comments(lines[skipped:], separator)
     records = [row for row in _records("\n".join(lines[skipped:]), separator) if row]
     if not records:
-        raise Unfit(f"{file} is empty: export it again with its data")
+        raise InvalidData(f"{file} is empty: export it again with its data")
     header, rows = records[0], records[1:]
     trailing = bool(rows) and all(len(row) == len(header) + 1 and not row[-1].strip() for row in rows)
     return Form(separator, skipped, len(header), trailing)
@@ -173,16 +173,16 @@ def _start_of_line(content: bytes, skipped: int) -> int:
     return start
 
 
-def _ragged(file: Path, row: arrow_csv.InvalidRow, form: Form) -> Unfit:
+def _ragged(file: Path, row: arrow_csv.InvalidRow, form: Form) -> InvalidData:
     place = f"row {row.number + form.skipped}" if row.number is not None else "a row"
     shown = row.text if len(row.text) <= 60 else f"{row.text[:59]}…"
     if row.actual_columns > row.expected_columns:
-        return Unfit(
+        return InvalidData(
             f"{file} is not a table: {place} has {row.actual_columns} values, more values than its header "
             f"has names ({row.expected_columns}): {shown!r}. Name every column, and quote values with a "
             f"{form.separator!r} in them"
         )
-    return Unfit(
+    return InvalidData(
         f"{file} is not a table: {place} has {row.actual_columns} values, and its header "
         f"{row.expected_columns} names: {shown!r}. Give each row as many values, be they empty"
     )
@@ -223,15 +223,15 @@ def _named(rows: pa.Table, form: Form, file: Path, notes: list[str]) -> Delimite
 
 
 def require_different(names: list[str], file: Path) -> None:
-    """Raise Unfit if a name stands twice in the header: a copy of the target would predict it."""
+    """Raise InvalidData if a name stands twice in the header: a copy of the target would predict it."""
     twice = next((name for name, times in Counter(names).items() if times > 1), None)
     if twice is not None:
-        raise Unfit(f"{file} has more than one column '{twice}': give each its own name")
+        raise InvalidData(f"{file} has more than one column '{twice}': give each its own name")
 
 
-def _no_table(file: Path, reason: str) -> Unfit:
+def _no_table(file: Path, reason: str) -> InvalidData:
     reason = reason.removeprefix("CSV parse error: ").rstrip(".: ")
-    return Unfit(
+    return InvalidData(
         f"{file} is not a table ({reason}): give a CSV file with a header and as many values in each row, "
         "or a Parquet file"
     )

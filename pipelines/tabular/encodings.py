@@ -7,7 +7,7 @@ from pathlib import Path
 
 from charset_normalizer import CharsetMatch, from_bytes
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 
 SAMPLE = 64 * 1024  #: bytes of lines with other letters than English ones, from which an encoding is told
 
@@ -27,7 +27,7 @@ LIKELY = (
 
 
 def decoded(content: bytes, file: Path, encoding: str = "auto") -> tuple[str, str | None]:
-    """The text of a file, and its encoding where that was guessed; raises Unfit where it cannot be told."""
+    """The text of a file, and its encoding if guessed; raises InvalidData where it cannot be told."""
     if encoding != "auto":
         return _decode(content, _known(encoding), file), None
     certain = _by_mark(content) or _by_zeros(content)
@@ -74,7 +74,7 @@ def _known(encoding: str) -> str:
     try:
         return codecs.lookup(encoding).name
     except LookupError as error:
-        raise Unfit(
+        raise InvalidData(
             f"there is no encoding '{encoding}': use one that Python knows, such as utf-8, cp1252 (Western "
             "Europe), cp1251 (Cyrillic), shift_jis, gb18030"
         ) from error
@@ -85,7 +85,7 @@ def _decode(content: bytes, encoding: str, file: Path) -> str:
         return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise Unfit(
+        raise InvalidData(
             f"{file} is not in the encoding {encoding} (line {line} has the byte "
             f"0x{content[error.start]:02x}): save it as UTF-8, or name its encoding with -p encoding=NAME"
         ) from error
@@ -113,7 +113,7 @@ def _require_no_slip(content: bytes, file: Path) -> None:
     if right < 4 * wrong:
         return
     place = text.count("\n", 0, text.index("\ufffd")) + 1
-    raise Unfit(
+    raise InvalidData(
         f"{file} is in UTF-8, except for {wrong} characters, the first of them in line {place}: mend these, "
         "or name the encoding of all of it with -p encoding=NAME"
     )

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pandas.api.types import infer_dtype, is_timedelta64_dtype
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from pipelines.tabular.delimited import read_delimited, require_different
 from pipelines.tabular.encodings import is_binary
 
@@ -48,7 +48,7 @@ def read_source(file: Path, encoding: str = "auto") -> Source:
     """The table in a CSV or Parquet file, with text names and one kind of value in each column.
 
     What a CSV holds is text, without the blanks around it: what its columns mean is for `lay_out` to say. Its
-    separator is found out, and so is its encoding unless it is named. Raises Unfit, with one line, for what
+    separator is found out, and so is its encoding unless it is named. Raises InvalidData for what
     is no table.
     """
     head = _head(file)
@@ -58,32 +58,36 @@ def read_source(file: Path, encoding: str = "auto") -> Source:
 
 
 def require_column(table: pd.DataFrame, column: str, file: Path) -> None:
-    """Raise Unfit, with a near miss and the columns there are, if the table lacks the column."""
+    """Raise InvalidData, with a near miss and the columns there are, if the table lacks the column."""
     if column in table.columns:
         return
     by_lower = {name.lower(): name for name in table.columns}
     near = get_close_matches(column.lower(), by_lower, 1)
     meant = f"Did you mean '{by_lower[near[0]]}'? " if near else ""
-    raise Unfit(f"{file} has no column '{column}'. {meant}Its columns are {_listed(list(table.columns))}")
+    raise InvalidData(
+        f"{file} has no column '{column}'. {meant}Its columns are {_listed(list(table.columns))}"
+    )
 
 
 def _head(file: Path) -> bytes:
     if not file.exists():
-        raise Unfit(f"there is no file {file}: check the path (the workers must be able to read it, too)")
+        raise InvalidData(
+            f"there is no file {file}: check the path (the workers must be able to read it, too)"
+        )
     if not file.is_file():
-        raise Unfit(f"{file} is a folder: give one CSV or Parquet file in it")
+        raise InvalidData(f"{file} is a folder: give one CSV or Parquet file in it")
     try:
         with file.open("rb") as opened:
             head = opened.read(HEAD)
     except PermissionError as error:
-        raise Unfit(f"{file} may not be read by this user: change its permissions") from error
+        raise InvalidData(f"{file} may not be read by this user: change its permissions") from error
     if not head.strip():
-        raise Unfit(f"{file} is empty: export it again with its data")
+        raise InvalidData(f"{file} is empty: export it again with its data")
     for start, meaning in NOT_TABLES.items():
         if head.startswith(start):
-            raise Unfit(f"{file} is {meaning}")
+            raise InvalidData(f"{file} is {meaning}")
     if is_binary(head) and not head.startswith(b"PAR1"):
-        raise Unfit(f"{file} is not a table, but binary data: give a CSV or Parquet file")
+        raise InvalidData(f"{file} is not a table, but binary data: give a CSV or Parquet file")
     return head
 
 
@@ -93,7 +97,7 @@ def _read_parquet(file: Path) -> Source:
         require_different(names, file)
         found = pq.read_table(file).rename_columns(names)
     except (pa.ArrowException, OSError) as error:
-        raise Unfit(
+        raise InvalidData(
             f"{file} is a damaged Parquet file ({_first_line(error)}): write or copy it again"
         ) from error
     found = found.drop_columns([name for name in names if name.startswith("__index_level_")])
@@ -119,12 +123,12 @@ def _read_csv(file: Path, encoding: str) -> Source:
 
 def _require_shape(table: pd.DataFrame, file: Path) -> None:
     if table.shape[1] < 2:
-        raise Unfit(
+        raise InvalidData(
             f"{file} has only one column, {_listed(list(table.columns))}: a model needs one to predict and "
             "others to learn from; in a CSV file, commas, semicolons, tabs or bars separate them"
         )
     if table.empty:
-        raise Unfit(f"{file} has a header and no rows: export it again with its data")
+        raise InvalidData(f"{file} has a header and no rows: export it again with its data")
 
 
 def _one_kind(column: pd.Series) -> pd.Series:

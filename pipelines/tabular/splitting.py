@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from pipelines.tabular.columns import Layout, as_text
 from workers.training import Division, Examples, Task, divide, folds_of
 
@@ -41,7 +41,7 @@ def choose_split(
     folds: int,
     test_fraction: float,
 ) -> Splitting:
-    """Find out how the rows are to be divided; raises Unfit if they cannot be as they should.
+    """Find out how the rows are to be divided; raises InvalidData if they cannot be as they should.
 
     `dates` are the table's columns of dates, as times.
 
@@ -54,7 +54,9 @@ def choose_split(
         return Splitting("random")
     chosen = _by_group(table[group]) if group is not None else Splitting("time", _times(dates))
     if trouble := _trouble(chosen, table[layout.target], layout.task, folds, test_fraction):
-        raise Unfit(f"split={chosen.by}: {trouble}: choose another split, test_fraction or number of folds")
+        raise InvalidData(
+            f"split={chosen.by}: {trouble}: choose another split, test_fraction or number of folds"
+        )
     return chosen
 
 
@@ -84,13 +86,15 @@ def _times(dates: Mapping[str, pd.Series]) -> pd.Series:
     if (ordering := _ordering(dates)) is not None:
         return ordering[1]
     if not dates:
-        raise Unfit("split=time: no column holds dates")
+        raise InvalidData("split=time: no column holds dates")
     if len(dates) > 1:
         names = ", ".join(f"'{name}'" for name in dates)
-        raise Unfit(f"split=time: {names} hold dates, and rows are ordered by none: sort them by one")
+        raise InvalidData(f"split=time: {names} hold dates, and rows are ordered by none: sort them by one")
     ((name, times),) = dates.items()
     if gaps := int(times.isna().sum()):
-        raise Unfit(f"split=time: {gaps:,} rows have no date in '{name}': fill it in, or leave them out")
+        raise InvalidData(
+            f"split=time: {gaps:,} rows have no date in '{name}': fill it in, or leave them out"
+        )
     return times
 
 

@@ -62,7 +62,7 @@ def register_own_tasks(app: Celery) -> None:
         try:
             conclude(RunId(run), worker_resources())
         except OrchestratorError as error:
-            worker_resources().runs.hinder(RunId(run), str(error))
+            worker_resources().runs.set_conclusion_error(RunId(run), str(error))
             raise
 
     @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), **in_time)

@@ -53,7 +53,7 @@ def test_a_worker_ends_its_own_attempt_at_once(desk: Desk) -> None:
 def test_what_is_remembered_of_a_run_ends_with_it(desk: Desk) -> None:
     """An attempt may be at work for longer than its run, and make something that it has the id of kept."""
     stray = Desk(desk.client)
-    stray.runs.hinder(stray.run, "nobody knows it")
+    stray.runs.set_conclusion_error(stray.run, "nobody knows it")
     desk.submit(1)
     assert desk.runs.remember(desk.run, "mlflow", "one") == "one"
     assert desk.client.ttl(desk.keys.memory) == -1
@@ -62,7 +62,7 @@ def test_what_is_remembered_of_a_run_ends_with_it(desk: Desk) -> None:
     desk.runs.conclude(desk.run, str(desk.reader.end(desk.run)), mlflow_run_id=None, retention=60)
     assert desk.runs.remember(desk.run, "mlflow", "two") == "two"
     assert desk.runs.remember(desk.run, "mlflow", "three") == "two"
-    desk.runs.hinder(desk.run, "MLflow is away")
+    desk.runs.set_conclusion_error(desk.run, "MLflow is away")
     assert 0 < desk.client.ttl(desk.keys.memory) <= 60
     assert 0 < stray.client.ttl(stray.keys.memory) <= 86400
 

@@ -317,7 +317,7 @@ def test_one_bad_message_or_run_keeps_no_other_from_being_looked_after(
     run = submit_without_a_message(runner, "diamond")
     with supervised_hastily(runner, client):
         wait_until(lambda: runner.reader.state(run) == "succeeded", "the run succeeds")
-        wait_until(lambda: runner.reader.hindrance(unreadable.run), "the other is named")
+        wait_until(lambda: runner.reader.conclusion_error(unreadable.run), "the other is named")
     told = {*bad.values()}
     wait_until(lambda: {each.text for each in messages_set_aside(client)} >= told, "all are set aside")
     assert not set(bad) & set(client.hkeys("unacked"))

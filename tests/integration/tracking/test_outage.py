@@ -45,8 +45,8 @@ def test_a_run_that_ends_while_mlflow_is_away_is_concluded_when_it_is_back(schoo
     run = school.submit("alone")
     wait_until(lambda: school.reader.state(run).over, "the run is over")
     assert school.reader.state(run) == "succeeded"
-    wait_until(lambda: school.reader.hindrance(run), "the worker says what it waits for")
-    assert "does not answer" in str(school.reader.hindrance(run))
+    wait_until(lambda: school.reader.conclusion_error(run), "the worker says what it waits for")
+    assert "does not answer" in str(school.reader.conclusion_error(run))
     assert not school.reader.concluded(run)
     school.server.start()
     record = school.conclude(run)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Failure, Retry, Stage, Unfit, context, pipeline, stage
+from orchestrator import Failure, InvalidData, Retry, Stage, context, pipeline, stage
 from orchestrator.authoring.errors import InvalidPipeline
 from orchestrator.authoring.graph import FailureOfRun, Graph
 from orchestrator.compiler.arrange import arrange
@@ -86,7 +86,7 @@ def flaky(failures: int) -> int:
 @stage(retry=Retry(times=2))
 def unfit() -> int:
     count["unfit"] += 1
-    raise Unfit("no retry helps")
+    raise InvalidData("no retry helps")
 
 
 @stage(tolerate=0.5)
@@ -119,7 +119,7 @@ def test_a_local_run_does_not_try_again_what_no_retry_mends() -> None:
         unfit()
 
     count.clear()
-    with pytest.raises(Unfit):
+    with pytest.raises(InvalidData):
         hopeless.run_locally()
     assert count["unfit"] == 1
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from orchestrator import Retry, Unfit, context, pipeline, stage
+from orchestrator import InvalidData, Retry, context, pipeline, stage
 from orchestrator.authoring.errors import EmptyMap, InvalidPipeline, InvalidPolicy
 from orchestrator.authoring.graph import Constant, Gather, Graph, Not, Output
 from orchestrator.compiler.arrange import arrange
@@ -461,4 +461,4 @@ def test_a_retry_covers_the_exceptions_it_names_and_their_kin() -> None:
 
 
 def test_unfit_is_an_error_of_the_run_not_of_its_use() -> None:
-    assert Unfit("too few rows").exit_status == 1
+    assert InvalidData("too few rows").exit_status == 1

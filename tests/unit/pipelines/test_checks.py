@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from pipelines.tabular.checks import Checked, check_table
 from pipelines.tabular.columns import lay_out
 from workers.training import Task
@@ -70,7 +70,7 @@ STOPPED: dict[str, tuple[Sequence[object], Task | None, str]] = {
 
 @pytest.mark.parametrize(("target", "task", "line"), STOPPED.values(), ids=STOPPED)
 def test_a_meaningless_result_is_not_computed(target: Sequence[object], task: Task | None, line: str) -> None:
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(InvalidData) as caught:
         checked(table_with(target), task)
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -126,5 +126,5 @@ def test_truth_values_and_amounts_are_what_they_say() -> None:
 )
 def test_more_folds_than_rows_are_refused(task: Task | None, line: str) -> None:
     values = [float(n) for n in range(60)] if task else ["a", "b"] * 40
-    with pytest.raises(Unfit, match=line):
+    with pytest.raises(InvalidData, match=line):
         checked(table_with(values), task, folds=100)

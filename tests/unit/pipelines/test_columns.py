@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from pipelines.tabular.columns import Layout, as_dates, as_numbers, kind_of, lay_out, task_of
 from pipelines.tabular.conventions import Kind
 from pipelines.tabular.preparing import prepare_inputs
@@ -70,7 +70,7 @@ def test_columns_that_teach_nothing_are_left_out_with_the_reason() -> None:
 def test_a_table_without_a_useful_column_is_stopped() -> None:
     table = pd.DataFrame({"planet": "Earth", "y": [0, 1] * 25})
     with pytest.raises(
-        Unfit, match="no column is left to predict 'y' from: 'planet' is the same in every row"
+        InvalidData, match="no column is left to predict 'y' from: 'planet' is the same in every row"
     ):
         lay_out(table, "y")
 
@@ -175,7 +175,7 @@ def test_a_column_that_cannot_be_read_is_left_out_with_the_reason(values: list[s
 
 
 def test_a_target_that_cannot_be_read_stops_the_run_with_the_reason() -> None:
-    with pytest.raises(Unfit, match="the target 'y' holds numbers with decimal points and with"):
+    with pytest.raises(InvalidData, match="the target 'y' holds numbers with decimal points and with"):
         laid_out(y=text("1.5", "2,5", "3.5"), x=text("1", "2", "4"))
 
 

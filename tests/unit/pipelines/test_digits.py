@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from pipelines.digits import CANDIDATES, digits, extract, features, score, select, split, validate
 from workers.training import Candidate
 
@@ -25,7 +25,7 @@ def test_all_broken_rules_are_told_in_one_line() -> None:
     images = extract().query("digit != 7")
     images.iloc[0, 0] = 17.0
     with pytest.raises(
-        Unfit, match=r"break 2 of 4 rules: a pixel is from 0 to 16; every digit is there"
+        InvalidData, match=r"break 2 of 4 rules: a pixel is from 0 to 16; every digit is there"
     ) as caught:
         validate(images)
     assert "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from pipelines.tabular import read
 from pipelines.tabular.columns import as_numbers
 from pipelines.tabular.reading import read_source, read_table
@@ -55,7 +55,7 @@ BAD_FILES = {
 @pytest.mark.parametrize(("content", "line"), BAD_FILES.values(), ids=BAD_FILES)
 def test_a_bad_file_is_told_in_one_line(tmp_path: Path, content: bytes, line: str) -> None:
     file = written(tmp_path, content)
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(InvalidData) as caught:
         read(file, "price")
     assert line in str(caught.value)
     assert str(file) in str(caught.value)
@@ -63,19 +63,19 @@ def test_a_bad_file_is_told_in_one_line(tmp_path: Path, content: bytes, line: st
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Unfit, match=r"there is no file .*houses\.csv: check the path"):
+    with pytest.raises(InvalidData, match=r"there is no file .*houses\.csv: check the path"):
         read(tmp_path / "houses.csv", "price")
 
 
 def test_a_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Unfit, match="is a folder: give one CSV or Parquet file"):
+    with pytest.raises(InvalidData, match="is a folder: give one CSV or Parquet file"):
         read(tmp_path, "price")
 
 
 def test_bad_input_is_never_retried() -> None:
     retry = read.policy.retry
     assert retry is not None
-    assert not retry.covers(Unfit("a line"))
+    assert not retry.covers(InvalidData("a line"))
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -117,9 +117,9 @@ def test_an_encoding_of_other_scripts_is_found_out_and_said(tmp_path: Path, enco
 def test_an_encoding_can_be_named(tmp_path: Path) -> None:
     file = written(tmp_path, "město,b\nPlzeň,1\n".encode("cp1250"))
     assert list(read_table(file, "cp1250")) == ["město", "b"]
-    with pytest.raises(Unfit, match="there is no encoding 'cp9999'"):
+    with pytest.raises(InvalidData, match="there is no encoding 'cp9999'"):
         read_table(file, "cp9999")
-    with pytest.raises(Unfit, match=r"is not in the encoding utf-8 \(line 1 has the byte 0xec\)"):
+    with pytest.raises(InvalidData, match=r"is not in the encoding utf-8 \(line 1 has the byte 0xec\)"):
         read_table(file, "utf-8")
 
 
@@ -170,7 +170,7 @@ def test_commas_in_the_values_do_not_hide_the_separator(tmp_path: Path) -> None:
 def test_a_parquet_file_with_a_column_twice_is_told_so(tmp_path: Path) -> None:
     file = tmp_path / "twice.parquet"
     pq.write_table(pa.table([[1], [2], [2]], names=["a", "price", "price"]), file)
-    with pytest.raises(Unfit, match="more than one column 'price'"):
+    with pytest.raises(InvalidData, match="more than one column 'price'"):
         read_table(file)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from orchestrator.authoring.errors import InvalidParameters
 from pipelines.tabular.columns import dates_of, lay_out
 from pipelines.tabular.naming import require_settings
@@ -114,7 +114,7 @@ def test_a_group_is_held_back_as_a_whole_and_nothing_is_learnt_from_its_name() -
 def test_what_cannot_be_divided_so_is_one_clear_line(
     table: pd.DataFrame, split: Split, group: str | None, message: str
 ) -> None:
-    with pytest.raises(Unfit, match=message):
+    with pytest.raises(InvalidData, match=message):
         chosen(table, split, group)
 
 

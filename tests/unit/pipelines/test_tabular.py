@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
-from orchestrator import Unfit
+from orchestrator import InvalidData
 from orchestrator.errors import OrchestratorError
 from pipelines.tabular import propose, tabular
 from pipelines.tabular.columns import Layout, lay_out
@@ -99,7 +99,7 @@ def test_a_model_that_learnt_nothing_is_not_promoted(run_pipeline: RunPipeline, 
 
 
 def test_a_bad_file_stops_the_run_before_anything_is_trained(tmp_path: Path) -> None:
-    with pytest.raises(Unfit, match="there is no file"):
+    with pytest.raises(InvalidData, match="there is no file"):
         tabular.run_locally(data=tmp_path / "none.csv", target="y")
 
 
