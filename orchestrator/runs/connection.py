@@ -62,6 +62,8 @@ def wait_for(url: str, *, evicting: str, warn: Callable[[str], None]) -> None:
     while True:
         try:
             reach_for_work(url, evicting=evicting, warn=warn).close()
+        except RedisUnfit:
+            raise
         except RedisUnreachable as error:
             if not told:
                 print(f"{error}; waiting for it", file=sys.stderr, flush=True)
