@@ -18,6 +18,7 @@ from orchestrator.archive.manifest import Manifest, read_items, write_items
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import encode
+from orchestrator.cli.run_lookup import Records
 from orchestrator.coordinator.service import supervised
 from orchestrator.lifecycle.cancelling import cancel
 from orchestrator.lifecycle.resume import send_round
@@ -236,6 +237,28 @@ def test_a_long_map_is_resumed_behind_the_items_that_are_done(runner: Runner, tm
     stale = {index: encode(-1, int, runner.store) for index in range(100)}
     write_items(runner.store, record.id, "stops_at", FencingNumber(0, 99), "stale", stale)
     assert read_items(runner.store, record.id, "stops_at").outputs == items
+
+
+def test_what_is_done_is_told_though_redis_was_wiped_and_nobody_wrote_the_end_down(
+    runner: Runner, client: redis.Redis, tmp_path: Path
+) -> None:
+    """Items that were committed together, and nodes that a later round has redone."""
+    marker, lines = tmp_path / "mended", tmp_path / "lines"
+    failed = runner.run("mendable", marker=str(marker), path=str(lines))
+    marker.touch()
+    before = resume(runner, failed.id, "mendable")
+    assert before.round == 1
+    for key in client.scan_iter("orc:*"):
+        if failed.id in str(key):
+            client.delete(key)
+    for round in (0, 1):
+        runner.store.remove(f"runs/{failed.id}/records/{round}.json")
+    runner.store.remove(f"runs/{failed.id}/record.json")
+    known = Records(runner.store, (runner.reader,)).get(failed.id)
+    assert known.reader is None
+    done = {node.name for node in before.nodes if node.state == "succeeded"}
+    assert {node.name for node in known.record.nodes if node.state == "succeeded"} == done
+    assert len(done) > 2
 
 
 def test_a_run_goes_on_after_redis_was_wiped(runner: Runner, client: redis.Redis, tmp_path: Path) -> None:
