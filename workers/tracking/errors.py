@@ -104,4 +104,6 @@ def _trouble(error: MlflowException) -> tuple[str, str] | None:
         return reason, "Start it, or correct MLFLOW_TRACKING_URI; the stage can then be tried again."
     if error.error_code == "TEMPORARILY_UNAVAILABLE":
         return "cannot reach its database", "Start the database that MLflow keeps its runs in."
-    return None
+    # Its client hides some failures behind another: 3.17's `set_logged_model_tags` asks first.
+    cause = error.__cause__
+    return _trouble(cause) if isinstance(cause, type(error)) else None

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from orchestrator.authoring.context import Attempt, attempting
 from workers.deployment import champion, compare_with_champion, load_model, promote, register
 from workers.tracking import MlflowTracking, TrackingUnavailable
+from workers.tracking.errors import clear_errors
 
 from ..mlflow_server import MlflowServer, free_port
 from .conftest import attempt_of, copy_store, run_of
@@ -73,6 +74,15 @@ def test_a_server_that_does_not_answer_is_named(nowhere):
     mlflow.set_tracking_uri(nowhere)
     with pytest.raises(TrackingUnavailable, match="does not answer"):
         champion("iris")
+
+
+def test_a_server_that_goes_away_before_a_model_is_tagged_is_named(nowhere):
+    """MLflow's client tells of a model that may have been deleted then."""
+    with (
+        pytest.raises(TrackingUnavailable, match=f"MLflow at {nowhere} does not answer"),
+        clear_errors(nowhere),
+    ):
+        MlflowClient(nowhere).set_logged_model_tags("m-1", {"digest": "a"})
 
 
 def test_a_silent_data_stage_needs_no_server(nowhere):
