@@ -14,15 +14,14 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from orchestrator.tracking_address import MLFLOW_FILE as FILE
-from orchestrator.tracking_address import local_artifact_root, sqlite_url
+from orchestrator.tracking_address import MLFLOW_FILE, local_artifact_root, sqlite_url
 
 
 def make(home: Path) -> None:
     """Make the file, unless it is there."""
-    file = home / FILE
-    unfinished = file.with_name(f"{FILE}.{os.getpid()}.new")
-    for leftover in home.glob(f"{FILE}.*.new*"):  # of a process that was killed; we hold the lock
+    file = home / MLFLOW_FILE
+    unfinished = file.with_name(f"{MLFLOW_FILE}.{os.getpid()}.new")
+    for leftover in home.glob(f"{MLFLOW_FILE}.*.new*"):  # of a process that was killed; we hold the lock
         leftover.unlink()
     if file.exists():
         return

@@ -49,11 +49,9 @@ def private_stacks() -> list[StackState]:
 
 def reach(url: str) -> Redis:
     """A client for the Redis at `url`, which has answered; raises RedisUnreachable."""
-    from orchestrator.runs.connection import check, connect
+    from orchestrator.runs import connection
 
-    with connect(url, hasty=True) as first:
-        check(first)
-    return connect(url)
+    return connection.reach(url)
 
 
 def reach_for_work(url: str) -> Redis:

@@ -82,7 +82,7 @@ class Supervisor:
     def look(self) -> None:
         """One look, if this supervisor leads, and if silence means anything just now.
 
-        It may be paused anywhere, for longer than it leads: whatever it does may come late. LuaScripts look
+        It may be paused anywhere, for longer than it leads: whatever it does may come late. Transitions look
         for themselves whether it is still called for, and a message that is sent once more starts nothing.
         """
         self.contact.hear()

@@ -42,11 +42,19 @@ def connect(url: str, *, hasty: bool = False) -> Redis:
         raise RedisUnfit(f"REDIS_URL is no Redis address: {error}") from error
 
 
-def reach_for_work(url: str, *, evicting: str, warn: Callable[[str], None]) -> Redis:
-    """A client for a Redis that has answered, and is fit to keep runs; `warn` is told of a doubt."""
+def reach(url: str) -> Redis:
+    """A client for the Redis at `url`, which has answered; raises RedisUnreachable."""
     with connect(url, hasty=True) as first:
         check(first)
-    client = connect(url)
+    return connect(url)
+
+
+def reach_for_work(url: str, *, evicting: str, warn: Callable[[str], None]) -> Redis:
+    """The same, where runs are to be kept: raises RedisUnfit for a Redis that would lose them.
+
+    `warn` is told of what may be so.
+    """
+    client = reach(url)
     doubt = require_fit(client, evicting=evicting)
     if doubt:
         warn(f"WARNING: {doubt}")

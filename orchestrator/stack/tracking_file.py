@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.stack.process import Process
-from orchestrator.tracking_address import MLFLOW_FILE as FILE
+from orchestrator.tracking_address import MLFLOW_FILE
 
 
 def start_making(home: Path, *, log: Path, environment: Mapping[str, str]) -> Process | None:
@@ -17,10 +17,10 @@ def start_making(home: Path, *, log: Path, environment: Mapping[str, str]) -> Pr
     The lock is taken here, before the maker exists, and inherited by it. The workers' tracking waits for the
     same lock before it opens the file.
     """
-    if (home / FILE).exists():
+    if (home / MLFLOW_FILE).exists():
         return None
     home.mkdir(parents=True, exist_ok=True)
-    with (home / f"{FILE}.lock").open("w") as lock:
+    with (home / f"{MLFLOW_FILE}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

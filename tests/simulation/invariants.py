@@ -38,7 +38,7 @@ BEATS = 2
 #: calls, and leaves it as it was.
 LATE_WRITES = 4
 
-#: LuaScripts that may end a node.
+#: Transitions that may end a node.
 _ENDING = {"commit", "commit_items", "expand", "fail", "skip", "reopen"}
 
 

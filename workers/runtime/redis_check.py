@@ -8,6 +8,7 @@ from orchestrator.authoring.masking import mask_text
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.connection import wait_for
 from orchestrator.settings import settings
+from orchestrator.text import visible
 
 
 def check_redis(**_: object) -> None:
@@ -19,7 +20,7 @@ def check_redis(**_: object) -> None:
     if url is None:
         return  # Celery says that it has no broker
     try:
-        wait_for(url, evicting=settings().redis_eviction, warn=_tell)
+        wait_for(url, evicting=settings().redis_eviction, warn=lambda text: _tell(f"note: {text}"))
     except OrchestratorError as error:
         _tell(f"{type(error).__name__}: {error}")
         if error.hint:
@@ -28,4 +29,4 @@ def check_redis(**_: object) -> None:
 
 
 def _tell(text: str) -> None:
-    print(mask_text(text), file=sys.stderr)
+    print(visible(mask_text(text)), file=sys.stderr)

@@ -173,7 +173,7 @@ class Model:
         holder = self.tasks[name].holder if name in self.tasks else None
         return holder is not None and holder.delivery not in self.leases
 
-    # LuaScripts
+    # Transitions
 
     def submit(self) -> None:
         self.run = RunState.PENDING

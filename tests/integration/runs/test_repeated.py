@@ -1,4 +1,4 @@
-"""LuaScripts that are asked for twice, because the first reply was lost together with the connection."""
+"""Transitions that are asked for twice, because the first reply was lost together with the connection."""
 
 from __future__ import annotations
 
