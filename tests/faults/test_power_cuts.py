@@ -137,7 +137,7 @@ commit("other")
 
 def test_dear_work_is_kept_with_all_that_it_was_made_from(power_cut_after: Callable[[str], Path]) -> None:
     root = power_cut_after(
-        f"{WORKER}\n{COMMITS}\nworkshop.flush_needs(job, job.task('dear'))\ncommit('dear', flush=True)"
+        f"{WORKER}\n{COMMITS}\nresources.flush_needs(job, job.task('dear'))\ncommit('dear', flush=True)"
     )
     store = ArtifactStore(str(root / "store"))
     assert Manifest.read(store, RUN, "cheap") is not None
@@ -149,7 +149,7 @@ def test_dear_work_is_kept_with_all_that_it_was_made_from(power_cut_after: Calla
 
 def test_all_of_a_run_is_kept_once_it_is_written_down(power_cut_after: Callable[[str], Path]) -> None:
     root = power_cut_after(
-        f"{WORKER}\n{COMMITS}\nworkshop.flush_outputs(RUN)\nwrite_final(store, RECORD, {{}})"
+        f"{WORKER}\n{COMMITS}\nresources.flush_outputs(RUN)\nwrite_final(store, RECORD, {{}})"
     )
     store = ArtifactStore(str(root / "store"))
     assert Specification.read(store, RUN).run == RUN
