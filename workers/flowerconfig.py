@@ -58,4 +58,4 @@ def in_words(kwargs: str) -> str:
         return kwargs
     if node is None:
         return str(run)
-    return f"{node} (share {given['share']}) of {run}" if "share" in given else f"{node} of {run}"
+    return f"{node} (batch {given['batch']}) of {run}" if "batch" in given else f"{node} of {run}"

@@ -21,7 +21,7 @@ from orchestrator.run_id import RunId
 #: How many nodes one message may carry.
 SPAN = 16
 #: How many messages at the most call workers to the items of a map.
-SHARES = 64
+BATCHES = 64
 #: Seconds that a stage has to clean up after its time limit, before its process is killed.
 GRACE = 10.0
 
@@ -87,14 +87,14 @@ class Canvas:
         """One item of a map, by itself."""
         return self._task(self.plan.node(name), item_name(name, index))
 
-    def shares(self, name: NodeName, count: int) -> Signature:
+    def batches(self, name: NodeName, count: int) -> Signature:
         """What makes workers help themselves to the items of a map, until there are none left."""
         node = self.plan.node(name)
-        return _together(self._share(node, number) for number in range(min(count, SHARES)))
+        return _together(self._batch(node, number) for number in range(min(count, BATCHES)))
 
-    def share(self, name: NodeName, number: int) -> Signature:
-        """One of the `shares` once more."""
-        return self._share(self.plan.node(name), number)
+    def batch(self, name: NodeName, number: int) -> Signature:
+        """One of the `batches` once more."""
+        return self._batch(self.plan.node(name), number)
 
     def _map(self, node: Node) -> Signature:
         """A map: written out where its length is small and known, else one task that expands on a worker."""
@@ -106,9 +106,9 @@ class Canvas:
             return _together(items)
         return self._chord(items, self._task(self.plan.node(body)))
 
-    def _share(self, node: Node, number: int) -> Signature:
-        signature = self._task(node, id_of=f"{node.name} share {number}")
-        signature.kwargs["share"] = number
+    def _batch(self, node: Node, number: int) -> Signature:
+        signature = self._task(node, id_of=f"{node.name} batch {number}")
+        signature.kwargs["batch"] = number
         return signature
 
     def _chord(self, header: list[Signature], body: Signature) -> Signature:

@@ -20,7 +20,7 @@ from orchestrator.coordinator.contact import Contact
 from orchestrator.coordinator.leadership import leads, step_down
 from orchestrator.lifecycle.concluding import LONGEST_WAIT, send_conclusion
 from orchestrator.lifecycle.resume import send_node
-from orchestrator.messaging.unacked import Fetched, fetched_messages, hand_back, waiting_nodes
+from orchestrator.messaging.unacked import Fetched, fetched_messages, requeue, waiting_nodes
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.listing import repair
@@ -95,7 +95,7 @@ class Supervisor:
         self._compare_lists()
         open_runs = self.reader.open_runs()
         self._end_lost_leases(open_runs)
-        self._hand_back(list(fetched_messages(self.runs.client)))
+        self._requeue(list(fetched_messages(self.runs.client)))
         self._send_due_again(open_runs)
         self._conclude_ended()
         self.contact.hear()
@@ -117,7 +117,7 @@ class Supervisor:
             with self._apart(run):
                 until = (self.contact.heard or 0.0) + self.lease_seconds
                 for delivery in (*self.reader.expired_leases(run), *self._unleased(run)):
-                    ended = self.runs.release(run, delivery, error="its worker was lost", until=until)
+                    ended = self.runs.mark_lost(run, delivery, error="its worker was lost", until=until)
                     if ended:
                         extra = {"action": "lease_lost", "run": run}
                         log.warning("run %s: %s was lost with %d nodes", run, delivery, ended, extra=extra)
@@ -128,7 +128,7 @@ class Supervisor:
             return []
         return self.reader.holders(run)
 
-    def _hand_back(self, fetched: list[Fetched]) -> None:
+    def _requeue(self, fetched: list[Fetched]) -> None:
         """Messages that no worker says it holds, though it had the time to, go back to their queues."""
         now = self.clock()
         self._fetched = {each.tag: self._fetched.get(each.tag, now) for each in fetched}
@@ -139,7 +139,7 @@ class Supervisor:
         for message in old:
             with self._apart(message.run):
                 leased = message.id in held or self.reader.is_leased(message.run, message.id)
-                if not leased and hand_back(self.runs.client, message):
+                if not leased and requeue(self.runs.client, message):
                     extra = {"action": "handed_back", "run": message.run}
                     told = (message.run, message.id, message.queue)
                     log.warning("run %s: message %s is back in %s", *told, extra=extra)
@@ -163,23 +163,23 @@ class Supervisor:
         try:
             sent = send_node(run, node, store=store, runs=self.runs, due=self.lease_seconds)
         except UnknownRun:
-            self._give_up_in_time(run, f"its specification is not in the artifact store {store.url}")
+            self._fail_unreadable(run, f"its specification is not in the artifact store {store.url}")
             return
         except AlteredArtifact as error:
-            self._give_up_in_time(run, str(error))
+            self._fail_unreadable(run, str(error))
             return
         self._unreadable.pop(run, None)
         if sent:
             extra = {"action": "resent", "run": run, "node": node}
             log.warning("run %s: the message of %s was lost; sending it again", run, node, extra=extra)
 
-    def _give_up_in_time(self, run: RunId, why: str) -> None:
+    def _fail_unreadable(self, run: RunId, why: str) -> None:
         """Fail a run that nobody can send any more; not at once: a folder may only not be mounted yet."""
         since = self._unreadable.setdefault(run, self.clock())
         if self.clock() - since < UNREADABLE_LEASES * self.lease_seconds:
             return
         del self._unreadable[run]
-        if self.runs.give_up(run, error=f"nobody can tell what the run consists of: {why}"):
+        if self.runs.fail_run(run, error=f"nobody can tell what the run consists of: {why}"):
             log.error("run %s is given up: %s", run, why, extra={"action": "run_given_up", "run": run})
             send_conclusion(run, self.runs.client, self.queues)
 

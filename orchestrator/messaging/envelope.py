@@ -269,6 +269,7 @@ _ARGUMENTS: Mapping[str, Callable[[object], bool]] = {
     "run": lambda value: isinstance(value, str) and _RUN.fullmatch(value) is not None,
     "node": _is_name,
     "again": _is_flag,
+    "batch": lambda value: value is None or _is_flag(value) or _is_count(value),
     "share": lambda value: value is None or _is_flag(value) or _is_count(value),
     "round": _is_count,
     "stage": _is_name,

@@ -86,16 +86,16 @@ def _set_aside(client: Redis, tag: str, entry: SetAside) -> bool:
         return bool(transaction.execute()[0])
 
 
-def hand_back(client: Redis, fetched: Fetched) -> bool:
+def requeue(client: Redis, fetched: Fetched) -> bool:
     """Put a message back into its queue, to be served next; False if it is not there any more.
 
     The worker that had it may only be paused. When it wakes up, it does not acknowledge the next worker's
     delivery: each has a tag of its own (`orchestrator.messaging.transport`).
     """
-    return return_message(client, fetched.tag, fetched.message, fetched.queue)
+    return requeue_message(client, fetched.tag, fetched.message, fetched.queue)
 
 
-def return_message(client: Redis, tag: str, message: Mapping[str, object], queue: str) -> bool:
+def requeue_message(client: Redis, tag: str, message: Mapping[str, object], queue: str) -> bool:
     """The same for any fetched message, as kombu keeps it; `tag` is the one that it was fetched under."""
     copy = json.loads(json.dumps(message))
     copy["headers"]["redelivered"] = True

@@ -85,7 +85,7 @@ class RunStore:
         needed_by: Sequence[NodeName] = (),
     ) -> Claim:
         """Ask to run a node; only on CLAIMED may its function be called."""
-        verdict, number, *rest = self._apply(
+        status, number, *rest = self._apply(
             "claim",
             RunKeys(run),
             node,
@@ -96,9 +96,9 @@ class RunStore:
             holder.round,
             *needed_by,
         )
-        if verdict == ClaimStatus.CLAIMED:
-            return Claim(ClaimStatus.CLAIMED, _standing([number, *rest]))
-        return Claim(ClaimStatus(verdict), AttemptCounts(int(number)), _ready(rest))
+        if status == ClaimStatus.CLAIMED:
+            return Claim(ClaimStatus.CLAIMED, _attempt_counts([number, *rest]))
+        return Claim(ClaimStatus(status), AttemptCounts(int(number)), _ready(rest))
 
     def commit(
         self,
@@ -132,7 +132,7 @@ class RunStore:
         descendants: Sequence[NodeName] = (),
     ) -> Settled:
         """The node's last attempt failed; its descendants will not run, unless so many items may fail."""
-        verdict, state, count, *rest = self._apply(
+        status, state, count, *rest = self._apply(
             "fail",
             RunKeys(run),
             node,
@@ -146,7 +146,7 @@ class RunStore:
             *descendants,
         )
         stopped = int(count)
-        return _settled(verdict, state, rest[stopped:], stopped=tuple(rest[:stopped]))
+        return _settled(status, state, rest[stopped:], stopped=tuple(rest[:stopped]))
 
     def retry(
         self, run: RunId, node: NodeName, token: str, *, error: str, traceback: str, wait: float
@@ -191,8 +191,8 @@ class RunStore:
 
     def resend(self, run: RunId, node: NodeName, *, due: float) -> bool:
         """Say that a node's message is sent again; False if it has not been due for so many seconds."""
-        verdict, _ = self._apply("resend", RunKeys(run), node, round(due * 1000))
-        return verdict == "due"
+        status, _ = self._apply("resend", RunKeys(run), node, round(due * 1000))
+        return status == "due"
 
     def detach(self, run: RunId, join: NodeName) -> None:
         """A branch of a join leaves the canvas: no chord will send the join, so its last need does."""
@@ -208,7 +208,7 @@ class RunStore:
         needed_by: Sequence[NodeName] = (),
     ) -> Taken:
         """Ask for up to `wanted` items of a map."""
-        verdict, *rest = self._apply(
+        status, *rest = self._apply(
             "take",
             RunKeys(run),
             node,
@@ -220,14 +220,14 @@ class RunStore:
             wanted,
             *needed_by,
         )
-        if verdict == "done":
+        if status == "done":
             return Taken({}, _ready(rest))
         rows = (rest[at : at + 6] for at in range(0, len(rest), 6))
-        return Taken({int(index): _standing(standing) for index, *standing in rows})
+        return Taken({int(index): _attempt_counts(counts) for index, *counts in rows})
 
-    def give_back(self, run: RunId, node: NodeName, token: str, items: Iterable[int]) -> int:
+    def return_items(self, run: RunId, node: NodeName, token: str, items: Iterable[int]) -> int:
         """Leave items that were taken and not begun to others; returns how many those are."""
-        _, count = self._apply("give_back", RunKeys(run), node, token, *items)
+        _, count = self._apply("return_items", RunKeys(run), node, token, *items)
         return int(count)
 
     def commit_items(
@@ -259,7 +259,7 @@ class RunStore:
         record = json.loads(str(self.client.hget(RunKeys(run).nodes, node) or "{}"))
         return bool(record.get("token") == token)
 
-    def standing(self, run: RunId, node: NodeName) -> AttemptCounts:
+    def attempt_counts(self, run: RunId, node: NodeName) -> AttemptCounts:
         """How often a node was tried, as its claim was told."""
         record = json.loads(str(self.client.hget(RunKeys(run).nodes, node)))
         attempts, base = record.get("attempts", ()), int(record.get("base", 0))
@@ -267,7 +267,7 @@ class RunStore:
         lost = [attempt for attempt in gone if not attempt.get("spared")]
         return AttemptCounts(len(attempts), len(attempts) - base - len(gone), len(lost))
 
-    def release(
+    def mark_lost(
         self, run: RunId, delivery: str, *, error: str, spared: bool = False, until: float | None = None
     ) -> int:
         """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next.
@@ -277,17 +277,17 @@ class RunStore:
         the worker ends the process if it is there after all.
         """
         limit = "" if until is None else round(until * 1000)
-        _, count = self._apply("release", RunKeys(run), delivery, error, int(spared), limit)
+        _, count = self._apply("mark_lost", RunKeys(run), delivery, error, int(spared), limit)
         return int(count)
 
-    def let_go(self, run: RunId, delivery: str) -> None:
+    def drop_lease(self, run: RunId, delivery: str) -> None:
         """A delivery is no longer worked on, and holds nothing."""
         self.client.zrem(RunKeys(run).leases, delivery)
 
     def renew(self, run: RunId, delivery: str) -> bool:
         """Say that a delivery is still being worked on; False if it is to end: it has been taken over."""
-        verdict, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)
-        return verdict == "renewed"
+        status, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)
+        return status == "renewed"
 
     def cancel(self, run: RunId, *, token: str = "") -> tuple[str, ...] | None:
         """Stop a run: nothing of it starts or commits any more.
@@ -295,17 +295,17 @@ class RunStore:
         Returns the deliveries that were at work, however often it is asked; None if the run ended otherwise.
         Raises UnknownRun.
         """
-        verdict, *deliveries = self._apply("cancel", RunKeys(run), "", token or token_hex(8))
-        if verdict == "unknown":
+        status, *deliveries = self._apply("cancel", RunKeys(run), "", token or token_hex(8))
+        if status == "unknown":
             raise UnknownRun(
                 f"Redis knows no run '{run}' that could be going on", hint=f"see: orchestrator show {run}"
             )
-        return tuple(deliveries) if verdict == "cancelled" else None
+        return tuple(deliveries) if status == "cancelled" else None
 
-    def give_up(self, run: RunId, *, error: str) -> bool:
+    def fail_run(self, run: RunId, *, error: str) -> bool:
         """Fail a run of which nobody can read any more what it consists of; False if it was over."""
-        verdict, *_ = self._apply("cancel", RunKeys(run), error, token_hex(8))
-        return verdict == "cancelled"
+        status, *_ = self._apply("cancel", RunKeys(run), error, token_hex(8))
+        return status == "cancelled"
 
     def status(self, run: RunId) -> RunStatus | None:
         """How a run stands: what a reopening is worked out for. None if it is unknown."""
@@ -323,7 +323,7 @@ class RunStore:
         again = [part for pair in reopening.again.items() for part in pair]
         maps = [part for name, (items, left) in reopening.maps.items() for part in (name, items, left)]
         needs = [part for pair in reopening.needs.items() for part in pair]
-        verdict, state = self._apply(
+        status, state = self._apply(
             "reopen",
             RunKeys(run),
             run,
@@ -344,10 +344,10 @@ class RunStore:
             *maps,
             *needs,
         )
-        if verdict == "taken":
+        if status == "taken":
             return None
         enlist(self.client, run, reopening.submitted)
-        return _ending(state)
+        return _ending_of(state)
 
     def remember(self, run: RunId, key: str, value: str) -> str:
         """Keep the id of something made outside, unless one is kept already; returns the one that is kept."""
@@ -374,22 +374,22 @@ class RunStore:
         return done == "1"
 
     def _settle(self, name: str, run: RunId, *arguments: str | int | float) -> Settled:
-        verdict, state, *rest = self._apply(name, RunKeys(run), *arguments)
-        return _settled(verdict, state, rest)
+        status, state, *rest = self._apply(name, RunKeys(run), *arguments)
+        return _settled(status, state, rest)
 
 
-def _settled(verdict: str, state: str, ready: Sequence[str], *, stopped: tuple[str, ...] = ()) -> Settled:
-    if verdict == "lost":
+def _settled(status: str, state: str, ready: Sequence[str], *, stopped: tuple[str, ...] = ()) -> Settled:
+    if status == "lost":
         return Settled(accepted=False)
-    return Settled(True, _ending(state), _ready(ready), stopped)
+    return Settled(True, _ending_of(state), _ready(ready), stopped)
 
 
-def _standing(told: Sequence[str]) -> AttemptCounts:
+def _attempt_counts(told: Sequence[str]) -> AttemptCounts:
     number, tries, lost, claimed, forgetful = map(int, told)
     return AttemptCounts(number, tries, lost, claimed, bool(forgetful))
 
 
-def _ending(state: str) -> RunEnding:
+def _ending_of(state: str) -> RunEnding:
     """What a run's state, as a transition replies it, asks for."""
     if state == RunEnding.HANDLERS:
         return RunEnding.HANDLERS

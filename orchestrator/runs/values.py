@@ -62,8 +62,8 @@ class FencingNumber(NamedTuple):
 class Claim:
     """The answer to a claim, with what goes with it."""
 
-    verdict: ClaimStatus
-    standing: AttemptCounts
+    status: ClaimStatus
+    counts: AttemptCounts
     ready: tuple[WokenMessage, ...] = ()
 
 

@@ -119,7 +119,7 @@ nodes = (node("cheap"), node("many", items=3), node("dear", "cheap", "many"), no
 graph = Graph("pipeline", nodes)
 resources = WorkerResources(Settings(store="store"), None)
 store = resources.store
-job = RunContext(Specification(run=RUN, graph=graph, parameters={}, submitted=NOW), app)
+context = RunContext(Specification(run=RUN, graph=graph, parameters={}, submitted=NOW), app)
 VALUE = {"codec": "json", "value": 1}
 
 def commit(name, flush=False):
@@ -127,7 +127,7 @@ def commit(name, flush=False):
 """
 
 COMMITS = """
-job.specification.write(store)
+context.specification.write(store)
 commit("cheap")
 write_items(store, RUN, "many", FencingNumber(0, 1), "token", {0: VALUE, 1: VALUE})
 write_items(store, RUN, "many", FencingNumber(0, 1), "alone", {2: VALUE})
@@ -137,7 +137,8 @@ commit("other")
 
 def test_dear_work_is_kept_with_all_that_it_was_made_from(power_cut_after: Callable[[str], Path]) -> None:
     root = power_cut_after(
-        f"{WORKER}\n{COMMITS}\nresources.flush_needs(job, job.task('dear'))\ncommit('dear', flush=True)"
+        f"{WORKER}\n{COMMITS}\n"
+        "resources.flush_needs(context, context.node_ref('dear'))\ncommit('dear', flush=True)"
     )
     store = ArtifactStore(str(root / "store"))
     assert Manifest.read(store, RUN, "cheap") is not None

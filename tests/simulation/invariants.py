@@ -87,7 +87,7 @@ class Invariants:
                 self._was_its_own(name, str(arguments[0]), str(arguments[1]))
             case "renew" if str(reply[0]) == "renewed" and str(arguments[0]) in self.leases:
                 self._lease(arguments[0], arguments[1])
-            case "release" if int(reply[1]) and arguments[3] != "":
+            case "mark_lost" if int(reply[1]) and arguments[3] != "":
                 self._has_released(str(arguments[0]), float(arguments[3]) / 1000)
             case "cancel" if str(reply[0]) == "cancelled" and self.cancelled is None:
                 self.cancelled = self.simulation.world.now

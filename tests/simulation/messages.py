@@ -118,7 +118,7 @@ class Received:
     def __str__(self) -> str:
         kwargs = self.kwargs
         told = [self.task.rpartition(".")[2], str(kwargs.get("node", ""))]
-        told += [f"share {kwargs['share']}"] if "share" in kwargs else []
+        told += [f"batch {kwargs['batch']}"] if "batch" in kwargs else []
         told += [f"round {kwargs['round']}"] if kwargs.get("round") else []
         return " ".join(told) + f" ({self.tag[:4]})"
 

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 import orchestrator.lifecycle.cancelling as cancelling
 import orchestrator.lifecycle.concluding as concluding
 import orchestrator.lifecycle.submission as submission
-import workers.runtime.builtin_tasks as own_tasks
+import workers.runtime.builtin_tasks as builtin_tasks
 import workers.runtime.conclude as conclude
 import workers.runtime.heartbeat as heartbeat
 import workers.tracking.models as models
@@ -176,7 +176,7 @@ def _written_by_whoever_comes_last() -> None:
         run.data.tags.pop(models.ROUND, None)
         return run
 
-    _instead(own_tasks, conclude=write_down)()
+    _instead(builtin_tasks, conclude=write_down)()
     _instead(KeyedRuns, parent=parent)()
 
 
@@ -195,7 +195,7 @@ PLANTED: Mapping[str, Change] = {
     "claim without needs": _script("claim", "if missing(node) > 0 then", "if false then"),
     "items by name": _instead(FencingNumber, __lt__=lambda *_: False),
     "commit without lease": _script("prelude", _SPEAKS, "return record.state == 'running'"),
-    "lost items are nobody's": _script("release", "redis.call('ZADD', DUE, NOW_MS, group)", ""),
+    "lost items are nobody's": _script("mark_lost", "redis.call('ZADD', DUE, NOW_MS, group)", ""),
     "nothing left is nothing known": _reopen_what_is_left(),
     "MLflow known to Redis only": _ids_in_redis_only(),
     "attempts log without a fence": _instead(ClaimedNode, _fence=lambda _: NoFence()),
@@ -204,13 +204,13 @@ PLANTED: Mapping[str, Change] = {
     "a lost lease ends nothing": _renew_and_end_nothing,
     "cancelled only once": _script("cancel", "if not at_work then", "if true then"),
     "cancelled with the store only": _cancel_by_the_store,
-    "a lost node is not due": _script("release", "else\n      redis.call('ZADD', DUE, NOW_MS, name)", ""),
+    "a lost node is not due": _script("mark_lost", "else\n      redis.call('ZADD', DUE, NOW_MS, name)", ""),
     "nothing sent again": _instead(Supervisor, _send_due_again=_nothing),
     "one holder for two deliveries": _instead(
         Identity, delivery=lambda self, message, _: f"{self.instance}#{message}"
     ),
     "the heartbeat ends silently": _instead(heartbeat, os=SimpleNamespace(kill=_nothing, getpid=_nothing)),
-    "unreadable for ever": _instead(Supervisor, _give_up_in_time=_nothing),
+    "unreadable for ever": _instead(Supervisor, _fail_unreadable=_nothing),
     "a script over two slots": _script(
         "submit", "emit('', 'pending')", "emit('', 'pending') redis.call('SADD', 'orc:open', ARGV[1])"
     ),
@@ -227,8 +227,8 @@ PLANTED: Mapping[str, Change] = {
     "a round begun twice": _rounds_of_several(),
     "refused and sent later": _instead(submission, log=SimpleNamespace(warning=_refuse)),
     "a dead worker is believed": _present_for_an_hour,
-    "a renewed lease is ended": _script("release", _IN_TIME, "if until_ms and NOW_MS > until_ms then"),
-    "a paused leader acts": _script("release", _IN_TIME, "if false then"),
+    "a renewed lease is ended": _script("mark_lost", _IN_TIME, "if until_ms and NOW_MS > until_ms then"),
+    "a paused leader acts": _script("mark_lost", _IN_TIME, "if false then"),
     "an earlier end is written last": _written_by_whoever_comes_last,
     "a cancelled run goes on": _script("claim", "if OVER[run_state] or", "if"),
 }

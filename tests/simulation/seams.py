@@ -20,14 +20,14 @@ from kombu.transport.redis import Channel
 from kombu.utils import functional
 
 import orchestrator.coordinator.supervisor as supervisor
-import orchestrator.lifecycle.resume as rounds
+import orchestrator.lifecycle.resume as resume
 import orchestrator.lifecycle.submission as submission
-import workers.runtime.builtin_tasks as own_tasks
-import workers.runtime.claimed_node as attempt
+import workers.runtime.builtin_tasks as builtin_tasks
+import workers.runtime.claimed_node as claimed_node
 import workers.runtime.execute as execute
 import workers.runtime.heartbeat as heartbeat
 import workers.runtime.identity as identity
-import workers.runtime.map_batches as share
+import workers.runtime.map_batches as batches
 import workers.runtime.stage_task as stage_task
 import workers.tracking.attempt as tracking_attempt
 import workers.tracking.models as models
@@ -164,20 +164,20 @@ def install(pool: Any) -> None:
         _put(module, datetime=SimulatedDate)
     _put(tracking_attempt, time=lambda: world().wall_clock())
     _put(app.control, revoke=lambda messages, **_: world().terminate(messages))
-    for module in (execute, share):
+    for module in (execute, batches):
         _put(module, monotonic=_now, captured=_nothing, AttemptLog=_NoLog, check_code=lambda *_: None)
-    for module in (execute, share, stage_task):
+    for module in (execute, batches, stage_task):
         _put(module, terminate_handler_fired=_is_killed)
-    for module in (execute, share, attempt):
+    for module in (execute, batches, claimed_node):
         _put(module, traceback_of=repr)
-    for module in (stage_task, own_tasks, functional):
+    for module in (stage_task, builtin_tasks, functional):
         _put(module, sleep=_sleep)
-    for module in (stage_task, own_tasks, heartbeat):
+    for module in (stage_task, builtin_tasks, heartbeat):
         _put(module, worker_resources=_worker_resources)
     _put(stage_task, is_outdated=lambda *_: False)
-    _put(attempt, children_end_here=_nothing, _folder_kept=_nothing, copies_end_here=_nothing)
-    _put(attempt, Fence=partial(attempt.Fence, clock=_now))  # type: ignore[attr-defined]
-    _put(share, threading=threading_of(world), HELD_UP=3.0)
+    _put(claimed_node, children_end_here=_nothing, _folder_kept=_nothing, copies_end_here=_nothing)
+    _put(claimed_node, Fence=partial(claimed_node.Fence, clock=_now))  # type: ignore[attr-defined]
+    _put(batches, threading=threading_of(world), HELD_UP=3.0)
     _put(
         heartbeat,
         active_requests=OfThisWorker(lambda each: list(each.active.values()), _worker),
@@ -195,6 +195,6 @@ def install(pool: Any) -> None:
     _put(tracking_attempt, save_model=save_model)
     _put(models, _make=make_model)
     _put(submission, code_of=lambda *_: {}, files_of=lambda *_: {}, commit_of_pipeline=lambda *_: None)
-    _put(rounds, changed_nodes=lambda *_: {})
+    _put(resume, changed_nodes=lambda *_: {})
     _put(supervisor, PACE=5.0)
     stages.played[:] = [lambda *given: world().play(*given)]

@@ -140,7 +140,7 @@ class Worker:
             if terminated:
                 conclude_again(run, message.queue, self.parent)
             elif "node" in message.kwargs:
-                self.parent.runs.release(run, self._delivery(message), error=why)
+                self.parent.runs.mark_lost(run, self._delivery(message), error=why)
         except (OperationalError, RedisError) as error:
             self.world.note(self.name, f"that is left to others: {error}")
         self._let_go(message, again=not terminated)

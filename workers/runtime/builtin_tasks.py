@@ -24,6 +24,7 @@ from workers.runtime.dispatch import (
     DELIVER,
     OVERDUE,
     UNKNOWN,
+    batch_number,
     send_again,
     send_consequences,
     send_unknown,
@@ -46,10 +47,14 @@ def register_own_tasks(app: Celery) -> None:
     patiently = {**in_time, "max_retries": None}
 
     @app.task(name=UNKNOWN, autoretry_for=(StoreUnavailable,), **patiently)
-    def fail_unknown(run: str, node: str, stage: str, round: int = 0, share: bool = False) -> None:
+    def fail_unknown(
+        run: str, node: str, stage: str, round: int = 0, batch: bool = False, share: bool = False
+    ) -> None:
         """This worker has no code for a stage: its node fails, since nobody else may have it either."""
         why = f"no worker of its queue knows the stage {stage}"
-        fail_unclaimed(worker_resources().job(RunId(run), round), node, why, worker_resources(), share=share)
+        fail_unclaimed(
+            worker_resources().context(RunId(run), round), node, why, worker_resources(), batch=batch or share
+        )
 
     @app.task(name=OVERDUE, autoretry_for=(StoreUnavailable,), **patiently)
     def judge_overdue(run: str, delivery: str, message: str) -> None:
@@ -72,35 +77,39 @@ def register_own_tasks(app: Celery) -> None:
 
 
 def fail_unclaimed(
-    job: RunContext, node: str, why: str, resources: WorkerResources, *, share: bool = False
+    context: RunContext, node: str, why: str, resources: WorkerResources, *, batch: bool = False
 ) -> None:
-    """Record that a node cannot be run here at all; of a share of a map, all items that are left."""
-    task = job.task(node)
-    holder = Delivery(job.run, node, uuid4().hex, round=job.round.number).holder(uuid4().hex)
+    """Record that a node cannot be run here at all; of a batch, all items of the map that are left."""
+    ref = context.node_ref(node)
+    holder = Delivery(context.run, node, uuid4().hex, round=context.round.number).holder(uuid4().hex)
     error = UnknownStage(f"{why}: are its module and ORCHESTRATOR_PIPELINES the same on every machine?")
-    taken = _take_all(job.run, task, holder, resources) if share else _claim(job.run, task, holder, resources)
-    for each, standing in taken:
-        claimed = ClaimedNode(job, each, holder.token, standing, redelivered=False, resources=resources)
+    taken = (
+        _take_all(context.run, ref, holder, resources)
+        if batch
+        else _claim(context.run, ref, holder, resources)
+    )
+    for each, counts in taken:
+        claimed = ClaimedNode(context, each, holder.token, counts, redelivered=False, resources=resources)
         outcome = claimed.failed(error)
         if isinstance(outcome, Failed):
-            send_consequences(job, each.name, outcome, resources)
-    resources.runs.let_go(job.run, holder.delivery)
+            send_consequences(context, each.name, outcome, resources)
+    resources.runs.drop_lease(context.run, holder.delivery)
 
 
 def _claim(
-    run: RunId, task: NodeRef, holder: Holder, resources: WorkerResources
+    run: RunId, ref: NodeRef, holder: Holder, resources: WorkerResources
 ) -> Iterator[tuple[NodeRef, AttemptCounts]]:
-    claim = resources.runs.claim(run, task.name, holder)
-    if claim.verdict is ClaimStatus.CLAIMED:
-        yield task, claim.standing
+    claim = resources.runs.claim(run, ref.name, holder)
+    if claim.status is ClaimStatus.CLAIMED:
+        yield ref, claim.counts
 
 
 def _take_all(
-    run: RunId, task: NodeRef, holder: Holder, resources: WorkerResources
+    run: RunId, ref: NodeRef, holder: Holder, resources: WorkerResources
 ) -> Iterator[tuple[NodeRef, AttemptCounts]]:
-    while items := resources.runs.take(run, task.name, holder, wanted=MOST).items:
-        for index, standing in items.items():
-            yield NodeRef(item_name(task.name, index), task.node, index), standing
+    while items := resources.runs.take(run, ref.name, holder, wanted=MOST).items:
+        for index, counts in items.items():
+            yield NodeRef(item_name(ref.name, index), ref.node, index), counts
 
 
 @task_rejected.connect
@@ -123,5 +132,5 @@ def tell_unknown(name: str, message: Message, **_: object) -> None:
             sleep(SOON)
             send_again(message, queue)
             return
-        of = {"share": "share" in kwargs, "round": kwargs.get("round", 0)}
+        of = {"batch": batch_number(kwargs) is not None, "round": kwargs.get("round", 0)}
         send_unknown(kwargs["run"], kwargs["node"], name, queue, **of)

@@ -31,7 +31,7 @@ def find_earlier(claimed: ClaimedNode) -> Earlier:
     stored = claimed.stored_before()
     if stored is not None:
         return Earlier(stored, "taken from an attempt that was lost before its result was recorded")
-    if not claimed.task.node.policy.cache:
+    if not claimed.ref.node.policy.cache:
         return Earlier()
     fingerprint = None
     try:
@@ -55,10 +55,10 @@ def keep_for_later(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None
     if fingerprint.files and files_of(claimed) != fingerprint.files:
         log.warning("the result was not kept for later runs: what it was made from has changed meanwhile")
         return
-    store, run = claimed.resources.store, claimed.job.run
+    store, run = claimed.resources.store, claimed.context.run
     kept: dict[str, JSON] = {
         "run": run,
-        "node": claimed.task.name,
+        "node": claimed.ref.name,
         "digest": digest_of(output),
         "output": output,
     }
@@ -70,7 +70,7 @@ def keep_for_later(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None
 
 
 def _look_up(claimed: ClaimedNode, fingerprint: Fingerprint) -> Earlier:
-    if not claimed.job.specification.cache:
+    if not claimed.context.specification.cache:
         return Earlier(why="computed: the run was sent with --no-cache")
     store = claimed.resources.store
     data = store.read(_result_key(fingerprint))
@@ -105,7 +105,7 @@ def _result_key(fingerprint: Fingerprint) -> str:
 
 
 def _latest_key(claimed: ClaimedNode) -> str:
-    return f"cache/latest/{claimed.job.graph.pipeline}/{claimed.task.name}.json"
+    return f"cache/latest/{claimed.context.graph.pipeline}/{claimed.ref.name}.json"
 
 
 def _as_text(plain: Mapping[str, JSON]) -> bytes:

@@ -66,10 +66,10 @@ class Delivery:
 class ClaimedNode:
     """A node, or one item of a map, that this worker may run."""
 
-    job: RunContext
-    task: NodeRef
+    context: RunContext
+    ref: NodeRef
     token: str
-    standing: AttemptCounts
+    counts: AttemptCounts
     redelivered: bool
     resources: WorkerResources
     stored: Mapping[str, Tree] | None = None  #: what earlier attempts stored, where that has been looked up
@@ -77,30 +77,30 @@ class ClaimedNode:
     @property
     def number(self) -> int:
         """The attempt's number, from 1."""
-        return self.standing.number
+        return self.counts.number
 
     @property
     def fencing(self) -> FencingNumber:
         """What makes this attempt count more than those before it."""
-        return FencingNumber(self.job.round.number, self.number, self.standing.claimed)
+        return FencingNumber(self.context.round.number, self.number, self.counts.claimed)
 
     def stored_before(self) -> Tree | None:
         """What an earlier attempt stored, if that was never recorded, or if Redis has forgotten it."""
-        if not may_be_stored(self.standing, redelivered=self.redelivered):
+        if not may_be_stored(self.counts, redelivered=self.redelivered):
             return None
         if self.stored is not None:
-            return self.stored.get(self.job.stored_as(self.task))
+            return self.stored.get(self.context.stored_as(self.ref))
         try:
-            return self.resources.stored_output(self.job, self.task)
+            return self.resources.stored_output(self.context, self.ref)
         except MissingOutput:
             return None
 
     def survive(self) -> None:
         """Raise DeadlyStage if too many workers have died of this node."""
-        if self.standing.lost >= DEATHS:
-            last = RunReader(self.resources.runs.client).last_loss(self.job.run, self.task.name)
+        if self.counts.lost >= DEATHS:
+            last = RunReader(self.resources.runs.client).last_loss(self.context.run, self.ref.name)
             raise DeadlyStage(
-                f"{self.task.name} was running when {self.standing.lost} workers died; the last: {last}"
+                f"{self.ref.name} was running when {self.counts.lost} workers died; the last: {last}"
             )
 
     def output(self) -> Tree:
@@ -110,8 +110,8 @@ class ClaimedNode:
             return self._called()
 
     def _called(self) -> Tree:
-        stage = stages[self.task.node.stage]
-        arguments = load_inputs(self.task, self.job, self.resources)
+        stage = stages[self.ref.node.stage]
+        arguments = load_inputs(self.ref, self.context, self.resources)
         fence = self._fence()
         with (
             self.resources.tracking.attempt(self._info(), fence) as tracker,
@@ -124,12 +124,12 @@ class ClaimedNode:
     def failed(self, error: BaseException) -> Again | Failed | Stopped:
         """Record an error: another attempt if the policy grants one, else the end of the node."""
         if isinstance(error, SoftTimeLimitExceeded):
-            limit = self.task.node.policy.time_limit
-            error = StageTimeout(f"{self.task.name} took longer than its time limit of {limit:g} s")
+            limit = self.ref.node.policy.time_limit
+            error = StageTimeout(f"{self.ref.name} took longer than its time limit of {limit:g} s")
         told = in_one_line(error)
         trace = traceback_of(error)
         wait = self._wait_after(error)
-        runs, run, name = self.resources.runs, self.job.run, self.task.name
+        runs, run, name = self.resources.runs, self.context.run, self.ref.name
         if wait is not None:
             settled = runs.retry(run, name, self.token, error=told, traceback=trace, wait=wait)
             return Again(told, wait) if settled.accepted else SUPERSEDED
@@ -139,10 +139,10 @@ class ClaimedNode:
             self.token,
             error=told,
             traceback=trace,
-            group=self.task.group,
-            tolerated=0.0 if isinstance(error, NOT_TOLERATED) else self.task.node.policy.tolerate,
-            needed_by=self.job.needed_by(self.task),
-            descendants=self.job.descendants(self.task),
+            group=self.ref.group,
+            tolerated=0.0 if isinstance(error, NOT_TOLERATED) else self.ref.node.policy.tolerate,
+            needed_by=self.context.needed_by(self.ref),
+            descendants=self.context.descendants(self.ref),
         )
         if not settled.accepted:
             return SUPERSEDED
@@ -150,7 +150,7 @@ class ClaimedNode:
 
     def _wait_after(self, error: BaseException) -> float | None:
         """Seconds until the next attempt, if the policy grants one after this error."""
-        policy, tries = self.task.node.policy, self.standing.tries
+        policy, tries = self.ref.node.policy, self.counts.tries
         jitter = random.random()  # noqa: S311 - nobody needs to be kept from guessing it
         if policy.retry and policy.grants_another(error, tries):
             return policy.retry.wait(tries, jitter)
@@ -159,35 +159,35 @@ class ClaimedNode:
         return None
 
     def _fence(self) -> Fence:
-        runs, run, name = self.resources.runs, self.job.run, self.task.name
+        runs, run, name = self.resources.runs, self.context.run, self.ref.name
         lease = self.resources.settings.lease_seconds
         return Fence(name, lambda: runs.holds(run, name, self.token), lease)
 
     def _attempt(self, tracker: AttemptTracker, fence: Fence) -> Attempt:
-        run, name = self.job.run, self.task.name
+        run, name = self.context.run, self.ref.name
         effects = Effects(self.resources.store, run, name, fence.check)
         return Attempt(run, name, self.number, tracker, check=fence.check, once=effects.once)
 
     def _info(self) -> AttemptInfo:
-        specification = self.job.specification
+        specification = self.context.specification
         return AttemptInfo(
-            run_id=self.job.run,
-            pipeline=self.job.graph.pipeline,
+            run_id=self.context.run,
+            pipeline=self.context.graph.pipeline,
             parameters=specification.parameters,
             started=specification.submitted,
-            node=self.task.name,
-            stage=self.task.node.stage,
-            queue=self.task.node.policy.queue,
+            node=self.ref.name,
+            stage=self.ref.node.stage,
+            queue=self.ref.node.policy.queue,
             attempt=self.number,
-            round=self.job.round.number,
+            round=self.context.round.number,
             redelivered=self.redelivered,
-            inputs=small_inputs(self.task),
+            inputs=small_inputs(self.ref),
         )
 
 
-def may_be_stored(standing: AttemptCounts, *, redelivered: bool) -> bool:
+def may_be_stored(counts: AttemptCounts, *, redelivered: bool) -> bool:
     """Whether an attempt before this one may have stored an output."""
-    return standing.number > 1 or redelivered or standing.forgetful
+    return counts.number > 1 or redelivered or counts.forgetful
 
 
 def is_expensive(seconds: float) -> bool:

@@ -15,9 +15,9 @@ from workers.runtime.run_context import NodeRef, RunContext
 log = logging.getLogger("orchestrator.code")
 
 
-def is_outdated(job: RunContext, node: Node) -> bool:
+def is_outdated(context: RunContext, node: Node) -> bool:
     """Whether this worker has other code than the run, and would have another if it were started anew now."""
-    if settings().code != "reload" or not job.other_code(node):
+    if settings().code != "reload" or not context.other_code(node):
         return False
     return differs_on_disk(reached(node.stage).modules)
 
@@ -29,14 +29,14 @@ def lacks_new_module(stage: str) -> bool:
     return settings().code == "reload" and listed and differs_on_disk([module])
 
 
-def check_code(job: RunContext, task: NodeRef) -> None:
+def check_code(context: RunContext, ref: NodeRef) -> None:
     """Raise OtherCode if the run was sent with other code, unless the worker's is to be run all the same."""
-    names = job.other_code(task.node)
+    names = context.other_code(ref.node)
     if not names:
         return
     name, more = names[0], f" and {len(names) - 1} more" if len(names) > 1 else ""
-    then, now = job.specification.code.get(name, "not there"), loaded_code(task.node)[name]
-    sender = job.specification.sent_from
+    then, now = context.specification.code.get(name, "not there"), loaded_code(ref.node)[name]
+    sender = context.specification.sent_from
     told = (
         f"{name}{more} is not the run's here: {then[:8]} in the run, sent from {sender}, "
         f"and {now[:8]} at worker {identity().name}"
@@ -45,10 +45,10 @@ def check_code(job: RunContext, task: NodeRef) -> None:
         log.warning("%s: the worker's is taken (ORCHESTRATOR_CODE=worker)", told)
         return
     if settings().code == "reload":
-        hint = f"it has changed since the run was sent: `orchestrator resume {job.run}` takes it as it is now"
+        hint = f"it has changed since the run was sent; to take it as it is: `orchestrator resume {context.run}`"
     else:
         hint = (
             "restart the worker with the run's code and resume the run, or let the worker run what it has: "
             "ORCHESTRATOR_CODE=worker"
         )
-    raise OtherCode(f"{task.name}: {told}", hint=hint)
+    raise OtherCode(f"{ref.name}: {told}", hint=hint)

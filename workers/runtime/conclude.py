@@ -34,9 +34,9 @@ MOST_DATA = 20
 class _End:
     """One end of a run, as Redis has it, or else the store."""
 
-    record: RunRecord  #: without its nodes, if Redis has it and there is no job
+    record: RunRecord  #: without its nodes, if Redis has it and there is no context
     tracebacks: Mapping[str, str]
-    job: RunContext | None  #: None: nobody can read any more what the run consists of
+    context: RunContext | None  #: None: nobody can read any more what the run consists of
     told_as: str = ""  #: when that was, as `RunStatus` tells it, if Redis knows the run
 
     @property
@@ -65,17 +65,17 @@ def _latest_end(run: RunId, resources: WorkerResources) -> _End | None:
     status = resources.runs.status(run)
     if status is None:
         final = read_final(resources.store, run)
-        return _End(*final, _job(run, final[0].round, resources)) if final is not None else None
+        return _End(*final, _context(run, final[0].round, resources)) if final is not None else None
     if not status.ended:
         return None
-    reader, job = RunReader(resources.runs.client), _job(run, status.round, resources)
-    record = reader.read(run, job.graph) if job is not None else reader.summary(run)
-    return _End(record, reader.tracebacks(run), job, status.ended) if record.state.over else None
+    reader, context = RunReader(resources.runs.client), _context(run, status.round, resources)
+    record = reader.read(run, context.graph) if context is not None else reader.summary(run)
+    return _End(record, reader.tracebacks(run), context, status.ended) if record.state.over else None
 
 
-def _job(run: RunId, round: int, resources: WorkerResources) -> RunContext | None:
+def _context(run: RunId, round: int, resources: WorkerResources) -> RunContext | None:
     try:
-        return resources.job(run, round)
+        return resources.context(run, round)
     except (StoreError, UnknownRun) as error:
         if error.transient:
             raise
@@ -89,12 +89,12 @@ def _write_down(end: _End, resources: WorkerResources) -> str | None:
     Where nobody can read what the run consists of, MLflow is told what Redis knows.
     """
     record = end.record
-    if end.job is not None:
+    if end.context is not None:
         _keep(resources, end)  # before MLflow, which may be away for long
         resources.flush_outputs(record.id)  # nobody makes them again once the run is written down
     resources.tracking.deliver(record.id)
     mlflow_run_id = resources.tracking.conclude(_told_to_mlflow(end, resources))
-    if end.job is not None:
+    if end.context is not None:
         _keep(resources, replace(end, record=replace(record, mlflow_run_id=mlflow_run_id)), concluded=True)
     else:
         remove_marks(resources.store, record.id, record.round)
@@ -116,52 +116,52 @@ def _told_to_mlflow(end: _End, resources: WorkerResources) -> RunInfo:
         error=record.error,
         nodes=[NodeInfo(name=name, state=state.value) for name, state in states.items()],
     )
-    if end.job is None:
+    if end.context is None:
         return info
-    specification = end.job.specification
+    specification = end.context.specification
     return replace(
         info,
         parameters=specification.parameters,
         started=specification.submitted,
         commit=specification.commit,
         dirty=specification.dirty,
-        data=_data_of(end.job, resources),
-        committed=partial(_attempt_of, end.job, resources),
+        data=_data_of(end.context, resources),
+        committed=partial(_attempt_of, end.context, resources),
     )
 
 
-def _attempt_of(job: RunContext, resources: WorkerResources, node: str) -> Order | None:
+def _attempt_of(context: RunContext, resources: WorkerResources, node: str) -> Order | None:
     """Round and number of the attempt that gave what a node's output is; None if there is none."""
-    task = job.task(node)
-    if task.index is None:
-        manifest = _manifest(job, task.name, resources)
+    ref = context.node_ref(node)
+    if ref.index is None:
+        manifest = _manifest(context, ref.name, resources)
         return (manifest.round, manifest.attempt) if manifest is not None else None
     with suppress(StoreError):
-        number = read_items(resources.store, job.run, job.folder_of(task)).numbers.get(task.index)
+        number = read_items(resources.store, context.run, context.folder_of(ref)).numbers.get(ref.index)
         return (number.round, number.attempt) if number is not None else None
     return None
 
 
-def _data_of(job: RunContext, resources: WorkerResources) -> list[Data]:
+def _data_of(context: RunContext, resources: WorkerResources) -> list[Data]:
     """The files that parameters name; where they name none, what the nodes without inputs gave."""
-    files = job.specification.files
+    files = context.specification.files
     if files:
         return [
             Data(name=Path(path).name, digest=digest, source=path)
             for path, digest in list(files.items())[:MOST_DATA]
         ]
-    first = [node for node in job.graph if not node.needs and not node.mapped][:MOST_DATA]
-    found = {node.name: _manifest(job, node.name, resources) for node in first}
+    first = [node for node in context.graph if not node.needs and not node.mapped][:MOST_DATA]
+    found = {node.name: _manifest(context, node.name, resources) for node in first}
     return [
-        Data(name=name, digest=manifest.digest, source=f"runs/{job.run}/nodes/{name}", kind="output")
+        Data(name=name, digest=manifest.digest, source=f"runs/{context.run}/nodes/{name}", kind="output")
         for name, manifest in found.items()
         if manifest is not None
     ]
 
 
-def _manifest(job: RunContext, node: NodeName, resources: WorkerResources) -> Manifest | None:
+def _manifest(context: RunContext, node: NodeName, resources: WorkerResources) -> Manifest | None:
     try:
-        return Manifest.read(resources.store, job.run, job.stored_as(job.task(node)))
+        return Manifest.read(resources.store, context.run, context.stored_as(context.node_ref(node)))
     except StoreError:
         return None  # the run is over: what it gave is for others to judge
 

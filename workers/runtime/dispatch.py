@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from celery.app.task import Context
 from kombu import Message
@@ -29,67 +29,79 @@ UNKNOWN = "orchestrator.unknown"
 
 
 def pass_on(
-    job: RunContext, node: str, ready: Iterable[WokenMessage], request: Context, resources: WorkerResources
+    context: RunContext,
+    node: str,
+    ready: Iterable[WokenMessage],
+    request: Context,
+    resources: WorkerResources,
 ) -> None:
     """Send what a node made ready, but for what Celery sends itself: a chain's next, a chord's body."""
-    task = job.task(node)
-    carried = _carried(job, task, request)
+    ref = context.node_ref(node)
+    carried = _carried(context, ref, request)
     due = {each.node for each in ready}
     send_ready(
-        job,
+        context,
         node,
         [each for each in ready if each.node not in carried or (each.alone and not request.chain)],
         resources,
-        place=request if task.index is None else None,
+        place=request if ref.index is None else None,
     )
-    ends_before_its_sequence = not request.chain and task.index is None and _following(job, task) is not None
+    ends_before_its_sequence = (
+        not request.chain and ref.index is None and _following(context, ref) is not None
+    )
     if ends_before_its_sequence or (request.chain and due.isdisjoint(carried)):
         halt(request)  # the rest has been sent, in its place in a chord, or is not to run
 
 
-def send_items(job: RunContext, node: str, count: int, request: Context) -> None:
+def send_items(context: RunContext, node: str, count: int, request: Context) -> None:
     """Call workers to the items of a map; what follows it is sent by whoever records the last of them."""
     if count:
-        job.canvas.shares(job.task(node).node.name, count).apply_async()
+        context.canvas.batches(context.node_ref(node).node.name, count).apply_async()
     halt(request)
 
 
-def send_share(job: RunContext, node: str, number: int) -> None:
+def send_batch(context: RunContext, node: str, number: int) -> None:
     """Call a worker to the items of a map that are left."""
-    job.canvas.share(job.task(node).node.name, number).apply_async()
+    context.canvas.batch(context.node_ref(node).node.name, number).apply_async()
 
 
-def send_item(job: RunContext, node: str, index: int, wait: float) -> None:
+def batch_number(kwargs: Mapping[str, object]) -> int | None:
+    """Which of a map's batches a message calls to; None if it names a node or an item."""
+    number = kwargs.get("batch", kwargs.get("share"))  # `share` in messages of earlier versions
+    return number if isinstance(number, int) else None
+
+
+def send_item(context: RunContext, node: str, index: int, wait: float) -> None:
     """Have one item of a map tried again."""
-    job.canvas.item(job.task(node).node.name, index).apply_async(countdown=wait)
+    context.canvas.item(context.node_ref(node).node.name, index).apply_async(countdown=wait)
 
 
 def send_ready(
-    job: RunContext,
+    context: RunContext,
     node: str,
     ready: Iterable[WokenMessage],
     resources: WorkerResources,
     place: Context | None = None,
 ) -> None:
     """Send nodes that a node, or the last item of a map, made ready, with what follows them."""
-    task, plan = job.task(node), job.plan
+    ref, plan = context.node_ref(node), context.plan
     alone = {each.node: each.alone for each in ready}
     if not alone:
         return
-    for side in plan.link(task.node.name).sides:
+    for side in plan.link(ref.node.name).sides:
         if _take(alone, side.first):
-            job.canvas.sequence(side).apply_async()
-    following = _following(job, task)
+            context.canvas.sequence(side).apply_async()
+    following = _following(context, ref)
     if following is not None and _take(alone, first_of(following)):
-        onward = job.canvas.onward(task.node.name)
+        onward = context.canvas.onward(ref.node.name)
         if place is not None and place.chord:
             onward.set(chord=place.chord, group_id=place.group, group_index=place.group_index)
         else:
-            _leave_canvas(job, task.node.name, resources)
+            _leave_canvas(context, ref.node.name, resources)
         onward.apply_async()
     for name, left_canvas in alone.items():
         if left_canvas or name in plan.woken:
-            send_by_itself(job, name, resources)
+            send_by_itself(context, name, resources)
 
 
 def _take(names: dict[NodeName, bool], those: Iterable[NodeName]) -> bool:
@@ -100,52 +112,52 @@ def _take(names: dict[NodeName, bool], those: Iterable[NodeName]) -> bool:
     return bool(found)
 
 
-def _following(job: RunContext, task: NodeRef) -> Link | None:
-    name = task.node.name
+def _following(context: RunContext, ref: NodeRef) -> Link | None:
+    name = ref.node.name
     # what runs after a failure has no place
-    return job.plan.following(name) if name in job.plan.places else None
+    return context.plan.following(name) if name in context.plan.places else None
 
 
-def _carried(job: RunContext, task: NodeRef, request: Context) -> tuple[NodeName, ...]:
+def _carried(context: RunContext, ref: NodeRef, request: Context) -> tuple[NodeName, ...]:
     """What Celery sends behind a message."""
-    following = _following(job, task)
+    following = _following(context, ref)
     if request.chain and following is not None:
         return first_of(following)
-    if request.chord and following is not None and task.index is not None:
+    if request.chord and following is not None and ref.index is not None:
         return (following.node,)
-    join = job.plan.chord_of(task.node.name) if request.chord and following is None else None
+    join = context.plan.chord_of(ref.node.name) if request.chord and following is None else None
     return (join,) if join is not None else ()
 
 
-def _leave_canvas(job: RunContext, name: NodeName, resources: WorkerResources) -> None:
+def _leave_canvas(context: RunContext, name: NodeName, resources: WorkerResources) -> None:
     """What stands in a chord's branch goes on outside of it: the join is sent when its last need ends."""
-    join = job.plan.chord_of(name)
+    join = context.plan.chord_of(name)
     if join is not None:
-        resources.runs.detach(job.run, join)
+        resources.runs.detach(context.run, join)
 
 
-def send_by_itself(job: RunContext, node: NodeName, resources: WorkerResources) -> None:
+def send_by_itself(context: RunContext, node: NodeName, resources: WorkerResources) -> None:
     """Send a node without the place that it may have had in a chord."""
-    _leave_canvas(job, node, resources)
-    job.canvas.by_itself(node).apply_async()
+    _leave_canvas(context, node, resources)
+    context.canvas.by_itself(node).apply_async()
 
 
-def send_ending(job: RunContext, ending: RunEnding, resources: WorkerResources) -> None:
+def send_ending(context: RunContext, ending: RunEnding, resources: WorkerResources) -> None:
     """Send what the end of a run asks for, if this was its end."""
     match ending:
         case RunEnding.HANDLERS:
-            job.canvas.handlers().apply_async()
+            context.canvas.handlers().apply_async()
         case RunEnding.OVER:
-            send_conclusion(job.run, resources.runs.client, job.graph.queues)
+            send_conclusion(context.run, resources.runs.client, context.graph.queues)
 
 
 def send_consequences(
-    job: RunContext, node: str, settled: Failed | BatchOutcome | Settled, resources: WorkerResources
+    context: RunContext, node: str, settled: Failed | BatchOutcome | Settled, resources: WorkerResources
 ) -> None:
     """Stop what is at work on a run that has failed fast, and send what is due now."""
     terminate(settled.stopped)
-    send_ready(job, node, settled.ready, resources)
-    send_ending(job, settled.ending, resources)
+    send_ready(context, node, settled.ready, resources)
+    send_ending(context, settled.ending, resources)
 
 
 def conclude_again(run: RunId, queue: str, resources: WorkerResources) -> None:
@@ -157,7 +169,7 @@ def conclude_again(run: RunId, queue: str, resources: WorkerResources) -> None:
 def send_deliveries(resources: WorkerResources) -> None:
     """MLflow answers again: have what waits delivered, rather than at the end of the runs only."""
     for run in resources.due_deliveries():
-        queue = queue_with_mlflow(resources.runs.client, resources.job(run).graph.queues)
+        queue = queue_with_mlflow(resources.runs.client, resources.context(run).graph.queues)
         app.signature(DELIVER, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
 
 
@@ -167,9 +179,9 @@ def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
     app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 
-def send_unknown(run: str, node: str, stage: str, queue: str, *, round: int, share: bool) -> None:
+def send_unknown(run: str, node: str, stage: str, queue: str, *, round: int, batch: bool) -> None:
     """A worker has no code for a stage: have its node failed, or the items of a map that are left."""
-    kwargs = {"run": run, "node": node, "stage": stage, "round": round, "share": share}
+    kwargs = {"run": run, "node": node, "stage": stage, "round": round, "batch": batch}
     app.signature(UNKNOWN, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 

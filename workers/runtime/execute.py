@@ -24,14 +24,14 @@ from workers.runtime.resources import WorkerResources
 
 def execute(delivery: Delivery, resources: WorkerResources) -> Outcome:
     """Run one attempt of a node: claim, load, call, commit, record."""
-    job = resources.job(delivery.run, delivery.round)
-    task = job.task(delivery.node)
+    context = resources.context(delivery.run, delivery.round)
+    ref = context.node_ref(delivery.node)
     holder = delivery.holder(uuid4().hex)
-    claim = resources.runs.claim(job.run, task.name, holder, needed_by=job.needed_by(task))
-    if claim.verdict is not ClaimStatus.CLAIMED:
+    claim = resources.runs.claim(context.run, ref.name, holder, needed_by=context.needed_by(ref))
+    if claim.status is not ClaimStatus.CLAIMED:
         return _declined(claim)
-    claimed = ClaimedNode(job, task, holder.token, claim.standing, delivery.redelivered, resources)
-    log = AttemptLog(resources, job.run, task.name, claim.standing.number)
+    claimed = ClaimedNode(context, ref, holder.token, claim.counts, delivery.redelivered, resources)
+    log = AttemptLog(resources, context.run, ref.name, claim.counts.number)
     try:
         with captured(log):
             return _run(claimed, since=monotonic())
@@ -47,21 +47,21 @@ def execute(delivery: Delivery, resources: WorkerResources) -> Outcome:
 
 
 def _declined(claim: Claim) -> Outcome:
-    match claim.verdict:
+    match claim.status:
         case ClaimStatus.DONE:
             return Committed(claim.ready)
         case ClaimStatus.EXPANDED:
-            return Expanded(claim.standing.number)
-    return Stopped(claim.verdict.value)
+            return Expanded(claim.counts.number)
+    return Stopped(claim.status.value)
 
 
 def _run(claimed: ClaimedNode, since: float) -> Outcome:
-    if not conditions_hold(claimed.task, claimed.job, claimed.resources):
+    if not conditions_hold(claimed.ref, claimed.context, claimed.resources):
         return _skip(claimed)
-    if claimed.task.node.mapped and claimed.task.index is None:
+    if claimed.ref.node.mapped and claimed.ref.index is None:
         claimed.survive()
         return _expand(claimed)
-    check_code(claimed.job, claimed.task)
+    check_code(claimed.context, claimed.ref)
     earlier = find_earlier(claimed)
     if earlier.output is not None:
         return _commit(claimed, earlier.output, earlier.why, reused=earlier.reused)
@@ -74,64 +74,66 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
 
 def _still_held(claimed: ClaimedNode) -> bool:
     """Whether nobody took the node over while its function ran: a short one needs no question."""
-    return claimed.resources.runs.holds(claimed.job.run, claimed.task.name, claimed.token)
+    return claimed.resources.runs.holds(claimed.context.run, claimed.ref.name, claimed.token)
 
 
 def _commit(
     claimed: ClaimedNode, output: Tree, why: str, *, reused: bool = False, flush: bool = False
 ) -> Outcome:
-    job, task = claimed.job, claimed.task
+    context, ref = claimed.context, claimed.ref
     if flush:
-        claimed.resources.flush_needs(job, task)
+        claimed.resources.flush_needs(context, ref)
     output = _store(claimed, output, flush=flush)
     settled = claimed.resources.runs.commit(
-        job.run,
-        task.name,
+        context.run,
+        ref.name,
         claimed.token,
         value=shown_value(output),
         reused=reused,
         why=why,
-        group=task.group,
-        needed_by=job.needed_by(task),
+        group=ref.group,
+        needed_by=context.needed_by(ref),
     )
     if not settled.accepted:
         return SUPERSEDED
-    claimed.resources.remember_output(job, task, output)
+    claimed.resources.remember_output(context, ref, output)
     return Committed(settled.ready, settled.ending)
 
 
 def _store(claimed: ClaimedNode, output: Tree, *, flush: bool) -> Tree:
     """Write an output as what this attempt committed; returns the one that counts."""
-    job, task, store = claimed.job, claimed.task, claimed.resources.store
-    if task.index is not None:
-        of_item = {task.index: output}
-        write_items(store, job.run, job.folder_of(task), claimed.fencing, claimed.token, of_item, flush=flush)
+    context, ref, store = claimed.context, claimed.ref, claimed.resources.store
+    if ref.index is not None:
+        of_item = {ref.index: output}
+        write_items(
+            store, context.run, context.folder_of(ref), claimed.fencing, claimed.token, of_item, flush=flush
+        )
         return output
-    manifest = Manifest(node=task.name, round=job.round.number, attempt=claimed.number, output=output)
-    if manifest.write(store, job.run, job.stored_as(task), flush=flush):
+    manifest = Manifest(node=ref.name, round=context.round.number, attempt=claimed.number, output=output)
+    if manifest.write(store, context.run, context.stored_as(ref), flush=flush):
         return output
-    return claimed.resources.output(job, task)  # the first writer wins
+    return claimed.resources.output(context, ref)  # the first writer wins
 
 
 def _skip(claimed: ClaimedNode) -> Outcome:
-    job, task = claimed.job, claimed.task
+    context, ref = claimed.context, claimed.ref
     settled = claimed.resources.runs.skip(
-        job.run, task.name, claimed.token, descendants=job.descendants(task)
+        context.run, ref.name, claimed.token, descendants=context.descendants(ref)
     )
     return Stopped("skipped", settled.ending)
 
 
 def _expand(claimed: ClaimedNode) -> Outcome:
-    job, task = claimed.job, claimed.task
-    items = count_items(task, job, claimed.resources)
-    if items < task.node.at_least:
-        raise EmptyMap.of(task.name, items, task.node.at_least)
+    context, ref = claimed.context, claimed.ref
+    items = count_items(ref, context, claimed.resources)
+    if items < ref.node.at_least:
+        raise EmptyMap.of(ref.name, items, ref.node.at_least)
     settled = claimed.resources.runs.expand(
-        job.run,
-        task.name,
+        context.run,
+        ref.name,
         claimed.token,
         items=items,
-        join=job.plan.chord_of(task.node.name),
-        needed_by=job.needed_by(task),
+        join=context.plan.chord_of(ref.node.name),
+        needed_by=context.needed_by(ref),
     )
     return Expanded(items, settled.ready, settled.ending) if settled.accepted else SUPERSEDED

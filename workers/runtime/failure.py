@@ -9,14 +9,14 @@ from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import RunContext
 
 
-def failure_of(job: RunContext, resources: WorkerResources) -> Failure:
+def failure_of(context: RunContext, resources: WorkerResources) -> Failure:
     """The run's first error, and every node that had failed then: the same for each handler.
 
     Handlers run side by side, so another one may have failed by now; nothing else of the run goes on.
     """
     reader = RunReader(resources.runs.client)
-    record, tracebacks = reader.read(job.run, job.graph), reader.tracebacks(job.run)
-    handlers = {handler.name for handler in job.graph.handlers}
+    record, tracebacks = reader.read(context.run, context.graph), reader.tracebacks(context.run)
+    handlers = {handler.name for handler in context.graph.handlers}
     failed = tuple(
         FailedNode(
             name=node.name,
@@ -28,4 +28,4 @@ def failure_of(job: RunContext, resources: WorkerResources) -> Failure:
         for node in record.nodes
         if node.state is NodeState.FAILED and node.name not in handlers
     )
-    return Failure(run=job.run, pipeline=job.graph.pipeline, error=record.error or "", nodes=failed)
+    return Failure(run=context.run, pipeline=context.graph.pipeline, error=record.error or "", nodes=failed)

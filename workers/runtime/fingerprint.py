@@ -46,7 +46,7 @@ class Fingerprint:
 
 def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
     """What the result of a claimed node follows from."""
-    node, index = claimed.task.node, claimed.task.index
+    node, index = claimed.ref.node, claimed.ref.index
     arguments = {name: _digest(value, claimed) for name, value in node.inputs.items()}
     if index is not None:
         arguments |= {name: _digest_of_item(value, index, claimed) for name, value in node.varying.items()}
@@ -58,7 +58,7 @@ def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
 def files_of(claimed: ClaimedNode) -> Mapping[str, str]:
     """Digests of what is in the files and folders that the node's parameters name; raises OSError."""
     memory = claimed.resources.settings.home / MEMORY
-    paths = paths_of(claimed.task.node, stages[claimed.task.node.stage].function, claimed.task.index)
+    paths = paths_of(claimed.ref.node, stages[claimed.ref.node.stage].function, claimed.ref.index)
     return {str(path): content_digest(path, memory) for path in paths}
 
 
@@ -72,7 +72,7 @@ def _digest_of_item(value: Input, index: int, claimed: ClaimedNode) -> JSON:
     if item is not None:
         return _digest(item, claimed)
     whole = _digest(value, claimed)
-    mapped = isinstance(value, Output) and claimed.job.graph[value.node].mapped
+    mapped = isinstance(value, Output) and claimed.context.graph[value.node].mapped
     return whole[index] if mapped and isinstance(whole, list) else [whole, index]
 
 
@@ -83,9 +83,9 @@ def _digest(value: Input, claimed: ClaimedNode) -> JSON:
         case Gather(items):
             return [_digest(item, claimed) for item in items]
         case Output(_, path):
-            trees = input_trees(value, claimed.job, claimed.resources)
+            trees = input_trees(value, claimed.context, claimed.resources)
             return [*path, *(digest_of(tree) for tree in trees)]
         case Not(output):
             return {"not": _digest(output, claimed)}
         case FailureOfRun():
-            return claimed.job.run
+            return claimed.context.run

@@ -12,7 +12,7 @@ from orchestrator.messaging.app import app
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from workers.runtime.claimed_node import ClaimedNode
-from workers.runtime.dispatch import send_consequences, send_item, send_share
+from workers.runtime.dispatch import batch_number, send_batch, send_consequences, send_item
 from workers.runtime.errors import StageTimeout
 from workers.runtime.outcome import Again, Failed, Stopped
 from workers.runtime.resources import WorkerResources
@@ -22,33 +22,33 @@ from workers.runtime.run_context import RunContext
 def settle_overdue(run: RunId, delivery: str, message: str, resources: WorkerResources) -> None:
     """Judge what a delivery ran by its stage's policy; `message` is the one that was delivered."""
     signature = Signature.from_dict(json.loads(message), app=app)
-    job = resources.job(run, signature.kwargs.get("round", 0))
-    share: int | None = signature.kwargs.get("share")
+    context = resources.context(run, signature.kwargs.get("round", 0))
+    batch = batch_number(signature.kwargs)
     for name in RunReader(resources.runs.client).held_by(run, delivery):
-        _settle(job, NodeName(name), delivery, None if share is not None else signature, resources)
-    if share is not None:  # its items are settled one by one, and it goes on with those that are left
-        send_share(job, signature.kwargs["node"], share)
+        _settle(context, NodeName(name), delivery, None if batch is not None else signature, resources)
+    if batch is not None:  # its items are settled one by one, and it goes on with those that are left
+        send_batch(context, signature.kwargs["node"], batch)
 
 
 def _settle(
-    job: RunContext, name: NodeName, delivery: str, message: Signature | None, resources: WorkerResources
+    context: RunContext, name: NodeName, delivery: str, message: Signature | None, resources: WorkerResources
 ) -> None:
-    task = job.task(name)
-    standing = resources.runs.standing(job.run, name)
-    limit = task.node.policy.time_limit
+    ref = context.node_ref(name)
+    counts = resources.runs.attempt_counts(context.run, name)
+    limit = ref.node.policy.time_limit
     error = StageTimeout(
         f"{name} took longer than its time limit of {limit:g} s, did not end by itself, and was killed"
     )
-    claimed = ClaimedNode(job, task, delivery, standing, redelivered=False, resources=resources)
+    claimed = ClaimedNode(context, ref, delivery, counts, redelivered=False, resources=resources)
     outcome = claimed.failed(error)
     match outcome:
         case Again(_, wait):
             if message is not None:
                 message.apply_async(countdown=wait)
-            elif task.index is not None:
-                send_item(job, task.node.name, task.index, wait)
+            elif ref.index is not None:
+                send_item(context, ref.node.name, ref.index, wait)
         case Failed():
-            send_consequences(job, name, outcome, resources)
+            send_consequences(context, name, outcome, resources)
         case Stopped():
             pass
         case _:

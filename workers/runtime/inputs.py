@@ -30,54 +30,52 @@ from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
 
 
-def load_inputs(task: NodeRef, job: RunContext, resources: WorkerResources) -> dict[str, object]:
-    """The arguments of a task, by parameter."""
-    hints = hints_of(stages[task.node.stage].function)
-    loader = _Loader(job, resources)
-    arguments = {
-        name: loader.load(value, hints.get(name, object)) for name, value in task.node.inputs.items()
-    }
-    if task.index is not None:
-        for name, value in task.node.varying.items():
-            arguments[name] = loader.element(value, task.index, hints.get(name, object))
+def load_inputs(ref: NodeRef, context: RunContext, resources: WorkerResources) -> dict[str, object]:
+    """The arguments of a node, by parameter."""
+    hints = hints_of(stages[ref.node.stage].function)
+    loader = _Loader(context, resources)
+    arguments = {name: loader.load(value, hints.get(name, object)) for name, value in ref.node.inputs.items()}
+    if ref.index is not None:
+        for name, value in ref.node.varying.items():
+            arguments[name] = loader.element(value, ref.index, hints.get(name, object))
     return arguments
 
 
-def small_inputs(task: NodeRef) -> dict[str, JSON]:
+def small_inputs(ref: NodeRef) -> dict[str, JSON]:
     """The arguments that were written into the run: what MLflow shows as parameters."""
-    found = {name: value.value for name, value in task.node.inputs.items() if isinstance(value, Constant)}
-    if task.index is not None:
-        for name, value in task.node.varying.items():
-            element = item_of(value, task.index)
+    found = {name: value.value for name, value in ref.node.inputs.items() if isinstance(value, Constant)}
+    if ref.index is not None:
+        for name, value in ref.node.varying.items():
+            element = item_of(value, ref.index)
             if isinstance(element, Constant):
                 found[name] = element.value
     return found
 
 
-def conditions_hold(task: NodeRef, job: RunContext, resources: WorkerResources) -> bool:
+def conditions_hold(ref: NodeRef, context: RunContext, resources: WorkerResources) -> bool:
     """Whether all that the node depends on came out true."""
-    loader = _Loader(job, resources)
-    return all(loader.load(condition, object) for condition in task.node.conditions)
+    loader = _Loader(context, resources)
+    return all(loader.load(condition, object) for condition in ref.node.conditions)
 
 
-def count_items(task: NodeRef, job: RunContext, resources: WorkerResources) -> int:
+def count_items(ref: NodeRef, context: RunContext, resources: WorkerResources) -> int:
     """How many items a map has, now that what it goes through is there. Raises UnevenMap if lists differ."""
-    loader = _Loader(job, resources)
-    lengths = {name: loader.length(value) for name, value in task.node.varying.items()}
+    loader = _Loader(context, resources)
+    lengths = {name: loader.length(value) for name, value in ref.node.varying.items()}
     if len(set(lengths.values())) > 1:
-        raise UnevenMap.of(task.name, lengths)
+        raise UnevenMap.of(ref.name, lengths)
     return next(iter(lengths.values()))
 
 
-def input_trees(value: Output, job: RunContext, resources: WorkerResources) -> list[Tree]:
+def input_trees(value: Output, context: RunContext, resources: WorkerResources) -> list[Tree]:
     """The stored form of what an input refers to: of each item, if it is a map."""
-    return _Loader(job, resources).trees(value)
+    return _Loader(context, resources).trees(value)
 
 
 class _Loader:
-    def __init__(self, job: RunContext, resources: WorkerResources) -> None:
-        self._job = job
-        self._workshop = resources
+    def __init__(self, context: RunContext, resources: WorkerResources) -> None:
+        self._context = context
+        self._resources = resources
 
     def load(self, value: Input, hint: object) -> object:
         match value:
@@ -86,30 +84,30 @@ class _Loader:
             case Gather(items):
                 return [self.load(item, element_of(hint)) for item in items]
             case Output(node, path):
-                source = self._job.graph[node]
+                source = self._context.graph[node]
                 if source.mapped and not path:
                     return [self._decode(item, value) for item in self._items(value)]
-                return self._decode(self._job.task(node), value)
+                return self._decode(self._context.node_ref(node), value)
             case Not(output):
                 return not self.load(output, hint)
             case FailureOfRun():
-                return failure_of(self._job, self._workshop)
+                return failure_of(self._context, self._resources)
 
     def element(self, value: Input, index: int, hint: object) -> object:
         element = item_of(value, index)
         if element is not None:
             return self.load(element, hint)
         output = cast("Output", value)
-        source = self._job.graph[output.node]
+        source = self._context.graph[output.node]
         if source.mapped:
             own = self._indexes(source)[index] if source.policy.tolerate else index
             return self._decode(_item(source, own), output)
-        return self._decode(self._job.task(output.node), Output(output.node, (*output.path, index)))
+        return self._decode(self._context.node_ref(output.node), Output(output.node, (*output.path, index)))
 
     def trees(self, value: Output) -> list[Tree]:
-        mapped = self._job.graph[value.node].mapped
-        tasks = self._items(value) if mapped else [self._job.task(value.node)]
-        return [self._workshop.output(self._job, task) for task in tasks]
+        mapped = self._context.graph[value.node].mapped
+        tasks = self._items(value) if mapped else [self._context.node_ref(value.node)]
+        return [self._resources.output(self._context, ref) for ref in tasks]
 
     def length(self, value: Input) -> int:
         match value:
@@ -117,42 +115,42 @@ class _Loader:
                 return len(items)
             case Gather(items):
                 return len(items)
-            case Output(node) if self._job.graph[node].mapped:
-                return len(self._indexes(self._job.graph[node]))
+            case Output(node) if self._context.graph[node].mapped:
+                return len(self._indexes(self._context.graph[node]))
         return len(cast("list[object]", self.load(value, object)))
 
     def _items(self, output: Output) -> list[NodeRef]:
-        source = self._job.graph[output.node]
+        source = self._context.graph[output.node]
         return [_item(source, index) for index in self._indexes(source)]
 
     def _indexes(self, source: Node) -> Sequence[int]:
         """The items of a map that succeeded: all, unless its policy tolerates failures."""
         if source.policy.tolerate:
-            survivors = self._workshop.survivors(self._job, source.name)
+            survivors = self._resources.survivors(self._context, source.name)
             if survivors is not None:
                 return survivors
         count = source.known_length
         if count is None:
-            count = self._workshop.runs.items(self._job.run, source.name)
+            count = self._resources.runs.items(self._context.run, source.name)
         if source.policy.tolerate:  # Redis has forgotten how the items ended: the store knows which succeeded
             return [index for index in range(count) if self._is_there(_item(source, index))]
         return range(count)
 
     def _is_there(self, item: NodeRef) -> bool:
         with contextlib.suppress(MissingOutput):
-            return bool(self._workshop.output(self._job, item))
+            return bool(self._resources.output(self._context, item))
         return False
 
-    def _decode(self, task: NodeRef, output: Output) -> object:
-        tree = self._workshop.output(self._job, task)
+    def _decode(self, ref: NodeRef, output: Output) -> object:
+        tree = self._resources.output(self._context, ref)
         try:
-            return decode(tree, _returns(self._job, output), self._workshop.store, output.path)
+            return decode(tree, _returns(self._context, output), self._resources.store, output.path)
         except (MissingArtifact, AlteredArtifact) as error:
-            raise type(error)(f"what {task.name} gave cannot be read: {error}", hint=error.hint) from error
+            raise type(error)(f"what {ref.name} gave cannot be read: {error}", hint=error.hint) from error
 
 
-def _returns(job: RunContext, output: Output) -> object:
-    hints: Mapping[str, object] = hints_of(stages[job.graph[output.node].stage].function)
+def _returns(context: RunContext, output: Output) -> object:
+    hints: Mapping[str, object] = hints_of(stages[context.graph[output.node].stage].function)
     return hints["return"]
 
 

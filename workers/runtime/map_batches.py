@@ -1,4 +1,4 @@
-"""A share of a map: a worker helps itself to items until there are none left.
+"""Items of a map in batches: a worker takes as many as it can run in one turn, until none are left.
 
 Items that take milliseconds are taken, stored and recorded many at a time; items that take longer one at a
 time. How many, follows the time that the last ones took.
@@ -41,11 +41,13 @@ HELD_UP = 0.5
 MOST = 500
 
 
-def work_batch(delivery: Delivery, resources: WorkerResources, give_away: Callable[[], None]) -> BatchOutcome:
-    """Run items of a map for one turn; `give_away` calls another worker to items that were given back."""
-    share = _Batch(delivery, resources, resources.job(delivery.run, delivery.round), give_away)
-    share.work()
-    return share.outcome()
+def work_batch(
+    delivery: Delivery, resources: WorkerResources, call_others: Callable[[], None]
+) -> BatchOutcome:
+    """Run items of a map for one turn; `call_others` calls another worker to items that were returned."""
+    batch = _Batch(delivery, resources, resources.context(delivery.run, delivery.round), call_others)
+    batch.work()
+    return batch.outcome()
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class _Done:
 class _Batch:
     delivery: Delivery
     resources: WorkerResources
-    job: RunContext
-    give_away: Callable[[], None]
+    context: RunContext
+    call_others: Callable[[], None]
     pending: deque[tuple[int, AttemptCounts]] = field(default_factory=deque)  #: taken and not begun
     done: dict[int, _Done] = field(default_factory=dict)  #: not yet recorded
     retries: list[tuple[int, float]] = field(default_factory=list)
@@ -79,17 +81,17 @@ class _Batch:
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
-        self.task = self.job.task(self.delivery.node)
+        self.ref = self.context.node_ref(self.delivery.node)
         self.token = uuid4().hex
-        self.turn = TURN if self.task.node.policy.time_limit is None else 0.0
+        self.turn = TURN if self.ref.node.policy.time_limit is None else 0.0
 
     @property
     def run(self) -> RunId:
-        return self.job.run
+        return self.context.run
 
     @property
     def map(self) -> NodeName:
-        return self.task.node.name
+        return self.ref.node.name
 
     def work(self) -> None:
         """Take and run items until the turn is over, or none are left."""
@@ -99,7 +101,7 @@ class _Batch:
             self._run_taken()
             if self.exhausted or monotonic() > until:
                 break
-        self.resources.runs.let_go(self.run, self.delivery.holder(self.token).delivery)
+        self.resources.runs.drop_lease(self.run, self.delivery.holder(self.token).delivery)
 
     def outcome(self) -> BatchOutcome:
         """What is to be sent now."""
@@ -119,7 +121,7 @@ class _Batch:
             self.delivery.holder(self.token),
             wanted=wanted,
             # whoever recorded the last item sent what follows, unless it died of it
-            needed_by=self.job.needed_by(self.task) if self.delivery.redelivered else (),
+            needed_by=self.context.needed_by(self.ref) if self.delivery.redelivered else (),
         )
         self.ready.extend(taken.ready)
         self.stored = self._stored(taken.items)
@@ -130,10 +132,10 @@ class _Batch:
         """What earlier attempts of these items may have stored."""
         redelivered = self.delivery.redelivered
         again = [index for index, each in items.items() if may_be_stored(each, redelivered=redelivered)]
-        return self.resources.stored_items(self.job, map(self._item, again))
+        return self.resources.stored_items(self.context, map(self._item, again))
 
     def _item(self, index: int) -> NodeRef:
-        return NodeRef(item_name(self.map, index), self.task.node, index)
+        return NodeRef(item_name(self.map, index), self.ref.node, index)
 
     def _run_taken(self) -> None:
         began, count = monotonic(), len(self.pending)
@@ -141,7 +143,7 @@ class _Batch:
             return
         over = threading.Event()
         if count > 1:
-            threading.Thread(target=self._watch, args=(over,), name="share-watch", daemon=True).start()
+            threading.Thread(target=self._watch, args=(over,), name="batch-watch", daemon=True).start()
         recorded = began
         while (item := self._next()) is not None:
             self._run_item(*item)
@@ -157,16 +159,16 @@ class _Batch:
             self.began = monotonic()
             return self.pending.popleft() if self.pending else None
 
-    def _run_item(self, index: int, standing: AttemptCounts) -> None:
-        task = self._item(index)
+    def _run_item(self, index: int, counts: AttemptCounts) -> None:
+        ref = self._item(index)
         claimed = ClaimedNode(
-            self.job, task, self.token, standing, self.delivery.redelivered, self.resources, self.stored
+            self.context, ref, self.token, counts, self.delivery.redelivered, self.resources, self.stored
         )
-        log = AttemptLog(self.resources, self.run, task.name, standing.number)
+        log = AttemptLog(self.resources, self.run, ref.name, counts.number)
         began = self.began
         try:
             with captured(log):
-                check_code(self.job, task)
+                check_code(self.context, ref)
                 earlier = find_earlier(claimed)
                 output = earlier.output
                 if output is None:
@@ -221,7 +223,7 @@ class _Batch:
                 for index, item in done.items()
             ]
             settled = self.resources.runs.commit_items(
-                self.run, self.map, self.token, items, needed_by=self.job.needed_by(self.task)
+                self.run, self.map, self.token, items, needed_by=self.context.needed_by(self.ref)
             )
             self._note(settled)
 
@@ -229,11 +231,11 @@ class _Batch:
         """Write outputs, many to a file."""
         files: dict[tuple[str, FencingNumber], dict[int, Tree]] = {}
         for index, item in done.items():
-            file = (self.job.folder_of(item.claimed.task), item.claimed.fencing)
+            file = (self.context.folder_of(item.claimed.ref), item.claimed.fencing)
             files.setdefault(file, {})[index] = item.output
         flush = is_expensive(sum(item.ended - item.began for item in done.values()))
         if flush:
-            self.resources.flush_needs(self.job, self.task)
+            self.resources.flush_needs(self.context, self.ref)
         for (folder, number), outputs in files.items():
             write_items(self.resources.store, self.run, folder, number, self.token, outputs, flush=flush)
 
@@ -250,6 +252,6 @@ class _Batch:
                 left = [index for index, _ in self.pending]
                 self.pending.clear()
                 self._record()
-                if self.resources.runs.give_back(self.run, self.map, self.token, left):
-                    self.give_away()
+                if self.resources.runs.return_items(self.run, self.map, self.token, left):
+                    self.call_others()
                 return

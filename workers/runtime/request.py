@@ -65,7 +65,7 @@ class StageRequest(Request):
 
     def _release(self, reason: str) -> None:
         try:
-            worker_resources().runs.release(RunId(self.kwargs["run"]), delivery_of(self), error=reason)
+            worker_resources().runs.mark_lost(RunId(self.kwargs["run"]), delivery_of(self), error=reason)
         except RedisError as error:
             log.warning("the lease of %s ends by itself: %s", self.kwargs["node"], error)
 

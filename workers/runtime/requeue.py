@@ -12,7 +12,7 @@ from celery.worker import WorkController, state
 from celery.worker.request import Request
 from redis.exceptions import RedisError
 
-from orchestrator.messaging.unacked import UNACKED, return_message
+from orchestrator.messaging.unacked import UNACKED, requeue_message
 from orchestrator.run_id import RunId
 from workers.runtime.identity import delivery_of
 from workers.runtime.processes import kill
@@ -35,7 +35,7 @@ def has_begun(request: Request) -> bool:
     return request in state.active_requests or bool(job and job._write_to)
 
 
-def hand_back(worker: WorkController, requests: Iterable[Request]) -> None:
+def requeue(worker: WorkController, requests: Iterable[Request]) -> None:
     """Put messages back where their queues are served next; this worker is done with them."""
     client = worker_resources().runs.client
     outbound = worker.pool._pool.outbound_buffer
@@ -51,7 +51,7 @@ def hand_back(worker: WorkController, requests: Iterable[Request]) -> None:
         fetched = client.hget(UNACKED, tag)
         if fetched is not None:
             message, _, queue = json.loads(str(fetched))
-            return_message(client, tag, message, queue)
+            requeue_message(client, tag, message, queue)
         state.task_ready(request)
         state.scheduled_requests.discard(request)
 
@@ -69,10 +69,10 @@ def end(worker: WorkController) -> None:
         for request in unfinished:
             if "node" in request.kwargs:
                 run, delivery = RunId(request.kwargs["run"]), delivery_of(request)
-                worker_resources().runs.release(run, delivery, error=STOPPED, spared=True)
+                worker_resources().runs.mark_lost(run, delivery, error=STOPPED, spared=True)
                 extra = {"action": "handed_back", "run": run, "node": request.kwargs["node"]}
                 log.warning("%s of run %s is handed back: %s", request.name, run, STOPPED, extra=extra)
-        hand_back(worker, unfinished)
+        requeue(worker, unfinished)
     except RedisError as error:
         log.warning("what ran here goes to others when its leases end: %s", error)
 

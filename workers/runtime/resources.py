@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Jobs and outputs (their trees, not their data) that a process keeps; both never change.
-JOBS, OUTPUTS = 32, 20_000
+CONTEXTS, OUTPUTS = 32, 20_000
 
 
 @dataclass
@@ -41,7 +41,7 @@ class WorkerResources:
     settings: Settings
     runs: RunStore
     _store: ArtifactStore | None = None
-    _jobs: dict[tuple[RunId, int], RunContext] = field(default_factory=dict)
+    _contexts: dict[tuple[RunId, int], RunContext] = field(default_factory=dict)
     _outputs: dict[tuple[RunId, str], Tree] = field(default_factory=dict)
     _survivors: dict[tuple[RunId, int, NodeName], Sequence[int]] = field(default_factory=dict)
     _flushed: dict[RunId, set[str]] = field(default_factory=dict)  #: keys, by run
@@ -88,62 +88,64 @@ class WorkerResources:
         """Runs for which this process kept what it could not log, now that MLflow answers again."""
         return [] if self._tracking is None else [RunId(run) for run in sorted(self._tracking.due())]
 
-    def job(self, run: RunId, round: int = 0) -> RunContext:
+    def context(self, run: RunId, round: int = 0) -> RunContext:
         """A run's graph, and the plan of one of its rounds; raises UnknownRun."""
         key = (run, round)
-        if key not in self._jobs:
-            _make_room(self._jobs, JOBS)
+        if key not in self._contexts:
+            _make_room(self._contexts, CONTEXTS)
             specification = Specification.read(self.store, run)
-            self._jobs[key] = RunContext(specification, app, Round.read(self.store, run, round))
-        return self._jobs[key]
+            self._contexts[key] = RunContext(specification, app, Round.read(self.store, run, round))
+        return self._contexts[key]
 
-    def output(self, job: RunContext, task: NodeRef) -> Tree:
+    def output(self, context: RunContext, ref: NodeRef) -> Tree:
         """What a node, or an item of a map, that is done gave; raises MissingOutput if it is not done."""
-        key = (job.run, job.stored_as(task))
+        key = (context.run, context.stored_as(ref))
         if key not in self._outputs:
-            found = self._stored(job, task)
+            found = self._stored(context, ref)
             _make_room(self._outputs, OUTPUTS - len(found))
-            self._outputs.update({(job.run, name): output for name, output in found.items()})
+            self._outputs.update({(context.run, name): output for name, output in found.items()})
         if key not in self._outputs:
-            raise MissingOutput.of(job.run, task.name)
+            raise MissingOutput.of(context.run, ref.name)
         return self._outputs[key]
 
-    def survivors(self, job: RunContext, map: NodeName) -> Sequence[int] | None:
+    def survivors(self, context: RunContext, map: NodeName) -> Sequence[int] | None:
         """The items of a map that succeeded, where it is done; None if Redis does not know it as done."""
-        key = (job.run, job.round.number, map)
+        key = (context.run, context.round.number, map)
         if key not in self._survivors:
-            found = self.runs.succeeded_items(job.run, map)
+            found = self.runs.succeeded_items(context.run, map)
             if found is None:
                 return None
-            _make_room(self._survivors, JOBS)
+            _make_room(self._survivors, CONTEXTS)
             self._survivors[key] = found
         return self._survivors[key]
 
-    def stored_output(self, job: RunContext, task: NodeRef) -> Tree:
+    def stored_output(self, context: RunContext, ref: NodeRef) -> Tree:
         """What any attempt stored of a node or item, as the store has it now; it need not be what counts."""
-        found = self._stored(job, task).get(job.stored_as(task))
+        found = self._stored(context, ref).get(context.stored_as(ref))
         if found is None:
-            raise MissingOutput.of(job.run, task.name)
+            raise MissingOutput.of(context.run, ref.name)
         return found
 
-    def stored_items(self, job: RunContext, tasks: Iterable[NodeRef]) -> dict[str, Tree]:
+    def stored_items(self, context: RunContext, refs: Iterable[NodeRef]) -> dict[str, Tree]:
         """The same of items of one map, by the names that they are stored under; each file is read once."""
         found: dict[str, Tree] = {}
-        for task in {job.folder_of(task): task for task in tasks}.values():
-            found |= self._stored(job, task)
+        for ref in {context.folder_of(ref): ref for ref in refs}.values():
+            found |= self._stored(context, ref)
         return found
 
-    def remember_output(self, job: RunContext, task: NodeRef, output: Tree) -> None:
+    def remember_output(self, context: RunContext, ref: NodeRef, output: Tree) -> None:
         """Keep what was just committed: the next node often comes to the same process."""
         _make_room(self._outputs, OUTPUTS)
-        self._outputs[job.run, job.stored_as(task)] = output
+        self._outputs[context.run, context.stored_as(ref)] = output
 
-    def flush_needs(self, job: RunContext, task: NodeRef) -> None:
-        """Have on the disk what a task was made from: who loses that has to do the task again as well."""
+    def flush_needs(self, context: RunContext, ref: NodeRef) -> None:
+        """Have on the disk what a node was made from: who loses that has to run the node again as well."""
         if not self.store.keeps_at_once:
-            for node in map(job.graph.__getitem__, job.graph.ancestors(task.node.name)):
-                for stored in job.round.folders_of(node.name):
-                    self._flush(job.run, committed_keys(self.store, job.run, stored, mapped=node.mapped))
+            for node in map(context.graph.__getitem__, context.graph.ancestors(ref.node.name)):
+                for stored in context.round.folders_of(node.name):
+                    self._flush(
+                        context.run, committed_keys(self.store, context.run, stored, mapped=node.mapped)
+                    )
 
     def flush_outputs(self, run: RunId) -> None:
         """Have on the disk all that a run has committed."""
@@ -152,30 +154,30 @@ class WorkerResources:
 
     def _flush(self, run: RunId, keys: Iterable[str]) -> None:
         if run not in self._flushed:
-            _make_room(self._flushed, JOBS)
+            _make_room(self._flushed, CONTEXTS)
             self._flushed[run] = set()
         for key in set(keys) - self._flushed[run]:
             self.store.flush(key)
             self._flushed[run].add(key)
 
-    def _stored(self, job: RunContext, task: NodeRef) -> dict[str, Tree]:
+    def _stored(self, context: RunContext, ref: NodeRef) -> dict[str, Tree]:
         """What the store has of a node, or of all items of a map, by the names that they are stored under."""
-        if task.index is None:
-            stored = job.stored_as(task)
-            manifest = Manifest.read(self.store, job.run, stored)
+        if ref.index is None:
+            stored = context.stored_as(ref)
+            manifest = Manifest.read(self.store, context.run, stored)
             return {} if manifest is None else {stored: manifest.output}
-        folder = job.folder_of(task)
-        items = read_items(self.store, job.run, folder).outputs
+        folder = context.folder_of(ref)
+        items = read_items(self.store, context.run, folder).outputs
         return {f"{folder}[{index}]": output for index, output in items.items()}
 
 
 def worker_resources() -> WorkerResources:
     """This process's resources."""
-    return _workshop_of(os.getpid())
+    return _resources_of(os.getpid())
 
 
 @lru_cache(maxsize=1)
-def _workshop_of(pid: int) -> WorkerResources:
+def _resources_of(pid: int) -> WorkerResources:
     del pid
     chosen = settings()
     if chosen.redis_url is None:

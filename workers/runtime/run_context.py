@@ -72,26 +72,26 @@ class RunContext:
         group, _ = group_and_index(name)
         return group in self.graph
 
-    def task(self, name: str) -> NodeRef:
+    def node_ref(self, name: str) -> NodeRef:
         """What a message's `node` stands for."""
         group, index = group_and_index(name)
         return NodeRef(NodeName(name), self.graph[group], index)
 
-    def stored_as(self, task: NodeRef) -> str:
-        """The name under which a task's output is stored."""
-        stored = self.folder_of(task)
-        if self.round.number and task.node in self.graph.handlers:
+    def stored_as(self, ref: NodeRef) -> str:
+        """The name under which a node's output is stored."""
+        stored = self.folder_of(ref)
+        if self.round.number and ref.node in self.graph.handlers:
             stored = f"{stored}@{self.round.number}"  # each round that fails is told of
-        return stored if task.index is None else f"{stored}[{task.index}]"
+        return stored if ref.index is None else f"{stored}[{ref.index}]"
 
-    def folder_of(self, task: NodeRef) -> str:
-        """The name under which a task's output is stored with those of other items of its map."""
-        return self.round.stored_as(task.node.name, task.index)
+    def folder_of(self, ref: NodeRef) -> str:
+        """The name under which a node's output is stored with those of other items of its map."""
+        return self.round.stored_as(ref.node.name, ref.index)
 
-    def needed_by(self, task: NodeRef) -> tuple[NodeName, ...]:
+    def needed_by(self, ref: NodeRef) -> tuple[NodeName, ...]:
         """The nodes that need this one or, of an item, its map."""
-        return self.graph.successors[task.node.name]
+        return self.graph.successors[ref.node.name]
 
-    def descendants(self, task: NodeRef) -> tuple[NodeName, ...]:
+    def descendants(self, ref: NodeRef) -> tuple[NodeName, ...]:
         """Everything that cannot run without this node."""
-        return self.graph.descendants(task.node.name)
+        return self.graph.descendants(ref.node.name)

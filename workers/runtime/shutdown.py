@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.settings import settings
 from workers.runtime.reloading import FINISH, RELOAD, begin_anew, fleet
-from workers.runtime.requeue import end, hand_back, has_begun, kill_all
+from workers.runtime.requeue import end, has_begun, kill_all, requeue
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class GracefulShutdown(bootsteps.StartStopStep):
         self.worker.semaphore.clear()  # it holds those that wait for a free process
         waiting = [request for request in list(state.requests.values()) if not has_begun(request)]
         try:
-            hand_back(self.worker, waiting)
+            requeue(self.worker, waiting)
         except RedisError as error:
             log.warning("%d messages go back later, by the supervisor: %s", len(waiting), error)
 

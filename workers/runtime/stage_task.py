@@ -22,13 +22,13 @@ from workers.runtime.code_check import is_outdated
 from workers.runtime.dispatch import (
     halt,
     pass_on,
+    send_batch,
     send_consequences,
     send_deliveries,
     send_ending,
     send_item,
     send_items,
     send_ready,
-    send_share,
 )
 from workers.runtime.error_text import in_one_line
 from workers.runtime.errors import StageFailed
@@ -39,7 +39,7 @@ from workers.runtime.outcome import Again, Committed, Expanded, Failed, Stopped
 from workers.runtime.reloading import ask_for_reload
 from workers.runtime.resources import WorkerResources, worker_resources
 from workers.runtime.run_context import RunContext
-from workers.runtime.unreadable import give_up
+from workers.runtime.unreadable import fail_run
 
 log = get_task_logger(__name__)
 
@@ -60,59 +60,69 @@ class StageTask(Task):
     max_retries = None
 
     def run(
-        self, *, run: str, node: str, share: int | None = None, round: int = 0, again: bool = False
+        self,
+        *,
+        run: str,
+        node: str,
+        batch: int | None = None,
+        round: int = 0,
+        again: bool = False,
+        share: int | None = None,
     ) -> str:
-        """Execute one delivery and do what its outcome asks for; returns a word for Flower."""
+        """Execute one delivery and do what its outcome asks for; returns a word for Flower.
+
+        With `batch` it runs items of the map `node`; messages of earlier versions call it `share`.
+        """
         resources = worker_resources()
         try:
-            job = resources.job(RunId(run), round)
-            if not job.knows(node):
+            context = resources.context(RunId(run), round)
+            if not context.knows(node):
                 log.error("message dropped: run %s has no node %r", run, node)
                 halt(self.request)
                 return "unknown node"
-            word = self._deliver(job, node, share, resources, again=again)
+            word = self._deliver(context, node, share if batch is None else batch, resources, again=again)
             send_deliveries(resources)
         except UnknownRun as error:
             log.warning("message dropped: %s", error)
             halt(self.request)
             return "unknown run"
         except StoreUnavailable as error:
-            self._hand_back(run, node, error)
+            self._requeue(run, node, error)
         except StoreError as error:
             return self._cannot_read(RunId(run), error, resources)
         except (RedisError, OperationalError) as error:
             if is_refusal(error):
-                self._count_as_death(RunId(run), node, error, resources)
-            self._hand_back(run, node, error)
+                self._count_as_lost(RunId(run), node, error, resources)
+            self._requeue(run, node, error)
         except TaskPredicate:
             raise  # what Celery is told to do next
         except BaseException as error:
             if terminate_handler_fired():
                 raise
-            self._count_as_death(RunId(run), node, error, resources)
+            self._count_as_lost(RunId(run), node, error, resources)
         if isinstance(word, StageFailed):
             raise word  # for Celery's log and Flower: the failure itself is recorded
         return word
 
-    def _count_as_death(
+    def _count_as_lost(
         self, run: RunId, node: str, error: BaseException, resources: WorkerResources
     ) -> NoReturn:
         """An attempt that could not be recorded is over all the same: after a few of them, the node fails."""
         log.exception("%s of run %s could not be recorded", node, run)
         why = f"its end could not be recorded: {in_one_line(error)}"
-        resources.runs.release(run, identity().delivery(self.request.id, tag_of(self.request)), error=why)
+        resources.runs.mark_lost(run, identity().delivery(self.request.id, tag_of(self.request)), error=why)
         sleep(PAUSE)
         raise Reject(why, requeue=True) from error
 
-    def _hand_back(self, run: str, node: str, error: Exception) -> NoReturn:
+    def _requeue(self, run: str, node: str, error: Exception) -> NoReturn:
         """A service is away: somebody takes the message when it is back."""
         log.warning("%s of run %s is handed back: %s", node, run, error)
         sleep(PAUSE)
         raise Reject(error, requeue=True) from error
 
-    def _leave_to_reloaded(self, job: RunContext, node: str) -> NoReturn:
+    def _leave_to_reloaded(self, context: RunContext, node: str) -> NoReturn:
         """The code on the disk is newer than this worker's: the next worker takes the message."""
-        log.warning("%s of run %s waits for a worker with its code", node, job.run)
+        log.warning("%s of run %s waits for a worker with its code", node, context.run)
         ask_for_reload()
         sleep(SOON)
         raise Reject("this worker's code is outdated", requeue=True)
@@ -122,54 +132,54 @@ class StageTask(Task):
         if self.request.retries < UNREADABLE:
             raise self.retry(exc=error, countdown=PAUSE * 2**self.request.retries)
         halt(self.request)
-        give_up(run, error, self.request.delivery_info["routing_key"], resources)
+        fail_run(run, error, self.request.delivery_info["routing_key"], resources)
         return "given up"
 
     def _deliver(
-        self, job: RunContext, node: str, share: int | None, resources: WorkerResources, *, again: bool
+        self, context: RunContext, node: str, batch: int | None, resources: WorkerResources, *, again: bool
     ) -> str | StageFailed:
         redelivered = again or bool((self.request.delivery_info or {}).get("redelivered"))
-        if is_outdated(job, job.task(node).node):
-            self._leave_to_reloaded(job, node)
+        if is_outdated(context, context.node_ref(node).node):
+            self._leave_to_reloaded(context, node)
         delivery = Delivery(
-            job.run, node, self.request.id, tag_of(self.request), redelivered, job.round.number
+            context.run, node, self.request.id, tag_of(self.request), redelivered, context.round.number
         )
-        if share is not None:
-            return self._work_batch(delivery, job, share, resources)
+        if batch is not None:
+            return self._work_batch(delivery, context, batch, resources)
         outcome = execute(delivery, resources)
         match outcome:
             case Committed(ready, ending):
-                pass_on(job, node, ready, self.request, resources)
-                send_ending(job, ending, resources)
+                pass_on(context, node, ready, self.request, resources)
+                send_ending(context, ending, resources)
                 return "committed"
             case Expanded(items, ready, ending):
-                send_ready(job, node, ready, resources)
-                send_items(job, node, items, self.request)
-                send_ending(job, ending, resources)
+                send_ready(context, node, ready, resources)
+                send_items(context, node, items, self.request)
+                send_ending(context, ending, resources)
                 return f"{items} items"
             case Stopped(why, ending):
                 halt(self.request)
-                send_ending(job, ending, resources)
+                send_ending(context, ending, resources)
                 return why
             case Again(error, wait):
                 raise self.retry(exc=StageFailed(error), countdown=wait)
             case Failed(error, trace=trace):
                 halt(self.request)
-                send_consequences(job, node, outcome, resources)
+                send_consequences(context, node, outcome, resources)
                 return StageFailed(error).with_traceback(trace)
             case _:
                 assert_never(outcome)
 
     def _work_batch(
-        self, delivery: Delivery, job: RunContext, number: int, resources: WorkerResources
+        self, delivery: Delivery, context: RunContext, number: int, resources: WorkerResources
     ) -> str:
-        shared = work_batch(delivery, resources, lambda: send_share(job, delivery.node, number))
-        send_consequences(job, delivery.node, shared, resources)
-        for index, wait in shared.retries:
-            send_item(job, delivery.node, index, wait)
-        if shared.again:
-            send_share(job, delivery.node, number)
-        return "more" if shared.again else "none left"
+        outcome = work_batch(delivery, resources, lambda: send_batch(context, delivery.node, number))
+        send_consequences(context, delivery.node, outcome, resources)
+        for index, wait in outcome.retries:
+            send_item(context, delivery.node, index, wait)
+        if outcome.again:
+            send_batch(context, delivery.node, number)
+        return "more" if outcome.again else "none left"
 
 
 def tag_of(request: Context) -> str:

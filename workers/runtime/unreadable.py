@@ -12,8 +12,8 @@ from workers.runtime.resources import WorkerResources
 log = logging.getLogger("orchestrator.unreadable")
 
 
-def give_up(run: RunId, error: StoreError, queue: str, resources: WorkerResources) -> None:
+def fail_run(run: RunId, error: StoreError, queue: str, resources: WorkerResources) -> None:
     """Fail the run, and have that written down by a worker of this queue."""
     log.error("run %s is given up: %s", run, error, extra={"action": "run given up", "run": run})
-    if resources.runs.give_up(run, error=f"{type(error).__name__}: {error}"):
+    if resources.runs.fail_run(run, error=f"{type(error).__name__}: {error}"):
         send_conclusion(run, resources.runs.client, [queue])

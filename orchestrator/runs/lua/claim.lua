@@ -26,7 +26,7 @@ if missing(node) > 0 then
   return {'early', 0}
 end
 local function claimed(own)
-  local reply = {'claimed', standing(own)}
+  local reply = {'claimed', attempt_counts(own)}
   table.insert(reply, may_have_forgotten())
   return reply
 end

@@ -44,7 +44,7 @@ end
 local settled, at_work = 1, {}
 if not tolerated then
   redis.call('HSETNX', META, 'error', node .. ': ' .. ARGV[3])
-  settled = settled + rest(ARGV, 8 + followers, 'upstream_failed')
+  settled = settled + close_unrun(ARGV, 8 + followers, 'upstream_failed')
   if redis.call('HGET', META, 'fail_fast') == '1' and redis.call('HEXISTS', META, 'handling') == 0 then
     at_work, settled = stop_all(token, own), 0
   end

@@ -76,7 +76,7 @@ end
 -- What a claim is told: the attempt's number, how many tries the policy counts, how many attempts were lost, when
 -- it was claimed. Tries of an earlier round and attempts whose worker died are not held against a node, and those
 -- whose worker was stopped (`spared`) do not make it suspect either.
-local function standing(record)
+local function attempt_counts(record)
   local lost, spared, base = 0, 0, record.base or 0
   for number, attempt in ipairs(record.attempts) do
     if number > base and attempt.spared then spared = spared + 1
@@ -87,7 +87,7 @@ local function standing(record)
 end
 
 -- Nobody works on a node any more.
-local function put_down(record)
+local function clear_holder(record)
   record.token = nil
   record.holder = nil
 end
@@ -96,7 +96,7 @@ end
 local function undo_attempt(record)
   redis.call('ZREM', LEASES, record.holder)
   record.attempts = nil
-  put_down(record)
+  clear_holder(record)
 end
 
 local function lose_attempt(record, failure, spared)
@@ -105,7 +105,7 @@ local function lose_attempt(record, failure, spared)
   if spared then attempt.spared = true end
   attempt.ended = NOW
   attempt.error = failure
-  put_down(record)
+  clear_holder(record)
 end
 
 -- A delivery takes a node over whose lease is gone: the one that had it ends, if it is there after all.
@@ -118,7 +118,7 @@ local function close_attempt(record, failure, ended)
   local attempt = record.attempts[#record.attempts]
   attempt.ended = ended or NOW
   if failure ~= '' then attempt.error = failure end
-  put_down(record)
+  clear_holder(record)
 end
 
 -- Put a node to rest without running; returns how many open ones it counted for. A map that the canvas writes
@@ -137,7 +137,7 @@ local function rest_one(name, state)
 end
 
 -- The same for nodes that need one which does not succeed.
-local function rest(names, first, state)
+local function close_unrun(names, first, state)
   local count = 0
   for index = first, #names do count = count + rest_one(names[index], state) end
   return count

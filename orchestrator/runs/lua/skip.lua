@@ -10,4 +10,4 @@ grant(record, token, 'skipped')
 record.state = 'skipped'
 save_node(node, record)
 emit(node, 'skipped')
-return {'skipped', settle(1 + rest(ARGV, 3, 'skipped'))}
+return {'skipped', settle(1 + close_unrun(ARGV, 3, 'skipped'))}

@@ -20,7 +20,7 @@ if not map.next or map.state == 'cancelled' or is_too_late(group) then return {'
 local reply, given, forgotten = {'taken'}, {}, may_have_forgotten()
 local function tell(index, record)
   table.insert(reply, index)
-  for _, each in ipairs({standing(record)}) do table.insert(reply, each) end
+  for _, each in ipairs({attempt_counts(record)}) do table.insert(reply, each) end
   table.insert(reply, forgotten)
 end
 
@@ -51,7 +51,7 @@ end
 local function is_suspect(index)
   local record = load_node(group .. '[' .. index .. ']')
   if not record.attempts then return false end
-  local _, _, lost = standing(record)
+  local _, _, lost = attempt_counts(record)
   return lost > 0
 end
 

@@ -113,9 +113,9 @@ class RunMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._sharing())
     @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
+    def return_items(self, data: st.DataObject) -> None:
         hand = self._hand(data, self._sharing())
-        self.play.give_back(hand, _some(data, list(hand.taken or ())))
+        self.play.return_items(hand, _some(data, list(hand.taken or ())))
 
     @precondition(lambda self: self._hands())
     @rule(data=st.data(), by_parent=st.booleans())
@@ -169,17 +169,17 @@ class RunMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._hands())
     @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
+    def mark_lost(self, data: st.DataObject) -> None:
         """By the supervisor after the lease has ended, or by the worker's parent before."""
-        self.play.release(self._hand(data, self._hands()).holder.delivery)
+        self.play.mark_lost(self._hand(data, self._hands()).holder.delivery)
 
     @precondition(lambda self: self._sharing())
     @rule(data=st.data())
-    def let_go(self, data: st.DataObject) -> None:
+    def drop_lease(self, data: st.DataObject) -> None:
         """A worker that has settled all it took ends its turn."""
         delivery = self._hand(data, self._sharing()).holder.delivery
         if not any(self.play.model.held(name, delivery) for name in self.play.model.tasks):
-            self.play.let_go(delivery)
+            self.play.drop_lease(delivery)
 
     @precondition(lambda self: self.play.idle > 3 and self.play.model.run is RunState.SUCCEEDED)
     @rule(shape=shapes())

@@ -71,7 +71,7 @@ class Task:
         return len(self.attempts) > self.base
 
     @property
-    def standing(self) -> AttemptCounts:
+    def counts(self) -> AttemptCounts:
         lost = sum(attempt.lost for attempt in self.attempts[self.base :])
         return AttemptCounts(len(self.attempts), len(self.attempts) - self.base - lost, lost)
 
@@ -197,7 +197,7 @@ class Model:
             self.alone.add(name)
             return Claim(ClaimStatus.EARLY, AttemptCounts(0))
         if task.holder is not None and task.holder.token == holder.token:
-            return Claim(ClaimStatus.CLAIMED, task.standing)
+            return Claim(ClaimStatus.CLAIMED, task.counts)
         if task.state is NodeState.RUNNING and not self.is_lost(name):
             return Claim(ClaimStatus.HELD, AttemptCounts(0))
         if self.run is RunState.PENDING:
@@ -217,10 +217,10 @@ class Model:
         task.holder = holder
         self.leases[holder.delivery] = True
         self._to(name, NodeState.RUNNING)
-        return task.standing
+        return task.counts
 
     def commit(self, name: str, token: str, *, reused: bool) -> Settled:
-        if not self._end(name, token, NodeState.SUCCEEDED, let_go=True):
+        if not self._end(name, token, NodeState.SUCCEEDED, drop_lease=True):
             return self._repeated(name, token, "commit", self.ready(name))
         self.tasks[name].reused = reused
         self._count_item(name)
@@ -239,7 +239,7 @@ class Model:
     def fail(self, name: str, token: str, error: str) -> Settled:
         group, task, stopped = self.facts.group(name), self.tasks.get(name), set[str]()
         own = {task.holder.delivery} if task and task.holder else set()
-        if not self._end(name, token, NodeState.FAILED, error, let_go=group is None):
+        if not self._end(name, token, NodeState.FAILED, error, drop_lease=group is None):
             told = self._repeated(name, token, "fail", self.ready(name) if group else ())
             again = self._stopped_by(token) if told.accepted else None
             return replace(told, stopped=tuple(sorted(again or ())))
@@ -257,13 +257,13 @@ class Model:
 
     def retry(self, name: str, token: str, error: str) -> Settled:
         plain = self.facts.group(name) is None
-        ended = self._end(name, token, NodeState.RETRYING, error, let_go=plain)
+        ended = self._end(name, token, NodeState.RETRYING, error, drop_lease=plain)
         return (
             Settled(True) if ended else replace(self._repeated(name, token, "retry"), ending=RunEnding.NONE)
         )
 
     def skip(self, name: str, token: str) -> Settled:
-        if not self._end(name, token, NodeState.SKIPPED, let_go=True):
+        if not self._end(name, token, NodeState.SKIPPED, drop_lease=True):
             return self._repeated(name, token, "skip")
         self.tasks[name].attempts.clear()
         self._rest(self.facts.descendants(name), NodeState.SKIPPED)
@@ -287,7 +287,7 @@ class Model:
         if self.is_open:
             self.alone.add(join)
 
-    def give_back(self, name: str, token: str, indexes: Iterable[int]) -> int:
+    def return_items(self, name: str, token: str, indexes: Iterable[int]) -> int:
         count = 0
         for item in map(self.facts.items(name).__getitem__, indexes):
             task = self.held(item, token)
@@ -314,10 +314,10 @@ class Model:
         del self.leases[delivery]
         self.vanished.add(delivery)
 
-    def let_go(self, delivery: str) -> None:
+    def drop_lease(self, delivery: str) -> None:
         self.leases.pop(delivery, None)
 
-    def release(self, delivery: str, error: str, *, revoked: bool) -> int:
+    def mark_lost(self, delivery: str, error: str, *, revoked: bool) -> int:
         lost = [name for name in self.tasks if self.held(name, delivery)]
         for name in lost:
             self.tasks[name].attempts[-1].end(error, lost=True)
@@ -388,13 +388,13 @@ class Model:
         self.events.append((name, str(what)))
 
     def _end(
-        self, name: str, token: str, state: NodeState, error: str | None = None, *, let_go: bool = False
+        self, name: str, token: str, state: NodeState, error: str | None = None, *, drop_lease: bool = False
     ) -> bool:
         """End an attempt; False if it is not the one that may."""
         task = self.held(name, token)
         if task is None or task.holder is None:
             return False
-        if let_go:
+        if drop_lease:
             self.leases.pop(task.holder.delivery, None)
         task.attempts[-1].end(error)
         task.holder = None

@@ -129,10 +129,10 @@ class Play:
         holder = self._holder(name, worker, facts)
         claim = self.runs.claim(self.run, name, holder, needed_by=facts.needed_by(name))
         assert claim == self.model.claim(name, holder)
-        if claim.verdict is ClaimStatus.CLAIMED and repeated:
+        if claim.status is ClaimStatus.CLAIMED and repeated:
             again = self.runs.claim(self.run, name, holder, needed_by=facts.needed_by(name))
             assert claim == again == self.model.claim(name, holder)
-        if claim.verdict is not ClaimStatus.CLAIMED:
+        if claim.status is not ClaimStatus.CLAIMED:
             return None
         assert self.model.succeeded(facts.node(name).needs), f"{name} began before all it needs was done"
         return self._remember(Hand(name, holder, facts))
@@ -219,9 +219,9 @@ class Play:
         assert settled == self.model.commit_items(hand.task, hand.token, sorted(indexes))
         self.store(hand, [hand.facts.items(hand.task)[index] for index in indexes])
 
-    def give_back(self, hand: Hand, indexes: Collection[int]) -> None:
-        given = self.runs.give_back(self.run, hand.task, hand.token, indexes)
-        assert given == self.model.give_back(hand.task, hand.token, indexes)
+    def return_items(self, hand: Hand, indexes: Collection[int]) -> None:
+        given = self.runs.return_items(self.run, hand.task, hand.token, indexes)
+        assert given == self.model.return_items(hand.task, hand.token, indexes)
 
     def fail(self, hand: Hand, name: NodeName, token: str) -> None:
         hand.last = lambda: self.fail(hand, name, token)
@@ -278,16 +278,16 @@ class Play:
         self.client.zrem(RunKeys(self.run).leases, delivery)
         self.model.vanish(delivery)
 
-    def release(self, delivery: str) -> None:
+    def mark_lost(self, delivery: str) -> None:
         error = "its worker was lost"
         by_supervisor = not self.model.leases.get(delivery)
         until = self.client.time()[0] + 60.0 if by_supervisor else None
-        released = self.runs.release(self.run, delivery, error=error, until=until)
-        assert released == self.model.release(delivery, error, revoked=by_supervisor)
+        released = self.runs.mark_lost(self.run, delivery, error=error, until=until)
+        assert released == self.model.mark_lost(delivery, error, revoked=by_supervisor)
 
-    def let_go(self, delivery: str) -> None:
-        self.runs.let_go(self.run, delivery)
-        self.model.let_go(delivery)
+    def drop_lease(self, delivery: str) -> None:
+        self.runs.drop_lease(self.run, delivery)
+        self.model.drop_lease(delivery)
 
     # The run as a whole
 
@@ -339,7 +339,7 @@ class Play:
         """All workers are lost, others do what is left; the run has to end by that."""
         for delivery in list(self.model.leases):
             self.expire(delivery)
-            self.release(delivery)
+            self.mark_lost(delivery)
         self.check()
         if self.model.vanished and not self.model.handling:
             self.send_again()

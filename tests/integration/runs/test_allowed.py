@@ -46,7 +46,7 @@ class Watched(Play):
 
 def one_fails_after_many_tries(play: Watched) -> None:
     play.vanish(play.get("a").holder.delivery)
-    play.release(play.get("a", worker="ben").holder.delivery)
+    play.mark_lost(play.get("a", worker="ben").holder.delivery)
     play.changes.add((NodeState.RUNNING, NodeState.RUNNING))  # the second claim was granted
     play.check()
     play.retry(play.get("a"), NodeName("a"))

@@ -79,18 +79,18 @@ def play(desk: Desk) -> None:
     runs.retry(run, a, token, error="E", traceback="…", wait=0.0)
     runs.resend(run, a, due=0.0)
     assert desk.commit("a", needed_by="z").accepted
-    assert desk.claim("z")[0].verdict == "early"
+    assert desk.claim("z")[0].status == "early"
     runs.detach(run, z)
     holder = desk.holder("b")
     runs.claim(run, b, holder)
     assert runs.renew(run, holder.delivery)
-    assert runs.release(run, holder.delivery, error="lost") == 1
+    assert runs.mark_lost(run, holder.delivery, error="lost") == 1
     assert desk.fail("b", desk.begin("b"), descendants="z").accepted
     assert runs.skip(run, c, desk.begin("c")).accepted
     assert desk.expand("m", 3).accepted
     share = desk.holder("share")
     (index,) = desk.take("m", share).items
-    assert runs.give_back(run, m, share.token, [index]) == 1
+    assert runs.return_items(run, m, share.token, [index]) == 1
     (index,) = desk.take("m", share).items
     assert runs.commit_items(run, m, share.token, [DoneItem(index=index, began=0.2, ended=0.1)]).accepted
     assert runs.remember(run, "key", "first") == runs.remember(run, "key", "second") == "first"

@@ -31,7 +31,7 @@ def test_the_supervisor_ends_only_leases_that_are_over_and_only_while_it_knows(
     desk.runs.claim(desk.run, NodeName("a"), holder)
     now = desk.client.time()[0]
     desk.client.zadd(desk.keys.leases, {holder.delivery: (now + ends_in) * 1000})
-    found = desk.runs.release(desk.run, holder.delivery, error="its worker was lost", until=now + until_in)
+    found = desk.runs.mark_lost(desk.run, holder.delivery, error="its worker was lost", until=now + until_in)
     assert found == ended
     assert desk.state("a") is (NodeState.QUEUED if ended else NodeState.RUNNING)
     assert bool(desk.leases()) is not bool(ended)
@@ -39,7 +39,7 @@ def test_the_supervisor_ends_only_leases_that_are_over_and_only_while_it_knows(
 
 def test_a_supervisor_that_is_late_leaves_no_key_of_a_run_that_is_gone(desk: Desk) -> None:
     until = desk.client.time()[0] + 60
-    assert desk.runs.release(desk.run, "ann#a", error="its worker was lost", until=until) == 0
+    assert desk.runs.mark_lost(desk.run, "ann#a", error="its worker was lost", until=until) == 0
     assert not list(desk.client.scan_iter(match=f"*{desk.run}*"))
 
 
@@ -47,7 +47,7 @@ def test_a_worker_ends_its_own_attempt_at_once(desk: Desk) -> None:
     desk.submit(2)
     holder = desk.holder("a")
     desk.runs.claim(desk.run, NodeName("a"), holder)
-    assert desk.runs.release(desk.run, holder.delivery, error="its process was killed") == 1
+    assert desk.runs.mark_lost(desk.run, holder.delivery, error="its process was killed") == 1
 
 
 def test_what_is_remembered_of_a_run_ends_with_it(desk: Desk) -> None:
@@ -74,7 +74,7 @@ def test_nobody_helps_himself_to_a_map_that_the_canvas_writes_out(desk: Desk) ->
 
 def test_nothing_is_due_once_the_run_is_over(desk: Desk) -> None:
     desk.submit(3, needs="az,bz")
-    assert desk.claim("z")[0].verdict is ClaimStatus.EARLY
+    assert desk.claim("z")[0].status is ClaimStatus.EARLY
     assert desk.due() == ["a", "b"]
     desk.runs.cancel(desk.run)
     assert desk.due() == []
@@ -117,7 +117,7 @@ def test_a_node_is_due_until_it_is_claimed_and_again_when_its_worker_is_lost(des
     holder = desk.holder("a")
     desk.runs.claim(desk.run, NodeName("a"), holder)
     assert desk.due() == []
-    desk.runs.release(desk.run, holder.delivery, error="its worker was lost")
+    desk.runs.mark_lost(desk.run, holder.delivery, error="its worker was lost")
     assert desk.due() == ["a"]
     assert desk.commit("a", needed_by="z").ready == (WokenMessage(NodeName("z")),)
     assert desk.due() == ["z"]
@@ -126,9 +126,9 @@ def test_a_node_is_due_until_it_is_claimed_and_again_when_its_worker_is_lost(des
 def test_a_message_that_comes_too_early_starts_nothing_and_is_needed_no_more(desk: Desk) -> None:
     desk.submit(3, needs="az,bz")
     desk.commit("a", needed_by="z")
-    assert desk.claim("z")[0].verdict is ClaimStatus.EARLY
+    assert desk.claim("z")[0].status is ClaimStatus.EARLY
     assert desk.commit("b", needed_by="z").ready == (WokenMessage(NodeName("z"), alone=True),)
-    assert desk.claim("z")[0].verdict is ClaimStatus.CLAIMED
+    assert desk.claim("z")[0].status is ClaimStatus.CLAIMED
 
 
 def test_a_need_that_is_recorded_twice_counts_once(desk: Desk) -> None:
@@ -136,7 +136,7 @@ def test_a_need_that_is_recorded_twice_counts_once(desk: Desk) -> None:
     token = desk.begin("a")
     for _ in range(2):
         desk.runs.commit(desk.run, NodeName("a"), token, needed_by=[NodeName("z")])
-    assert desk.claim("z")[0].verdict is ClaimStatus.EARLY
+    assert desk.claim("z")[0].status is ClaimStatus.EARLY
 
 
 def test_who_delivers_what_was_done_before_is_told_what_nobody_has_claimed(desk: Desk) -> None:
@@ -144,7 +144,7 @@ def test_who_delivers_what_was_done_before_is_told_what_nobody_has_claimed(desk:
     desk.commit("a", needed_by="yz")
     desk.begin("y")
     claim, _ = desk.claim("a", needed_by="yz")
-    assert (claim.verdict, claim.ready) == (ClaimStatus.DONE, (WokenMessage(NodeName("z")),))
+    assert (claim.status, claim.ready) == (ClaimStatus.DONE, (WokenMessage(NodeName("z")),))
 
 
 def test_a_branch_that_leaves_the_canvas_has_its_join_sent_by_the_last_need(desk: Desk) -> None:
@@ -163,9 +163,9 @@ def test_a_map_is_due_as_long_as_items_are_left(desk: Desk) -> None:
     assert desk.due() == ["m"]
     desk.take("m", second)
     assert desk.due() == []
-    desk.runs.release(desk.run, first.delivery, error="its worker was lost")
+    desk.runs.mark_lost(desk.run, first.delivery, error="its worker was lost")
     assert desk.due() == ["m"]
-    assert desk.claim("m")[0].standing.number == 2  # its message calls workers again
+    assert desk.claim("m")[0].counts.number == 2  # its message calls workers again
     desk.runs.retry(desk.run, NodeName("m[1]"), second.token, error="OSError", traceback="", wait=60.0)
     assert desk.due() == ["m", "m[1]"]
     assert desk.reader.overdue(desk.run, 0.0) == ["m"]
@@ -187,8 +187,8 @@ def test_an_item_that_is_lost_when_its_map_has_failed_ends_all_the_same(desk: De
     assert list(desk.take("m", failing).items) == [1]
     desk.fail("m[1]", failing.token, group="m")
     assert desk.state("m") is NodeState.FAILED
-    desk.runs.release(desk.run, lost.delivery, error="its worker was lost")
-    assert desk.claim("m")[0].verdict is ClaimStatus.EXPANDED, "its message calls workers to what is left"
+    desk.runs.mark_lost(desk.run, lost.delivery, error="its worker was lost")
+    assert desk.claim("m")[0].status is ClaimStatus.EXPANDED, "its message calls workers to what is left"
     again = desk.holder("again")
     assert list(desk.take("m", again).items) == [0]
     desk.runs.commit_items(desk.run, NodeName("m"), again.token, [DoneItem(index=0, began=0.0, ended=0.0)])
@@ -319,7 +319,7 @@ def test_a_run_of_which_a_wiped_redis_hears_only_the_end_stays_unknown(desk: Des
 
 def test_who_claims_after_redis_was_started_again_is_told_to_look_in_the_store(desk: Desk) -> None:
     desk.submit(3)
-    assert not desk.claim("a")[0].standing.forgetful
+    assert not desk.claim("a")[0].counts.forgetful
     desk.client.hset(desk.keys.meta, "start", "of another process")
     desk.expand("m", 3)
     taken = desk.take("m", desk.holder("share")).items
@@ -327,5 +327,5 @@ def test_who_claims_after_redis_was_started_again_is_told_to_look_in_the_store(d
     desk.runs.cancel(desk.run)
     desk.reopen(2, "a")
     again, _ = desk.claim("m")
-    assert again.verdict is ClaimStatus.CLAIMED
-    assert not again.standing.forgetful
+    assert again.status is ClaimStatus.CLAIMED
+    assert not again.counts.forgetful

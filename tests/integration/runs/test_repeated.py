@@ -37,16 +37,16 @@ def holder() -> Holder:
 
 def claim(runs: RunStore, run: RunId, node: NodeName) -> Holder:
     mine = holder()
-    assert runs.claim(run, node, mine).verdict is ClaimStatus.CLAIMED
+    assert runs.claim(run, node, mine).status is ClaimStatus.CLAIMED
     return mine
 
 
 def test_a_claim_that_is_repeated_is_one_attempt(runs: RunStore, run: RunId) -> None:
     mine = claim(runs, run, ONE)
     again = runs.claim(run, ONE, mine)
-    assert again.verdict is ClaimStatus.CLAIMED
-    assert again.standing.number == 1
-    assert runs.claim(run, ONE, holder()).verdict is ClaimStatus.HELD
+    assert again.status is ClaimStatus.CLAIMED
+    assert again.counts.number == 1
+    assert runs.claim(run, ONE, holder()).status is ClaimStatus.HELD
 
 
 def test_a_commit_that_is_repeated_counts_once_and_has_the_same_reply(runs: RunStore, run: RunId) -> None:
@@ -75,16 +75,16 @@ def test_a_retry_and_an_expansion_may_be_repeated(runs: RunStore, run: RunId) ->
 
 def test_a_commit_of_another_attempt_is_still_refused(runs: RunStore, run: RunId) -> None:
     mine = claim(runs, run, ONE)
-    runs.release(run, mine.delivery, error="its worker was lost")
+    runs.mark_lost(run, mine.delivery, error="its worker was lost")
     assert not runs.commit(run, ONE, mine.token, value="").accepted
 
 
 def test_a_lease_that_is_over_holds_until_the_supervisor_ends_it(client: redis.Redis, run: RunId) -> None:
     hasty = RunStore(client, lease_seconds=0.001)
     mine = claim(hasty, run, ONE)
-    assert hasty.claim(run, ONE, holder()).verdict is ClaimStatus.HELD
-    hasty.release(run, mine.delivery, error="its worker was lost")
-    assert hasty.claim(run, ONE, holder()).verdict is ClaimStatus.CLAIMED
+    assert hasty.claim(run, ONE, holder()).status is ClaimStatus.HELD
+    hasty.mark_lost(run, mine.delivery, error="its worker was lost")
+    assert hasty.claim(run, ONE, holder()).status is ClaimStatus.CLAIMED
 
 
 def test_an_ended_run_is_known_until_it_is_written_down(runs: RunStore, run: RunId) -> None:
@@ -153,5 +153,5 @@ def test_items_that_were_lost_meanwhile_are_not_taken_twice(runs: RunStore, run:
     share = holder()
     runs.expand(run, ONE, claim(runs, run, ONE).token, items=40)
     runs.take(run, ONE, share, wanted=3)
-    runs.release(run, share.delivery, error="its worker was lost")
+    runs.mark_lost(run, share.delivery, error="its worker was lost")
     assert [item.number for item in runs.take(run, ONE, share, wanted=3).items.values()] == [2]

@@ -21,7 +21,7 @@ def test_what_came_too_early_is_sent_by_a_map_that_was_done_before(desk: Desk) -
     desk.submit(3, needs="mz")
     desk.runs.cancel(desk.run)
     desk.reopen(3, "m[0]", needs="mz")
-    assert desk.claim("z")[0].verdict is ClaimStatus.EARLY
+    assert desk.claim("z")[0].status is ClaimStatus.EARLY
     assert desk.expand("m", 1, "z").ready == (WokenMessage(NodeName("z"), alone=True),)
     assert desk.told("m")[-2:] == ["expanded", "succeeded"]
 
@@ -35,7 +35,7 @@ def test_items_of_an_earlier_round_are_not_recorded(desk: Desk) -> None:
     desk.reopen(2)
     late = [DoneItem(index=0, began=0.2, ended=0.1)]
     assert desk.runs.commit_items(desk.run, NodeName("m"), share.token, late).ending is RunEnding.NONE
-    assert desk.runs.give_back(desk.run, NodeName("m"), share.token, [0]) == 0
+    assert desk.runs.return_items(desk.run, NodeName("m"), share.token, [0]) == 0
     assert "m" not in desk.reader.raw_states(desk.run)
 
 
@@ -44,8 +44,8 @@ def test_a_late_message_of_what_ran_after_a_failure_starts_nothing_in_the_next_r
     desk.fail("a", desk.begin("a"))
     desk.commit("h")
     desk.reopen(1, handlers="h")
-    assert desk.claim("h", round=0)[0].verdict is ClaimStatus.OUTDATED
-    assert desk.claim("h")[0].verdict is ClaimStatus.OVER
+    assert desk.claim("h", round=0)[0].status is ClaimStatus.OUTDATED
+    assert desk.claim("h")[0].status is ClaimStatus.OVER
     assert desk.commit("a").ending is RunEnding.OVER
 
 
@@ -53,7 +53,7 @@ def test_a_failed_map_that_is_kept_starts_no_items_in_the_next_round(desk: Desk)
     desk.submit(2, m=2)
     desk.fail("m[0]", desk.begin("m[0]"), group="m")
     desk.reopen(1, kept=("m", "m[0]"))
-    assert desk.claim("m[1]")[0].verdict is ClaimStatus.OVER
+    assert desk.claim("m[1]")[0].status is ClaimStatus.OVER
     assert desk.commit("a").ending is RunEnding.OVER
     assert desk.reader.state(desk.run) is RunState.FAILED
 
@@ -74,10 +74,10 @@ def test_a_message_of_an_earlier_round_starts_nothing_and_passes_nothing_on(desk
     desk.submit(3)
     desk.runs.cancel(desk.run)
     desk.reopen(2, "a")
-    assert desk.claim("a", round=0)[0].verdict is ClaimStatus.OUTDATED
-    assert desk.claim("b", round=0)[0].verdict is ClaimStatus.OUTDATED
+    assert desk.claim("a", round=0)[0].status is ClaimStatus.OUTDATED
+    assert desk.claim("b", round=0)[0].status is ClaimStatus.OUTDATED
     assert desk.leases() == []
-    assert desk.claim("b")[0].verdict is ClaimStatus.CLAIMED
+    assert desk.claim("b")[0].status is ClaimStatus.CLAIMED
 
 
 def test_a_share_of_an_earlier_round_takes_no_items(desk: Desk) -> None:
@@ -106,14 +106,14 @@ def test_an_attempt_of_an_earlier_round_neither_commits_nor_is_due_again(desk: D
     desk.runs.retry(desk.run, NodeName("b"), retried, error="OSError", traceback="…", wait=1.0)
     desk.reopen(2)
     assert not desk.runs.commit(desk.run, NodeName("a"), running).accepted
-    assert desk.claim("b", round=0)[0].verdict is ClaimStatus.OUTDATED
-    assert desk.claim("a")[0].verdict is ClaimStatus.CLAIMED
-    assert desk.claim("b")[0].verdict is ClaimStatus.CLAIMED
+    assert desk.claim("b", round=0)[0].status is ClaimStatus.OUTDATED
+    assert desk.claim("a")[0].status is ClaimStatus.CLAIMED
+    assert desk.claim("b")[0].status is ClaimStatus.CLAIMED
 
 
 def test_a_message_of_a_round_that_redis_has_forgotten_counts(desk: Desk) -> None:
     desk.submit(1)
-    assert desk.claim("a", round=1)[0].verdict is ClaimStatus.CLAIMED
+    assert desk.claim("a", round=1)[0].status is ClaimStatus.CLAIMED
 
 
 def test_rounds_that_begin_in_the_wrong_order_both_count(desk: Desk) -> None:
@@ -122,5 +122,5 @@ def test_rounds_that_begin_in_the_wrong_order_both_count(desk: Desk) -> None:
     desk.reopen(1)
     desk.round = 0
     desk.reopen(1)
-    assert desk.claim("a", round=2)[0].verdict is ClaimStatus.CLAIMED
-    assert desk.claim("a", round=1, worker="ben")[0].verdict is ClaimStatus.HELD
+    assert desk.claim("a", round=2)[0].status is ClaimStatus.CLAIMED
+    assert desk.claim("a", round=1, worker="ben")[0].status is ClaimStatus.HELD

@@ -132,6 +132,7 @@ NAMED = {
     "node of another kind": task([[], {"run": "a", "node": ["number"]}, {}]),
     "round of another kind": task([[], {"run": "a", "node": "number", "round": "1"}, {}]),
     "share of another kind": task([[], {"run": "a", "node": "number", "share": {}}, {}]),
+    "batch of another kind": task([[], {"run": "a", "node": "number", "batch": {}}, {}]),
     "callbacks 5": task([[], {"run": "a", "node": "number"}, {"callbacks": 5}]),
     "callbacks of garbage": task([[], {"run": "a", "node": "number"}, {"callbacks": [5, {}]}]),
     "chord 5": task([[], {"run": "a", "node": "number"}, {"chord": 5}]),

@@ -230,7 +230,7 @@ def test_a_worker_that_is_shut_down_remotely_has_its_grace_too(crew: Crew, tmp_p
     assert_nothing_is_left(crew, leaver)
 
 
-def hand_back(crew: Crew, service: Service, marker: Path) -> RunId:
+def requeue(crew: Crew, service: Service, marker: Path) -> RunId:
     """A service is told to stop at work: its stage goes to another worker, and the service ends."""
     run = begin_to_linger(crew, marker)
     crew.start("stayer")
@@ -248,7 +248,7 @@ def test_the_command_line_s_worker_hands_back_after_its_own_grace(crew: Crew, tm
     service = start([*command, "--grace", "0.5"], tmp_path / "cli.log", crew.environment, group=True)
     crew.services["cli"] = service
     wait_until(lambda: is_ready(service), "the worker is ready")
-    run = hand_back(crew, service, tmp_path / "go")
+    run = requeue(crew, service, tmp_path / "go")
     (tmp_path / "go").touch()
     wait_until(lambda: crew.runner.reader.concluded(run), "the run is concluded")
 
@@ -260,7 +260,7 @@ def test_the_fleet_hands_back_after_its_own_grace(crew: Crew, tmp_path: Path) ->
     service = start([*command, "--grace", "0.5"], tmp_path / "fleet.log", crew.environment, group=True)
     crew.services["fleet"] = service
     wait_until((ready / "data").exists, "the worker is ready")
-    hand_back(crew, service, tmp_path / "go")
+    requeue(crew, service, tmp_path / "go")
 
 
 @pytest.mark.parametrize("at_work", [False, True])

@@ -56,9 +56,9 @@ def test_items_whose_stage_is_unknown_to_the_worker_that_is_called_to_them_fail(
     wait_until(lambda: (run, name) in waiting_nodes(client, ["spare"]), "the map waits for a worker")
     client.delete("spare")
     claim = runner.runs.claim(run, name, Holder(token="one", delivery="a#b", worker="w"))
-    assert claim.verdict is ClaimStatus.CLAIMED
+    assert claim.status is ClaimStatus.CLAIMED
     runner.runs.expand(run, name, "one", items=4)
-    send_unknown(run, name, "stages.picky", "data", round=0, share=True)
+    send_unknown(run, name, "stages.picky", "data", round=0, batch=True)
     wait_until(lambda: runner.reader.state(run).over, "the run fails")
     record = runner.reader.read(run, runner.prepare("picked_elsewhere", count=4).graph)
     assert [node.state for node in record.nodes[1:]] == [*4 * ["failed"], "upstream_failed"]

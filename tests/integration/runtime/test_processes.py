@@ -104,7 +104,7 @@ def test_a_stage_that_was_taken_over_ends(runner: Runner, folder: Path) -> None:
     (delivery,) = runner.reader.holders(run)
     keys, until = RunKeys(run), time.time() + 60
     runner.runs.client.zadd(keys.leases, {delivery: 1})
-    assert runner.runs.release(run, delivery, error="its worker was lost", until=until) == 1
+    assert runner.runs.mark_lost(run, delivery, error="its worker was lost", until=until) == 1
     wait_until(lambda: are_gone(folder), "the processes are gone", 5)
     cancel(run, store=runner.store, runs=runner.runs)
 

@@ -247,7 +247,7 @@ def test_what_has_failed_stays_failed_when_the_rest_is_sent_again(
     token = uuid4().hex
     holder = Holder(token=token, delivery="worker#message", worker="worker")
     failed, needing = NodeName("fail"), [NodeName("add")]
-    assert runner.runs.claim(run, failed, holder).verdict is ClaimStatus.CLAIMED
+    assert runner.runs.claim(run, failed, holder).status is ClaimStatus.CLAIMED
     runner.runs.fail(run, failed, token, error="ValueError: bad", traceback="", descendants=needing)
     with supervised_hastily(runner, client):
         wait_until(lambda: runner.reader.concluded(run), "the run is concluded")

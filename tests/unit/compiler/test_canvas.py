@@ -177,8 +177,8 @@ def test_a_map_of_unknown_length_expands_on_a_worker() -> None:
     whole = canvas(unknown_length.graph())
     assert nodes_in(whole.start()) == ["numbers", "number"]
     assert nodes_in(whole.onward(NodeName("number"))) == ["add", "number-2"]
-    shares = whole.shares(NodeName("number"), 2)
-    assert [task.kwargs["share"] for task in shares.tasks] == [0, 1]
+    batches = whole.batches(NodeName("number"), 2)
+    assert [task.kwargs["batch"] for task in batches.tasks] == [0, 1]
 
 
 def test_the_graph_and_its_canvas_are_shown_as_json() -> None:

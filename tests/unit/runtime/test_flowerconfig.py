@@ -11,7 +11,7 @@ from workers.flowerconfig import in_words
     ("kwargs", "words"),
     [
         ("{'run': 'digits-1', 'node': 'score[3]'}", "score[3] of digits-1"),
-        ("{'run': 'digits-1', 'node': 'score', 'share': 2}", "score (share 2) of digits-1"),
+        ("{'run': 'digits-1', 'node': 'score', 'batch': 2}", "score (batch 2) of digits-1"),
         ("{'run': 'digits-1'}", "digits-1"),
         ("{}", "{}"),
         ("{'run': 'digits-1', 'no…", "{'run': 'digits-1', 'no…"),

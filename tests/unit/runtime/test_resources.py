@@ -35,7 +35,7 @@ def test_a_map_of_more_items_than_are_remembered_can_be_read(tmp_path: Path) -> 
     specification = Specification(
         run=RUN, graph=Graph("p", (fit,)), parameters={}, submitted=datetime(2026, 1, 1, tzinfo=UTC)
     )
-    job = RunContext(specification, app)
+    context = RunContext(specification, app)
     outputs: dict[int, Tree] = {index: {"codec": "json", "value": index} for index in range(OUTPUTS + 1)}
     write_items(resources.store, RUN, "fit", FencingNumber(0, 1), "token", outputs)
-    assert resources.output(job, job.task(f"fit[{OUTPUTS}]")) == outputs[OUTPUTS]
+    assert resources.output(context, context.node_ref(f"fit[{OUTPUTS}]")) == outputs[OUTPUTS]
