@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from orchestrator.lifecycle.concluding import LOADED
+from orchestrator.messaging.tasks import PRELOADED
 
 log = logging.getLogger("workers.multi_queue")
 
@@ -34,33 +34,33 @@ _COLD_SECONDS = 3.0
 _LOOK_SECONDS = 1.0
 
 
-class Told(BaseException):
-    """SIGTERM or SIGINT: the fleet is told to stop."""
+class StopRequested(BaseException):
+    """SIGTERM or SIGINT: all workers are to stop."""
 
 
-class Crashing(Exception):
+class CrashLoop(Exception):
     """A queue's worker keeps ending."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the fleet was started with."""
+    """What the command line asks for."""
 
     slots: Mapping[str, int]  #: how many stages of each queue run at once
-    parent: int | None = None  #: the fleet ends when this process is no longer its parent
+    parent: int | None = None  #: all ends when this process is no longer its parent
     ready: Path | None = None  #: a file named like the queue appears here when its worker takes messages
     logs: Path | None = None  #: `<queue>.log` is written here; without, all goes to this process' output
     grace: float | None = None  #: seconds that running stages are given at the end; else as the settings say
-    generation: int = 1  #: which start of the fleet this is: it starts anew with other code
+    generation: int = 1  #: which start of the workers this is: they start anew with other code
     finishing: tuple[int, ...] = ()  #: processes of earlier workers, which run their last stages
 
 
 @dataclass
-class Fleet:
+class QueueWorkers:
     """The workers that are running, by their process id."""
 
     options: Options
-    consume: Callable[[str, Options], int]
+    consume: Callable[..., int]  #: `queue_worker.consume`
     queues: dict[int, str] = field(default_factory=dict)
     restarts: dict[str, deque[float]] = field(default_factory=dict)
     finishing: set[int] = field(default_factory=set)  #: workers with older code
@@ -85,7 +85,14 @@ class Fleet:
             for number in (*_STOPPING, _RELOAD, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-            status = self.consume(queue, self.options)
+            options = self.options
+            status = self.consume(
+                queue,
+                slots=options.slots[queue],
+                generation=options.generation,
+                log=options.logs and options.logs / f"{queue}.log",
+                ready=options.ready and options.ready / queue,
+            )
         except BaseException:
             log.exception("worker failed", extra={"action": "worker_failed", "queue": queue})
         finally:
@@ -93,13 +100,13 @@ class Fleet:
             os._exit(status)
 
     def watch(self, wake: int) -> int:
-        """Stay until all workers have ended on their own (exit status 0) or one keeps crashing (Crashing)."""
+        """Stay until all workers have ended on their own (exit status 0) or one keeps ending (CrashLoop)."""
         while self.queues:
             select.select([wake], [], [], _LOOK_SECONDS)
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 512)
             if self.options.parent is not None and os.getppid() != self.options.parent:
-                raise Told
+                raise StopRequested
             if self.outdated:
                 self.reload()
             for queue, status in self.reap():
@@ -131,7 +138,7 @@ class Fleet:
         now = time.monotonic()
         times = self.restarts.setdefault(queue, deque(maxlen=RESTARTS_A_MINUTE))
         if len(times) == RESTARTS_A_MINUTE and now - times[0] < 60.0:
-            raise Crashing(f"the worker of queue {queue!r} keeps ending, now with exit status {status}")
+            raise CrashLoop(f"the worker of queue {queue!r} keeps ending, now with exit status {status}")
         times.append(now)
         log.warning(
             "the worker of queue %r ended with exit status %d and is started again",
@@ -178,41 +185,41 @@ _RELOAD = signal.SIGUSR2  # as `workers.runtime.reloading` has it, which must no
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the fleet until it is told to stop; returns the exit status."""
+    """Run the workers until they are told to stop; returns the exit status."""
     options = _parse(arguments)
     if options.grace is not None:
         os.environ["ORCHESTRATOR_GRACE_SECONDS"] = str(options.grace)  # the workers keep to it by themselves
     wake = _take_signals()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-    fleet: Fleet | None = None
+    workers: QueueWorkers | None = None
     try:
         # Heavy from here on, and stopped at any time by the signals.
         from workers.queue_worker import consume, load_application, load_libraries
 
         load_application()
-        fleet = Fleet(options, consume, finishing=set(options.finishing))
-        signal.signal(_RELOAD, fleet.note_outdated)
+        workers = QueueWorkers(options, consume, finishing=set(options.finishing))
+        signal.signal(_RELOAD, workers.note_outdated)
         gc.freeze()
-        later = [queue for queue in options.slots if queue in LOADED]
+        later = [queue for queue in options.slots if queue in PRELOADED]
         for queue in options.slots:
-            if queue not in LOADED:
-                fleet.launch(queue)
+            if queue not in PRELOADED:
+                workers.launch(queue)
         if later:
             load_libraries()
             gc.freeze()
         for queue in later:
-            fleet.launch(queue)
-        return fleet.watch(wake)
-    except Told:
+            workers.launch(queue)
+        return workers.watch(wake)
+    except StopRequested:
         return 0
-    except Crashing as error:
+    except CrashLoop as error:
         print(f"{error}; see its log", file=sys.stderr)
         return 1
     finally:
         for number in _STOPPING:
             signal.signal(number, signal.SIG_IGN)
-        if fleet is not None:
-            fleet.stop()
+        if workers is not None:
+            workers.stop()
 
 
 def _take_signals() -> int:
@@ -228,7 +235,7 @@ def _take_signals() -> int:
 
 
 def _stop(*_: int | FrameType | None) -> None:
-    raise Told
+    raise StopRequested
 
 
 def _parse(arguments: Sequence[str] | None) -> Options:

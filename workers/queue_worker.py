@@ -1,4 +1,4 @@
-"""One Celery worker for one queue, as the fleet forks it: quick to start, quick to leave when idle."""
+"""One Celery worker for one queue, as `multi_queue` forks it: quick to start, quick to leave when idle."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ import socket
 import sys
 from multiprocessing import current_process
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from celery import platforms, signals
 
 from workers.runtime.pool import QuickPool
-
-if TYPE_CHECKING:
-    from workers.multi_queue import Options
 
 
 def load_application() -> None:
@@ -36,28 +32,34 @@ def load_libraries() -> None:
     preload()
 
 
-def consume(queue: str, options: Options) -> int:
-    """Be the worker of a queue until it is shut down; returns the exit status."""
+def consume(
+    queue: str, *, slots: int, generation: int = 1, log: Path | None = None, ready: Path | None = None
+) -> int:
+    """Be the worker of a queue until it is shut down; returns the exit status.
+
+    All that it prints goes to `log`; the file `ready` is made once it takes messages. Of a later `generation`
+    of the same workers, it has a name of its own: the earlier ones may still run stages.
+    """
     from workers.celery import app
     from workers.runtime.reloading import belong_to
 
-    fleet = os.getppid()
+    parent = os.getppid()
     platforms.set_pdeathsig("SIGKILL")
-    if os.getppid() != fleet:
+    if os.getppid() != parent:
         return 1  # it ended before it could take us along
     # A worker that leaves waits until Redis has answered its last blocking read: for up to a second otherwise
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "polling_interval": 0.2}
-    belong_to(fleet)
-    if options.logs is not None:
-        _write_to(options.logs / f"{queue}.log")
-    if options.ready is not None:
-        ready = options.ready / queue
+    belong_to(parent)
+    if log is not None:
+        _write_to(log)
+    if ready is not None:
         signals.worker_ready.connect(lambda **_: ready.touch(), weak=False)
     signals.worker_process_init.connect(_leave_at_once, weak=False)
+    name = queue if generation == 1 else f"{queue}-{generation}"
     worker = app.Worker(
         queues=[queue],
-        hostname=f"{_name(queue, options.generation)}@{socket.gethostname()}",
-        concurrency=options.slots[queue],
+        hostname=f"{name}@{socket.gethostname()}",
+        concurrency=slots,
         pool=QuickPool,
         # Both are chatter between workers; the first waits a second for answers at the start.
         without_mingle=True,
@@ -69,11 +71,6 @@ def consume(queue: str, options: Options) -> int:
     worker.start()
     _remove_own_folder()
     return int(worker.exitcode or 0)
-
-
-def _name(queue: str, generation: int) -> str:
-    """Workers with older code, which may still run stages, keep the name that they had."""
-    return queue if generation == 1 else f"{queue}-{generation}"
 
 
 def _leave_at_once(**_: object) -> None:

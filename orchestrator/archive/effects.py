@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
 
 log = logging.getLogger("orchestrator.archive")
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What the attempts of one node have done outside."""
+
+    store: ArtifactStore
+    run: RunId
+    node: str
+    check: Callable[[], None]  #: raises if another worker has taken the node over
+
+    def once(self, key: str, act: Callable[[], str]) -> str:
+        """What an earlier attempt got for this key; else what `act` returns, which is kept."""
+        found = read_effect(self.store, self.run, self.node, key)
+        if found is not None:
+            return found
+        self.check()
+        return keep_effect(self.store, self.run, self.node, key, act())
 
 
 def read_effect(store: ArtifactStore, run: RunId, node: str, key: str) -> str | None:

@@ -12,7 +12,7 @@ def cancel(run: RunName) -> None:
     from orchestrator.cli.connection import reach
     from orchestrator.cli.errors import NoStack
     from orchestrator.cli.run_lookup import Records
-    from orchestrator.lifecycle import cancelling
+    from orchestrator.lifecycle import ending
     from orchestrator.runs.errors import readable
     from orchestrator.runs.store import RunStore
     from orchestrator.settings import settings
@@ -25,6 +25,6 @@ def cancel(run: RunName) -> None:
         raise NoStack("there is no stack up, and no REDIS_URL, on which a run could be going on", hint=hint)
     runs = RunStore(reach(url), lease_seconds=settings().lease_seconds)
     with readable(name):
-        at_work = cancelling.cancel(name, store=ArtifactStore(settings().store_url), runs=runs)
+        at_work = ending.cancel(name, store=ArtifactStore(settings().store_url), runs=runs)
     ended = f"; {at_work} running stages are terminated" if at_work else ""
     print(as_called(f"cancelled {name}{ended}. Carry it on with: orchestrator resume {name}"))

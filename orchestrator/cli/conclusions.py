@@ -91,7 +91,7 @@ def _send_and_wait(known: KnownRun, store: ArtifactStore) -> None:
     from orchestrator.authoring.masking import mask_text
     from orchestrator.cli.connection import reach
     from orchestrator.cli.errors import NotConcluded
-    from orchestrator.lifecycle.concluding import send_conclusion
+    from orchestrator.lifecycle.ending import send_conclusion
     from orchestrator.settings import settings
 
     run = known.record.id

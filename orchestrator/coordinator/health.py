@@ -6,15 +6,15 @@ import sys
 
 from redis.exceptions import RedisError
 
-from orchestrator.coordinator.leadership import LEADER
 from orchestrator.runs.connection import connect
+from orchestrator.runs.leadership import current_leader
 from orchestrator.settings import settings
 
 
 def main() -> int:
     """0 if one leads, else 1 with the reason."""
     try:
-        leader = connect(settings().redis_url or "").get(LEADER)
+        leader = current_leader(connect(settings().redis_url or ""))
     except RedisError as error:
         print(f"Redis does not answer: {error}")
         return 1

@@ -17,12 +17,12 @@ from orchestrator.archive.run_record import unconcluded_runs
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.contact import Contact
-from orchestrator.coordinator.leadership import leads, step_down
-from orchestrator.lifecycle.concluding import LONGEST_WAIT, send_conclusion
+from orchestrator.lifecycle.ending import LONGEST_WAIT, send_conclusion
 from orchestrator.lifecycle.resume import send_node
 from orchestrator.messaging.unacked import Fetched, fetched_messages, requeue, waiting_nodes
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
+from orchestrator.runs.leadership import leads, step_down
 from orchestrator.runs.listing import repair
 from orchestrator.runs.presence import present_workers, served_queues
 from orchestrator.runs.reader import RunReader

@@ -14,7 +14,7 @@ from orchestrator.artifacts.tree import shown_value
 from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
 from orchestrator.authoring.masking import mask_values
 from orchestrator.lifecycle.changes import as_it_is_now, changed_nodes
-from orchestrator.lifecycle.concluding import send_conclusion
+from orchestrator.lifecycle.ending import send_conclusion
 from orchestrator.lifecycle.lost_outputs import lost_work
 from orchestrator.lifecycle.progress import Progress, progress_of
 from orchestrator.lifecycle.reconcile import Remaining, reconcile, round_of

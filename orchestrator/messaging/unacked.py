@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.messaging.envelope import BadMessage, Raw, check_task, read
@@ -21,15 +22,8 @@ log = logging.getLogger(__name__)
 #: kombu's names: a hash of messages by delivery tag, and when each of them was fetched.
 UNACKED, FETCHED = "unacked", "unacked_index"
 
-#: Put a message back where its queue is served next, unless it is gone from those that were fetched.
-#: Kombu's keys share no hash tag: with cluster mode on, neither this nor kombu itself works; our own keys do.
-#: KEYS: unacked, index, queue. ARGV: delivery tag, the message. Reply: 1 if this call did it.
-HAND_BACK = """
-if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('RPUSH', KEYS[3], ARGV[2])
-return 1
-"""
+#: Puts a fetched message back into its queue.
+REQUEUE = (files("orchestrator.messaging") / "lua" / "requeue.lua").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ def requeue_message(client: Redis, tag: str, message: Mapping[str, object], queu
     copy["headers"]["redelivered"] = True
     copy["properties"]["delivery_info"]["redelivered"] = True
     keys = [UNACKED, FETCHED, queue]
-    return bool(client.eval(HAND_BACK, len(keys), *keys, tag, json.dumps(copy)))
+    return bool(client.eval(REQUEUE, len(keys), *keys, tag, json.dumps(copy)))
 
 
 def waiting_nodes(client: Redis, queues: Iterable[str]) -> set[tuple[RunId, str]]:

@@ -12,7 +12,9 @@ ALL_RUNS = "orc:runs"
 UNFINISHED_RUNS = "orc:open"
 #: Field of a run's memory: why its end is not written down yet.
 CONCLUSION_ERROR = "hindrance"
-#: Hash with a lifetime: what a worker says of itself, at each heartbeat.
+#: String with a lifetime: the name of the coordinator that leads.
+LEADER = "orc:leader"
+#: String with a lifetime: what a worker says of itself, at each heartbeat.
 WORKER = "orc:worker:{name}"
 
 

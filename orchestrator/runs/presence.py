@@ -1,4 +1,4 @@
-"""Which workers are there, by what they say of themselves at each heartbeat."""
+"""Which workers are there: what each says of itself at each heartbeat."""
 
 from __future__ import annotations
 
@@ -15,15 +15,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerPresence:
-    """A worker that was heard of within the last lease or so."""
+    """A worker that is there."""
 
     name: str  #: Celery's node name, such as `training@host`
     queues: tuple[str, ...]
     holds: frozenset[str] = frozenset()  #: ids of the messages that it has fetched
 
 
+def say_presence(client: Redis, worker: WorkerPresence, *, lifetime: float) -> None:
+    """Say that a worker is there, which queues it serves and which messages it holds, for so many seconds."""
+    said = {"queues": worker.queues, "holds": sorted(worker.holds)}
+    client.set(WORKER.format(name=worker.name), json.dumps(said), px=int(lifetime * 1000))
+
+
+def say_goodbye(client: Redis, name: str) -> None:
+    """Say that a worker is there no more."""
+    client.delete(WORKER.format(name=name))
+
+
 def present_workers(client: Redis) -> tuple[WorkerPresence, ...]:
-    """The workers that are alive, by name; a dead one is gone after one and a half leases."""
+    """The workers that are alive, by name; a dead one is gone after a lease."""
     prefix = WORKER.format(name="")
     keys = sorted(cast("Iterable[str]", client.scan_iter(match=f"{prefix}*", count=1000)))
     with client.pipeline(transaction=False) as pipe:

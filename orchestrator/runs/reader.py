@@ -13,6 +13,7 @@ from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun, readable
 from orchestrator.runs.keys import ALL_RUNS, CONCLUSION_ERROR, RunKeys
 from orchestrator.runs.listing import unfinished
+from orchestrator.runs.log_stream import read_lines
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 
@@ -175,9 +176,7 @@ class RunReader:
 
     def log(self, run: RunId, node: str, after: str = "0") -> list[tuple[str, str]]:
         """Lines that a running attempt has written, with their places in its stream."""
-        start = "-" if after == "0" else f"({after}"
-        reply = cast("Entries", self.client.xrange(RunKeys(run).log(node), min=start))
-        return [(place, f"{fields['attempt']} {fields['line']}") for place, fields in reply]
+        return read_lines(self.client, run, node, after)
 
     def position(self, run: RunId) -> str:
         """The place of the last transition in a run's stream; "0" if there is none."""

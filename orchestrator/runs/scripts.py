@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 
 @cache
+def read_script(name: str) -> str:
+    """The text of `lua/NAME.lua`."""
+    return (files("orchestrator.runs") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@cache
 def source(name: str) -> str:
     """The text of one transition."""
-    folder = files("orchestrator.runs") / "lua"
-    parts = ((folder / file).read_text(encoding="utf-8") for file in ("prelude.lua", f"{name}.lua"))
-    return "\n".join(parts)
+    return f"{read_script('prelude')}\n{read_script(name)}"
 
 
 class LuaScripts:

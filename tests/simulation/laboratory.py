@@ -31,7 +31,7 @@ class Laboratory:
         self.plain.script_load(FETCH)
         for file in files("orchestrator.runs").joinpath("lua").iterdir():
             name = Path(file.name)
-            if name.suffix == ".lua" and name.stem != "prelude":
+            if name.suffix == ".lua" and name.stem not in ("prelude", "lead", "step_down"):
                 self.plain.script_load(simulated_source(name.stem))
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.authoring.graph import Graph
-from orchestrator.lifecycle.cancelling import cancel
-from orchestrator.lifecycle.concluding import send_conclusion
+from orchestrator.lifecycle.ending import cancel, send_conclusion
 from orchestrator.lifecycle.reconcile import reconcile
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.lifecycle.submission import Prepared, submit

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError
 
-import orchestrator.lifecycle.cancelling as cancelling
-import orchestrator.lifecycle.concluding as concluding
+import orchestrator.lifecycle.ending as ending
 import orchestrator.lifecycle.submission as submission
 import workers.runtime.builtin_tasks as builtin_tasks
 import workers.runtime.conclude as conclude
@@ -110,7 +109,7 @@ def _renew_and_end_nothing() -> None:
 
 def _cancel_by_the_store() -> None:
     """What the run consists of is read before it is cancelled."""
-    real = cancelling.cancel
+    real = ending.cancel
 
     def cancel(run: Any, *, store: Any, runs: RunStore) -> int:
         Specification.read(store, run)
@@ -150,13 +149,13 @@ def _refuse(*_: object, **__: object) -> None:
 
 def _present_for_an_hour() -> None:
     """As a worker whose clock is an hour ahead was, when presence was told by clocks."""
-    real = heartbeat.say_presence
+    real = heartbeat.tell_presence
 
-    def say(queues: list[str]) -> None:
+    def say(queues: Iterable[str]) -> None:
         real(queues)
         SteppedRedis.faults.raw.pexpire(WORKER.format(name=identity().name), 3_600_000)
 
-    heartbeat.say_presence = say
+    heartbeat.tell_presence = say
 
 
 def _written_by_whoever_comes_last() -> None:
@@ -218,7 +217,7 @@ PLANTED: Mapping[str, Change] = {
         run_record, _mark=lambda run, round: f"elsewhere/{run}@{round}"
     ),
     "concluded by a queue that nobody serves": _instead(
-        concluding, queue_with_mlflow=lambda _, queues: max(queues)
+        ending, queue_with_mlflow=lambda _, queues: max(queues)
     ),
     "keys without an end": _script(
         "conclude", "for _, key in ipairs(KEPT) do redis.call('EXPIRE', key, ARGV[3]) end", ""

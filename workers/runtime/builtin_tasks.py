@@ -13,18 +13,15 @@ from kombu import Message
 from orchestrator.artifacts.errors import StoreUnavailable
 from orchestrator.authoring.graph import item_name
 from orchestrator.errors import OrchestratorError
-from orchestrator.lifecycle.concluding import CONCLUDE, LONGEST_WAIT
+from orchestrator.lifecycle.ending import LONGEST_WAIT
 from orchestrator.messaging.app import app
+from orchestrator.messaging.tasks import CONCLUDE, DELIVER, OVERDUE, UNKNOWN, batch_number
 from orchestrator.run_id import RunId
 from orchestrator.runs.values import AttemptCounts, ClaimStatus, Holder
 from workers.runtime.claimed_node import ClaimedNode, Delivery
 from workers.runtime.code_check import lacks_new_module
 from workers.runtime.conclude import conclude
 from workers.runtime.dispatch import (
-    DELIVER,
-    OVERDUE,
-    UNKNOWN,
-    batch_number,
     send_again,
     send_consequences,
     send_unknown,

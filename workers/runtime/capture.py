@@ -15,8 +15,7 @@ from orchestrator.archive.logs import Line, read_log, write_log
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.masking import mask_text
 from orchestrator.run_id import RunId
-from orchestrator.runs.keys import RunKeys
-from orchestrator.runs.reader import RunReader
+from orchestrator.runs.log_stream import read_lines, send_lines
 from workers.runtime.resources import WorkerResources
 from workers.runtime.streams import installed
 
@@ -24,8 +23,8 @@ log = logging.getLogger("orchestrator.logs")
 
 #: Seconds between two deliveries of fresh lines to those who follow a run.
 PACE = 0.5
-#: Lines and characters that are kept of one attempt, and lines that a follower can look back on.
-LIMIT, SIZE, LOOKBACK = 50_000, 16_000_000, 5_000
+#: Lines and characters that are kept of one attempt.
+LIMIT, SIZE = 50_000, 16_000_000
 #: Seconds for which lines stay in Redis once the store has them: who follows the run has read them by then.
 SOON = 60
 FULL = f"it holds {LIMIT:,} lines or {SIZE // 1_000_000} MB of an attempt, and what follows is not kept"
@@ -35,7 +34,7 @@ class AttemptLog:
     """The lines of one attempt: fresh ones go to Redis while it runs, all of them to the store at its end."""
 
     def __init__(self, resources: WorkerResources, run: RunId, node: str, attempt: int) -> None:
-        self._workshop = resources
+        self._resources = resources
         self._run = run
         self._node = node
         self._attempt = attempt
@@ -77,9 +76,9 @@ class AttemptLog:
             return
         self._courier.join()
         name = f"{self._node}#{self._attempt} of run {self._run}"
-        retention = self._workshop.settings.retention
+        retention = self._resources.settings.retention
         try:
-            write_log(self._workshop.store, self._run, self._node, self._attempt, self._lines)
+            write_log(self._resources.store, self._run, self._node, self._attempt, self._lines)
             if self._attempt > 1:
                 self._keep_lost()
             retention = min(SOON, retention)
@@ -93,12 +92,12 @@ class AttemptLog:
     def _keep_lost(self) -> None:
         """Store what earlier attempts have written whose processes were lost: only Redis has it."""
         found: dict[int, list[Line]] = {}
-        for _, text in RunReader(self._workshop.runs.client).log(self._run, self._node):
+        for _, text in read_lines(self._resources.runs.client, self._run, self._node):
             number, _, line = text.partition(" ")
             found.setdefault(int(number), []).append(Line.from_text(line))
         for attempt in sorted(found.keys() - {self._attempt}):
-            if read_log(self._workshop.store, self._run, self._node, attempt) is None:
-                write_log(self._workshop.store, self._run, self._node, attempt, found[attempt])
+            if read_log(self._resources.store, self._run, self._node, attempt) is None:
+                write_log(self._resources.store, self._run, self._node, attempt, found[attempt])
 
     def _append(self, source: str, text: str) -> None:
         """Keep a line. No two have the same time: by that, who follows a run knows which it has seen."""
@@ -109,20 +108,15 @@ class AttemptLog:
     def _deliver(self) -> None:
         while not self._done.wait(PACE):
             if self._sent < len(self._lines):
-                self._send(self._workshop.settings.retention)
+                self._send(self._resources.settings.retention)
 
     def _send(self, retention: int) -> None:
-        """Send fresh lines, and let all stay for so many seconds: in one step, or some might never go."""
+        """Send the lines that are new, and let all stay for so many seconds."""
         with self._lock:
             fresh = self._lines[self._sent :]
             self._sent = len(self._lines)
-        key = RunKeys(self._run).log(self._node)
-        with self._workshop.runs.client.pipeline(transaction=True) as pipe:
-            for line in fresh:
-                fields = {"attempt": str(self._attempt), "line": line.to_text()}
-                pipe.xadd(key, fields, maxlen=LOOKBACK, approximate=True)  # type: ignore[arg-type]
-            pipe.expire(key, retention)
-            pipe.execute()
+        texts = [line.to_text() for line in fresh]
+        send_lines(self._resources.runs.client, self._run, self._node, self._attempt, texts, retention)
 
 
 class _LogHandler(logging.Handler):

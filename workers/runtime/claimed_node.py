@@ -10,6 +10,7 @@ from pathlib import Path
 
 from celery.exceptions import SoftTimeLimitExceeded
 
+from orchestrator.archive.effects import Effects
 from orchestrator.artifacts import encode
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import hints_of
@@ -21,7 +22,6 @@ from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import AttemptCounts, FencingNumber, Holder
 from workers.runtime.descendants import children_end_here, copies_end_here
-from workers.runtime.effects import Effects
 from workers.runtime.error_text import in_one_line, traceback_of
 from workers.runtime.errors import DeadlyStage, MissingOutput, OtherCode, StageTimeout, UnknownStage
 from workers.runtime.fence import Fence

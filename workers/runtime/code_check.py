@@ -45,7 +45,8 @@ def check_code(context: RunContext, ref: NodeRef) -> None:
         log.warning("%s: the worker's is taken (ORCHESTRATOR_CODE=worker)", told)
         return
     if settings().code == "reload":
-        hint = f"it has changed since the run was sent; to take it as it is: `orchestrator resume {context.run}`"
+        resume = f"orchestrator resume {context.run}"
+        hint = f"it has changed since the run was sent: `{resume}` takes it as it is now"
     else:
         hint = (
             "restart the worker with the run's code and resume the run, or let the worker run what it has: "

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable
 
 from celery.app.task import Context
 from kombu import Message
 
+from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.compiler.plan import Link, first_of
-from orchestrator.lifecycle.cancelling import terminate
-from orchestrator.lifecycle.concluding import queue_with_mlflow, send_conclusion
+from orchestrator.lifecycle.ending import queue_with_mlflow, send_conclusion, terminate
 from orchestrator.messaging.app import app
+from orchestrator.messaging.tasks import DELIVER, OVERDUE, UNKNOWN
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import RunEnding, Settled, WokenMessage
@@ -19,13 +21,7 @@ from workers.runtime.outcome import BatchOutcome, Failed
 from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
 
-#: The task that delivers what could not be logged while MLflow was away.
-DELIVER = "orchestrator.deliver"
-#: The task that judges a node whose process was killed at its time limit.
-OVERDUE = "orchestrator.overdue"
-
-#: The task that fails a node for whose stage a worker has no code.
-UNKNOWN = "orchestrator.unknown"
+log = logging.getLogger("orchestrator.dispatch")
 
 
 def pass_on(
@@ -63,12 +59,6 @@ def send_items(context: RunContext, node: str, count: int, request: Context) -> 
 def send_batch(context: RunContext, node: str, number: int) -> None:
     """Call a worker to the items of a map that are left."""
     context.canvas.batch(context.node_ref(node).node.name, number).apply_async()
-
-
-def batch_number(kwargs: Mapping[str, object]) -> int | None:
-    """Which of a map's batches a message calls to; None if it names a node or an item."""
-    number = kwargs.get("batch", kwargs.get("share"))  # `share` in messages of earlier versions
-    return number if isinstance(number, int) else None
 
 
 def send_item(context: RunContext, node: str, index: int, wait: float) -> None:
@@ -158,6 +148,13 @@ def send_consequences(
     terminate(settled.stopped)
     send_ready(context, node, settled.ready, resources)
     send_ending(context, settled.ending, resources)
+
+
+def fail_unreadable(run: RunId, error: StoreError, queue: str, resources: WorkerResources) -> None:
+    """Fail a run of which no worker can read what it consists of, and have one of this queue conclude it."""
+    log.error("run %s is given up: %s", run, error, extra={"action": "run given up", "run": run})
+    if resources.runs.fail_run(run, error=f"{type(error).__name__}: {error}"):
+        send_conclusion(run, resources.runs.client, [queue])
 
 
 def conclude_again(run: RunId, queue: str, resources: WorkerResources) -> None:

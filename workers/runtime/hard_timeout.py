@@ -9,10 +9,11 @@ from celery.canvas import Signature
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.messaging.app import app
+from orchestrator.messaging.tasks import batch_number
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from workers.runtime.claimed_node import ClaimedNode
-from workers.runtime.dispatch import batch_number, send_batch, send_consequences, send_item
+from workers.runtime.dispatch import send_batch, send_consequences, send_item
 from workers.runtime.errors import StageTimeout
 from workers.runtime.outcome import Again, Failed, Stopped
 from workers.runtime.resources import WorkerResources

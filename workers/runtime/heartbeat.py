@@ -5,7 +5,6 @@ It beats in the parent process: a stage that holds its own process for minutes i
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -22,7 +21,7 @@ from celery.worker.state import active_requests, requests, scheduled_requests
 from redis.exceptions import RedisError
 
 from orchestrator.run_id import RunId
-from orchestrator.runs.keys import WORKER
+from orchestrator.runs.presence import WorkerPresence, say_goodbye, say_presence
 from workers.runtime.identity import assume, delivery_of, identity
 from workers.runtime.resources import worker_resources
 
@@ -80,7 +79,7 @@ class Heartbeat(bootsteps.StartStopStep):
         self._stop.set()
         with _beating:
             try:
-                worker_resources().runs.client.delete(WORKER.format(name=identity().name))
+                say_goodbye(worker_resources().runs.client, identity().name)
             except RedisError as error:
                 log.info("could not say goodbye: %s", error)
 
@@ -95,7 +94,7 @@ def try_to_beat(worker: WorkController) -> None:
         for request in renew_leases():
             _end_soon(request, worker)
         # A worker that is about to stop serves no queue any more
-        say_presence(list(worker.app.amqp.queues.consume_from))
+        tell_presence(worker.app.amqp.queues.consume_from)
     except RedisError as error:
         log.warning("heartbeat missed: %s", error)
     except Exception:  # whatever it is, a worker must not go silent by it
@@ -112,12 +111,12 @@ def renew_leases() -> list[Request]:
     ]
 
 
-def say_presence(queues: list[str]) -> None:
-    """Say that this worker is there, which queues it serves, and which messages it holds."""
+def tell_presence(queues: Iterable[str]) -> None:
+    """Tell the others that this worker is there, which queues it serves, and which messages it holds."""
     resources = worker_resources()
-    said = {"queues": queues, "holds": [*copied(requests), *(each.id for each in copied(scheduled_requests))]}
-    lifetime = int(resources.settings.lease_seconds * 1000)
-    resources.runs.client.set(WORKER.format(name=identity().name), json.dumps(said), px=lifetime)
+    holds = {*copied(requests), *(each.id for each in copied(scheduled_requests))}
+    presence = WorkerPresence(identity().name, tuple(queues), frozenset(holds))
+    say_presence(resources.runs.client, presence, lifetime=resources.settings.lease_seconds)
 
 
 def _end_soon(request: Request, worker: WorkController) -> None:

@@ -10,6 +10,7 @@ from orchestrator.artifacts import AlteredArtifact, MissingArtifact, decode
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import element_of, hints_of
 from orchestrator.authoring.errors import UnevenMap
+from orchestrator.authoring.failure import FailedNode, Failure
 from orchestrator.authoring.graph import (
     JSON,
     Constant,
@@ -24,8 +25,9 @@ from orchestrator.authoring.graph import (
 )
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.registry import stages
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.states import NodeState
 from workers.runtime.errors import MissingOutput
-from workers.runtime.failure import failure_of
 from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
 
@@ -91,7 +93,7 @@ class _Loader:
             case Not(output):
                 return not self.load(output, hint)
             case FailureOfRun():
-                return failure_of(self._context, self._resources)
+                return _failure_of(self._context, self._resources)
 
     def element(self, value: Input, index: int, hint: object) -> object:
         element = item_of(value, index)
@@ -156,3 +158,25 @@ def _returns(context: RunContext, output: Output) -> object:
 
 def _item(source: Node, index: int) -> NodeRef:
     return NodeRef(item_name(source.name, index), source, index)
+
+
+def _failure_of(context: RunContext, resources: WorkerResources) -> Failure:
+    """The run's first error, and every node that had failed then: the same for each handler.
+
+    Handlers run side by side, so another one may have failed by now; nothing else of the run goes on.
+    """
+    reader = RunReader(resources.runs.client)
+    record, tracebacks = reader.read(context.run, context.graph), reader.tracebacks(context.run)
+    handlers = {handler.name for handler in context.graph.handlers}
+    failed = tuple(
+        FailedNode(
+            name=node.name,
+            stage=node.stage,
+            error=node.error or "",
+            traceback=tracebacks.get(f"{node.name}#{len(node.attempts)}", ""),
+            attempts=len(node.attempts),
+        )
+        for node in record.nodes
+        if node.state is NodeState.FAILED and node.name not in handlers
+    )
+    return Failure(run=context.run, pipeline=context.graph.pipeline, error=record.error or "", nodes=failed)

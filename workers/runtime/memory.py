@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import signal
 from collections import deque
+from pathlib import Path
 
 from celery import bootsteps
 from celery.worker import WorkController, state
 from kombu.asynchronous import Hub
 
 from orchestrator.settings import settings
-from workers.runtime.kernel_kills import count_kills
 from workers.runtime.processes import kill, memory_of
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,10 @@ PACE = 0.25
 ALLOWANCE = 1.1
 #: Looks for which the kernel's kills are remembered: what it killed is noticed within these.
 REMEMBERED = 40
+
+#: Where the kernel counts the processes that it killed for lack of memory.
+_ROOT = Path("/sys/fs/cgroup")
+_COUNTER = "oom_kill"
 
 #: Why the processes with these ids were killed.
 _killed: dict[int, str] = {}
@@ -74,3 +78,41 @@ def reason_of_death(process: int | None, error: BaseException) -> str:
 def in_words(size: int) -> str:
     """A size as people write it: 2 GB, 2.3 GB, 512 MB."""
     return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+
+
+def count_kills() -> int:
+    """The kills in this process' memory cgroup, else on the machine; 0 where nothing is counted."""
+    for file in _counter_files():
+        found = _read_counter(file)
+        if found is not None:
+            return found
+    return 0
+
+
+def _counter_files() -> list[Path]:
+    """Where the counters may be: inside a container, the group's path may be the root of what is mounted."""
+    files: list[Path] = []
+    for line in _lines(Path("/proc/self/cgroup")):
+        _, controllers, path = line.split(":", 2)
+        inside = path.lstrip("/")
+        if not controllers:  # version 2
+            files += [_ROOT / inside / "memory.events", _ROOT / "memory.events"]
+        elif "memory" in controllers.split(","):
+            memory = _ROOT / "memory"
+            files += [memory / inside / "memory.oom_control", memory / "memory.oom_control"]
+    return [*files, Path("/proc/vmstat")]
+
+
+def _read_counter(file: Path) -> int | None:
+    for line in _lines(file):
+        name, _, value = line.partition(" ")
+        if name == _COUNTER:
+            return int(value)
+    return None
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except OSError:
+        return []

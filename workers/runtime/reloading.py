@@ -1,7 +1,8 @@
 """A worker whose code on the disk has changed is started anew, when the stages that it runs are over.
 
 A process of its pool notices, and tells the worker. That leaves, as if told to stop but with no end to its
-grace, and begins anew; in a fleet it tells the fleet, which has imported the code for all of its workers.
+grace, and begins anew; one that `workers.multi_queue` runs tells that process, which has imported the code for
+all of its workers.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from celery import platforms
 
 from workers.runtime.identity import identity
 
-#: Tells a worker, or a fleet, that its code is outdated.
+#: Tells a worker, or the process that runs several, that its code is outdated.
 RELOAD = signal.SIGUSR2
-#: Tells a fleet's worker to finish what it runs and to end, since the next one is being started.
+#: Tells a worker to finish what it runs and to end, since the next one is being started.
 FINISH = signal.SIGUSR1
 
-_fleet: int | None = None
+_multi_queue: int | None = None
 
 
 def belong_to(process: int) -> None:
-    """From now on, this process is the fleet that starts this worker anew."""
-    global _fleet
-    _fleet = process
+    """From now on, this process starts this worker anew."""
+    global _multi_queue
+    _multi_queue = process
 
 
-def fleet() -> int | None:
-    """The process of the fleet that this worker belongs to, if it does."""
-    return _fleet
+def multi_queue() -> int | None:
+    """The process that runs this worker and others, if there is one."""
+    return _multi_queue
 
 
 def ask_for_reload() -> None:

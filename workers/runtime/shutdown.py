@@ -27,7 +27,7 @@ from kombu.asynchronous import Hub
 from redis.exceptions import RedisError
 
 from orchestrator.settings import settings
-from workers.runtime.reloading import FINISH, RELOAD, begin_anew, fleet
+from workers.runtime.reloading import FINISH, RELOAD, begin_anew, multi_queue
 from workers.runtime.requeue import end, has_begun, kill_all, requeue
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ STUCK_SECONDS = 1.0
 #: What Celery's own shutdown may take, when all stages are over.
 MARGIN_SECONDS = 5.0
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, RELOAD)  # and FINISH, in a fleet
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, RELOAD)  # and FINISH, under `multi_queue`
 
 
 class GracefulShutdown(bootsteps.StartStopStep):
@@ -74,11 +74,11 @@ class GracefulShutdown(bootsteps.StartStopStep):
         # The event loop would otherwise go on waiting for messages, and heed a signal up to a second later
         signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
         signals.worker_process_init.connect(_hear_nothing, weak=False)
-        for number in (*_SIGNALS, *([FINISH] if fleet() else [])):
+        for number in (*_SIGNALS, *([FINISH] if multi_queue() else [])):
             signal.signal(number, self._tell)
         Panel.data["shutdown"] = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
         threading.Thread(target=self._see_to_the_end, name="leaving", daemon=True).start()
-        if not fleet():
+        if not multi_queue():
             atexit.register(self._begin_anew)
 
     def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
@@ -97,7 +97,7 @@ class GracefulShutdown(bootsteps.StartStopStep):
         outdated = number in (RELOAD, FINISH)
         if outdated and self.told:
             return
-        if number == RELOAD and (process := fleet()):
+        if number == RELOAD and (process := multi_queue()):
             os.kill(process, RELOAD)
             return
         if outdated:

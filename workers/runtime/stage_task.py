@@ -20,6 +20,7 @@ from orchestrator.runs.errors import UnknownRun
 from workers.runtime.claimed_node import Delivery
 from workers.runtime.code_check import is_outdated
 from workers.runtime.dispatch import (
+    fail_unreadable,
     halt,
     pass_on,
     send_batch,
@@ -39,7 +40,6 @@ from workers.runtime.outcome import Again, Committed, Expanded, Failed, Stopped
 from workers.runtime.reloading import ask_for_reload
 from workers.runtime.resources import WorkerResources, worker_resources
 from workers.runtime.run_context import RunContext
-from workers.runtime.unreadable import fail_run
 
 log = get_task_logger(__name__)
 
@@ -132,7 +132,7 @@ class StageTask(Task):
         if self.request.retries < UNREADABLE:
             raise self.retry(exc=error, countdown=PAUSE * 2**self.request.retries)
         halt(self.request)
-        fail_run(run, error, self.request.delivery_info["routing_key"], resources)
+        fail_unreadable(run, error, self.request.delivery_info["routing_key"], resources)
         return "given up"
 
     def _deliver(

@@ -113,7 +113,7 @@ def test_every_transition_touches_the_keys_of_its_run_alone(cluster: redis.Redis
         cluster.echo("that is all")
         commands = list(told_by(monitor))
     digests = {words[1] for _, words in commands if words[0] == "EVALSHA"}
-    transitions = LUA - {"prelude"}
+    transitions = LUA - {"prelude", "lead", "step_down"}  # these two are of no run
     played = {name for name in transitions if cluster.register_script(source(name)).sha in digests}
     assert played == transitions
     called = [words for from_lua, words in commands if from_lua and words[0] not in ("TIME", "INFO")]

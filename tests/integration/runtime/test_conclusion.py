@@ -12,8 +12,7 @@ from mlflow import MlflowClient
 
 from orchestrator.archive.run_record import read_final, unconcluded_runs, write_final
 from orchestrator.coordinator.service import supervisor_of
-from orchestrator.lifecycle.cancelling import cancel
-from orchestrator.lifecycle.concluding import queue_with_mlflow
+from orchestrator.lifecycle.ending import cancel, queue_with_mlflow
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.runs.keys import RunKeys
 from orchestrator.settings import settings

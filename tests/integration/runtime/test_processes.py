@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.compiler import canvas
-from orchestrator.lifecycle.cancelling import cancel
+from orchestrator.lifecycle.ending import cancel
 from orchestrator.runs.keys import RunKeys
 
 from ..conftest import Service, is_ready, start_worker, wait_until

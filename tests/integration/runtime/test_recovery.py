@@ -20,7 +20,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import encode
 from orchestrator.cli.run_lookup import Records
 from orchestrator.coordinator.service import supervised
-from orchestrator.lifecycle.cancelling import cancel
+from orchestrator.lifecycle.ending import cancel
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.lifecycle.submission import submit
 from orchestrator.messaging.unacked import waiting_nodes

@@ -9,10 +9,10 @@ import pytest
 from redis.exceptions import ConnectionError as Unreachable
 
 from orchestrator import context
+from orchestrator.archive.effects import Effects
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import LeaseLost
-from workers.runtime.effects import Effects
 from workers.runtime.fence import Fence
 
 LEASE = 10.0
