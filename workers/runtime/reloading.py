@@ -1,8 +1,8 @@
 """A worker whose code on the disk has changed is started anew, when the stages that it runs are over.
 
 A process of its pool notices, and tells the worker. That leaves, as if told to stop but with no end to its
-grace, and begins anew; one that `workers.multi_queue` runs tells that process, which imported the code for all
-of its workers.
+grace, and begins anew; one that `workers.multi_queue` runs tells that process, which imported the code for
+all of its workers.
 """
 
 from __future__ import annotations
