@@ -17,7 +17,7 @@ TRIES, LONGEST = 3, 1.0
 _endless = False
 
 
-def wait_as_long_as_it_takes() -> None:
+def wait_for_ever() -> None:
     """From here on, this process's calls to Redis return once it answers; for clients not yet made."""
     global _endless
     _endless = True

@@ -68,7 +68,7 @@ class Supervisor:
         """Look after runs until `stop` is set."""
         while not stop.wait(PACE):
             try:
-                self.look()
+                self.check_runs()
             except RedisError as error:
                 self.contact.lose()
                 log.warning("Redis does not answer: %s", error, extra={"action": "redis_away"})
@@ -79,8 +79,8 @@ class Supervisor:
         except RedisError:
             log.info("could not step down; the lead ends by itself")
 
-    def look(self) -> None:
-        """One look, if this supervisor leads, and if silence means anything just now.
+    def check_runs(self) -> None:
+        """Look after all runs once, if this supervisor leads, and if silence means anything just now.
 
         It may be paused anywhere, for longer than it leads: whatever it does may come late. Transitions look
         for themselves whether it is still called for, and a message that is sent once more starts nothing.
@@ -114,7 +114,7 @@ class Supervisor:
             self.contact.hear()
             if not self.contact.is_steady:
                 return
-            with self._apart(run):
+            with self._isolated(run):
                 until = (self.contact.heard or 0.0) + self.lease_seconds
                 for delivery in (*self.reader.expired_leases(run), *self._unleased(run)):
                     ended = self.runs.mark_lost(run, delivery, error="its worker was lost", until=until)
@@ -124,7 +124,7 @@ class Supervisor:
 
     def _unleased(self, run: RunId) -> list[str]:
         """Deliveries at work on a silent run whose leases Redis has lost."""
-        if self.reader.has_leases(run) or self.reader.silence(run) <= self.lease_seconds:
+        if self.reader.has_leases(run) or self.reader.seconds_silent(run) <= self.lease_seconds:
             return []
         return self.reader.holders(run)
 
@@ -137,7 +137,7 @@ class Supervisor:
             return
         held = {id for worker in present_workers(self.runs.client) for id in worker.holds}
         for message in old:
-            with self._apart(message.run):
+            with self._isolated(message.run):
                 leased = message.id in held or self.reader.is_leased(message.run, message.id)
                 if not leased and requeue(self.runs.client, message):
                     extra = {"action": "handed_back", "run": message.run}
@@ -148,14 +148,14 @@ class Supervisor:
         """Nodes that have all they need and were not claimed, and that no message names any more."""
         overdue: list[tuple[RunId, NodeName]] = []
         for run in open_runs:
-            with self._apart(run):
+            with self._isolated(run):
                 overdue += [(run, node) for node in self.reader.overdue(run, self.lease_seconds)]
         if not overdue:
             return
-        addressed = self._addressed(served_queues(self.runs.client))
+        named = self._named_by_messages(served_queues(self.runs.client))
         for run, node in overdue:
-            if (run, node) not in addressed:
-                with self._apart(run):
+            if (run, node) not in named:
+                with self._isolated(run):
                     self._send_again(run, node)
 
     def _send_again(self, run: RunId, node: NodeName) -> None:
@@ -185,10 +185,10 @@ class Supervisor:
 
     def _conclude_ended(self) -> None:
         """Runs that have ended, and of which no message is left that would have them written down."""
-        for run in self._quiet(self.reader.unconcluded_runs(), self.lease_seconds):
+        for run in self._stalled(self.reader.unconcluded_runs(), self.lease_seconds):
             extra = {"action": "concluded_again", "run": run}
             log.warning("run %s has ended and was not written down; doing so", run, extra=extra)
-            with self._apart(run):
+            with self._isolated(run):
                 send_conclusion(run, self.runs.client, self.queues)
 
     def _conclude_left_behind(self) -> None:
@@ -206,26 +206,26 @@ class Supervisor:
             log.warning("unconcluded runs are looked for later: %s", error, extra={"action": "store_away"})
             return
         left = [run for run in sorted(marked) if not self.reader.knows(run) or self.reader.concluded(run)]
-        addressed = {run for run, _ in self._addressed(served)} if left else set()
+        named = {run for run, _ in self._named_by_messages(served)} if left else set()
         for run in left:
-            if run not in addressed:
+            if run not in named:
                 extra = {"action": "concluded_again", "run": run}
                 log.info("run %s was left without being written to MLflow; doing so", run, extra=extra)
                 send_conclusion(run, self.runs.client, self.queues)
 
-    def _quiet(self, runs: Iterable[RunId], silence: float) -> list[RunId]:
+    def _stalled(self, runs: Iterable[RunId], silence: float) -> list[RunId]:
         """Those of which nothing was heard for so many seconds, and no message is left, if anybody works."""
         silent = []
         for run in runs:
-            with self._apart(run):
-                if self.reader.silence(run) > silence:
+            with self._isolated(run):
+                if self.reader.seconds_silent(run) > silence:
                     silent.append(run)
         if not silent or not (served := served_queues(self.runs.client)):
             return []
-        addressed = {run for run, _ in self._addressed(served)}
-        return [run for run in silent if run not in addressed]
+        named = {run for run, _ in self._named_by_messages(served)}
+        return [run for run in silent if run not in named]
 
-    def _addressed(self, served: frozenset[str]) -> set[tuple[RunId, str]]:
+    def _named_by_messages(self, served: frozenset[str]) -> set[tuple[RunId, str]]:
         """The runs and nodes that some message names, and somebody will work on.
 
         A node's message waits until its queue is `served`; what concerns a whole run may go to any queue.
@@ -250,7 +250,7 @@ class Supervisor:
         return message.scheduled and kept > LONGEST_WAIT + self.lease_seconds
 
     @contextmanager
-    def _apart(self, run: RunId) -> Iterator[None]:
+    def _isolated(self, run: RunId) -> Iterator[None]:
         """What is wrong with one run keeps it from being looked after, and no other; it is told once."""
         try:
             yield

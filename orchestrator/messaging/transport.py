@@ -34,16 +34,16 @@ log = logging.getLogger(__name__)
 _COMMANDS = ".celery.pidbox"
 
 
-class LastingChannel(redis.Channel):
-    """A channel that can be let go of, and whose messages can be acknowledged all the same."""
+class ResilientChannel(redis.Channel):
+    """A channel whose connection can be forgotten, and whose messages can be acknowledged all the same."""
 
     _sender: Redis | None = None
 
-    def let_go(self) -> None:
+    def disconnect(self) -> None:
         """The connection is broken: forget it, and leave the fetched messages to those who work on them.
 
         Putting them back would have them delivered while their stages still run. What nobody works on any
-        more is handed back by the supervisor. The pool connects anew for whoever acknowledges a message.
+        more is requeued by the supervisor. The pool connects anew for whoever acknowledges a message.
         """
         self._in_poll = self._in_listen = None
         self._closing = self.closed = True
@@ -114,13 +114,13 @@ class LastingChannel(redis.Channel):
         raise redis.Empty
 
 
-class LastingTransport(redis.Transport):
+class ResilientTransport(redis.Transport):
     """Lets go of the channels of a connection that is broken, or that was inherited by a fork.
 
     Refuses messages that Celery would not survive.
     """
 
-    Channel = LastingChannel
+    Channel = ResilientChannel
 
     def deliver_text(self, text: bytes | str, queue: str) -> None:
         """Hand a message over to who consumes its queue, or refuse it."""
@@ -146,7 +146,7 @@ class LastingTransport(redis.Transport):
         del connection
         self.cycle.close()
         for channel in {*self._avail_channels, *self.channels}:
-            channel.let_go()
+            channel.disconnect()
         self._avail_channels.clear()
         self.channels.clear()
 
@@ -175,13 +175,13 @@ def refuse(sender: redis.Transport | Channel, message: object, queue: str, error
     signals.task_rejected.send(sender=sender, message=message, exc=error)
 
 
-class LastingConnection(Connection):
+class ResilientConnection(Connection):
     """A connection with that transport, under the names of kombu's own in URLs, logs and Flower."""
 
     def get_transport_cls(self) -> type:
         """The class of the transport: ours in the place of kombu's for Redis."""
         chosen: type = super().get_transport_cls()
-        return LastingTransport if chosen is redis.Transport else chosen
+        return ResilientTransport if chosen is redis.Transport else chosen
 
     def ensure_connection(self, *args: object, **options: object) -> Connection:
         """Connect, however long it takes; kombu's waits grow to half a minute, while work lies there."""
@@ -192,4 +192,4 @@ class LastingConnection(Connection):
 class Protocol(AMQP):
     """How the application speaks to its broker."""
 
-    Connection = LastingConnection
+    Connection = ResilientConnection

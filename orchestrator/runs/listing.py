@@ -46,7 +46,7 @@ class _Outline:
         return self.known and not self.concluded
 
 
-def enlist(client: Redis, run: RunId, submitted: float) -> None:
+def add_to_lists(client: Redis, run: RunId, submitted: float) -> None:
     """List a run that was just made known, or goes on; `submitted` is in seconds since 1970.
 
     Where Redis does not take it just then, the run is there all the same, and is listed by `repair`.
@@ -60,7 +60,7 @@ def enlist(client: Redis, run: RunId, submitted: float) -> None:
         log.warning("run %s is listed later: %s", run, error, extra={"action": "not_listed", "run": run})
 
 
-def strike(client: Redis, run: RunId) -> None:
+def remove_from_open(client: Redis, run: RunId) -> None:
     """Take a run that is written down, or forgotten, off the list of unfinished ones, unless it goes on."""
     client.srem(UNFINISHED_RUNS, run)
     if _outline(client, run).unfinished:
@@ -80,10 +80,10 @@ def repair(client: Redis) -> list[RunId]:
     outlines |= _outlines(client, (listed | told) - set(outlines))
     missed = [run for run, outline in outlines.items() if outline.unfinished and run not in listed]
     for run in missed:
-        enlist(client, run, outlines[run].submitted)
+        add_to_lists(client, run, outlines[run].submitted)
     for run in (*missed, *listed):
         if not outlines[run].unfinished:
-            strike(client, run)
+            remove_from_open(client, run)
     for run, outline in outlines.items():
         if outline.known and run not in told:
             client.zadd(ALL_RUNS, {run: outline.submitted}, nx=True)

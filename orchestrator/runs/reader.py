@@ -54,7 +54,7 @@ class RunReader:
         """The runs that have ended, and are not yet written down."""
         return [run for run, state in unfinished(self.client).items() if state is not None and state.over]
 
-    def silence(self, run: RunId) -> float:
+    def seconds_silent(self, run: RunId) -> float:
         """Seconds since the last event of a run."""
         last = cast("Entries", self.client.xrevrange(RunKeys(run).events, count=1))
         seconds, microseconds = self.client.time()

@@ -11,7 +11,7 @@ from orchestrator.authoring.graph import JSON, NodeName, item_name
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import CONCLUSION_ERROR, RunKeys
-from orchestrator.runs.listing import enlist, strike
+from orchestrator.runs.listing import add_to_lists, remove_from_open
 from orchestrator.runs.scripts import LuaScripts
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.values import (
@@ -73,7 +73,7 @@ class RunStore:
             *(part for pair in needs.items() for part in pair),
         )
         if made == "1":
-            enlist(self.client, run, submitted)
+            add_to_lists(self.client, run, submitted)
         return made == "1"
 
     def claim(
@@ -346,7 +346,7 @@ class RunStore:
         )
         if status == "taken":
             return None
-        enlist(self.client, run, reopening.submitted)
+        add_to_lists(self.client, run, reopening.submitted)
         return _ending_of(state)
 
     def remember(self, run: RunId, key: str, value: str) -> str:
@@ -370,7 +370,7 @@ class RunStore:
         """
         (done,) = self._apply("conclude", RunKeys(run), ended, mlflow_run_id or "", retention)
         if done == "1":
-            strike(self.client, run)
+            remove_from_open(self.client, run)
         return done == "1"
 
     def _settle(self, name: str, run: RunId, *arguments: str | int | float) -> Settled:

@@ -26,7 +26,7 @@ class Earlier:
     fingerprint: Fingerprint | None = None  #: of the node, as it was before its function was called
 
 
-def find_earlier(claimed: ClaimedNode) -> Earlier:
+def find_result(claimed: ClaimedNode) -> Earlier:
     """What a lost attempt stored, or what an earlier run gave, if policy and run allow to take that."""
     stored = claimed.stored_before()
     if stored is not None:
@@ -47,7 +47,7 @@ def find_earlier(claimed: ClaimedNode) -> Earlier:
     return replace(earlier, fingerprint=fingerprint)
 
 
-def keep_for_later(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None:
+def keep_result(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None:
     """Let later runs find the result, and see how theirs differ. If that is not possible, they compute it."""
     fingerprint = earlier.fingerprint
     if fingerprint is None:

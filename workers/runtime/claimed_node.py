@@ -95,7 +95,7 @@ class ClaimedNode:
         except MissingOutput:
             return None
 
-    def survive(self) -> None:
+    def check_deaths(self) -> None:
         """Raise DeadlyStage if too many workers have died of this node."""
         if self.counts.lost >= DEATHS:
             last = RunReader(self.resources.runs.client).last_loss(self.context.run, self.ref.name)
@@ -105,7 +105,7 @@ class ClaimedNode:
 
     def output(self) -> Tree:
         """Call the stage's function, and store what it returns."""
-        self.survive()
+        self.check_deaths()
         with children_end_here(), _folder_kept():
             return self._called()
 

@@ -12,7 +12,7 @@ from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.values import Claim, ClaimStatus
-from workers.runtime.cache import find_earlier, keep_for_later
+from workers.runtime.cache import find_result, keep_result
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.claimed_node import SUPERSEDED, ClaimedNode, Delivery, is_expensive
 from workers.runtime.code_check import check_code
@@ -59,16 +59,16 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
     if not conditions_hold(claimed.ref, claimed.context, claimed.resources):
         return _skip(claimed)
     if claimed.ref.node.mapped and claimed.ref.index is None:
-        claimed.survive()
+        claimed.check_deaths()
         return _expand(claimed)
     check_code(claimed.context, claimed.ref)
-    earlier = find_earlier(claimed)
+    earlier = find_result(claimed)
     if earlier.output is not None:
         return _commit(claimed, earlier.output, earlier.why, reused=earlier.reused)
     output = claimed.output()
     if monotonic() - since > claimed.resources.settings.lease_seconds / 2 and not _still_held(claimed):
         return SUPERSEDED
-    keep_for_later(claimed, output, earlier)
+    keep_result(claimed, output, earlier)
     return _commit(claimed, output, earlier.why, flush=is_expensive(monotonic() - since))
 
 

@@ -106,7 +106,7 @@ def renew_leases() -> list[Request]:
     runs = worker_resources().runs
     return [
         request
-        for request in copied(active_requests)
+        for request in snapshot(active_requests)
         if "node" in request.kwargs and not runs.renew(RunId(request.kwargs["run"]), delivery_of(request))
     ]
 
@@ -114,7 +114,7 @@ def renew_leases() -> list[Request]:
 def tell_presence(queues: Iterable[str]) -> None:
     """Tell the others that this worker is there, which queues it serves, and which messages it holds."""
     resources = worker_resources()
-    holds = {*copied(requests), *(each.id for each in copied(scheduled_requests))}
+    holds = {*snapshot(requests), *(each.id for each in snapshot(scheduled_requests))}
     presence = WorkerPresence(identity().name, tuple(queues), frozenset(holds))
     say_presence(resources.runs.client, presence, lifetime=resources.settings.lease_seconds)
 
@@ -133,7 +133,7 @@ def _end(request: Request, pool: TaskPool) -> None:
         request.terminate(pool, signal="SIGKILL")
 
 
-def copied(collection: Iterable[T]) -> list[T]:
+def snapshot(collection: Iterable[T]) -> list[T]:
     """What is in one of Celery's sets or dictionaries, which the worker's main thread changes meanwhile."""
     while True:
         try:

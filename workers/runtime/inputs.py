@@ -128,9 +128,9 @@ class _Loader:
     def _indexes(self, source: Node) -> Sequence[int]:
         """The items of a map that succeeded: all, unless its policy tolerates failures."""
         if source.policy.tolerate:
-            survivors = self._resources.survivors(self._context, source.name)
-            if survivors is not None:
-                return survivors
+            succeeded_items = self._resources.succeeded_items(self._context, source.name)
+            if succeeded_items is not None:
+                return succeeded_items
         count = source.known_length
         if count is None:
             count = self._resources.runs.items(self._context.run, source.name)

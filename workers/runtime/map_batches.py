@@ -22,7 +22,7 @@ from orchestrator.authoring.graph import NodeName, item_name
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.values import AttemptCounts, DoneItem, FencingNumber, RunEnding, Settled, WokenMessage
-from workers.runtime.cache import find_earlier, keep_for_later
+from workers.runtime.cache import find_result, keep_result
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.claimed_node import ClaimedNode, Delivery, is_expensive, may_be_stored
 from workers.runtime.code_check import check_code
@@ -169,11 +169,11 @@ class _Batch:
         try:
             with captured(log):
                 check_code(self.context, ref)
-                earlier = find_earlier(claimed)
+                earlier = find_result(claimed)
                 output = earlier.output
                 if output is None:
                     output = claimed.output()
-                    keep_for_later(claimed, output, earlier)
+                    keep_result(claimed, output, earlier)
             with self.lock:
                 self.done[index] = _Done(claimed, began, monotonic(), output, earlier.reused, earlier.why)
         except LeaseLost as error:

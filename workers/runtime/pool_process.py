@@ -11,7 +11,7 @@ import os
 from celery import signals
 
 from orchestrator.messaging.app import app
-from orchestrator.redis_retry import wait_as_long_as_it_takes
+from orchestrator.redis_retry import wait_for_ever
 from orchestrator.settings import settings
 from workers.runtime import streams
 from workers.runtime.descendants import allow_processes
@@ -32,7 +32,7 @@ def expect_children() -> None:
 
 
 def _begin(**_: object) -> None:
-    wait_as_long_as_it_takes()
+    wait_for_ever()
     app.conf.task_publish_retry_policy.update(max_retries=TRIES)
     app.backend.__dict__.pop("client", None)  # where the parent made one before it forked
     settings()  # it is read here for the last time

@@ -24,7 +24,7 @@ log = get_task_logger(__name__)
 
 
 class StageRequest(Request):
-    """Gives up the lost child's lease before the message goes back to the queue."""
+    """Marks the attempt of a lost child as lost before the message goes back to the queue."""
 
     def on_failure(
         self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False
@@ -34,12 +34,12 @@ class StageRequest(Request):
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
         if isinstance(error, TimeLimitExceeded):
-            self._let_judge(error)
+            self._settle_overdue(error)
             return
         if isinstance(error, WorkerLostError | SystemExit):
             if self.worker_pid:
                 kill_group(self.worker_pid)
-            self._release(reason_of_death(self.worker_pid, error))
+            self._mark_lost(reason_of_death(self.worker_pid, error))
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
@@ -63,13 +63,13 @@ class StageRequest(Request):
         except (OperationalError, RedisError) as error:
             log.warning("run %s may leave a run of MLflow running: %s", self.kwargs["run"], error)
 
-    def _release(self, reason: str) -> None:
+    def _mark_lost(self, reason: str) -> None:
         try:
             worker_resources().runs.mark_lost(RunId(self.kwargs["run"]), delivery_of(self), error=reason)
         except RedisError as error:
             log.warning("the lease of %s ends by itself: %s", self.kwargs["node"], error)
 
-    def _let_judge(self, error: TimeLimitExceeded) -> None:
+    def _settle_overdue(self, error: TimeLimitExceeded) -> None:
         """A stage ignored its time limit, so its process is killed: its policy says whether it runs again.
 
         Celery would count it as a failed part of its chord here, and forget what was to follow it.

@@ -43,7 +43,7 @@ class WorkerResources:
     _store: ArtifactStore | None = None
     _contexts: dict[tuple[RunId, int], RunContext] = field(default_factory=dict)
     _outputs: dict[tuple[RunId, str], Tree] = field(default_factory=dict)
-    _survivors: dict[tuple[RunId, int, NodeName], Sequence[int]] = field(default_factory=dict)
+    _succeeded_items: dict[tuple[RunId, int, NodeName], Sequence[int]] = field(default_factory=dict)
     _flushed: dict[RunId, set[str]] = field(default_factory=dict)  #: keys, by run
     _tracking: MlflowTracking | None = None
 
@@ -108,16 +108,16 @@ class WorkerResources:
             raise MissingOutput.of(context.run, ref.name)
         return self._outputs[key]
 
-    def survivors(self, context: RunContext, map: NodeName) -> Sequence[int] | None:
+    def succeeded_items(self, context: RunContext, map: NodeName) -> Sequence[int] | None:
         """The items of a map that succeeded, where it is done; None if Redis does not know it as done."""
         key = (context.run, context.round.number, map)
-        if key not in self._survivors:
+        if key not in self._succeeded_items:
             found = self.runs.succeeded_items(context.run, map)
             if found is None:
                 return None
-            _make_room(self._survivors, CONTEXTS)
-            self._survivors[key] = found
-        return self._survivors[key]
+            _make_room(self._succeeded_items, CONTEXTS)
+            self._succeeded_items[key] = found
+        return self._succeeded_items[key]
 
     def stored_output(self, context: RunContext, ref: NodeRef) -> Tree:
         """What any attempt stored of a node or item, as the store has it now; it need not be what counts."""

@@ -1,7 +1,7 @@
 """What an earlier version left in a home is shown, carried on and concluded by this one.
 
-`earlier_home.tar.xz` was made before messages and transitions were renamed: `books` failed on a stack that was up,
-with its Redis kept; `entries` ended on a private stack while MLflow was away.
+`earlier_home.tar.xz` was made before messages and transitions were renamed: `books` failed on a stack that
+was up, with its Redis kept; `entries` ended on a private stack while MLflow was away.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def conclude(desk: Desk) -> None:
 
 
 def test_a_submission_that_is_killed_leaves_a_run_that_is_found(desk: Desk, killed) -> None:
-    killed("enlist", lambda: desk.submit(1))
+    killed("add_to_lists", lambda: desk.submit(1))
     assert desk.run not in desk.reader.open_runs()
     assert desk.run in repair(desk.client)
     assert desk.run in desk.reader.open_runs()
@@ -59,7 +59,7 @@ def test_a_resume_that_is_killed_leaves_a_run_that_is_found(desk: Desk, killed) 
     desk.submit(1)
     desk.runs.cancel(desk.run)
     conclude(desk)
-    killed("enlist", lambda: desk.reopen(1))
+    killed("add_to_lists", lambda: desk.reopen(1))
     assert desk.run in repair(desk.client)
     assert desk.run in desk.reader.open_runs()
 
@@ -67,7 +67,7 @@ def test_a_resume_that_is_killed_leaves_a_run_that_is_found(desk: Desk, killed) 
 def test_a_conclusion_that_is_killed_leaves_nothing_for_ever(desk: Desk, killed) -> None:
     desk.submit(1)
     desk.runs.cancel(desk.run)
-    killed("strike", lambda: conclude(desk))
+    killed("remove_from_open", lambda: conclude(desk))
     assert is_listed(desk)
     assert desk.run not in desk.reader.unconcluded_runs(), "it is written down"
     repair(desk.client)
@@ -89,13 +89,13 @@ def test_a_repair_that_is_paused_forgets_no_run_that_came_back(
     """It has read that a run is gone; before it takes it off the lists, somebody carries the run on."""
     desk.submit(1)
     desk.client.delete(*desk.keys.all())
-    strike = listing.strike
+    remove_from_open = listing.remove_from_open
 
     def late(client: redis.Redis, run: str) -> None:
         desk.reopen(1)
-        strike(client, desk.run)
+        remove_from_open(client, desk.run)
 
-    monkeypatch.setattr(listing, "strike", late)
+    monkeypatch.setattr(listing, "remove_from_open", late)
     repair(desk.client)
     assert desk.run in desk.reader.open_runs()
     assert desk.client.zscore(ALL_RUNS, desk.run) is not None
@@ -109,9 +109,9 @@ def test_a_conclusion_that_is_paused_forgets_no_run_that_goes_on(
 
     def late(client: redis.Redis, run: str) -> None:
         desk.reopen(1)
-        listing.strike(client, desk.run)
+        listing.remove_from_open(client, desk.run)
 
-    monkeypatch.setattr(store, "strike", late)
+    monkeypatch.setattr(store, "remove_from_open", late)
     conclude(desk)
     assert desk.run in desk.reader.open_runs()
 

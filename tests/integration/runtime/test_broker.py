@@ -9,7 +9,7 @@ import pytest
 import redis
 from kombu import Consumer, Message, Producer, Queue
 
-from orchestrator.messaging.transport import LastingConnection
+from orchestrator.messaging.transport import ResilientConnection
 from orchestrator.runs.connection import connect
 from orchestrator.stack.redis_program import find_redis
 
@@ -57,7 +57,7 @@ def unacknowledged(client: redis.Redis) -> int:
     return int(client.hlen("unacked"))
 
 
-def fetch(connection: LastingConnection) -> Message:
+def fetch(connection: ResilientConnection) -> Message:
     """Send a message to a queue and fetch it."""
     channel, found = connection.default_channel, []
     queue = Queue("work", channel=channel)
@@ -68,7 +68,7 @@ def fetch(connection: LastingConnection) -> Message:
 
 
 def test_a_message_is_acknowledged_after_its_connection_broke(own_redis: OwnRedis) -> None:
-    connection = LastingConnection(own_redis.url)
+    connection = ResilientConnection(own_redis.url)
     message = fetch(connection)
     own_redis.kill()
     connection.collect()
@@ -86,7 +86,7 @@ def test_a_message_is_acknowledged_after_its_connection_broke(own_redis: OwnRedi
 def test_a_message_that_is_worked_on_stays_with_its_worker_as_the_connection_breaks(
     own_redis: OwnRedis,
 ) -> None:
-    connection = LastingConnection(own_redis.url)
+    connection = ResilientConnection(own_redis.url)
     message = fetch(connection)
     connection.collect()
     connection.close()
@@ -100,7 +100,7 @@ def test_a_message_that_is_worked_on_stays_with_its_worker_as_the_connection_bre
 
 def test_a_message_that_is_handed_out_twice_is_told_apart_by_its_tags(own_redis: OwnRedis) -> None:
     """As by a Redis that came back without its last second."""
-    connection, client, found = LastingConnection(own_redis.url), connect(own_redis.url), []
+    connection, client, found = ResilientConnection(own_redis.url), connect(own_redis.url), []
     channel = connection.default_channel
     queue = Queue("work", channel=channel)
     Producer(channel, serializer="json").publish("to do", routing_key="work", declare=[queue])
@@ -120,7 +120,7 @@ def test_a_message_that_is_handed_out_twice_is_told_apart_by_its_tags(own_redis:
 
 
 def test_a_connection_that_is_closed_gives_back_what_it_fetched(own_redis: OwnRedis) -> None:
-    connection = LastingConnection(own_redis.url)
+    connection = ResilientConnection(own_redis.url)
     fetch(connection)
     connection.close()
     client = connect(own_redis.url)

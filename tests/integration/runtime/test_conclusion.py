@@ -87,7 +87,7 @@ def test_a_run_that_only_the_store_knows_as_unconcluded_is_concluded(runner: Run
     for key in runner.runs.client.scan_iter(f"orc:{{{record.id}}}:*"):
         runner.runs.client.delete(key)
     assert record.id in unconcluded_runs(runner.store)
-    supervisor_of(settings(), redis_url).look()
+    supervisor_of(settings(), redis_url).check_runs()
     wait_until(lambda: record.id not in unconcluded_runs(runner.store), "the run is concluded")
     final = read_final(runner.store, record.id)
     assert final is not None

@@ -18,7 +18,7 @@ from orchestrator.lifecycle.submission import new_run_id, prepare, submit
 from orchestrator.messaging.app import app
 from orchestrator.run_id import RunId
 from orchestrator.runs.keys import RunKeys
-from orchestrator.runs.listing import strike
+from orchestrator.runs.listing import remove_from_open
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 
@@ -59,7 +59,7 @@ def test_an_id_that_only_redis_knows_is_not_taken_again(runner: Runner) -> None:
     assert not list(runner.store.keys(f"runs/{taken}"))
     wait_until(lambda: runner.reader.concluded(free), "the run is written down")
     runner.runs.client.delete(*RunKeys(taken).all())
-    strike(runner.runs.client, taken)
+    remove_from_open(runner.runs.client, taken)
 
 
 def test_a_chord_collects_its_branches(runner: Runner) -> None:

@@ -86,11 +86,11 @@ def test_the_message_of_a_dead_worker_is_handed_back_whatever_its_clock_said(
     client.hset(UNACKED, tag, json.dumps([message, "", "spare"]))
     client.zadd(FETCHED, {tag: time.time() + ahead})
     supervisor = hasty(client)
-    supervisor.look()
+    supervisor.check_runs()
     assert client.hexists(UNACKED, tag), "its worker has not had the time to say that it holds it"
 
     def handed_back() -> bool:
-        supervisor.look()
+        supervisor.check_runs()
         return not client.hexists(UNACKED, tag)
 
     try:
@@ -122,7 +122,7 @@ def test_a_supervisor_that_was_paused_ends_no_lease_that_was_renewed(client: red
 
     def looked() -> bool:
         client.zadd(RunKeys(run).leases, {holder.delivery: 0})
-        supervisor.look()
+        supervisor.check_runs()
         return client.zscore(RunKeys(run).leases, holder.delivery) != 0
 
     try:
@@ -272,7 +272,7 @@ def test_a_run_that_ended_and_was_never_written_down_is(runner: Runner, client: 
     )
 
     def concluded() -> bool:
-        supervisor.look()
+        supervisor.check_runs()
         return runner.reader.concluded(record.id)
 
     wait_until(concluded, "the run is written down")

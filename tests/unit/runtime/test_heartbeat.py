@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 import pytest
 
-from workers.runtime.heartbeat import copied, try_to_beat
+from workers.runtime.heartbeat import snapshot, try_to_beat
 from workers.runtime.identity import Identity
 
 
@@ -34,7 +34,7 @@ def test_a_set_that_changes_all_the_time_is_copied() -> None:
     thread.start()
     try:
         for _ in range(2_000):
-            assert set(copied(requests)) >= set(kept[:32])
+            assert set(snapshot(requests)) >= set(kept[:32])
     finally:
         over.set()
         thread.join()
