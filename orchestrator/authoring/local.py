@@ -24,7 +24,7 @@ from orchestrator.authoring.graph import (
     item_name,
 )
 from orchestrator.authoring.parameters import parse_value
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 
 log = logging.getLogger("orchestrator.local")
 

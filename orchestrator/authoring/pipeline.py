@@ -12,11 +12,12 @@ from orchestrator.authoring.disguise import dress
 from orchestrator.authoring.errors import InvalidDefinition
 from orchestrator.authoring.functions import check_function, place_of
 from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.local import run_graph
 from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret
 from orchestrator.authoring.parameters import parse_parameters
-from orchestrator.authoring.registry import register_pipeline
 from orchestrator.authoring.stage import Stage
 from orchestrator.authoring.trace import Trace, Use, active_trace
+from orchestrator.authoring.unique_names import take_name
 
 P = ParamSpec("P")
 
@@ -81,11 +82,13 @@ class Pipeline(Generic[P]):
         Models are logged and registered in memory, and there is no champion when it begins. Within
         `workers.tracking.tracked(...)` MLflow has them, as on workers.
         """
-        from orchestrator.authoring.local import run_graph
-
         positional = inspect.signature(self.function).bind_partial(*args).arguments
         parameters = self.parse({**positional, **kwargs})
         return run_graph(cast("Callable[..., Graph]", self.graph)(**parameters))
+
+
+#: The pipelines that the imported modules define, by `<module>.<function>`.
+pipelines: dict[str, Pipeline[Any]] = {}
 
 
 def _refuse_secrets(function: Callable[..., object]) -> None:
@@ -127,7 +130,9 @@ def pipeline(
         check_function("pipeline", function)
         _refuse_secrets(function)
         made = Pipeline(function, function.__name__, function.__module__, handlers, fail_fast)
-        register_pipeline(made)
+        name = f"{made.module}.{made.name}"
+        take_name("pipeline", name, function)
+        pipelines[name] = made
         return made
 
     return decorate if function is None else decorate(function)

@@ -14,8 +14,8 @@ from orchestrator.authoring.functions import check_function
 from orchestrator.authoring.graph import StageName
 from orchestrator.authoring.policies import Policy, Retry
 from orchestrator.authoring.reference import Step
-from orchestrator.authoring.registry import register_stage
 from orchestrator.authoring.trace import Trace, Use, active_trace, bind
+from orchestrator.authoring.unique_names import take_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,6 +125,10 @@ class Stage(Generic[P, R]):
         return trace.record(use)
 
 
+#: The stages that the imported modules define, by `<module>.<function>`.
+stages: dict[StageName, Stage[Any, Any]] = {}
+
+
 @dataclass(frozen=True)
 class Partial(Generic[R]):
     """A stage with some arguments fixed, ready to be mapped over the others."""
@@ -190,7 +194,8 @@ def stage(function: Callable[P, R] | None = None, /, **policy: Any) -> object:
             raise InvalidPolicy(f"stage {function.__name__}: its parameters must be passable by name")
         name = StageName(f"{function.__module__}.{function.__name__}")
         made = Stage(function, name, Policy().refined(**policy))
-        register_stage(made)
+        take_name("stage", name, function)
+        stages[name] = made
         return made
 
     return decorate if function is None else decorate(function)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 from orchestrator.code.reach import HELD, Code, reached_by
 
 if TYPE_CHECKING:

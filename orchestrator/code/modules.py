@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 #: What pipelines share is as much a pipeline's code as its own module is; all else of ours is a library.

@@ -18,8 +18,8 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeAlias, cast
 
 from orchestrator.authoring.functions import plain
-from orchestrator.authoring.registry import made_at
 from orchestrator.authoring.stage import Stage
+from orchestrator.authoring.unique_names import made_at
 from orchestrator.code.definitions import Chain, Definitions, Imported
 from orchestrator.code.modules import Source, is_own, source_of
 

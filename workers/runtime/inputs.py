@@ -23,7 +23,7 @@ from orchestrator.authoring.graph import (
     item_of,
 )
 from orchestrator.authoring.parameters import parse_value
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 from workers.runtime.errors import MissingOutput
 from workers.runtime.failure import failure_of
 from workers.runtime.resources import WorkerResources

@@ -1,4 +1,4 @@
-"""The stages and pipelines that the imported modules define, by name; each name stands for one function."""
+"""Keeps the names of stages and pipelines unique: a second function that takes a name is an error."""
 
 from __future__ import annotations
 
@@ -8,19 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import CellType, FrameType, FunctionType
-from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.errors import InvalidDefinition
 from orchestrator.authoring.functions import place_of, plain
-
-if TYPE_CHECKING:
-    from orchestrator.authoring.graph import StageName
-    from orchestrator.authoring.pipeline import Pipeline
-    from orchestrator.authoring.stage import Stage
-
-#: By `<module>.<function>`.
-stages: dict[StageName, Stage[Any, Any]] = {}
-pipelines: dict[str, Pipeline[Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -32,23 +22,11 @@ class _Definition:
     lasting: bool = True  #: False: made by a function that no module calls as it is run, such as a test
 
 
-_definitions: dict[tuple[str, str], _Definition] = {}
+_definitions: dict[tuple[str, str], _Definition] = {}  #: by kind ("stage" or "pipeline") and name
 
 
-def register_stage(made: Stage[Any, Any]) -> None:
-    """Make a stage known; raises InvalidDefinition if another function has its name."""
-    _take_name("stage", made.name, made.function)
-    stages[made.name] = made
-
-
-def register_pipeline(made: Pipeline[Any]) -> None:
-    """Make a pipeline known; raises InvalidDefinition if another function of its module has its name."""
-    name = f"{made.module}.{made.name}"
-    _take_name("pipeline", name, made.function)
-    pipelines[name] = made
-
-
-def _take_name(kind: str, name: str, function: Callable[..., object]) -> None:
+def take_name(kind: str, name: str, function: Callable[..., object]) -> None:
+    """Record which function a name stands for; raises InvalidDefinition if it stands for another one."""
     made = _definition(function)
     before = _definitions.get((kind, name))
     if before is not None and _are_two(kind, before, made):
