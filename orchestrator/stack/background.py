@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.stack import errors
+from orchestrator.stack.environment import child_environment
 from orchestrator.stack.errors import StackBusy, StackFailed
 from orchestrator.stack.process import wait_until
 from orchestrator.stack.slots import slots_of
 from orchestrator.stack.state import StackState, is_kept, keeper_of, read_state
-from orchestrator.stack.surroundings import child_environment
 
 #: Above the keeper's own limits: what it says about a part that hangs is better than what can be said here.
 _STOP_SECONDS = 30.0

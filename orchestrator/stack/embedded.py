@@ -14,7 +14,12 @@ from typing import IO
 
 from orchestrator.reaper import Reaper
 from orchestrator.redis_url import socket_url
-from orchestrator.stack import tracking_file
+from orchestrator.stack.environment import (
+    child_environment,
+    stack_variables,
+    thread_variables,
+    users_tracking_uri,
+)
 from orchestrator.stack.errors import PortTaken, StackFailed
 from orchestrator.stack.ports import ReservedPort, reserve_port
 from orchestrator.stack.private_redis import (
@@ -32,20 +37,16 @@ from orchestrator.stack.services import (
     Service,
     let_flower_look,
     mlflow_url,
+    start_creating_database,
     start_flower,
     start_mlflow,
+    wait_for_database,
     wait_until_healthy,
 )
 from orchestrator.stack.signals import OrderlyLeaving
 from orchestrator.stack.slots import slots_of
 from orchestrator.stack.state import FILE as STATE_FILE
 from orchestrator.stack.state import PRIVATE, StackState, write_state
-from orchestrator.stack.surroundings import (
-    child_environment,
-    stack_variables,
-    thread_variables,
-    users_tracking_uri,
-)
 from orchestrator.tracking_address import local_tracking_uri
 
 Progress = Callable[[str], None]
@@ -270,7 +271,7 @@ class EmbeddedStack:
 
     def _start_database(self, environment: Mapping[str, str]) -> None:
         log = self._log("mlflow")
-        self._database = tracking_file.start_making(self.home, log=log, environment=environment)
+        self._database = start_creating_database(self.home, log=log, environment=environment)
         if self._database is not None:
             self._reaper.add(self._database.pid)
 
@@ -281,7 +282,7 @@ class EmbeddedStack:
         services = [flower]
         if mlflow_port is not None:
             if self._database is not None:
-                tracking_file.wait_for(self._database, _HEALTHY_SECONDS)
+                wait_for_database(self._database, _HEALTHY_SECONDS)
             log = self._log("mlflow")
             mlflow = start_mlflow(home=self.home, port=mlflow_port, log=log, environment=environment)
             self._add(mlflow.process)

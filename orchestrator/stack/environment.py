@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.stack.cores import usable_cores
+from orchestrator.stack.slots import usable_cores
 from orchestrator.tracking_address import local_artifact_root, never_proxy_loopback
 
 #: The folder of our packages, which the parts of a stack import.
