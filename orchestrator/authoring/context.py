@@ -2,65 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from orchestrator.authoring.errors import MissingSecret
-from orchestrator.authoring.local_models import LocalModels
 from orchestrator.authoring.masking import keep_secret
-
-log = logging.getLogger("orchestrator.stage")
-
-
-class Tracker(Protocol):
-    """Where the things that a stage logs go."""
-
-    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
-    def log_params(self, values: Mapping[str, object]) -> None: ...
-    def set_tag(self, name: str, value: str) -> None: ...
-    def log_artifact(self, path: Path, folder: str = "") -> None: ...
-    def log_text(self, text: str, file_name: str) -> None: ...
-    def log_model(self, model: object, *, example: object, name: str = "model") -> str: ...
-    def model_uri(self, uri: str) -> str: ...
-
-
-class LogTracker:
-    """Writes to the logger only: what a stage logs when it runs outside a worker.
-
-    In a local run, the models it logs are kept for as long as the run.
-    """
-
-    def __init__(self, models: LocalModels | None = None) -> None:
-        self._models = models
-
-    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        log.info("metrics %s%s", dict(values), "" if step is None else f" at step {step}")
-
-    def log_params(self, values: Mapping[str, object]) -> None:
-        log.info("parameters %s", dict(values))
-
-    def set_tag(self, name: str, value: str) -> None:
-        log.info("tag %s=%s", name, value)
-
-    def log_artifact(self, path: Path, folder: str = "") -> None:
-        log.info("artifact %s", Path(folder) / path.name)
-
-    def log_text(self, text: str, file_name: str) -> None:
-        log.info("text %s:\n%s", file_name, text)
-
-    def log_model(self, model: object, *, example: object, name: str = "model") -> str:
-        del example
-        log.info("model %s: %s", name, model)
-        return "" if self._models is None else self._models.keep(model, name)
-
-    def model_uri(self, uri: str) -> str:
-        return uri
+from orchestrator.authoring.tracker import LocalModels, LogTracker, Tracker
 
 
 def _held() -> None:

@@ -1,11 +1,11 @@
-"""What a stage or a pipeline may be made of: a function that returns its result when it is called."""
+"""The function under `@stage` or `@pipeline`: which ones may be one, where it is written, its metadata."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import WRAPPER_ASSIGNMENTS, partial
 from textwrap import dedent
 from typing import Any
 
@@ -21,6 +21,14 @@ def check_function(kind: str, function: Callable[..., object]) -> None:
     found = _what_it_gives(function)
     if found is not None:
         raise InvalidDefinition(f"{kind} {name} ({place_of(function)}) {_WAYS_OUT[found].format(kind=kind)}")
+
+
+def copy_metadata(wrapper: object, function: Callable[..., object]) -> None:
+    """Do what `functools.update_wrapper` does, for a frozen dataclass: name, docstring, module, signature."""
+    for name in WRAPPER_ASSIGNMENTS:
+        if hasattr(function, name):
+            object.__setattr__(wrapper, name, getattr(function, name))
+    object.__setattr__(wrapper, "__wrapped__", function)
 
 
 def place_of(function: Callable[..., object]) -> str:

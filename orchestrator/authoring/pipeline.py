@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, cast, overload
 
 from orchestrator.authoring.annotations import hints_of
-from orchestrator.authoring.disguise import dress
 from orchestrator.authoring.errors import InvalidDefinition
-from orchestrator.authoring.functions import check_function, place_of
+from orchestrator.authoring.functions import check_function, copy_metadata, place_of
 from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.local import run_graph
 from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret
@@ -33,7 +32,7 @@ class Pipeline(Generic[P]):
     fail_fast: bool = False
 
     def __post_init__(self) -> None:
-        dress(self, self.function)
+        copy_metadata(self, self.function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> object:
         """Inside another pipeline, add this one's nodes to it; elsewhere run it in this process.

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
-from orchestrator.authoring.disguise import dress
 from orchestrator.authoring.errors import EmptyMap, InvalidPolicy
-from orchestrator.authoring.functions import check_function
+from orchestrator.authoring.functions import check_function, copy_metadata
 from orchestrator.authoring.graph import StageName
 from orchestrator.authoring.policies import Policy, PolicyOptions
 from orchestrator.authoring.reference import Step
@@ -36,7 +35,7 @@ class Stage(Generic[P, R]):
     conditions: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
-        dress(self, self.function)
+        copy_metadata(self, self.function)
 
     @overload
     def __call__(self: Stage[P, None], *args: P.args, **kwargs: P.kwargs) -> Step: ...
