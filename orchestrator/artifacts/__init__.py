@@ -16,9 +16,9 @@ from orchestrator.artifacts.errors import (
     WrongKey,
     WrongValue,
 )
-from orchestrator.artifacts.registry import UserCodec, register_codec
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import MISSING, Json, Missing, Tree, digest_of, gather, inline
+from orchestrator.artifacts.user_codecs import UserCodec, register_codec
 
 __all__ = [
     "MISSING",

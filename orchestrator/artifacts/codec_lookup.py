@@ -9,7 +9,7 @@ from enum import Enum, Flag
 from pathlib import Path, PurePath
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
-from orchestrator.artifacts import registry
+from orchestrator.artifacts import user_codecs
 from orchestrator.artifacts.codec import Codec
 from orchestrator.artifacts.codecs.containers import ListCodec, MappingCodec, TupleCodec
 from orchestrator.artifacts.codecs.files import BytesCodec, CustomCodec, PathCodec
@@ -41,7 +41,7 @@ _LISTS: Final[dict[object, tuple[tuple[type, ...], Callable[..., object]]]] = {
 _MAPPINGS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 _compiled: dict[object, Codec] = {}
-registry.on_change(_compiled.clear)
+user_codecs.on_change(_compiled.clear)
 
 
 def codec_for(hint: object) -> Codec:
@@ -98,7 +98,7 @@ def _compile(hint: object, pending: Pending) -> Codec:
 
 
 def _simple(hint: object) -> Codec | None:
-    if isinstance(hint, type) and hint not in SCALARS and (user := registry.registered(hint)) is not None:
+    if isinstance(hint, type) and hint not in SCALARS and (user := user_codecs.registered(hint)) is not None:
         return CustomCodec(name_of(hint), hint, user)
     if hint is bytes:
         return _BYTES

@@ -20,8 +20,6 @@ from pathlib import Path
 from random import getrandbits
 from typing import IO
 
-from orchestrator.artifacts.flushing import flush as flush_to_disk
-
 #: Where the drafts are.
 DRAFTS = "drafts"
 #: Seconds since its last byte after which a draft is taken for abandoned.
@@ -89,7 +87,7 @@ class LocalFiles:
             except FileExistsError:
                 return False
         if flush:
-            flush_to_disk(path.parent)
+            fsync(path.parent)
         return True
 
     def replace(self, key: str, body: Body, *, flush: bool = False, mode: int = 0o666) -> None:
@@ -98,14 +96,14 @@ class LocalFiles:
         with self._draft(body, flush, mode) as draft:
             _placed(os.replace, draft, path)
         if flush:
-            flush_to_disk(path.parent)
+            fsync(path.parent)
 
     def flush(self, key: str) -> None:
         """Have a file that was made without it on the disk now, and its name too; if there is one."""
         path = self.path(key)
         with suppress(FileNotFoundError):
-            flush_to_disk(path)
-            flush_to_disk(path.parent)
+            fsync(path)
+            fsync(path.parent)
 
     @contextmanager
     def _draft(self, body: Body, flush: bool, mode: int = 0o666) -> Iterator[Path]:
@@ -151,3 +149,25 @@ def _placed(place: Callable[[Path, Path], None], draft: Path, path: Path) -> Non
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         place(draft, path)
+
+
+def fsync(path: Path) -> None:
+    """Have one file's content on the disk, or the names in one folder."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def fsync_tree(path: Path) -> None:
+    """Have a file on the disk with its name, or a folder with all that is in it; links are not followed."""
+    if path.is_dir():
+        for folder, _, names in os.walk(path, topdown=False):
+            for each in (Path(folder, name) for name in names):
+                if not each.is_symlink():
+                    fsync(each)
+            fsync(Path(folder))
+    else:
+        fsync(path)
+    fsync(path.parent)

@@ -9,10 +9,10 @@ from pathlib import Path
 from orchestrator.artifacts.codec import BlobCodec
 from orchestrator.artifacts.errors import StoreError, WrongValue
 from orchestrator.artifacts.faults import understood
-from orchestrator.artifacts.registry import UserCodec
 from orchestrator.artifacts.scratch import temporary_folder
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import INLINE_LIMIT, Tree, digest_in
+from orchestrator.artifacts.user_codecs import UserCodec
 
 
 class BytesCodec(BlobCodec):
