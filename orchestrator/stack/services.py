@@ -1,4 +1,4 @@
-"""MLflow's database, and the web pages of a stack that is up: Flower and MLflow's server, on loopback only."""
+"""MLflow's database, and the web pages of a stack that is up: Flower and MLflow's server, on loopback."""
 
 from __future__ import annotations
 
