@@ -125,7 +125,7 @@ def is_healthy(service: Service) -> bool:
     return _answers(service, service.health)
 
 
-def let_flower_look(flower: Service) -> None:
+def refresh_flower(flower: Service) -> None:
     """Make Flower ask the workers for their queues; by itself it asks once, of those that are up by then."""
     _answers(flower, "/workers?refresh=1")
 

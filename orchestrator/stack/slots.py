@@ -17,7 +17,7 @@ def slots_of(queues: Iterable[str], wished: Mapping[str, int]) -> dict[str, int]
 
     Wishes for queues that are not started here are put aside; StackFailed for those that there are not.
     """
-    from orchestrator.settings import settings
+    from orchestrator.settings import settings  # late: it brings pydantic
 
     queues = tuple(dict.fromkeys(queues))
     known = tuple(dict.fromkeys([*settings().queues, *queues]))
