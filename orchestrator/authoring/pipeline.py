@@ -1,4 +1,4 @@
-"""A pipeline: a function that calls stages, and can be written down as a graph or run in this process."""
+"""A pipeline: a function that calls stages, and can be traced into a graph or run in this process."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Pipeline(Generic[P]):
         return parse_parameters(self.name, self.function, given)
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
-        """Write the pipeline down for these parameters; raises InvalidPipeline with all its mistakes."""
+        """Trace the pipeline with these parameters; raises InvalidPipeline with all its mistakes."""
         trace = Trace(self.name)
         try:
             with trace.recording():
@@ -95,7 +95,7 @@ def _refuse_secrets(function: Callable[..., object]) -> None:
     try:
         hints = hints_of(function)
     except (NameError, TypeError):
-        return  # told when the pipeline is written down
+        return  # reported when the pipeline is traced
     for name in inspect.signature(function).parameters:
         if asks_for_secret(hints.get(name)):
             raise InvalidDefinition(

@@ -1,4 +1,4 @@
-"""A reference stands for a node's output while a pipeline is being written down."""
+"""A reference stands for a node's output while a pipeline is traced."""
 
 from __future__ import annotations
 

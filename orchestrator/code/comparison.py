@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from orchestrator.authoring.graph import Node, StageName
 from orchestrator.authoring.stage import stages
 from orchestrator.code.reach import HELD, Code, reached_by
-
-if TYPE_CHECKING:
-    from orchestrator.authoring.graph import Node, StageName
 
 #: So many names are listed.
 _LISTED = 4

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeAlias, cast
 
-from orchestrator.authoring.functions import plain
+from orchestrator.authoring.functions import underlying
 from orchestrator.authoring.stage import Stage
 from orchestrator.authoring.unique_names import made_at
 from orchestrator.code.definitions import Chain, Definitions, Imported
@@ -86,7 +86,7 @@ class _Walk:
             self._module(value.__name__, ())
         elif isinstance(value, type):
             self._member(value.__module__, value.__qualname__.partition(".")[0], ())
-        elif callable(value) and isinstance(function := plain(value), FunctionType):
+        elif callable(value) and isinstance(function := underlying(value), FunctionType):
             self._function(function)
 
     def start_at(self, module: str, line: int) -> None:
