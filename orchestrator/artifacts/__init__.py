@@ -1,4 +1,4 @@
-"""What a run leaves behind: values stored by their annotation, as blobs in any object store."""
+"""Artifacts: the values of runs, stored by their annotation as blobs in any object store."""
 
 from __future__ import annotations
 

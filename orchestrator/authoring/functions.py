@@ -77,7 +77,7 @@ def _kind_of_result(function: Callable[..., object]) -> str | None:
 
 
 def _returns_wrapped_call(wrapper: Callable[..., object]) -> bool:
-    """Whether a decorator's wrapper returns what the wrapped function returns, without running it to its end."""
+    """Whether a decorator's wrapper returns the result of the wrapped function without consuming it."""
     try:
         tree = ast.parse(dedent(inspect.getsource(wrapper.__code__)))
     except (OSError, TypeError, SyntaxError, AttributeError):
