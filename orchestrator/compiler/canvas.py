@@ -19,7 +19,7 @@ from orchestrator.run_id import RunId
 
 #: How many nodes one message may carry.
 SPAN = 16
-#: How many messages at the most call workers to the items of a map.
+#: The most messages by which workers take the items of one map.
 SHARES = 64
 #: Seconds that a stage has to clean up after its time limit, before its process is killed.
 GRACE = 10.0
@@ -41,7 +41,7 @@ class Canvas:
     plan: Plan
     run: RunId
     round: int = 0  #: 0 for the submission, counted up by each resume
-    again: bool = False  #: its messages may have been sent before, and their nodes be done
+    again: bool = False  #: its messages may have been sent before, and their nodes may be done
 
     def start(self) -> Signature:
         """What the submission sends."""
@@ -89,7 +89,7 @@ class Canvas:
         return self._task(self.plan.node(name), item_name(name, index))
 
     def shares(self, name: NodeName, count: int) -> Signature:
-        """What makes workers help themselves to the items of a map, until there are none left."""
+        """Messages whose workers take batches of a map's items until none is left."""
         node = self.plan.node(name)
         return _together(self._share(node, number) for number in range(min(count, SHARES)))
 
@@ -144,9 +144,9 @@ class Canvas:
 class SteadyChord(_chord):
     """Celery's chord, counted under an id that is made from its body's.
 
-    A chord takes a group apart that it is given, and with it the group's id; where it is a part of another
-    chord, it is counted under a new id each time it is sent (celery 5.7, `_chord.freeze`). Parts of two
-    sendings would then fill two counters by halves.
+    Celery's own unpacks the group that it is given, and drops the group's id; inside another chord it is
+    counted under a new id each time it is sent (celery 5.7, `_chord.freeze`). If a chord were sent twice, its
+    parts would be spread over two counters, and neither would be complete.
     """
 
     def __init__(self, *args: object, **options: object) -> None:

@@ -141,7 +141,7 @@ class EmbeddedStack:
         )
 
     def describe(self) -> StackState:
-        """The stack as others need to know it."""
+        """The stack's addresses and settings, for other processes."""
         from orchestrator.settings import settings  # late: it brings pydantic
 
         return StackState(
@@ -186,7 +186,7 @@ class EmbeddedStack:
         self.check()
 
     def failure(self) -> StackFailed | None:
-        """What has gone wrong with a part since the start, if anything; cheap enough to ask often."""
+        """The failure of a part since the start, if any; cheap enough to be called often."""
         for part in self._parts:
             if part.exit_status is not None:
                 return part.failure(f"ended unexpectedly with exit status {part.exit_status}")
@@ -201,7 +201,7 @@ class EmbeddedStack:
         """Stop everything; a second time it does nothing. Idle workers take a few tenths of a second."""
         try:
             self._end_parts(self._grace + _STOP_MARGIN)
-        except BaseException:  # told to hurry: Ctrl-C again
+        except BaseException:  # such as a second Ctrl-C: stop without grace
             self._end_parts(0.0)
             raise
         finally:
@@ -264,7 +264,7 @@ class EmbeddedStack:
         command = [sys.executable, "-m", "workers.multi_queue", "--parent", str(os.getpid())]
         command += ["--ready", str(self._ready), "--logs", str(self.logs), "--grace", str(self._grace)]
         command += [word for queue, count in self.slots.items() for word in ("--slots", f"{queue}={count}")]
-        # What is edited beside a stack that is up is what its next stages are to run
+        # The next stages run what is edited while the stack is up
         code = {} if "code" in settings().model_fields_set else {"ORCHESTRATOR_CODE": "reload"}
         variables = {**environment, **thread_variables(self.slots), **code}
         self._add(Process.start("workers", command, log=self._log("fleet"), environment=variables))
@@ -302,7 +302,7 @@ class EmbeddedStack:
         self._reaper.add(part.pid)
 
     def _end_parts(self, seconds: float) -> None:
-        """End all, Redis last, because the workers tell it what they could not finish."""
+        """End all, Redis last, because the workers write to it what they could not finish."""
         others = [part for part in self._parts if part is not self._redis]
         if self._database is not None:
             others.append(self._database)

@@ -12,19 +12,19 @@ from orchestrator.stack.errors import StackFailed
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
-def slots_of(queues: Iterable[str], wished: Mapping[str, int]) -> dict[str, int]:
-    """The slots of each queue: as wished, else data 2, training one per usable core (at least 2), others 1.
+def slots_of(queues: Iterable[str], given: Mapping[str, int]) -> dict[str, int]:
+    """The slots of each queue: as given, else data 2, training one per usable core (at least 2), others 1.
 
-    Wishes for queues that are not started here are put aside; StackFailed for those that there are not.
+    Slots for queues that are not started here are ignored; those for unknown queues raise StackFailed.
     """
     from orchestrator.settings import settings  # late: it brings pydantic
 
     queues = tuple(dict.fromkeys(queues))
     known = tuple(dict.fromkeys([*settings().queues, *queues]))
-    if unknown := sorted(set(wished) - set(known)):
+    if unknown := sorted(set(given) - set(known)):
         raise StackFailed(f"slots are wished for queue {unknown[0]!r}; the queues are {', '.join(known)}")
     usual = {"data": 2, "training": max(2, usable_cores())}
-    slots = {queue: wished.get(queue, usual.get(queue, 1)) for queue in queues}
+    slots = {queue: given.get(queue, usual.get(queue, 1)) for queue in queues}
     for queue, count in slots.items():
         if count < 1:
             raise StackFailed(f"queue {queue!r} cannot have {count} slots; give it at least 1")

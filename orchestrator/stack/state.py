@@ -98,9 +98,9 @@ def private_states(home: Path) -> list[StackState]:
 
 @contextlib.contextmanager
 def carried_on_here(home: Path, run: RunId) -> Iterator[None]:
-    """Inside the block, no other command of this home may send what is left of a run; raises CarriedOn.
+    """Lock a run inside the block, so that no other command of this home executes it too; raises CarriedOn.
 
-    Each would do so on a private Redis of its own. The lock ends with this process, however it dies.
+    Each command has a private Redis of its own. The lock ends with this process, however it dies.
     """
     file = home / PRIVATE / f"{run}.lock"
     file.parent.mkdir(parents=True, exist_ok=True)
