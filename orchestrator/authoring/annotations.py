@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from typing_extensions import is_typeddict
-
 
 @cache
 def hints_of(function: Callable[..., object]) -> Mapping[str, object]:
@@ -20,6 +18,8 @@ def hints_of(function: Callable[..., object]) -> Mapping[str, object]:
 
 def fields_of(hint: object) -> Mapping[str, object] | None:
     """Field names and annotations of a NamedTuple, dataclass, pydantic model or TypedDict; else None."""
+    from typing_extensions import is_typeddict  # late: `import orchestrator` needs the standard library only
+
     if not isinstance(hint, type):
         return None
     named_tuple = issubclass(hint, tuple) and hasattr(hint, "_fields")
