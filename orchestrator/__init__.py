@@ -13,7 +13,7 @@ from orchestrator.authoring.stage import Stage, stage
 from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
-    from orchestrator.artifacts.registry import register_codec
+    from orchestrator.artifacts.user_codecs import register_codec
 
 __all__ = [
     "Failure",
@@ -34,7 +34,7 @@ if not TYPE_CHECKING:  # a type checker is to find names that are not there
     def __getattr__(name: str) -> object:
         """What needs more than authoring does is loaded when it is first used."""
         if name == "register_codec":
-            from orchestrator.artifacts.registry import register_codec
+            from orchestrator.artifacts.user_codecs import register_codec
 
             return register_codec
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What a run leaves behind: values stored by their annotation, as blobs in any object store."""
+"""Artifacts: the values of runs, stored by their annotation as blobs in any object store."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from orchestrator.artifacts.errors import (
     WrongKey,
     WrongValue,
 )
-from orchestrator.artifacts.registry import UserCodec, register_codec
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import MISSING, Json, Missing, Tree, digest_of, gather, inline
+from orchestrator.artifacts.user_codecs import UserCodec, register_codec
 
 __all__ = [
     "MISSING",

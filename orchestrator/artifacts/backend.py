@@ -1,4 +1,4 @@
-"""Object stores by URL, and what their errors mean in one line."""
+"""Opens object stores by URL, and translates their errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
 from orchestrator.artifacts.credentials import check_credentials
 from orchestrator.artifacts.errors import StoreError
-from orchestrator.artifacts.faults import store_error
+from orchestrator.artifacts.io_errors import store_error
 from orchestrator.tracking_address import never_proxy_loopback
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ Backend: TypeAlias = LocalStore | MemoryStore | S3Store | GCSStore | AzureStore
 
 _REMOTE = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss")
 
-#: How long obstore itself asks again. What takes longer is for the stage's attempts, which people can see.
+#: How long obstore itself retries. Longer outages are for the stage's attempts, which people can see.
 _REQUESTS: RetryConfig = {"retry_timeout": timedelta(seconds=30)}
 
-# obstore's threads do not survive a fork: what the child asks of it would never be answered.
-_used = _lost = False
+# obstore's threads do not survive a fork: a request of the child would never be answered.
+_used = _forked = False
 
 
-def _after_fork() -> None:
-    global _lost
-    _lost = _used
+def _mark_forked() -> None:
+    global _forked
+    _forked = _used
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=_mark_forked)
 
 
 def open_backend(url: str, *, create: bool = True) -> tuple[Backend, Path | None]:
@@ -46,7 +46,7 @@ def open_backend(url: str, *, create: bool = True) -> tuple[Backend, Path | None
     Without `create`, a folder that is not there is taken for an empty store, and not made.
     """
     scheme = url.partition("://")[0] if "://" in url else "file:" if url.startswith("file:") else ""
-    with _in_one_line("open", shown(url)):
+    with _as_store_error("open", shown(url)):
         if scheme == "memory":
             return MemoryStore(), None
         if scheme in _REMOTE:
@@ -74,31 +74,31 @@ def shown(url: str) -> str:
 
 
 @contextmanager
-def plainly(doing: str, url: str) -> Iterator[None]:
-    """Ask something of an object store. Its errors become one line; "not found" is left to the caller."""
+def translated_errors(doing: str, url: str) -> Iterator[None]:
+    """Turn errors of an object store into StoreError; "not found" is left to the caller."""
     global _used
-    if _lost:
+    if _forked:
         raise StoreError(
             f"cannot {doing} in the artifact store {url}: this process was forked from one that used a store",
             hint="Use the store only after the fork, or start the process with 'spawn'.",
         )
     _used = True
-    with _in_one_line(doing, url):
+    with _as_store_error(doing, url):
         yield
 
 
 @contextmanager
-def writing(doing: str, url: str) -> Iterator[None]:
-    """Like `plainly`, for what writes: there, "not found" means that the place to write to does not exist."""
+def translated_write_errors(doing: str, url: str) -> Iterator[None]:
+    """Like `translated_errors`, for writes: there, "not found" means that the target does not exist."""
     try:
-        with plainly(doing, url):
+        with translated_errors(doing, url):
             yield
     except FileNotFoundError as error:
         raise store_error(doing, url, error) from error
 
 
 @contextmanager
-def _in_one_line(doing: str, url: str) -> Iterator[None]:
+def _as_store_error(doing: str, url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:

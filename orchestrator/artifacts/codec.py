@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from orchestrator.artifacts.digest import Digest
 from orchestrator.artifacts.errors import NoSuchPart, StoreError, WrongValue
-from orchestrator.artifacts.faults import understood
+from orchestrator.artifacts.io_errors import translated_parse_errors
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import INLINE_LIMIT, Json, Tree, canonical, codec_name, digest_in, untagged
 
@@ -129,7 +129,7 @@ def _kept_json(digest: Digest, store: ArtifactStore) -> Json:
 
 def _parsed(digest: Digest, store: ArtifactStore) -> Json:
     data = store.get(digest)
-    with understood(f"artifact {digest}", "JSON"):
+    with translated_parse_errors(f"artifact {digest}", "JSON"):
         return cast("Json", json.loads(data))
 
 

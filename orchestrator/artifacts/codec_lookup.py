@@ -1,4 +1,4 @@
-"""The walk over an annotation: finds the codec for it, once, and for all that is inside it."""
+"""Finds the codec of an annotation, and of all that is inside it; each is compiled once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum, Flag
 from pathlib import Path, PurePath
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
-from orchestrator.artifacts import registry
+from orchestrator.artifacts import user_codecs
 from orchestrator.artifacts.codec import Codec
 from orchestrator.artifacts.codecs.containers import ListCodec, MappingCodec, TupleCodec
 from orchestrator.artifacts.codecs.files import BytesCodec, CustomCodec, PathCodec
@@ -18,7 +18,15 @@ from orchestrator.artifacts.codecs.records import RecordCodec, Shape, missing_ar
 from orchestrator.artifacts.codecs.scalars import SCALARS, ChoiceCodec, FlagCodec, enum_codec
 from orchestrator.artifacts.codecs.unions import UnionCodec
 from orchestrator.artifacts.errors import UnsupportedType
-from orchestrator.artifacts.hints import arms, bare, is_alias, is_json, is_name, lineage, name_of
+from orchestrator.artifacts.hints import (
+    base_names,
+    is_alias,
+    is_forward_reference,
+    is_json,
+    name_of,
+    union_members,
+    unwrapped,
+)
 from orchestrator.artifacts.libraries import library_codec
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Json, Tree
@@ -41,7 +49,7 @@ _LISTS: Final[dict[object, tuple[tuple[type, ...], Callable[..., object]]]] = {
 _MAPPINGS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 _compiled: dict[object, Codec] = {}
-registry.on_change(_compiled.clear)
+user_codecs.on_change(_compiled.clear)
 
 
 def codec_for(hint: object) -> Codec:
@@ -55,8 +63,8 @@ def codec_for(hint: object) -> Codec:
     return found
 
 
-class _Later(Codec):
-    """The codec of an annotation inside itself, looked up when it is used."""
+class _Recursive(Codec):
+    """The codec of a recursive annotation inside itself, looked up when it is used."""
 
     def __init__(self, hint: object) -> None:
         super().__init__(name_of(hint), plain=False)
@@ -76,15 +84,15 @@ class _Later(Codec):
 
 
 def _compile(hint: object, pending: Pending) -> Codec:
-    hint = bare(hint)
+    hint = unwrapped(hint)
     if (known := _simple(hint)) is not None:
         return known
     if any(hint is outer for outer in pending):
-        return _Later(hint)
+        return _Recursive(hint)
     pending = (*pending, hint)
     if is_alias(hint):
         return _OPEN_JSON if is_json(hint) else _compile(hint.__value__, pending)  # type: ignore[attr-defined]
-    if (union := arms(hint)) is not None:
+    if (union := union_members(hint)) is not None:
         return _union(hint, union, pending)
     origin = get_origin(hint)
     if origin is Literal:
@@ -94,11 +102,11 @@ def _compile(hint: object, pending: Pending) -> Codec:
         return _container(hint, cls, pending)
     if isinstance(cls, type):
         return _class(hint, cls, pending)
-    raise _refusal(hint)
+    raise _unsupported(hint)
 
 
 def _simple(hint: object) -> Codec | None:
-    if isinstance(hint, type) and hint not in SCALARS and (user := registry.registered(hint)) is not None:
+    if isinstance(hint, type) and hint not in SCALARS and (user := user_codecs.registered(hint)) is not None:
         return CustomCodec(name_of(hint), hint, user)
     if hint is bytes:
         return _BYTES
@@ -108,13 +116,13 @@ def _simple(hint: object) -> Codec | None:
 
 
 def _union(hint: object, union: tuple[object, ...], pending: Pending) -> Codec:
-    if any(map(is_name, _leaves(hint))) and is_json(hint):
+    if any(map(is_forward_reference, _leaves(hint))) and is_json(hint):
         return _OPEN_JSON  # `JSON = None | … | list["JSON"]`, of which the inner name cannot be looked up
     return UnionCodec(name_of(hint), {name_of(arm, full=True): _compile(arm, pending) for arm in union})
 
 
 def _leaves(hint: object) -> list[object]:
-    args = get_args(bare(hint))
+    args = get_args(unwrapped(hint))
     return [leaf for arg in args for leaf in _leaves(arg)] if args else [hint]
 
 
@@ -122,7 +130,7 @@ def _literal(hint: object) -> Codec:
     choices: list[tuple[object, Json]] = []
     for value in get_args(hint):
         if isinstance(value, bytes):
-            raise _refusal(hint, "bytes cannot be the values of a Literal here")
+            raise _unsupported(hint, "bytes cannot be the values of a Literal here")
         choices.append((value, value.name if isinstance(value, Enum) else value))
     return ChoiceCodec(name_of(hint), choices, exact=None)
 
@@ -170,7 +178,7 @@ def _class(hint: object, cls: type, pending: Pending) -> Codec:
     label = name_of(hint)
     if issubclass(cls, Enum):
         return FlagCodec(cls) if issubclass(cls, Flag) else enum_codec(cls)
-    names = lineage(cls)
+    names = base_names(cls)
     if (codec := library_codec(hint, cls, names, label)) is not None:
         return codec
     if "pydantic.BaseModel" in names:
@@ -183,17 +191,17 @@ def _class(hint: object, cls: type, pending: Pending) -> Codec:
             hint="Define or import that name at the top of the module, not under TYPE_CHECKING.",
         ) from error
     if shape is None:
-        raise _refusal(hint)
+        raise _unsupported(hint)
     if needed := missing_arguments(cls):
-        raise _refusal(hint, f"{', '.join(needed)} (InitVar) cannot be had back from its fields")
-    return _record(shape, _bound(hint, cls), pending)
+        raise _unsupported(hint, f"{', '.join(needed)} (InitVar) cannot be had back from its fields")
+    return _record(shape, _type_arguments(hint, cls), pending)
 
 
 def _record(shape: Shape, bound: dict[object, object], pending: Pending) -> Codec:
     fields: dict[str, Codec] = {}
     for name, hint in shape.hints.items():
         try:
-            fields[name] = _compile(_filled(hint, bound), pending)
+            fields[name] = _compile(_substituted(hint, bound), pending)
         except UnsupportedType as error:
             raise error.within(f"field {name!r} of {shape.label}") from error
     return RecordCodec(shape, fields)
@@ -219,12 +227,12 @@ def _model(cls: type, label: str, pending: Pending) -> Codec:
     return RecordCodec(shape, fields)
 
 
-def _bound(hint: object, cls: type) -> dict[object, object]:
+def _type_arguments(hint: object, cls: type) -> dict[object, object]:
     """What the type variables of a generic class stand for in this annotation."""
     return dict(zip(getattr(cls, "__parameters__", ()), get_args(hint), strict=False))
 
 
-def _filled(hint: object, bound: dict[object, object]) -> object:
+def _substituted(hint: object, bound: dict[object, object]) -> object:
     if isinstance(hint, TypeVar):
         return bound.get(hint, hint)
     free = getattr(hint, "__parameters__", ())
@@ -233,14 +241,14 @@ def _filled(hint: object, bound: dict[object, object]) -> object:
     return cast("Any", hint)[tuple(bound.get(variable, variable) for variable in free)]
 
 
-def _refusal(hint: object, reason: str = "") -> UnsupportedType:
+def _unsupported(hint: object, reason: str = "") -> UnsupportedType:
     name = name_of(hint)
     if hint is Any or hint is object or hint is inspect.Parameter.empty:
         return UnsupportedType(
             "a value without an annotation that says its type cannot be stored",
             hint="Annotate it, for example -> pd.DataFrame, -> dict[str, float] or a dataclass.",
         )
-    if isinstance(hint, TypeVar) or is_name(hint):
+    if isinstance(hint, TypeVar) or is_forward_reference(hint):
         return UnsupportedType(
             f"{name} cannot be stored: the annotation leaves open what it stands for",
             hint="Write the type itself, and import it at the top of the module.",

@@ -1,4 +1,4 @@
-"""Local copies of what a store holds: downloads, files by their own name, unpacked folders."""
+"""Local copies of a store's blobs: downloads, files under their own name, unpacked folders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from orchestrator.artifacts.digest import Digest, hex_of
-from orchestrator.artifacts.keys import file_name
+from orchestrator.artifacts.keys import checked_file_name
 from orchestrator.artifacts.packing import unpack
 from orchestrator.artifacts.scratch import Scratch
 
@@ -17,7 +17,7 @@ Blocks = Iterable[bytes | memoryview]
 
 
 class Copies:
-    """What this process has fetched, until it is trimmed or the process ends."""
+    """The local copies of this process, until they are trimmed or the process ends."""
 
     def __init__(self) -> None:
         self._scratch = Scratch()
@@ -38,7 +38,7 @@ class Copies:
 
     def named(self, digest: Digest, name: str, blob: Path) -> Path:
         """The blob's file under the name it was stored with (a link)."""
-        path = self._place("files", digest) / file_name(name)
+        path = self._place("files", digest) / checked_file_name(name)
         path.parent.mkdir(exist_ok=True)
         if path.is_symlink() and path.readlink() == blob:
             return path
@@ -50,14 +50,14 @@ class Copies:
         """The folder packed in the blob, under the name it was stored with; each call makes its own."""
         parent = Path(tempfile.mkdtemp(dir=self._place("folders", digest).parent))
         try:
-            unpack(blob, parent / file_name(name))
+            unpack(blob, parent / checked_file_name(name))
         except BaseException:
             shutil.rmtree(parent, ignore_errors=True)  # a full disk gets its space back
             raise
         return parent / name
 
     def trim(self, limit: int) -> None:
-        """Forget all copies if they take more than `limit` bytes."""
+        """Remove all copies if they take more than `limit` bytes."""
         folder = self._scratch.folder()
         kept = [folder / kind for kind in ("blobs", "files", "folders")]
         if sum(path.lstat().st_size for kind in kept for path in kind.rglob("*")) > limit:

@@ -1,4 +1,4 @@
-"""Values in and out of a store, by annotation."""
+"""Encodes values into a store and decodes them, by annotation."""
 
 from __future__ import annotations
 

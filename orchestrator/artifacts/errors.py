@@ -1,4 +1,4 @@
-"""What goes wrong with artifacts, said in one line each."""
+"""The errors of artifacts, of their store and of codecs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class ArtifactError(OrchestratorError):
 
 
 class StoreError(ArtifactError):
-    """The store could not do what it was asked, and would not if asked again: no permission, a wrong URL."""
+    """A request to the store failed, and would fail again: no permission, a wrong URL."""
 
 
 class StoreUnavailable(StoreError):
-    """The store could not do what it was asked, and may if asked again: disk full, no connection."""
+    """A request to the store failed, and may succeed later: disk full, no connection."""
 
     transient = True
 

@@ -1,4 +1,4 @@
-"""Annotations: their names, and what is wrapped around them."""
+"""Inspects annotations: wrappers, aliases, unions, names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ALIASES = (
     typing_extensions.TypeAliasType,
     getattr(typing, "TypeAliasType", typing_extensions.TypeAliasType),
 )
-_JSON_SCALARS = (None, type(None), bool, int, float, str)
+_JSON_TYPES = (None, type(None), bool, int, float, str, list, dict, object, typing.Any)
 
 
-def bare(hint: object) -> object:
+def unwrapped(hint: object) -> object:
     """The annotation without `Annotated`, `Required` and the like, and without `NewType`."""
     while True:
         if get_origin(hint) in _WRAPPERS:
@@ -32,26 +32,26 @@ def is_alias(hint: object) -> bool:
     return isinstance(hint, _ALIASES)
 
 
-def is_name(hint: object) -> bool:
-    """Whether this is the mere name of an annotation, which nobody has looked up."""
+def is_forward_reference(hint: object) -> bool:
+    """Whether this is the name of an annotation that has not been resolved."""
     return isinstance(hint, (ForwardRef, str))
 
 
-def arms(hint: object) -> tuple[object, ...] | None:
+def union_members(hint: object) -> tuple[object, ...] | None:
     """The members of a union, None for anything else."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else None
 
 
 def name_of(hint: object, *, full: bool = False) -> str:
     """The annotation as a person would write it; `full` adds the modules."""
-    hint = bare(hint)
+    hint = unwrapped(hint)
     if hint is None or hint is type(None):
         return "None"
     if isinstance(hint, TypeVar) or is_alias(hint):
         return str(hint.__name__)  # type: ignore[attr-defined]
     if isinstance(hint, ForwardRef):
         return hint.__forward_arg__
-    if (union := arms(hint)) is not None:
+    if (union := union_members(hint)) is not None:
         return " | ".join(name_of(arm, full=full) for arm in union)
     if get_origin(hint) is Literal:
         return f"Literal[{', '.join(map(repr, get_args(hint)))}]"
@@ -65,19 +65,19 @@ def name_of(hint: object, *, full: bool = False) -> str:
     return str(hint).removeprefix("typing.")
 
 
-def lineage(cls: type) -> set[str]:
+def base_names(cls: type) -> set[str]:
     """`package.Name` of a class and all its bases: a library's types are known without importing it."""
     return {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in cls.__mro__}
 
 
 def is_json(hint: object, seen: tuple[object, ...] = ()) -> bool:
     """Whether an annotation is made of JSON's own types only (also recursively)."""
-    hint = bare(hint)
-    if any(hint is known for known in (*_JSON_SCALARS, list, dict, object, typing.Any)) or is_name(hint):
+    hint = unwrapped(hint)
+    if is_forward_reference(hint) or any(hint is known for known in _JSON_TYPES):
         return True
     if is_alias(hint):
         return hint in seen or is_json(hint.__value__, (*seen, hint))  # type: ignore[attr-defined]
-    if (union := arms(hint)) is not None:
+    if (union := union_members(hint)) is not None:
         return all(is_json(arm, seen) for arm in union)
     args = get_args(hint)
     if get_origin(hint) is dict:

@@ -1,4 +1,4 @@
-"""Keys and names that stay inside the place they are given for."""
+"""Checks keys and file names: none leads out of the store or its folder."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from orchestrator.artifacts.errors import WrongKey
 from orchestrator.artifacts.local_files import DRAFTS
 
-#: Letters, digits and harmless signs: what every object store and file system keeps as it is.
+#: Letters, digits and signs that every object store and file system keeps as they are.
 _SEGMENT = re.compile(r"[\w\-.=+@,:~()\[\] ]{1,200}")
 
-#: Blobs are written by their digest only, and drafts belong to nobody.
+#: Blobs are written by their digest only, and drafts are no objects of the store.
 _RESERVED = ("blobs", DRAFTS)
 
 
-def confined(key: str) -> str:
+def checked_key(key: str) -> str:
     """The key itself, if it cannot lead out of the store or to its blobs.
 
     A key is words joined by `/`, such as `runs/20250101-ab12/manifests/fit[3].json`.
@@ -29,17 +29,17 @@ def confined(key: str) -> str:
 
 
 def is_key(text: str) -> bool:
-    """Whether this can be a key; somebody else may have put other files into a store's folder."""
+    """Whether this can be a key; there may be files of other programs in a store's folder."""
     segments = text.split("/")
-    return all(map(_harmless, segments)) and segments[0] not in _RESERVED
+    return all(map(_is_safe_segment, segments)) and segments[0] not in _RESERVED
 
 
-def file_name(name: object) -> str:
+def checked_file_name(name: object) -> str:
     """The name itself, if it is one file's name and not a way to another place."""
     if not isinstance(name, str) or "/" in name or "\0" in name or name in ("", ".", ".."):
         raise WrongKey(f"{name!r} cannot be the name of a stored file")
     return name
 
 
-def _harmless(segment: str) -> bool:
+def _is_safe_segment(segment: str) -> bool:
     return segment not in (".", "..") and _SEGMENT.fullmatch(segment) is not None

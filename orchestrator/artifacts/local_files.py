@@ -1,11 +1,11 @@
-"""Files of a store that is a folder, written without the detour over the object store's threads.
+"""Files of a store that is a folder, read and written without obstore and its threads.
 
-Every stage reads and writes a manifest or two. Through obstore that takes five times as long as by itself,
-and there is no way to have a file flushed to the disk.
+Every stage reads and writes a manifest or two. Through obstore that takes five times as long, and there is no
+way to flush a file to the disk.
 
 Everything is written as a draft first, and gets its name only when all of it is there: a reader never sees
-half a file, and a full disk leaves nothing behind. What a killed process leaves is a draft, which counts for
-nothing, and which the next process that writes removes once it is old.
+half a file, and a full disk leaves nothing behind. A killed process leaves a draft, which the next process
+that writes removes once it is old.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from pathlib import Path
 from random import getrandbits
 from typing import IO
 
-from orchestrator.artifacts.flushing import flush as flush_to_disk
-
 #: Where the drafts are.
 DRAFTS = "drafts"
 #: Seconds since its last byte after which a draft is taken for abandoned.
@@ -31,7 +29,7 @@ Body = bytes | IO[bytes]
 
 
 class LocalFiles:
-    """The files below one folder. `flush` has a file on the disk, whatever happens to the machine.
+    """The files below one folder. `flush` makes a file survive a power cut (fsync).
 
     The folder itself may be a link; one below it that leads elsewhere is not followed, so that who can write
     to the store reaches no other files of its readers.
@@ -41,7 +39,7 @@ class LocalFiles:
         self._root = root
         self._inside = os.path.realpath(root) + os.sep
         self._drafts = root / DRAFTS
-        self._swept = False
+        self._cleaned = False
 
     def path(self, key: str) -> Path:
         """Where the file of a key lies; OSError if a link leads out of the folder."""
@@ -77,40 +75,40 @@ class LocalFiles:
                     yield os.path.relpath(path, self._root)
 
     def remove(self, key: str) -> None:
-        """Forget a file; nothing happens if there is none."""
+        """Remove a file, if there is one."""
         self.path(key).unlink(missing_ok=True)
 
     def create(self, key: str, body: Body, *, flush: bool = False) -> bool:
-        """Make a file, unless there is one; True if this call made it, which only one caller can."""
+        """Create a file unless there is one; True if this call created it. Atomic."""
         path = self.path(key)
         with self._draft(body, flush) as draft:
             try:
-                _placed(os.link, draft, path)
+                _with_parents(os.link, draft, path)
             except FileExistsError:
                 return False
         if flush:
-            flush_to_disk(path.parent)
+            fsync(path.parent)
         return True
 
     def replace(self, key: str, body: Body, *, flush: bool = False, mode: int = 0o666) -> None:
-        """Make a file, in the place of the one that may be there."""
+        """Write a file, replacing the one that may be there. Atomic."""
         path = self.path(key)
         with self._draft(body, flush, mode) as draft:
-            _placed(os.replace, draft, path)
+            _with_parents(os.replace, draft, path)
         if flush:
-            flush_to_disk(path.parent)
+            fsync(path.parent)
 
     def flush(self, key: str) -> None:
-        """Have a file that was made without it on the disk now, and its name too; if there is one."""
+        """Flush a file that was created without it, and its name, to the disk; if there is one."""
         path = self.path(key)
         with suppress(FileNotFoundError):
-            flush_to_disk(path)
-            flush_to_disk(path.parent)
+            fsync(path)
+            fsync(path.parent)
 
     @contextmanager
     def _draft(self, body: Body, flush: bool, mode: int = 0o666) -> Iterator[Path]:
-        if not self._swept:
-            self._sweep()
+        if not self._cleaned:
+            self._remove_abandoned()
         draft = self._drafts / f"part#{getrandbits(60)}"
         try:
             with os.fdopen(self._open(draft, mode), "wb") as file:
@@ -133,10 +131,10 @@ class LocalFiles:
             self._drafts.mkdir(parents=True, exist_ok=True)
             return os.open(draft, flags, mode)
 
-    def _sweep(self) -> None:
-        """Remove what killed processes have left: a draft that is being written is never old."""
+    def _remove_abandoned(self) -> None:
+        """Remove the drafts of killed processes: one that is being written is never old."""
         self._drafts.mkdir(parents=True, exist_ok=True)
-        self._swept = True
+        self._cleaned = True
         os.utime(self._drafts)  # by the clock that drafts have their times of: on a shared folder, another's
         oldest = self._drafts.stat().st_mtime - ABANDONED
         for draft in self._drafts.iterdir():
@@ -145,9 +143,31 @@ class LocalFiles:
                     draft.unlink()
 
 
-def _placed(place: Callable[[Path, Path], None], draft: Path, path: Path) -> None:
+def _with_parents(place: Callable[[Path, Path], None], draft: Path, path: Path) -> None:
     try:
         place(draft, path)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         place(draft, path)
+
+
+def fsync(path: Path) -> None:
+    """Flush one file's content, or the names in one folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def fsync_tree(path: Path) -> None:
+    """Flush a file with its name, or a folder with all that is in it; links are not followed."""
+    if path.is_dir():
+        for folder, _, names in os.walk(path, topdown=False):
+            for each in (Path(folder, name) for name in names):
+                if not each.is_symlink():
+                    fsync(each)
+            fsync(Path(folder))
+    else:
+        fsync(path)
+    fsync(path.parent)

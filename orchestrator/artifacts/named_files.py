@@ -1,6 +1,6 @@
-"""Files and folders that parameters name: what is in them, by digest.
+"""Digests of the files and folders that parameters name.
 
-A file is read only where its size or its time differs from what they were when it was read last.
+A file is read again only if its size or its modification time has changed since it was read last.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from orchestrator.authoring.annotations import element_of, fields_of, hints_of
 from orchestrator.authoring.graph import Constant, Gather, Input, Node, item_of
 from orchestrator.authoring.parameters import parse_value
 
-#: What stands for a file or folder that is not there.
+#: The digest of a file or folder that does not exist.
 ABSENT = "absent"
 
-#: The folder in the home for what was read.
+#: The folder in the home that caches digests.
 MEMORY = "file-digests"
 #: A file that was written so shortly ago may be written again without a later time.
 _FRESH_NS = 2_000_000_000
 _CHUNK = 1 << 20
-#: More than this is not read while a run is sent.
+#: More than this is not read while a run is submitted.
 QUICK_BYTES = 64_000_000
 #: A file that is no larger is read each time: that is quicker than to look up what was read.
 _SMALL_BYTES = 64_000
-_LOOKS = "looks:"
+_OF_STATS = "looks:"
 
 
 def paths_of(node: Node, function: Callable[..., object], index: int | None = None) -> list[Path]:
-    """The files and folders that a node's parameters name as the run is sent; of a map, or of one item."""
+    """The files and folders that a node's parameters name at submission; of a map, or of one item."""
     hints = hints_of(function)
     given = {**node.inputs, **node.varying}
     found = [
@@ -111,9 +111,9 @@ def content_digest(path: Path, memory: Path) -> str:
 
 
 def quick_digest(path: Path, memory: Path, most: int = QUICK_BYTES) -> str:
-    """The same as `content_digest`, but of sizes and times where too much would have to be read."""
+    """The same as `content_digest`, but of sizes and times where the files are too large to read."""
     whole = sum(status.st_size for _, _, status in _files_in(path.absolute()))
-    return content_digest(path, memory) if whole <= most else digest_of_looks(path)
+    return content_digest(path, memory) if whole <= most else digest_of_stats(path)
 
 
 def differs(path: Path, before: str, memory: Path) -> bool:
@@ -124,16 +124,16 @@ def differs(path: Path, before: str, memory: Path) -> bool:
     if before == ABSENT:
         return False
     try:
-        now = digest_of_looks(path) if before.startswith(_LOOKS) else content_digest(path, memory)
+        now = digest_of_stats(path) if before.startswith(_OF_STATS) else content_digest(path, memory)
     except OSError:
         return False  # whether it can be read is for the stage to find out
     return now != before
 
 
-def digest_of_looks(path: Path) -> str:
+def digest_of_stats(path: Path) -> str:
     """A digest of the names, sizes and times of a file, or of all in a folder."""
     looks = sorted((name, each.st_size, each.st_mtime_ns) for name, _, each in _files_in(path.absolute()))
-    return f"{_LOOKS}{sha256(json.dumps(looks).encode()).hexdigest()[:32]}"
+    return f"{_OF_STATS}{sha256(json.dumps(looks).encode()).hexdigest()[:32]}"
 
 
 def _files_in(place: Path) -> Iterator[tuple[str, Path, os.stat_result]]:

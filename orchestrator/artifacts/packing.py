@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
 from orchestrator.artifacts.errors import StoreError, WrongValue
-from orchestrator.artifacts.faults import understood
+from orchestrator.artifacts.io_errors import translated_parse_errors
 
 #: Folders below folders; what is deeper was made to break whoever unpacks it.
 _DEPTH: Final = 200
@@ -41,10 +41,10 @@ def unpack(packed: Path, folder: Path) -> None:
     All names are judged before anything is written, and nothing but names, contents and "executable" is taken
     from the archive: no owner, no mode, no link.
     """
-    with understood("a stored folder", "tar"):
+    with translated_parse_errors("a stored folder", "tar"):
         archive = tarfile.open(packed, mode="r:")  # noqa: SIM115 - closed below, once it could be opened
     with archive:
-        with understood("a stored folder", "tar"):
+        with translated_parse_errors("a stored folder", "tar"):
             entries = _checked(archive.getmembers(), packed.stat().st_size)
         folder.mkdir(parents=True)
         for name, entry in entries.items():

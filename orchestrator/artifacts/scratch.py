@@ -1,4 +1,4 @@
-"""A process's own folder for copies and temporary files, which goes with the process, however that ends."""
+"""A process's own folder for copies and temporary files, removed after the process, however it ends."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LOCK = "lock"
 class Scratch:
     """A folder made when first asked for. After a fork the child makes its own.
 
-    A worker's process may be killed, so nothing can be left to its exit alone: each folder holds a lock file
-    that its process keeps locked, and who makes a folder removes those that nobody keeps any more.
+    A worker's process may be killed before it cleans up: each folder holds a file that its process keeps
+    locked, and whoever makes a folder removes those that are no longer locked.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Scratch:
             _remove_abandoned()
             self._folder, self._owner = Path(tempfile.mkdtemp(prefix=_PREFIX)), os.getpid()
             lock = _lock(self._folder)
-            weakref.finalize(self, _leave, self._folder, lock, self._owner)
+            weakref.finalize(self, _clean_up, self._folder, lock, self._owner)
         return self._folder
 
 
@@ -55,7 +55,7 @@ def _lock(folder: Path) -> int:
     return lock
 
 
-def _leave(folder: Path, lock: int, owner: int) -> None:
+def _clean_up(folder: Path, lock: int, owner: int) -> None:
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)

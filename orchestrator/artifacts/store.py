@@ -12,12 +12,12 @@ from typing import IO, cast
 import obstore
 from obstore.exceptions import AlreadyExistsError
 
-from orchestrator.artifacts.backend import open_backend, plainly, shown, writing
+from orchestrator.artifacts.backend import open_backend, shown, translated_errors, translated_write_errors
 from orchestrator.artifacts.copies import Blocks, Copies
 from orchestrator.artifacts.digest import Digest, blob_key, digest_of_bytes, digest_of_file
 from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact, StoreError, WrongValue
-from orchestrator.artifacts.faults import store_error
-from orchestrator.artifacts.keys import confined, is_key
+from orchestrator.artifacts.io_errors import store_error
+from orchestrator.artifacts.keys import checked_key, is_key
 from orchestrator.artifacts.local_files import LocalFiles
 from orchestrator.artifacts.packing import pack
 
@@ -26,12 +26,12 @@ _AGAIN = "Its stage must run again: `orchestrator resume RUN` sees to it."
 #: Blobs of this size (bytes) and above are written through a temporary file instead of memory.
 SPOOL = 16 * 1024 * 1024
 
-#: What tells whether a file is still the one that was verified: inode, size, times of content and of status.
+#: Identifies a file that was verified: inode, size, times of content and of status.
 _Stamp = tuple[int, int, int, int]
 
 
 class ArtifactStore:
-    """What must last: content-addressed blobs, and small objects under plain keys.
+    """Durable objects: content-addressed blobs, and small objects under plain keys.
 
     `url` is a folder, `file:///…`, `s3://…`, `gs://…`, `az://…`, or `memory://` (private to this object, for
     tests). Safe to use from several threads and (except `memory://`) processes; not across a fork.
@@ -74,7 +74,7 @@ class ArtifactStore:
     def get(self, digest: Digest) -> bytes:
         """The bytes of this digest, verified."""
         try:
-            with plainly(f"read {digest}", self.url):
+            with translated_errors(f"read {digest}", self.url):
                 if self._files is not None:
                     data = self._files.read(blob_key(digest))
                 else:
@@ -86,8 +86,8 @@ class ArtifactStore:
         return data
 
     def holds(self, digest: Digest) -> bool:
-        """Whether the blob is there and is what its digest says. One that is not is removed: it is worth
-        nothing, and stands in the way of the one that takes its place."""
+        """Whether the blob is there and is what its digest says. One that is altered is removed, because it
+        would keep an intact one from being stored."""
         try:
             self.local_path(digest)
         except MissingArtifact:
@@ -103,10 +103,10 @@ class ArtifactStore:
         It is the store's own file where the store is a folder. A file is hashed again only if it was touched.
         """
         if self._files is None:
-            with plainly(f"fetch {digest}", self.url):
+            with translated_errors(f"fetch {digest}", self.url):
                 path = self._copies.download(digest, lambda: cast("Blocks", self._fetch(digest)))
         else:
-            with plainly(f"read {digest}", self.url):
+            with translated_errors(f"read {digest}", self.url):
                 path = self._files.path(blob_key(digest))
         try:
             self._verify(digest, path)
@@ -119,30 +119,30 @@ class ArtifactStore:
     def file(self, digest: Digest, name: str) -> Path:
         """Like `local_path`, but under this file name."""
         path = self.local_path(digest)
-        with writing(f"make a local copy of {digest}", self.url):
+        with translated_write_errors(f"make a local copy of {digest}", self.url):
             return self._copies.named(digest, name, path)
 
     def folder(self, digest: Digest, name: str) -> Path:
         """The packed folder of this digest, unpacked under this name."""
         path = self.local_path(digest)
-        with writing(f"unpack {digest}", self.url):
+        with translated_write_errors(f"unpack {digest}", self.url):
             return self._copies.unpacked(digest, name, path)
 
     def trim(self, limit: int = 10 * 1024**3) -> None:
-        """Forget local copies if they take more than `limit` bytes. For between stages, not during one."""
+        """Remove local copies if they take more than `limit` bytes. Call it between stages only."""
         self._copies.trim(limit)
 
     def create(self, key: str, data: bytes, *, flush: bool = False) -> bool:
         """Write `key` if it does not exist yet: True if this call made it, False if it was there.
 
-        `flush`, which takes milliseconds, has it on the disk at once, whatever happens to the machine then.
+        With `flush`, which takes milliseconds, it survives a power cut from then on.
         """
         if self._files is not None:
-            with writing(f"create {key!r}", self.url):
-                return self._files.create(confined(key), data, flush=flush)
+            with translated_write_errors(f"create {key!r}", self.url):
+                return self._files.create(checked_key(key), data, flush=flush)
         try:
-            with writing(f"create {key!r}", self.url):
-                obstore.put(self._backend, confined(key), data, mode="create")
+            with translated_write_errors(f"create {key!r}", self.url):
+                obstore.put(self._backend, checked_key(key), data, mode="create")
         except StoreError as error:
             if isinstance(error.__cause__, AlreadyExistsError):
                 return False
@@ -151,41 +151,41 @@ class ArtifactStore:
 
     def write(self, key: str, data: bytes, *, flush: bool = False) -> None:
         """Write `key`, over what was there; a reader sees the old or the new, never a mixture."""
-        with writing(f"write {key!r}", self.url):
+        with translated_write_errors(f"write {key!r}", self.url):
             if self._files is not None:
-                self._files.replace(confined(key), data, flush=flush)
+                self._files.replace(checked_key(key), data, flush=flush)
             else:
-                obstore.put(self._backend, confined(key), data)
+                obstore.put(self._backend, checked_key(key), data)
 
     @property
     def keeps_at_once(self) -> bool:
-        """Whether all that is written lasts as soon as it is, so that there is nothing to flush."""
+        """Whether every write is durable as soon as it returns, so that there is nothing to flush."""
         return self._files is None
 
     def flush(self, key: str) -> None:
-        """Have what was created without `flush` on the disk now, if there is anything."""
+        """Flush what was created without `flush` to the disk, if there is anything."""
         if self._files is not None:
-            with writing(f"flush {key!r}", self.url):
-                self._files.flush(confined(key))
+            with translated_write_errors(f"flush {key!r}", self.url):
+                self._files.flush(checked_key(key))
 
     def read(self, key: str) -> bytes | None:
         """What is under `key`, or None if there is nothing."""
         try:
-            with plainly(f"read {key!r}", self.url):
+            with translated_errors(f"read {key!r}", self.url):
                 if self._files is not None:
-                    return self._files.read(confined(key))
-                return bytes(obstore.get(self._backend, confined(key)).bytes())
+                    return self._files.read(checked_key(key))
+                return bytes(obstore.get(self._backend, checked_key(key)).bytes())
         except FileNotFoundError:
             return None
 
     def remove(self, key: str) -> None:
-        """Forget `key`; nothing happens if it is not there."""
-        self._remove(confined(key), f"remove {key!r}")
+        """Remove `key`, if it is there."""
+        self._remove(checked_key(key), f"remove {key!r}")
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The keys below the folder `prefix` (`runs/a` has `runs/a/b`, not `runs/ab`), sorted; no blobs."""
-        folder = confined(prefix.removesuffix("/")) if prefix else None
-        with plainly(f"list {prefix!r}", self.url):
+        folder = checked_key(prefix.removesuffix("/")) if prefix else None
+        with translated_errors(f"list {prefix!r}", self.url):
             if self._files is not None:
                 found = list(self._files.keys(folder or ""))
             else:
@@ -202,7 +202,7 @@ class ArtifactStore:
             raise store_error("prepare a blob in a temporary file for", self.url, error) from error
 
     def _put(self, digest: Digest, size: int, body: bytes | IO[bytes]) -> Digest:
-        with writing(f"write {digest}", self.url):
+        with translated_write_errors(f"write {digest}", self.url):
             if self._files is None:
                 if self._size(blob_key(digest)) != size:  # one that was cut short is written again
                     obstore.put(self._backend, blob_key(digest), body)
@@ -223,7 +223,7 @@ class ArtifactStore:
         return True
 
     def _remove(self, key: str, doing: str) -> None:
-        with suppress(FileNotFoundError), plainly(doing, self.url):
+        with suppress(FileNotFoundError), translated_errors(doing, self.url):
             if self._files is not None:
                 self._files.remove(key)
             else:
@@ -237,14 +237,14 @@ class ArtifactStore:
 
     def _fetch(self, digest: Digest) -> obstore.GetResult:
         try:
-            with plainly(f"read {digest}", self.url):
+            with translated_errors(f"read {digest}", self.url):
                 return obstore.get(self._backend, blob_key(digest))
         except FileNotFoundError as error:
             raise self._missing(digest) from error
 
     def _verify(self, digest: Digest, path: Path) -> None:
         try:
-            with plainly(f"read {digest}", self.url):
+            with translated_errors(f"read {digest}", self.url):
                 stamp = _stamp(path.stat())
                 if self._verified.get(path) == stamp:
                     return

@@ -19,7 +19,7 @@ Tree: TypeAlias = "dict[str, Json]"
 #: JSON up to this size (bytes) stays in the tree; larger JSON becomes a blob.
 INLINE_LIMIT: Final = 64 * 1024
 
-#: Outputs of up to so many characters of JSON are shown as a node's value.
+#: Outputs of up to this many characters of JSON are shown as a node's value.
 SHOWN: Final = 1024
 
 

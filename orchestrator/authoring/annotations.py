@@ -18,7 +18,7 @@ def hints_of(function: Callable[..., object]) -> Mapping[str, object]:
 
 def fields_of(hint: object) -> Mapping[str, object] | None:
     """Field names and annotations of a NamedTuple, dataclass, pydantic model or TypedDict; else None."""
-    from typing_extensions import is_typeddict
+    from typing_extensions import is_typeddict  # late: `import orchestrator` needs the standard library only
 
     if not isinstance(hint, type):
         return None
@@ -47,7 +47,7 @@ def items_of(hint: object) -> tuple[object, ...] | None:
 
 
 def has_elements(hint: object) -> bool:
-    """Whether a value of this annotation may be gone through as a list."""
+    """Whether a value of this annotation can be iterated over as a list."""
     kind = get_origin(hint) or hint
     if kind is Any or not isinstance(kind, type):
         return kind is not None
@@ -64,8 +64,8 @@ def element_of(hint: object) -> object:
     return Any
 
 
-def plural(hint: object) -> object | None:
-    """What the items of a list, set or tuple of any length are annotated with; None for anything else."""
+def list_element(hint: object) -> object | None:
+    """The annotation of the items of a list, set or tuple of any length; None for anything else."""
     for each in _alternatives(hint) or (hint,):
         origin, arguments = get_origin(each) or each, get_args(each)
         if origin in (list, set, frozenset, Sequence):
@@ -75,17 +75,17 @@ def plural(hint: object) -> object | None:
     return None
 
 
-def inside(hint: object, path: Sequence[str | int]) -> object:
+def hint_at(hint: object, path: Sequence[str | int]) -> object:
     """The annotation found by following field names, keys and positions; Any where it is not known.
 
     An optional annotation counts as what it is when it is not None.
     """
     for part in path:
-        hint = _step(_present(hint), part)
-    return _present(hint)
+        hint = _step(_without_none(hint), part)
+    return _without_none(hint)
 
 
-def _present(hint: object) -> object:
+def _without_none(hint: object) -> object:
     members = [each for each in _alternatives(hint) or () if each is not type(None)]
     return members[0] if len(members) == 1 else hint
 

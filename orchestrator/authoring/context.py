@@ -1,74 +1,25 @@
-"""What a stage can say of its attempt (metrics, parameters, models), and do once for all attempts."""
+"""`context`: what a stage logs of its attempt (metrics, parameters, models), and its effects outside."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from orchestrator.authoring.errors import MissingSecret
-from orchestrator.authoring.local_models import LocalModels
 from orchestrator.authoring.masking import keep_secret
-
-log = logging.getLogger("orchestrator.stage")
-
-
-class Tracker(Protocol):
-    """Where the things that a stage logs go."""
-
-    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
-    def log_params(self, values: Mapping[str, object]) -> None: ...
-    def set_tag(self, name: str, value: str) -> None: ...
-    def log_artifact(self, path: Path, folder: str = "") -> None: ...
-    def log_text(self, text: str, file_name: str) -> None: ...
-    def log_model(self, model: object, *, example: object, name: str = "model") -> str: ...
-    def model_uri(self, uri: str) -> str: ...
+from orchestrator.authoring.tracker import LocalModels, LogTracker, Tracker
 
 
-class LogTracker:
-    """Writes to the logger only: what a stage logs when it runs outside a worker.
-
-    In a local run, the models it logs are kept for as long as the run.
-    """
-
-    def __init__(self, models: LocalModels | None = None) -> None:
-        self._models = models
-
-    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        log.info("metrics %s%s", dict(values), "" if step is None else f" at step {step}")
-
-    def log_params(self, values: Mapping[str, object]) -> None:
-        log.info("parameters %s", dict(values))
-
-    def set_tag(self, name: str, value: str) -> None:
-        log.info("tag %s=%s", name, value)
-
-    def log_artifact(self, path: Path, folder: str = "") -> None:
-        log.info("artifact %s", Path(folder) / path.name)
-
-    def log_text(self, text: str, file_name: str) -> None:
-        log.info("text %s:\n%s", file_name, text)
-
-    def log_model(self, model: object, *, example: object, name: str = "model") -> str:
-        del example
-        log.info("model %s: %s", name, model)
-        return "" if self._models is None else self._models.keep(model, name)
-
-    def model_uri(self, uri: str) -> str:
-        return uri
+def _no_check() -> None:
+    """Outside a worker no other attempt can take the node over."""
 
 
-def _held() -> None:
-    """Nobody else can take over what no worker runs."""
-
-
-def _act(key: str, act: Callable[[], str]) -> str:
-    """Outside a worker there are no other attempts."""
+def _act_directly(key: str, act: Callable[[], str]) -> str:
+    """Outside a worker there are no other attempts whose result could be found."""
     del key
     return act()
 
@@ -81,16 +32,16 @@ class Attempt:
     node: str = "local"
     number: int = 1  #: 1 for the first try
     tracker: Tracker = field(default_factory=LogTracker)
-    check: Callable[[], None] = _held  #: raises if another worker has taken the node over
+    check: Callable[[], None] = _no_check  #: raises if another worker has taken the node over
     models: LocalModels | None = None  #: those of a local run; None where MLflow has the models
-    once: Callable[[str, Callable[[], str]], str] = _act  #: does something, unless an earlier attempt did it
+    once: Callable[[str, Callable[[], str]], str] = _act_directly  #: acts unless an earlier attempt did
 
 
 _current: ContextVar[Attempt | None] = ContextVar("orchestrator_attempt", default=None)
 
 
 def local_attempt() -> Attempt:
-    """What a local run begins in: the caller's attempt, or one whose models are kept in memory."""
+    """The attempt that a local run starts in: the caller's, or a new one that keeps models in memory."""
     found = _current.get()
     if found is not None:
         return found
@@ -105,7 +56,7 @@ def current_attempt() -> Attempt:
 
 @contextmanager
 def attempting(attempt: Attempt) -> Iterator[None]:
-    """Make `attempt` what `context` speaks of."""
+    """Inside the block, `context` is that of `attempt`."""
     token = _current.set(attempt)
     try:
         yield
@@ -116,7 +67,7 @@ def attempting(attempt: Attempt) -> Iterator[None]:
 class Context:
     """The attempt that the calling stage is in; usable anywhere below the stage's function.
 
-    On a worker all of it lands in the attempt's MLflow run; elsewhere it is written to the logger.
+    On a worker it logs to the attempt's MLflow run; elsewhere it writes to the logger.
     """
 
     @property
@@ -169,14 +120,14 @@ class Context:
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Keep a fitted estimator with its signature; `example` is a few rows of its input.
 
-        Returns the model's MLflow URI; in a local run one that means something there only, and where nothing
-        runs at all an empty string. While MLflow is away
-        it is a URI that stands for this model of this node: `model_uri` turns it into MLflow's own.
+        Returns the model's MLflow URI; in a local run a URI that is valid within that run only, and outside
+        of any run an empty string. While MLflow is away it is a URI that stands for this model of this node:
+        `model_uri` turns it into MLflow's own.
         """
         return self._attempt.tracker.log_model(model, example=example, name=name)
 
     def model_uri(self, uri: str) -> str:
-        """MLflow's own URI of a model that `log_model` returned a URI of; delivers the model if it waits."""
+        """MLflow's own URI for what `log_model` returned; delivers the model if it is in the outbox."""
         return self._attempt.tracker.model_uri(uri)
 
     def secret(self, name: str) -> str:
@@ -205,20 +156,21 @@ class Context:
         return f"{self.run}/{self.node}"
 
     def check(self) -> None:
-        """Raise LeaseLost if another worker has taken this node over: before something is done outside.
+        """Raise LeaseLost if another worker has taken this node over; call it before an effect outside.
 
         A worker may have been paused for minutes, or cut off, without noticing. Its result is not committed
-        in any case; what it does outside is stopped by this.
+        in any case; its effects outside are prevented by this call only.
         """
         self._attempt.check()
 
     def once(self, key: str, act: Callable[[], str]) -> str:
-        """Do something outside, and return what comes of it; a later attempt of the node finds that.
+        """Run an effect outside once for all attempts of the node, and return its result.
 
             ticket = context.once("ticket", lambda: open_ticket("a new champion"))
 
-        What `act` returns is kept with the run as soon as it returns. A worker that dies between the two does
-        it again: give `idempotency_key` to a service that takes one. Outside a worker `act` is simply called.
+        What `act` returns is stored with the run as soon as it returns, and later attempts get it from there.
+        If a worker dies between the two, the next attempt calls `act` again: give `idempotency_key` to a
+        service that takes one. Outside a worker `act` is simply called.
         """
         return self._attempt.once(key, act)
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a pipeline or its parameters, said in one line each."""
+"""The errors of stages, pipelines and their parameters, and the root of all errors of this project."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class OrchestratorError(Exception):
     """An error whose message is meant for a person: what is wrong, where, and what to do next.
 
     The command line prints it as `ClassName: message`, then the hint, and exits with `exit_status`.
-    A stage that raises one is not tried again, since its input would bring it about again, unless the error
-    is `transient`: a service is away, and waiting may mend it.
+    A stage that raises one is not tried again, because the same input would raise it again, unless the error
+    is `transient`: a service is away, and a later attempt may succeed.
     """
 
     exit_status = 2
@@ -22,7 +22,7 @@ class OrchestratorError(Exception):
 
 
 def is_bad_input(error: BaseException) -> bool:
-    """Whether the same input would bring the error about again."""
+    """Whether the same input would raise the error again."""
     if isinstance(error, OrchestratorError):
         return not error.transient
     from pydantic import ValidationError
@@ -31,11 +31,11 @@ def is_bad_input(error: BaseException) -> bool:
 
 
 class InvalidPolicy(OrchestratorError):
-    """A stage's policy that cannot be meant."""
+    """A value that a stage's policy cannot have."""
 
 
 class InvalidDefinition(OrchestratorError):
-    """A function that cannot be a stage or a pipeline, or whose name is another's."""
+    """A function that cannot be a stage or a pipeline, or whose name another one has."""
 
 
 class InvalidParameters(OrchestratorError):
@@ -82,6 +82,6 @@ class UnevenMap(OrchestratorError):
 
 
 class InvalidData(OrchestratorError, ValueError):
-    """Input that no retry can mend: a stage raises it to stop its run with a plain message."""
+    """Input that no retry can fix: a stage raises it to stop its run with a plain message."""
 
     exit_status = 1

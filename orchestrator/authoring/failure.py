@@ -1,4 +1,4 @@
-"""What an `on_failure` stage is told of the run that failed."""
+"""The argument of an `on_failure` stage: the run that failed, with its failed nodes."""
 
 from __future__ import annotations
 

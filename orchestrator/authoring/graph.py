@@ -46,13 +46,13 @@ class Gather:
 
 @dataclass(frozen=True)
 class Not:
-    """The opposite of another node's truth."""
+    """The negation of another node's output, a bool."""
 
     of: Output
 
     @property
     def node(self) -> NodeName:
-        """The node whose truth it is the opposite of."""
+        """The node whose output is negated."""
         return self.of.node
 
     def __str__(self) -> str:
@@ -61,14 +61,14 @@ class Not:
 
 @dataclass(frozen=True)
 class FailureOfRun:
-    """What an `on_failure` stage is told; made when the run has failed."""
+    """The `Failure` that an `on_failure` stage takes; made when the run has failed."""
 
 
 Input: TypeAlias = Constant | Output | Not | Gather | FailureOfRun
 
 
 def outputs_in(value: Input) -> Iterator[Output]:
-    """Each output that an input is made of."""
+    """Each output that an input refers to."""
     match value:
         case Output():
             yield value

@@ -24,7 +24,7 @@ from orchestrator.authoring.graph import (
     item_name,
 )
 from orchestrator.authoring.parameters import parse_value
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 
 log = logging.getLogger("orchestrator.local")
 
@@ -32,10 +32,10 @@ log = logging.getLogger("orchestrator.local")
 def run_graph(graph: Graph) -> dict[str, object]:
     """Run every node and return the outputs by node name; skipped nodes are left out.
 
-    Stages are tried again as their policy says, without its waits; time limits and caches are not looked at.
-    After a failure, nodes that do not need the failed one still run, unless the graph fails fast; then the
-    handlers are told, and the error is raised. Models are logged and registered in memory, and gone when it
-    returns, unless the caller is in an attempt that something tracks.
+    Stages are tried again as their policy says, without its waits; time limits and caches are ignored. After
+    a failure, nodes that do not need the failed one still run, unless the graph fails fast; then the handlers
+    run, and the error is raised. Models are logged and registered in memory, and gone when it returns, unless
+    the caller is in a tracked attempt.
     """
     with attempting(local_attempt()):
         return _run(_LocalRun(graph))
@@ -44,11 +44,11 @@ def run_graph(graph: Graph) -> dict[str, object]:
 def _run(run: _LocalRun) -> dict[str, object]:
     graph = run.graph
     for name in graph.order:
-        run.reach(graph[name])
+        run.run_node(graph[name])
         if run.error is not None and graph.fail_fast:
             break
     if run.error is not None:
-        run.tell_handlers()
+        run.run_handlers()
         raise run.error
     return run.values
 
@@ -67,9 +67,9 @@ class _LocalRun:
     values: dict[str, object] = field(default_factory=dict)  #: of the nodes that have succeeded
     failed: list[FailedNode] = field(default_factory=list)  #: nodes and items, tolerated ones too
     error: BaseException | None = None  #: the first that was not tolerated
-    summary: str = ""  #: who raised it, and what it says
+    summary: str = ""  #: the node that raised it, and its message
 
-    def reach(self, node: Node) -> None:
+    def run_node(self, node: Node) -> None:
         """Run a node if all that it needs has succeeded and its conditions hold."""
         if not all(need in self.values for need in node.needs):
             return
@@ -78,17 +78,17 @@ class _LocalRun:
                 return
             rows = self._rows(node) if node.mapped else None
         except Exception as error:  # noqa: BLE001 - the node has failed, others go on
-            self._end(node.name, node, _Failed(error))
+            self._record_end(node.name, node, _Failed(error))
             return
         if rows is None:
             value = self._call(node, node.name, {})
-            if self._end(node.name, node, value):
+            if self._record_end(node.name, node, value):
                 self.values[node.name] = value
         else:
             self._run_items(node, rows)
 
-    def tell_handlers(self) -> None:
-        """Run what is to run when the pipeline has failed; an error in it changes nothing of that."""
+    def run_handlers(self) -> None:
+        """Run the handlers of a failed pipeline; their own errors are only logged."""
         failed = tuple(self.failed)
         failure = Failure(
             run=current_attempt().run, pipeline=self.graph.pipeline, error=self.summary, nodes=failed
@@ -120,7 +120,7 @@ class _LocalRun:
             value = self._call(node, name, row)
             failures += isinstance(value, _Failed)
             tolerated = node.policy.tolerates(failures, len(rows))
-            if self._end(name, node, value, tolerated=tolerated):
+            if self._record_end(name, node, value, tolerated=tolerated):
                 values.append(value)
             elif not tolerated and self.graph.fail_fast:
                 return
@@ -153,8 +153,8 @@ class _LocalRun:
             if not isinstance(value, FailureOfRun)
         }
 
-    def _end(self, name: str, node: Node, outcome: object, *, tolerated: bool = False) -> bool:
-        """Note how a node or an item ended; whether it has succeeded."""
+    def _record_end(self, name: str, node: Node, outcome: object, *, tolerated: bool = False) -> bool:
+        """Record how a node or an item ended; returns whether it has succeeded."""
         if not isinstance(outcome, _Failed):
             return True
         error = outcome.error
@@ -171,7 +171,7 @@ class _LocalRun:
 def _message_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - its author made it so
+    except Exception:  # noqa: BLE001 - a broken __str__
         return "its message cannot be shown"
 
 

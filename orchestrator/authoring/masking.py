@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
-if TYPE_CHECKING:
-    from orchestrator.authoring.graph import JSON
+from orchestrator.authoring.graph import JSON
 
 MASK = "***"
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.authoring.annotations import fields_of, hints_of, inside, plural, shown
+from orchestrator.authoring.annotations import fields_of, hint_at, hints_of, list_element, shown
 from orchestrator.authoring.errors import InvalidParameters
 from orchestrator.authoring.masking import SEE_CONTEXT, is_secret_type, mask_value
 
@@ -95,7 +95,7 @@ def _allowed(error: ErrorDetails, hint: object) -> bool:
     """Whether it is about a field too many, in a type that says itself what becomes of those."""
     if error["type"] not in _UNKNOWN_FIELD:
         return False
-    owner = inside(hint, error["loc"][:-1])
+    owner = hint_at(hint, error["loc"][:-1])
     settings = getattr(owner, "model_config", None) or getattr(owner, "__pydantic_config__", None) or {}
     return settings.get("extra") in ("allow", "ignore")
 
@@ -129,7 +129,7 @@ def _no_such(what: str, name: str, known: Collection[str], listing: str) -> str:
 
 def _written_as_list(name: str, value: object, hint: object) -> str:
     """How to write a list whose items were given as `a,b`; empty where that was not the mistake."""
-    element = plural(hint)
+    element = list_element(hint)
     if element is None or not isinstance(value, str) or value.lstrip().startswith(("[", "{")):
         return ""
     parts = [part.strip() for part in value.split(",") if part.strip()]
@@ -155,6 +155,6 @@ def _first_mistake(error: ValidationError, hint: object) -> str:
         where = ".".join(str(part) for part in first["loc"])
         return f"{where}: {first['msg']}" if where else first["msg"]
     *place, name = first["loc"]
-    known = fields_of(inside(hint, place)) or {}
+    known = fields_of(hint_at(hint, place)) or {}
     where = f" in {'.'.join(map(str, place))}" if place else ""
     return _no_such(f"field{where}", str(name), list(known), "its fields")

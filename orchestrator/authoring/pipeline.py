@@ -1,4 +1,4 @@
-"""A pipeline: a function that calls stages, and can be written down as a graph or run in this process."""
+"""A pipeline: a function that calls stages, and can be traced into a graph or run in this process."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, cast, overload
 
 from orchestrator.authoring.annotations import hints_of
-from orchestrator.authoring.disguise import dress
 from orchestrator.authoring.errors import InvalidDefinition
-from orchestrator.authoring.functions import check_function, place_of
+from orchestrator.authoring.functions import check_function, copy_metadata, place_of
 from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.local import run_graph
 from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret
 from orchestrator.authoring.parameters import parse_parameters
-from orchestrator.authoring.registry import register_pipeline
 from orchestrator.authoring.stage import Stage
 from orchestrator.authoring.trace import Trace, Use, active_trace
+from orchestrator.authoring.unique_names import take_name
 
 P = ParamSpec("P")
 
@@ -32,7 +32,7 @@ class Pipeline(Generic[P]):
     fail_fast: bool = False
 
     def __post_init__(self) -> None:
-        dress(self, self.function)
+        copy_metadata(self, self.function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> object:
         """Inside another pipeline, add this one's nodes to it; elsewhere run it in this process.
@@ -53,7 +53,7 @@ class Pipeline(Generic[P]):
         return parse_parameters(self.name, self.function, given)
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
-        """Write the pipeline down for these parameters; raises InvalidPipeline with all its mistakes."""
+        """Trace the pipeline with these parameters; raises InvalidPipeline with all its mistakes."""
         trace = Trace(self.name)
         try:
             with trace.recording():
@@ -81,11 +81,13 @@ class Pipeline(Generic[P]):
         Models are logged and registered in memory, and there is no champion when it begins. Within
         `workers.tracking.tracked(...)` MLflow has them, as on workers.
         """
-        from orchestrator.authoring.local import run_graph
-
         positional = inspect.signature(self.function).bind_partial(*args).arguments
         parameters = self.parse({**positional, **kwargs})
         return run_graph(cast("Callable[..., Graph]", self.graph)(**parameters))
+
+
+#: The pipelines that the imported modules define, by `<module>.<function>`.
+pipelines: dict[str, Pipeline[Any]] = {}
 
 
 def _refuse_secrets(function: Callable[..., object]) -> None:
@@ -93,7 +95,7 @@ def _refuse_secrets(function: Callable[..., object]) -> None:
     try:
         hints = hints_of(function)
     except (NameError, TypeError):
-        return  # told when the pipeline is written down
+        return  # reported when the pipeline is traced
     for name in inspect.signature(function).parameters:
         if asks_for_secret(hints.get(name)):
             raise InvalidDefinition(
@@ -127,7 +129,9 @@ def pipeline(
         check_function("pipeline", function)
         _refuse_secrets(function)
         made = Pipeline(function, function.__name__, function.__module__, handlers, fail_fast)
-        register_pipeline(made)
+        name = f"{made.module}.{made.name}"
+        take_name("pipeline", name, function)
+        pipelines[name] = made
         return made
 
     return decorate if function is None else decorate(function)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypedDict, Unpack
 
 from orchestrator.authoring.errors import InvalidPolicy, is_bad_input
 
@@ -55,6 +56,22 @@ class RetryRule:
         return longest * (1.0 - chance / 2.0)
 
 
+class PolicyOptions(TypedDict, total=False):
+    """The options of `@stage(…)` and `.options(…)`; what is left out, or None, stays as it is.
+
+    `Policy` says what each means.
+    """
+
+    queue: str | None
+    retry: Retry | None
+    time_limit: float | None
+    cache: bool | None
+    version: str | None
+    libraries: bool | None
+    priority: int | None
+    tolerate: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """Everything about a stage's execution that is not its code."""
@@ -85,60 +102,34 @@ class Policy:
         """Whether a map of so many items may have so many failures."""
         return failures <= items * self.tolerate + 1e-9  # 100 * 0.29 is 28.999…
 
-    def refined(
-        self,
-        *,
-        queue: str | None = None,
-        retry: Retry | None = None,
-        time_limit: float | None = None,
-        cache: bool | None = None,
-        version: str | None = None,
-        libraries: bool | None = None,
-        priority: int | None = None,
-        tolerate: float | None = None,
-    ) -> Policy:
-        """This policy with the given parts replaced; what is left out stays as it is."""
-        return Policy(
-            queue=self.queue if queue is None else queue,
-            retry=self.retry if retry is None else retry.rule(),
-            time_limit=self.time_limit if time_limit is None else time_limit,
-            cache=self.cache if cache is None else cache,
-            version=self.version if version is None else version,
-            libraries=self.libraries if libraries is None else libraries,
-            priority=self.priority if priority is None else priority,
-            tolerate=self.tolerate if tolerate is None else tolerate,
-        )
+    def with_options(self, **options: Unpack[PolicyOptions]) -> Policy:
+        """This policy with the given parts replaced."""
+        if unknown := options.keys() - PolicyOptions.__annotations__.keys():
+            known = ", ".join(PolicyOptions.__annotations__)
+            raise TypeError(f"a stage has no option {min(unknown)!r}; its options are {known}")
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        if retry := options.get("retry"):
+            given["retry"] = retry.rule()
+        return replace(self, **given)
 
     def to_json(self) -> dict[str, object]:
         """Only what differs from the default, to keep run specifications short."""
         plain: dict[str, object] = {"queue": self.queue}
+        plain |= {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if getattr(self, each.name) != each.default
+        }
         if self.retry is not None:
-            plain["retry"] = {
-                "on": list(self.retry.on),
-                "times": self.retry.times,
-                "backoff": self.retry.backoff,
-                "cap": self.retry.cap,
-            }
-        if self.time_limit is not None:
-            plain["time_limit"] = self.time_limit
-        if self.cache:
-            plain["cache"] = True
-        if self.version:
-            plain["version"] = self.version
-        if self.libraries:
-            plain["libraries"] = True
-        if self.priority is not None:
-            plain["priority"] = self.priority
-        if self.tolerate:
-            plain["tolerate"] = self.tolerate
+            plain["retry"] = {**asdict(self.retry), "on": list(self.retry.on)}
         return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, object]) -> Policy:
         """The inverse of `to_json`."""
-        fields = dict(plain)
-        retry = fields.pop("retry", None)
-        policy = cls(**fields)  # type: ignore[arg-type]
+        given = dict(plain)
+        retry = given.pop("retry", None)
+        policy = cls(**given)  # type: ignore[arg-type]
         if not isinstance(retry, Mapping):
             return policy
         return replace(policy, retry=RetryRule(**{**retry, "on": tuple(retry["on"])}))

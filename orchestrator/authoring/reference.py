@@ -1,15 +1,12 @@
-"""A reference stands for a node's output while a pipeline is being written down."""
+"""A reference stands for a node's output while a pipeline is traced."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn, Protocol
 
 from orchestrator.authoring.annotations import assignable, fields_of, items_of, shown
 from orchestrator.authoring.graph import NodeName, Not, Output
-
-if TYPE_CHECKING:
-    from orchestrator.authoring.trace import Trace
 
 
 class Step(Protocol):
@@ -17,6 +14,14 @@ class Step(Protocol):
 
     def after(self, *others: object) -> Step: ...
     def only_if(self, condition: object) -> Step: ...
+
+
+class Recorder(Protocol):
+    """What notes how references are used: the trace of the pipeline that they belong to."""
+
+    def order(self, name: NodeName, others: Sequence[object]) -> None: ...
+    def condition(self, name: NodeName, condition: object) -> None: ...
+    def mistake(self, text: str) -> None: ...
 
 
 class Reference:
@@ -29,7 +34,7 @@ class Reference:
 
     def __init__(
         self,
-        trace: Trace,
+        trace: Recorder,
         node: NodeName,
         hint: object,
         path: tuple[str | int, ...] = (),

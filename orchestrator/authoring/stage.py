@@ -6,16 +6,15 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
-from orchestrator.authoring.disguise import dress
 from orchestrator.authoring.errors import EmptyMap, InvalidPolicy
-from orchestrator.authoring.functions import check_function
+from orchestrator.authoring.functions import check_function, copy_metadata
 from orchestrator.authoring.graph import StageName
-from orchestrator.authoring.policies import Policy, Retry
+from orchestrator.authoring.policies import Policy, PolicyOptions
 from orchestrator.authoring.reference import Step
-from orchestrator.authoring.registry import register_stage
 from orchestrator.authoring.trace import Trace, Use, active_trace, bind
+from orchestrator.authoring.unique_names import take_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,7 +35,7 @@ class Stage(Generic[P, R]):
     conditions: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
-        dress(self, self.function)
+        copy_metadata(self, self.function)
 
     @overload
     def __call__(self: Stage[P, None], *args: P.args, **kwargs: P.kwargs) -> Step: ...
@@ -49,30 +48,9 @@ class Stage(Generic[P, R]):
             return self.function(*args, **kwargs)
         return self._record(trace, args, kwargs)
 
-    def options(
-        self,
-        *,
-        queue: str | None = None,
-        retry: Retry | None = None,
-        time_limit: float | None = None,
-        cache: bool | None = None,
-        version: str | None = None,
-        libraries: bool | None = None,
-        priority: int | None = None,
-        tolerate: float | None = None,
-    ) -> Stage[P, R]:
+    def options(self, **options: Unpack[PolicyOptions]) -> Stage[P, R]:
         """The same stage with parts of its policy replaced, for one use."""
-        policy = self.policy.refined(
-            queue=queue,
-            retry=retry,
-            time_limit=time_limit,
-            cache=cache,
-            version=version,
-            libraries=libraries,
-            priority=priority,
-            tolerate=tolerate,
-        )
-        return replace(self, policy=policy)
+        return replace(self, policy=self.policy.with_options(**options))
 
     def after(self, *others: object) -> Stage[P, R]:
         """The same stage, to be called only once `others` have succeeded."""
@@ -125,6 +103,10 @@ class Stage(Generic[P, R]):
         return trace.record(use)
 
 
+#: The stages that the imported modules define, by `<module>.<function>`.
+stages: dict[StageName, Stage[Any, Any]] = {}
+
+
 @dataclass(frozen=True)
 class Partial(Generic[R]):
     """A stage with some arguments fixed, ready to be mapped over the others."""
@@ -160,18 +142,8 @@ class Partial(Generic[R]):
 @overload
 def stage(function: Callable[P, R], /) -> Stage[P, R]: ...
 @overload
-def stage(
-    *,
-    queue: str = "data",
-    retry: Retry | None = None,
-    time_limit: float | None = None,
-    cache: bool = False,
-    version: str = "",
-    libraries: bool = False,
-    priority: int | None = None,
-    tolerate: float = 0.0,
-) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
-def stage(function: Callable[P, R] | None = None, /, **policy: Any) -> object:
+def stage(**options: Unpack[PolicyOptions]) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
+def stage(function: Callable[P, R] | None = None, /, **options: Unpack[PolicyOptions]) -> object:
     """Make a function a stage of pipelines.
 
     Its parameters and its result are annotated: tables, arrays, estimators, records and plain values travel
@@ -189,8 +161,9 @@ def stage(function: Callable[P, R] | None = None, /, **policy: Any) -> object:
         if any(each.kind in (each.POSITIONAL_ONLY, each.VAR_POSITIONAL) for each in parameters):
             raise InvalidPolicy(f"stage {function.__name__}: its parameters must be passable by name")
         name = StageName(f"{function.__module__}.{function.__name__}")
-        made = Stage(function, name, Policy().refined(**policy))
-        register_stage(made)
+        made = Stage(function, name, Policy().with_options(**options))
+        take_name("stage", name, function)
+        stages[name] = made
         return made
 
     return decorate if function is None else decorate(function)

@@ -1,4 +1,4 @@
-"""Writes a pipeline down: runs its function once, with references in the place of values."""
+"""Traces a pipeline into a graph: runs its function once, with references in place of values."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _active: ContextVar[Trace | None] = ContextVar("orchestrator_trace", default=Non
 
 
 def active_trace() -> Trace | None:
-    """The pipeline that is being written down just now, if any."""
+    """The trace that is being recorded now, if any."""
     return _active.get()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """One call of a stage: what is to be recorded of it."""
+    """One call of a stage, as it is recorded."""
 
     stage: StageName
     function: Any  # any callable: its signature is inspected, not called
@@ -82,7 +82,7 @@ class Trace:
         return Graph(self.pipeline, nodes, handlers, fail_fast=fail_fast)
 
     def mistake(self, text: str) -> None:
-        """Note what is wrong, and go on: all mistakes are told at once."""
+        """Record a mistake and go on: all of them are reported at once."""
         self._mistakes.append(text)
 
     def record(self, use: Use) -> Reference:
@@ -112,7 +112,7 @@ class Trace:
         return Reference(self, name, list[result] if use.varying else result)  # type: ignore[valid-type]
 
     def handle_failure(self, use: Use) -> None:
-        """Add a node that runs once the run has failed; it is told how."""
+        """Add a node that runs once the run has failed, with the Failure as its argument."""
         name = self._fresh_name(use.stage)
         hints = self._hints(use)
         parameters = inspect.signature(use.function).parameters.values()
@@ -124,7 +124,7 @@ class Trace:
         self._handlers[name] = Node(name=name, stage=use.stage, policy=use.policy, inputs=inputs)
 
     def order(self, name: NodeName, others: Sequence[object]) -> None:
-        """Put a node behind others."""
+        """Make a node run after others."""
         references = [other for other in others if isinstance(other, Reference)]
         if len(references) < len(others):
             self.mistake(f"{name}.after(…) takes what other stages returned in this pipeline")
@@ -133,7 +133,7 @@ class Trace:
         self._nodes[name] = replace(node, after=tuple(names))
 
     def condition(self, name: NodeName, condition: object) -> None:
-        """Make a node depend on a truth."""
+        """Make a node run only if another one's output is true."""
         if not isinstance(condition, Reference):
             self.mistake(f"{name}.only_if(…) takes what another stage returned in this pipeline")
             return

@@ -39,8 +39,8 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
     from orchestrator.lifecycle.discovery import check_names
     from orchestrator.lifecycle.errors import UnknownQueue
     from orchestrator.settings import settings
+    from orchestrator.stack.environment import child_environment, thread_variables
     from orchestrator.stack.slots import slots_of
-    from orchestrator.stack.surroundings import child_environment, thread_variables
 
     check_names(Path.cwd(), settings().modules)
     wanted = tuple(dict.fromkeys(queues))

@@ -1,4 +1,4 @@
-"""The user's code that stages reach, by digest: the same as before, or as on another machine?"""
+"""Digests of the user's code that stages depend on, compared over time and between machines."""
 
 from orchestrator.code.commits import Commit, commit_of
 from orchestrator.code.comparison import code_of, differing, in_words

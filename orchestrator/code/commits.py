@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Seconds for one call of git: a run is not kept waiting for a repository on a slow disk.
-_PATIENCE = 5.0
+#: Seconds for one call of git: a submission does not wait longer for a repository on a slow disk.
+_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,6 @@ def _git(folder: Path, *arguments: str) -> str:
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
         check=True,
     ).stdout

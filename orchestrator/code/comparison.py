@@ -1,17 +1,14 @@
-"""Compares the code of stages with what it was, and says what differs."""
+"""Compares the code of stages with that of an earlier time or another machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.graph import Node, StageName
+from orchestrator.authoring.stage import stages
 from orchestrator.code.reach import HELD, Code, reached_by
 
-if TYPE_CHECKING:
-    from orchestrator.authoring.graph import Node, StageName
-
-#: So many names are listed.
+#: How many names a message lists.
 _LISTED = 4
 
 
@@ -29,10 +26,10 @@ def code_of(nodes: Iterable[Node]) -> dict[str, str]:
 
 
 def differing(now: Code, then: Code) -> tuple[str, ...]:
-    """The names of what is not as it was. `then` may be the code of more stages.
+    """The names of the definitions that differ. `then` may be the code of more stages.
 
-    Packages of which nothing was known then are passed over: they were a library there. So is what is only
-    held in memory: another process may have loaded less.
+    Ignores packages of which `then` has nothing, as they were a library there, and what is only held in
+    memory, as another process may have loaded less.
     """
     known = {name.partition(".")[0] for name in then}
     return tuple(

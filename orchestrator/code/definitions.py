@@ -1,4 +1,4 @@
-"""A module's source as definitions: what each name of it is made by, and what that uses."""
+"""Parses a module's source into definitions: the statements that bind each name, and what they use."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Definitions:
     bound: dict[str, list[ast.stmt]] = field(default_factory=lambda: defaultdict(list))
     imports: dict[str, list[Imported]] = field(default_factory=lambda: defaultdict(list))
     stars: list[str] = field(default_factory=list)  #: modules of which everything is imported
-    effects: list[ast.stmt] = field(default_factory=list)  #: what a load does beside defining names
+    effects: list[ast.stmt] = field(default_factory=list)  #: what loading does beside defining names
     _uses: dict[str, Uses] = field(default_factory=dict)
 
     @classmethod
@@ -65,7 +65,7 @@ class Definitions:
         return None
 
     def uses(self, name: str) -> Uses:
-        """What the definition of a name uses; without a name, what a load does beside."""
+        """What the definition of a name uses; without a name, what the effects of loading use."""
         if name not in self._uses:
             self._uses[name] = self._uses_of(self.bound[name] if name else self.effects)
         return self._uses[name]
@@ -98,7 +98,7 @@ class Definitions:
             yield from (chain for chain in _chains_in(inside) if chain[0] not in local)
 
     def _is_ours(self, decorator: ast.expr) -> bool:
-        """Whether it makes a stage or a pipeline: its options are no code, but say how that is run."""
+        """Whether it is `@stage` or `@pipeline`: their options are policy, not code."""
         chain = _chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
         bound = self.imports.get(chain[0], []) if chain else []
         return any(each.module.partition(".")[0] == "orchestrator" for each in bound)

@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 #: What pipelines share is as much a pipeline's code as its own module is; all else of ours is a library.
@@ -71,7 +71,7 @@ def source_of(module: str) -> Source | None:
 
 
 def differs_on_disk(modules: Iterable[str]) -> bool:
-    """Whether any of the modules would be another, or would be there, if it were loaded now."""
+    """Whether any of the modules would have other source, or come into being, if it were loaded now."""
     for module in modules:
         _, known = _sources.get(module, (None, None))
         now = _read(module, _find(module))
@@ -81,12 +81,12 @@ def differs_on_disk(modules: Iterable[str]) -> bool:
 
 
 def keep_source(module: str) -> None:
-    """Read a module right after it was imported, or could not be: later, the file may be another."""
+    """Keep a module's source right after its import, or its failure: later, the file may have changed."""
     source_of(module)
 
 
 def keep_sources() -> None:
-    """Do that with all modules of the user's that were imported."""
+    """Keep the source of all of the user's modules that were imported."""
     for module in own_loaded():
         keep_source(module)
 
@@ -155,17 +155,17 @@ def _installed_with(root: str) -> frozenset[str]:
     if folder is None or _INSTALLED.isdisjoint(folder.parts):
         return frozenset()
     found = list(distributions(path=[str(folder)]))
-    for read in (_named, _recorded):  # few have no list of names, and the record is long
+    for read in (_listed_modules, _recorded_modules):  # few have no list of names, and the record is long
         for each in found:
             if root in (tops := read(each)):
                 return tops
     return frozenset()
 
 
-def _named(distribution: Distribution) -> frozenset[str]:
+def _listed_modules(distribution: Distribution) -> frozenset[str]:
     return frozenset((distribution.read_text("top_level.txt") or "").split())
 
 
-def _recorded(distribution: Distribution) -> frozenset[str]:
+def _recorded_modules(distribution: Distribution) -> frozenset[str]:
     files = (line.partition(",")[0] for line in (distribution.read_text("RECORD") or "").splitlines())
     return frozenset(file.partition("/")[0].removesuffix(".py") for file in files if file.endswith(".py"))

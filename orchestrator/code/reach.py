@@ -1,9 +1,10 @@
-"""What a stage's result can follow from of the user's code: every definition that its function reaches.
+"""Finds the user's code that a stage's result depends on: every definition that its function reaches.
 
-A name is followed to what defines it, through imports, in all of the user's modules; what may be meant is
-reached. Where a module is used as a value, all of it is, and so is a module that looks up its own names, as
-in `globals()[name]`. What was registered while modules were loaded is found in memory, in what holds it. Not
-seen is what a name made at run time leads to, as in `import_module(f"plugins.{name}")`, and compiled modules.
+A name is followed through imports to its definition, in all of the user's modules; where it is ambiguous, all
+candidates are reached. All of a module is reached where the module is used as a value, or looks up its own
+names, as in `globals()[name]`. What was registered while modules were loaded is found in memory, in the
+container that holds it. Not found is what a name made at run time leads to, as in
+`import_module(f"plugins.{name}")`, and what is in compiled modules.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeAlias, cast
 
-from orchestrator.authoring.functions import plain
-from orchestrator.authoring.registry import made_at
+from orchestrator.authoring.functions import underlying
 from orchestrator.authoring.stage import Stage
+from orchestrator.authoring.unique_names import made_at
 from orchestrator.code.definitions import Chain, Definitions, Imported
 from orchestrator.code.modules import Source, is_own, source_of
 
 #: A digest of each definition, by `<module>.<name>`; a library's version, by its name.
 Code: TypeAlias = Mapping[str, str]
 
-#: Stand for all names of a module, and for what its load does beside defining names.
+#: Stand for all names of a module, and for the effects of loading it beside defining names.
 _ALL, _EFFECTS = "*", ""
-#: Find any name of the module that they are called in.
+#: Calls that can find any name of their module.
 _LOOKUPS = frozenset({("globals",), ("eval",), ("exec",), ("sys", "modules")})
 #: Ends the digest of what is only found in memory: another process may hold more or less of it.
 HELD = " held"
@@ -70,8 +71,8 @@ class _Walk:
     modules: set[str] = field(default_factory=set)
     libraries: set[str] = field(default_factory=set)
     _open: list[tuple[str, str]] = field(default_factory=list)
-    _names: list[tuple[str, str]] = field(default_factory=list)  #: whose values were not looked into
-    _values: list[object] = field(default_factory=list)  #: not looked into either
+    _names: list[tuple[str, str]] = field(default_factory=list)  #: whose values were not visited yet
+    _values: list[object] = field(default_factory=list)  #: not visited yet either
     _seen: set[tuple[str, Chain]] = field(default_factory=set)
     _started: set[int] = field(default_factory=set)
 
@@ -86,7 +87,7 @@ class _Walk:
             self._module(value.__name__, ())
         elif isinstance(value, type):
             self._member(value.__module__, value.__qualname__.partition(".")[0], ())
-        elif callable(value) and isinstance(function := plain(value), FunctionType):
+        elif callable(value) and isinstance(function := underlying(value), FunctionType):
             self._function(function)
 
     def start_at(self, module: str, line: int) -> None:
@@ -117,38 +118,38 @@ class _Walk:
             self._names.clear()
             self._values.clear()
             for each in waiting:
-                self._look_into(each)
+                self._visit_value(each)
             self.finish()
 
-    def _look_into(self, value: object) -> None:
+    def _visit_value(self, value: object) -> None:
         kind = type(value)
         if kind in _ATOMS or id(value) in self._started:
             return
         if issubclass(kind, type):
             self._started.add(id(value))
-            self._look_into_class(cast("type", value))
+            self._visit_class(cast("type", value))
         elif issubclass(kind, _CONTAINERS):
             self._started.add(id(value))
             held = value.values() if isinstance(value, dict) else cast("Iterable[object]", value)
             for each in list(held):
-                self._look_into(each)
+                self._visit_value(each)
         elif issubclass(kind, FunctionType | partial | Stage):
             self.start(value)
         elif is_own(kind.__module__):
             self._started.add(id(value))
-            self._look_into(kind)
-            self._look_into(getattr(value, "__dict__", None))
+            self._visit_value(kind)
+            self._visit_value(getattr(value, "__dict__", None))
 
-    def _look_into_class(self, value: type) -> None:
+    def _visit_class(self, value: type) -> None:
         if not is_own(value.__module__):
             return
         self.start(value)
         for each in list(vars(value).values()):
             if issubclass(type(each), _CONTAINERS):
-                self._look_into(each)
+                self._visit_value(each)
         if any(found.asks_for_subclasses for found in map(source_of, self.modules) if found):
             for each in type.__subclasses__(value):
-                self._look_into(each)
+                self._visit_value(each)
 
     def _function(self, function: FunctionType) -> None:
         if id(function) in self._started:
@@ -161,7 +162,7 @@ class _Walk:
         if definitions is not None and top in definitions.bound:
             self._reach(module, top)
         elif is_own(module):
-            self.digests[f"{module}.{top}"] = _short(repr(list(_compiled(function.__code__))))
+            self.digests[f"{module}.{top}"] = _short_digest(repr(list(_bytecode_of(function.__code__))))
         for cell in function.__closure__ or ():
             try:
                 self.start(cell.cell_contents)
@@ -180,14 +181,14 @@ class _Walk:
             self._module(named, ())
         if not _LOOKUPS.isdisjoint(chain[:2] for chain in uses.chains):
             self._module(module, ())
-        self.digests[f"{module}.{name}" if name else module] = _short(f"{uses.digest} {outside}")
+        self.digests[f"{module}.{name}" if name else module] = _short_digest(f"{uses.digest} {outside}")
 
     def _resolve(
         self, definitions: Definitions, chain: Chain, inside: Mapping[str, list[Imported]]
     ) -> Iterator[str]:
-        """Reach what a name means in a module; gives what it is bound to by imports.
+        """Reach what a name refers to in a module; yields what imports bind it to.
 
-        That is part of a digest whether or not it is the user's: another machine may have it as a library.
+        Bindings to libraries are part of a digest, too: on another machine it may be the user's code.
         """
         head, *rest = chain
         found = [*inside.get(head, ()), *definitions.imports.get(head, ())]
@@ -205,7 +206,7 @@ class _Walk:
                 self._member(each.module, each.member, tuple(rest))
 
     def _has(self, module: str, name: str) -> bool:
-        """Whether `from module import *` brings a name; nobody knows of a library's."""
+        """Whether `from module import *` binds a name; False for libraries, which are not read."""
         if not is_own(module):
             self._library(module)
             return False
@@ -241,7 +242,7 @@ class _Walk:
         elif source_of(f"{module}.{name}"):
             self._module(f"{module}.{name}", rest)
         elif not name.startswith("__"):
-            self._reach(module, _ALL)  # made at run time, by whatever is there
+            self._reach(module, _ALL)  # made at run time, by any code of the module
 
     def _library(self, module: str) -> None:
         top = module.partition(".")[0]
@@ -249,7 +250,7 @@ class _Walk:
             self.libraries.add(top)
 
     def _load(self, modules: Iterable[str]) -> None:
-        """Reach what happens when modules are loaded, and the modules that they load."""
+        """Reach the effects of loading modules, and the modules that they load."""
         waiting = [*modules]
         while waiting:
             module = waiting.pop()
@@ -287,12 +288,12 @@ def _definitions(module: str) -> Definitions | None:
     return known[1]
 
 
-def _compiled(code: CodeType) -> Iterator[object]:
-    """A function without a source, as typed at a prompt."""
+def _bytecode_of(code: CodeType) -> Iterator[object]:
+    """The bytecode of a function without source, such as one typed at a prompt."""
     yield code.co_code
     yield code.co_names
     for each in code.co_consts:
-        yield list(_compiled(each)) if isinstance(each, CodeType) else each
+        yield list(_bytecode_of(each)) if isinstance(each, CodeType) else each
 
 
 def _version(library: str) -> str:
@@ -303,5 +304,5 @@ def _version(library: str) -> str:
         return ", ".join(version(each) for each in sorted(set(packages_distributions().get(library, ()))))
 
 
-def _short(text: str) -> str:
+def _short_digest(text: str) -> str:
     return sha256(text.encode(errors="backslashreplace")).hexdigest()[:16]

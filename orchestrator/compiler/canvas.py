@@ -11,21 +11,22 @@ from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from celery import Celery, chain, group
-from celery.canvas import Signature
+from celery.canvas import Signature, _chord
 
 from orchestrator.authoring.graph import Node, NodeName, group_and_index, item_name
-from orchestrator.compiler.chording import SteadyChord
 from orchestrator.compiler.plan import Plan, Sequence
 from orchestrator.run_id import RunId
 
 #: How many nodes one message may carry.
 SPAN = 16
-#: How many messages at the most call workers to the items of a map.
+#: The most messages by which workers take the items of one map.
 BATCHES = 64
 #: Seconds that a stage has to clean up after its time limit, before its process is killed.
 GRACE = 10.0
 
+#: Of the ids of messages, and of those of chords.
 _NAMESPACE = UUID("5f0c7d0e-6a53-5c1c-9a55-0d3a4b1c2e11")
+_CHORDS = UUID("0b9f2a51-8c3e-5d0f-a1b6-4c7d2e9f3a60")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Canvas:
     plan: Plan
     run: RunId
     round: int = 0  #: 0 for the submission, counted up by each resume
-    again: bool = False  #: its messages may have been sent before, and their nodes be done
+    again: bool = False  #: its messages may have been sent before, and their nodes may be done
 
     def start(self) -> Signature:
         """What the submission sends."""
@@ -88,7 +89,7 @@ class Canvas:
         return self._task(self.plan.node(name), item_name(name, index))
 
     def batches(self, name: NodeName, count: int) -> Signature:
-        """What makes workers help themselves to the items of a map, until there are none left."""
+        """Messages whose workers take batches of a map's items until none is left."""
         node = self.plan.node(name)
         return _together(self._batch(node, number) for number in range(min(count, BATCHES)))
 
@@ -137,6 +138,32 @@ class Canvas:
 
     def _id(self, name: str) -> str:
         return str(uuid5(_NAMESPACE, f"{self.run} {self.round} {name}"))
+
+
+@Signature.register_type(name="steady_chord")
+class SteadyChord(_chord):
+    """Celery's chord, counted under an id that is made from its body's.
+
+    Celery's own unpacks the group that it is given, and drops the group's id; inside another chord it is
+    counted under a new id each time it is sent (celery 5.7, `_chord.freeze`). If a chord were sent twice, its
+    parts would be spread over two counters, and neither would be complete.
+    """
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)
+        self.subtask_type = "steady_chord"
+        self._steady()
+
+    def freeze(self, *args: object, **options: object) -> object:
+        """Give ids to all parts."""
+        self._steady()
+        return super().freeze(*args, **options)
+
+    def _steady(self) -> None:
+        header = self.kwargs["header"]
+        if not isinstance(header, group):
+            header = self.kwargs["header"] = group(header, app=self.app)
+        header.options["task_id"] = str(uuid5(_CHORDS, self.body.options["task_id"]))
 
 
 def _together(signatures: Iterable[Signature]) -> Signature:

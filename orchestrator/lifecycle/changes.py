@@ -11,7 +11,8 @@ from socket import gethostname
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.named_files import MEMORY, QUICK_BYTES, differs, paths_of, quick_digest
 from orchestrator.authoring.graph import Graph, Node, NodeName
-from orchestrator.authoring.registry import pipelines, stages
+from orchestrator.authoring.pipeline import pipelines
+from orchestrator.authoring.stage import stages
 from orchestrator.code import Commit, code_of, commit_of, differing, in_words
 from orchestrator.settings import settings
 

@@ -10,7 +10,7 @@ from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.errors import InvalidParameters, InvalidPipeline
 from orchestrator.authoring.graph import JSON, Constant, Graph
 from orchestrator.authoring.masking import SEE_CONTEXT, holds_password
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 
 _KEPT = "holds a URL with a password, which would be kept with the run"
 

@@ -15,8 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from orchestrator.authoring.errors import OrchestratorError
-from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.authoring.registry import pipelines
+from orchestrator.authoring.pipeline import Pipeline, pipelines
 from orchestrator.code import keep_source
 from orchestrator.lifecycle.errors import BrokenModule, NameTaken, UnknownPipeline
 from orchestrator.settings import SHIPPED

@@ -1,7 +1,7 @@
 """Keeps a stack up in the background: `python -m orchestrator.stack.daemon HOME [QUEUE=N]...`.
 
-Who started it reads from its output: lines of JSON with `progress`, and one last with `state` or `error`.
-It ends when it is told to (SIGTERM), or when a part of the stack has ended, after stopping the others.
+It reports to the process that started it in lines of JSON: `progress`, and at last `state` or `error`.
+It ends at SIGTERM, or when a part of the stack has ended, after stopping the others.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from orchestrator.coordinator.after_power_cut import runs_at_work, send_what_differs_again
+from orchestrator.coordinator.service import supervised
 from orchestrator.errors import OrchestratorError
+from orchestrator.settings import settings, take_part
 from orchestrator.stack.embedded import EmbeddedStack
 from orchestrator.stack.errors import StackBusy, Terminated
 from orchestrator.stack.state import FILE, take_lock, write_state
 
 log = logging.getLogger("orchestrator.stack.daemon")
 
-#: A stack that was killed needs a few seconds until its guard has cleaned up.
+#: The reaper of a stack that was killed needs a few seconds to clean up.
 _LOCK_SECONDS = 10.0
 _GRACE = 10.0
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 
-#: Only the end of the process lets go of the lock, because `down` takes that for the end of everything.
-_held: list[IO[str]] = []
+#: Open until the process ends: `down` takes the release of the lock for the end of the whole stack.
+_locks: list[IO[str]] = []
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,27 +40,24 @@ def main(arguments: Sequence[str]) -> int:
     home = Path(arguments[0]).absolute()
     slots = {queue: int(count) for queue, count in (word.split("=") for word in arguments[1:])}
     try:
-        keep(home, slots)
+        run(home, slots)
     except Terminated:
         log.info("stack stopped", extra={"action": "stack_stopped"})
     except OrchestratorError as error:
         log.error("%s: %s", type(error).__name__, error, extra={"action": "stack_failed"})  # noqa: TRY400
-        tell("error", {"kind": type(error).__name__, "message": str(error), "hint": error.hint})
+        report("error", {"kind": type(error).__name__, "message": str(error), "hint": error.hint})
         return 1
     return 0
 
 
-def keep(home: Path, slots: dict[str, int]) -> None:
-    """Start the stack, say so, and stay until it ends or is told to."""
-    from orchestrator.coordinator.service import supervised
-    from orchestrator.settings import settings, take_part
-
+def run(home: Path, slots: dict[str, int]) -> None:
+    """Start the stack, report that, and supervise its runs until it ends or SIGTERM arrives."""
     lock = take_lock(home, _LOCK_SECONDS)
     if lock is None:
         raise StackBusy(
             f"another stack of {home} is starting or stopping", hint="wait a moment, then try again"
         )
-    _held.append(lock)
+    _locks.append(lock)
     (home / FILE).unlink(missing_ok=True)
     stack = EmbeddedStack.start(
         home,
@@ -65,8 +65,8 @@ def keep(home: Path, slots: dict[str, int]) -> None:
         settings().queues,
         services=True,
         grace=_GRACE,
-        on_progress=lambda text: tell("progress", text),
-        before_workers=send_lost_again,
+        on_progress=lambda text: report("progress", text),
+        before_workers=resend_lost,
         lock=lock,
     )
     with stack:
@@ -75,38 +75,35 @@ def keep(home: Path, slots: dict[str, int]) -> None:
             take_part(state.environment)  # the supervisor sends messages by this process's own application
             write_state(home / FILE, state)
             log.info("stack is up", extra={"action": "stack_up"})
-            tell("state", state.as_json())
-            stop_telling()
+            report("state", state.as_json())
+            stop_reporting()
             with supervised(settings(), stack.redis_url):
                 while True:
                     stack.check()
-                    time.sleep(_LOOK_SECONDS)
+                    time.sleep(_CHECK_SECONDS)
         finally:
             (home / FILE).unlink(missing_ok=True)
 
 
-def send_lost_again(stack: EmbeddedStack) -> None:
-    """What Redis has as done, and a power cut kept from the disk: before a worker needs it and fails."""
-    from orchestrator.coordinator.after_power_cut import runs_at_work, send_what_differs_again
-    from orchestrator.settings import settings, take_part
-
+def resend_lost(stack: EmbeddedStack) -> None:
+    """Send again what Redis counts as done and a power cut kept from the disk, before a worker reads it."""
     if runs := runs_at_work(stack.redis_url):
         take_part(stack.environment())
         for told in send_what_differs_again(runs, settings(), stack.redis_url):
             log.warning(told, extra={"action": "resent"})
-            tell("progress", told)
+            report("progress", told)
 
 
-def tell(kind: str, value: object) -> None:
-    """Tell who started it; nobody may be listening any more."""
+def report(kind: str, value: object) -> None:
+    """Report to the process that started this one, which may be gone."""
     try:
         print(json.dumps({kind: value}), flush=True)
     except BrokenPipeError:
-        stop_telling()
+        stop_reporting()
 
 
-def stop_telling() -> None:
-    """Let go of the pipe, by whose end the other side knows that there is no more to come."""
+def stop_reporting() -> None:
+    """Close the pipe, whose end tells the other side that no more reports follow."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
@@ -115,4 +112,4 @@ def stop_telling() -> None:
 if __name__ == "__main__":
     status = main(sys.argv[1:])
     logging.shutdown()
-    os._exit(status)  # with the lock
+    os._exit(status)  # which releases the lock

@@ -14,7 +14,12 @@ from typing import IO
 
 from orchestrator.reaper import Reaper
 from orchestrator.redis_url import socket_url
-from orchestrator.stack import tracking_file
+from orchestrator.stack.environment import (
+    child_environment,
+    stack_variables,
+    thread_variables,
+    users_tracking_uri,
+)
 from orchestrator.stack.errors import PortTaken, StackFailed
 from orchestrator.stack.ports import ReservedPort, reserve_port
 from orchestrator.stack.private_redis import (
@@ -30,22 +35,18 @@ from orchestrator.stack.services import (
     FLOWER_PORT,
     MLFLOW_PORT,
     Service,
-    let_flower_look,
     mlflow_url,
+    refresh_flower,
+    start_creating_database,
     start_flower,
     start_mlflow,
+    wait_for_database,
     wait_until_healthy,
 )
-from orchestrator.stack.signals import OrderlyLeaving
+from orchestrator.stack.signals import TerminationSignals
 from orchestrator.stack.slots import slots_of
 from orchestrator.stack.state import FILE as STATE_FILE
 from orchestrator.stack.state import PRIVATE, StackState, write_state
-from orchestrator.stack.surroundings import (
-    child_environment,
-    stack_variables,
-    thread_variables,
-    users_tracking_uri,
-)
 from orchestrator.tracking_address import local_tracking_uri
 
 Progress = Callable[[str], None]
@@ -55,14 +56,14 @@ _HEALTHY_SECONDS = 90.0
 #: How often a stack is started anew because a port was taken while a service got ready to listen on it.
 _PORT_TRIES = 5
 #: What a part is given to end, on top of the grace for running stages, before it is killed.
-_LEAVING_SECONDS = 5.0
+_STOP_MARGIN = 5.0
 
 
 class EmbeddedStack:
     """A running stack. Start it in the main thread, by `with EmbeddedStack.start(...) as stack`.
 
     While it runs, SIGTERM and SIGHUP raise `Terminated` (a SystemExit) in the main thread, unless the program
-    handles them itself, and leaving the block stops everything. If the program is killed, a guard does it.
+    handles them itself, and leaving the block stops everything. If the program is killed, its reaper does it.
     """
 
     redis_url: str  #: for Celery; `client_url` makes redis-py's of it
@@ -82,7 +83,7 @@ class EmbeddedStack:
         self._redis: Process | None = None
         self._database: Process | None = None
         self._ports: list[ReservedPort] = []
-        self._leaving = OrderlyLeaving()
+        self._signals = TerminationSignals()
         users = users_tracking_uri()
         self._own_mlflow = users is None
         self.mlflow_tracking_uri = users or local_tracking_uri(home)
@@ -110,15 +111,15 @@ class EmbeddedStack:
 
         `queues` get workers; `slots` says how many stages each runs at once (`slots_of` has the defaults).
         With `services`, there are Flower and an MLflow server, and Redis keeps what it holds in `home`. When
-        stopped, running stages get `grace` seconds. `before_workers` is called when Redis answers,
-        and no worker has taken a message yet. The guard inherits `lock`. Raises StackFailed or RedisNotFound,
-        with nothing left running.
+        stopped, running stages get `grace` seconds. `before_workers` is called when Redis answers, and no
+        worker has taken a message yet. The reaper inherits `lock`. Raises StackFailed or RedisNotFound, with
+        nothing left running.
         """
         stack = cls(
             home.expanduser().absolute(), slots_of(queues, slots), services=services, grace=grace, lock=lock
         )
         try:
-            stack._leaving.begin()
+            stack._signals.install()
             for remaining in reversed(range(_PORT_TRIES)):
                 try:
                     stack._start(on_progress, before_workers)
@@ -140,8 +141,8 @@ class EmbeddedStack:
         )
 
     def describe(self) -> StackState:
-        """The stack as others need to know it."""
-        from orchestrator.settings import settings
+        """The stack's addresses and settings, for other processes."""
+        from orchestrator.settings import settings  # late: it brings pydantic
 
         return StackState(
             pid=os.getpid(),
@@ -185,7 +186,7 @@ class EmbeddedStack:
         self.check()
 
     def failure(self) -> StackFailed | None:
-        """What has gone wrong with a part since the start, if anything; cheap enough to ask often."""
+        """The failure of a part since the start, if any; cheap enough to be called often."""
         for part in self._parts:
             if part.exit_status is not None:
                 return part.failure(f"ended unexpectedly with exit status {part.exit_status}")
@@ -199,14 +200,14 @@ class EmbeddedStack:
     def stop(self) -> None:
         """Stop everything; a second time it does nothing. Idle workers take a few tenths of a second."""
         try:
-            self._end_parts(self._grace + _LEAVING_SECONDS)
-        except BaseException:  # told to hurry: Ctrl-C again
+            self._end_parts(self._grace + _STOP_MARGIN)
+        except BaseException:  # such as a second Ctrl-C: stop without grace
             self._end_parts(0.0)
             raise
         finally:
             remove_folder(self._folder)
             self._reaper.dismiss()
-            self._leaving.finish()
+            self._signals.restore()
 
     def __enter__(self) -> EmbeddedStack:
         return self
@@ -228,7 +229,7 @@ class EmbeddedStack:
             self.mlflow_tracking_uri = mlflow_url(mlflow_port)
         environment = child_environment(self.environment(), home=self.home)
         on_progress(f"starting workers for {', '.join(self.slots)}")
-        self._start_fleet(environment)
+        self._start_workers(environment)
         if self._own_mlflow:
             self._start_database(environment)
         if self._services:
@@ -236,7 +237,7 @@ class EmbeddedStack:
             flower = self._start_services(environment, mlflow_port)
             on_progress("waiting for the workers")
             self.wait_until_ready(_HEALTHY_SECONDS)
-            let_flower_look(flower)
+            refresh_flower(flower)
 
     def _start_redis(self, on_progress: Progress) -> None:
         data = self.home / "redis" if self._services else None
@@ -257,20 +258,20 @@ class EmbeddedStack:
             else:
                 return
 
-    def _start_fleet(self, environment: Mapping[str, str]) -> None:
-        from orchestrator.settings import settings
+    def _start_workers(self, environment: Mapping[str, str]) -> None:
+        from orchestrator.settings import settings  # late: it brings pydantic
 
         command = [sys.executable, "-m", "workers.multi_queue", "--parent", str(os.getpid())]
         command += ["--ready", str(self._ready), "--logs", str(self.logs), "--grace", str(self._grace)]
         command += [word for queue, count in self.slots.items() for word in ("--slots", f"{queue}={count}")]
-        # What is edited beside a stack that is up is what its next stages are to run
+        # The next stages run what is edited while the stack is up
         code = {} if "code" in settings().model_fields_set else {"ORCHESTRATOR_CODE": "reload"}
         variables = {**environment, **thread_variables(self.slots), **code}
         self._add(Process.start("workers", command, log=self._log("fleet"), environment=variables))
 
     def _start_database(self, environment: Mapping[str, str]) -> None:
         log = self._log("mlflow")
-        self._database = tracking_file.start_making(self.home, log=log, environment=environment)
+        self._database = start_creating_database(self.home, log=log, environment=environment)
         if self._database is not None:
             self._reaper.add(self._database.pid)
 
@@ -281,7 +282,7 @@ class EmbeddedStack:
         services = [flower]
         if mlflow_port is not None:
             if self._database is not None:
-                tracking_file.wait_for(self._database, _HEALTHY_SECONDS)
+                wait_for_database(self._database, _HEALTHY_SECONDS)
             log = self._log("mlflow")
             mlflow = start_mlflow(home=self.home, port=mlflow_port, log=log, environment=environment)
             self._add(mlflow.process)
@@ -301,7 +302,7 @@ class EmbeddedStack:
         self._reaper.add(part.pid)
 
     def _end_parts(self, seconds: float) -> None:
-        """End all, Redis last, because the workers tell it what they could not finish."""
+        """End all, Redis last, because the workers write to it what they could not finish."""
         others = [part for part in self._parts if part is not self._redis]
         if self._database is not None:
             others.append(self._database)
@@ -313,7 +314,7 @@ class EmbeddedStack:
         if self._redis is not None:
             # A Redis that nobody will read again need not come to an orderly end.
             self._redis.signal(signal.SIGTERM if self._services else signal.SIGKILL)
-            self._redis.end(_LEAVING_SECONDS)
+            self._redis.end(_STOP_MARGIN)
             self._reaper.drop(self._redis.pid)
         for port in self._ports:
             port.release()

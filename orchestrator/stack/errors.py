@@ -1,4 +1,4 @@
-"""What can go wrong with the local stack, said in one line each."""
+"""The errors of the local stack."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class StackBusy(OrchestratorError):
 
 
 class CarriedOn(OrchestratorError):
-    """Another command of the same home carries the run on."""
+    """Another command of the same home is executing the run."""
 
 
 class Terminated(SystemExit):
-    """SIGTERM or SIGHUP arrived; raised where the program was, so that all is stopped on its way out."""
+    """SIGTERM or SIGHUP arrived; raised in the main thread, so that everything is stopped on the way out."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(128 + signal_number)

@@ -1,4 +1,4 @@
-"""Reserves a loopback port: the one that people know if it is free, else the next free one."""
+"""Reserves a loopback port: the usual one of a service if it is free, else the next free one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _TRIED = 100
 class ReservedPort:
     """A port that no other stack of this user chooses until it is released, or this process has ended.
 
-    A service needs seconds from its start until it listens. Meanwhile another stack would choose the same
-    port, and would take the first one's service, which answers there, for its own.
+    A service needs seconds from its start until it listens. Meanwhile another stack could choose the same
+    port, and then mistake the first one's service for its own.
     """
 
     number: int

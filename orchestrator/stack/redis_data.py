@@ -20,7 +20,7 @@ def is_damaged(redis: Process) -> bool:
 
 
 def repairs(data: Path) -> Iterator[str]:
-    """What can be done about damaged files, the mildest first: each is done as it is told."""
+    """Repair damaged files, one step for each item, the mildest first; yields what was done."""
     if _cut_zeros(data):
         yield "Redis's file ended in zeros after a power cut: they are cut off"
     aside = _put_aside(data)
@@ -31,7 +31,7 @@ def repairs(data: Path) -> Iterator[str]:
 
 
 def _cut_zeros(data: Path) -> bool:
-    """Cut off what a file system writes for blocks that never reached the disk; no command ends in it."""
+    """Truncate the zeros of blocks that never reached the disk; no Redis command ends in them."""
     found = False
     for file in data.rglob("*.aof"):
         with file.open("rb+") as opened:

@@ -1,8 +1,9 @@
-"""The web pages of a stack that is up: Flower and the MLflow server, on loopback only."""
+"""MLflow's database, and the web pages of a stack that is up: Flower and MLflow's server, on loopback."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import http.client
 import os
 import sys
@@ -11,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.stack.environment import PROJECT
 from orchestrator.stack.errors import PortTaken, StackFailed
 from orchestrator.stack.ports import LOOPBACK
 from orchestrator.stack.process import Process
-from orchestrator.stack.surroundings import PROJECT
-from orchestrator.tracking_address import local_artifact_root, local_tracking_uri
+from orchestrator.tracking_address import MLFLOW_FILE, local_artifact_root, local_tracking_uri
 
 FLOWER_PORT = 5555
 MLFLOW_PORT = 5000
@@ -32,6 +33,34 @@ class Service:
     url: str
     port: int
     health: str  #: the path that answers 200
+
+
+def start_creating_database(home: Path, *, log: Path, environment: Mapping[str, str]) -> Process | None:
+    """Create MLflow's database in the background; None if it exists, or another process is creating it.
+
+    The lock is taken here, before that process exists, and inherited by it. The workers' tracking waits for
+    the same lock before it opens the file.
+    """
+    if (home / MLFLOW_FILE).exists():
+        return None
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / f"{MLFLOW_FILE}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        command = [sys.executable, "-m", "workers.tracking_maker", str(home)]
+        return Process.start(
+            "MLflow's database", command, log=log, environment=environment, pass_fds=(lock.fileno(),)
+        )
+
+
+def wait_for_database(creating: Process, seconds: float) -> None:
+    """Return when the database has been created; raises StackFailed if it could not be."""
+    if not creating.wait(seconds):
+        raise creating.failure(f"was not made within {seconds:.0f} s")
+    if creating.exit_status != 0:
+        raise creating.failure("could not be made")
 
 
 def mlflow_url(port: int) -> str:
@@ -96,7 +125,7 @@ def is_healthy(service: Service) -> bool:
     return _answers(service, service.health)
 
 
-def let_flower_look(flower: Service) -> None:
+def refresh_flower(flower: Service) -> None:
     """Make Flower ask the workers for their queues; by itself it asks once, of those that are up by then."""
     _answers(flower, "/workers?refresh=1")
 

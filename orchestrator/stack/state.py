@@ -1,4 +1,4 @@
-"""What is known of a stack that is up, in `stack.json`, believed only while its keeper holds `stack.lock`."""
+"""The state of a stack that is up, in `stack.json`; valid only while its daemon holds `stack.lock`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRIVATE = "private"
 class StackState:
     """The addresses of a stack that is up."""
 
-    pid: int  #: of its keeper
+    pid: int  #: of its daemon
     started: str  #: in UTC, ISO 8601
     redis_url: str  #: for Celery; `client_url` makes redis-py's of it
     mlflow_tracking_uri: str  #: for clients
@@ -36,7 +36,7 @@ class StackState:
     modules: Sequence[str] = ()  #: of pipelines, that its workers have loaded
 
     def as_json(self) -> str:
-        """As it is written to the file, and by the keeper to who started it."""
+        """As it is written to the file, and by the daemon to the process that started it."""
         return json.dumps(asdict(self), indent=1)
 
     def knows(self, module: str) -> bool:
@@ -52,8 +52,8 @@ class StackState:
 def read_state(home: Path) -> StackState | None:
     """The stack of `home` that is up now; None when there is none, whatever the file says.
 
-    The keeper holds a lock for as long as it lives, and the operating system lets go of it however it dies:
-    neither a file that a killed keeper left nor a process that was given its number is taken for a stack.
+    The daemon holds a lock for as long as it lives, and the operating system releases it however it dies:
+    neither a file that a killed daemon left nor a process that was given its number is taken for a stack.
     """
     try:
         text = (home / FILE).read_text(encoding="utf-8")
@@ -61,11 +61,11 @@ def read_state(home: Path) -> StackState | None:
         os.kill(state.pid, 0)
     except (OSError, ValueError, TypeError):
         return None
-    return state if is_kept(home) else None
+    return state if has_daemon(home) else None
 
 
-def is_kept(home: Path) -> bool:
-    """Whether there is a keeper, starting and stopping included, or a killed one's guard at its work."""
+def has_daemon(home: Path) -> bool:
+    """Whether there is a daemon, starting or stopping ones included, or a killed one's reaper at work."""
     try:
         with (home / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -76,9 +76,9 @@ def is_kept(home: Path) -> bool:
     return False
 
 
-def keeper_of(home: Path) -> int | None:
-    """The process id of the keeper that is starting, up or stopping; None if there is none."""
-    if not is_kept(home):
+def daemon_pid(home: Path) -> int | None:
+    """The process id of the daemon that is starting, up or stopping; None if there is none."""
+    if not has_daemon(home):
         return None
     with contextlib.suppress(OSError, ValueError):
         return int((home / LOCK).read_text(encoding="utf-8"))
@@ -98,9 +98,9 @@ def private_states(home: Path) -> list[StackState]:
 
 @contextlib.contextmanager
 def carried_on_here(home: Path, run: RunId) -> Iterator[None]:
-    """Inside the block, no other command of this home may send what is left of a run; raises CarriedOn.
+    """Lock a run inside the block, so that no other command of this home executes it too; raises CarriedOn.
 
-    Each would do so on a private Redis of its own. The lock ends with this process, however it dies.
+    Each command has a private Redis of its own. The lock ends with this process, however it dies.
     """
     file = home / PRIVATE / f"{run}.lock"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def carried_on_here(home: Path, run: RunId) -> Iterator[None]:
 
 
 def _has_locked(lock: IO[str], file: Path) -> bool:
-    """Whether the lock is ours; not that of a file which was removed by who had it, just before."""
+    """Whether the lock is ours, and its file was not removed by the process that held it before."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(lock.fileno()), file.stat())
@@ -133,9 +133,9 @@ def write_state(file: Path, state: StackState) -> None:
 
 
 def take_lock(home: Path, seconds: float) -> IO[str] | None:
-    """Take the keeper's lock, held until the file is closed; None if another has it for longer than that.
+    """Take the daemon's lock, held until the file is closed; None if another process holds it for longer.
 
-    Who was killed leaves the lock to its guard, which lets go of it when it has cleaned up.
+    A daemon that was killed leaves the lock to its reaper, which releases it when it has cleaned up.
     """
     home.mkdir(parents=True, exist_ok=True)
     lock = (home / LOCK).open("a+", encoding="utf-8")

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from orchestrator import pipeline
-from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.authoring.registry import pipelines
+from orchestrator.authoring.pipeline import Pipeline, pipelines
 from orchestrator.authoring.stage import Stage
 
 from . import stages

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator import pipeline
 from orchestrator.authoring.graph import Graph
-from orchestrator.authoring.registry import pipelines
+from orchestrator.authoring.pipeline import pipelines
 
 from . import stages
 

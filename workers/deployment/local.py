@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from orchestrator import context
 from orchestrator.artifacts.errors import UntrustedTypes, WrongValue
 from orchestrator.authoring.context import current_attempt
-from orchestrator.authoring.local_models import LocalModels, LocalVersion
+from orchestrator.authoring.tracker import LocalModels, LocalVersion
 from workers.deployment.errors import NothingToRollBack, UnknownModel, UnsafeModel
 from workers.deployment.records import CHALLENGER, CHAMPION, ModelVersion, Promotion
 

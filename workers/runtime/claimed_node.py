@@ -17,7 +17,7 @@ from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import Attempt, attempting
 from orchestrator.authoring.errors import OrchestratorError
 from orchestrator.authoring.policies import RetryRule
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.values import AttemptCounts, FencingNumber, Holder

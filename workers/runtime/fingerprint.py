@@ -11,7 +11,7 @@ from hashlib import sha256
 from orchestrator.artifacts import digest_of
 from orchestrator.artifacts.named_files import MEMORY, content_digest, paths_of
 from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output, item_of
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 from orchestrator.code import Code, in_words
 from workers.runtime.claimed_node import ClaimedNode
 from workers.runtime.inputs import input_trees

@@ -24,7 +24,7 @@ from orchestrator.authoring.graph import (
     item_of,
 )
 from orchestrator.authoring.parameters import parse_value
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from workers.runtime.errors import MissingOutput

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from orchestrator.authoring.graph import Node, StageName
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 from orchestrator.code import Code, Reached, reached_by
 
 

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import DataError, RedisError, ResponseError
 
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
 from workers.runtime.claimed_node import Delivery

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.artifacts.flushing import flush_all
+from orchestrator.artifacts.local_files import fsync_tree
 
 
 def flush_artifacts(location: str, *parts: str) -> None:
@@ -18,7 +18,7 @@ def flush_artifacts(location: str, *parts: str) -> None:
     if folder is not None:
         place = folder.joinpath(*parts)
         if place.exists():
-            flush_all(place)
+            fsync_tree(place)
 
 
 def _local(location: str) -> Path | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from orchestrator.artifacts.codec import BlobCodec, Codec, described
 from orchestrator.artifacts.codecs.scalars import SCALARS
 from orchestrator.artifacts.errors import WrongValue
-from orchestrator.artifacts.faults import understood
+from orchestrator.artifacts.io_errors import translated_parse_errors
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Json, Tree, digest_in
 
@@ -39,7 +39,7 @@ class ArrayCodec(BlobCodec):
 
     def load(self, tree: Tree, store: ArtifactStore) -> object:
         path = store.local_path(digest_in(tree))
-        with understood(f"artifact {digest_in(tree)}", "array"):
+        with translated_parse_errors(f"artifact {digest_in(tree)}", "array"):
             array = np.lib.format.open_memmap(path, mode="r").view(np.ndarray)
         return self._checked(array)
 
@@ -105,7 +105,7 @@ class SparseCodec(BlobCodec):
         from scipy import sparse
 
         path = store.local_path(digest_in(tree))
-        with understood(f"artifact {digest_in(tree)}", "sparse matrix"), path.open("rb") as file:
+        with translated_parse_errors(f"artifact {digest_in(tree)}", "sparse matrix"), path.open("rb") as file:
             value: object = sparse.load_npz(file)
             check_indices(value)
         if not isinstance(value, self._cls):

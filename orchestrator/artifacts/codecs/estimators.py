@@ -12,7 +12,7 @@ import skops.io
 from orchestrator.artifacts.codec import BlobCodec, described
 from orchestrator.artifacts.codecs.skops_files import Named, find_outside
 from orchestrator.artifacts.errors import StoreError, WrongValue
-from orchestrator.artifacts.faults import understood
+from orchestrator.artifacts.io_errors import translated_parse_errors
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digest_in
 
@@ -70,7 +70,7 @@ def types_in(data: bytes) -> list[str]:
 
 def load_estimator(data: bytes, source: str) -> object:
     """The estimator of a skops file, if it holds trusted types only; `source` names it in errors."""
-    with understood(
+    with translated_parse_errors(
         source,
         "estimator",
         hint="Was it made with other versions of scikit-learn or skops? Then run its stage again.",

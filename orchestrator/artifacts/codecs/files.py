@@ -8,11 +8,11 @@ from pathlib import Path
 
 from orchestrator.artifacts.codec import BlobCodec
 from orchestrator.artifacts.errors import StoreError, WrongValue
-from orchestrator.artifacts.faults import understood
-from orchestrator.artifacts.registry import UserCodec
+from orchestrator.artifacts.io_errors import translated_parse_errors
 from orchestrator.artifacts.scratch import temporary_folder
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import INLINE_LIMIT, Tree, digest_in
+from orchestrator.artifacts.user_codecs import UserCodec
 
 
 class BytesCodec(BlobCodec):
@@ -83,7 +83,7 @@ class CustomCodec(BlobCodec):
 
     def load(self, tree: Tree, store: ArtifactStore) -> object:
         folder = store.folder(digest_in(tree), "value")
-        with understood(f"artifact {digest_in(tree)}", self.label):
+        with translated_parse_errors(f"artifact {digest_in(tree)}", self.label):
             value = self._codec.load(folder)
         if not isinstance(value, self._cls):
             raise self.wrong(value)

@@ -28,7 +28,7 @@ from orchestrator.artifacts.codecs.labels import (
 )
 from orchestrator.artifacts.codecs.tables import load_table, save_table, stream_table
 from orchestrator.artifacts.errors import StoreError, WrongValue
-from orchestrator.artifacts.faults import understood
+from orchestrator.artifacts.io_errors import translated_parse_errors
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digest_in
 
@@ -94,7 +94,7 @@ class SeriesCodec(BlobCodec):
 def load_frame(tree: Tree, store: ArtifactStore) -> pd.DataFrame:
     """The frame of a blob that was stored by `to_arrow`."""
     table = load_table(digest_in(tree), store)
-    with understood(f"artifact {digest_in(tree)}", "table"):
+    with translated_parse_errors(f"artifact {digest_in(tree)}", "table"):
         return from_arrow(table)
 
 

@@ -22,7 +22,7 @@ from orchestrator.artifacts.codec import Codec, described
 from orchestrator.artifacts.codecs.records import Shape
 from orchestrator.artifacts.codecs.scalars import float_word
 from orchestrator.artifacts.errors import UnsupportedType, WrongValue
-from orchestrator.artifacts.hints import bare
+from orchestrator.artifacts.hints import unwrapped
 from orchestrator.artifacts.tree import Json
 
 
@@ -87,7 +87,7 @@ class FieldCodec(Codec):
 
 
 def _holds_secret(hint: object) -> bool:
-    kind = bare(hint)
+    kind = unwrapped(hint)
     secret = isinstance(kind, type) and issubclass(kind, (SecretStr, SecretBytes, Secret))
     return secret or any(_holds_secret(part) for part in get_args(kind))
 

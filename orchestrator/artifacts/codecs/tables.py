@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from orchestrator.artifacts.codec import BlobCodec
 from orchestrator.artifacts.digest import Digest
 from orchestrator.artifacts.errors import WrongValue
-from orchestrator.artifacts.faults import understood
+from orchestrator.artifacts.io_errors import translated_parse_errors
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digest_in
 
@@ -54,7 +54,7 @@ def save_table(table: pa.Table, store: ArtifactStore) -> Digest:
 def load_table(digest: Digest, store: ArtifactStore) -> pa.Table:
     """The table of a blob that `save_table` wrote."""
     path = store.local_path(digest)
-    with understood(f"artifact {digest}", "table"):
+    with translated_parse_errors(f"artifact {digest}", "table"):
         rows = pq.ParquetFile(path, memory_map=True).read()
         shell = stream_table(base64.b64decode(rows.schema.metadata[_SHELL]))
         columns = [

@@ -25,7 +25,7 @@ from orchestrator.stack import (
 )
 from orchestrator.stack.ports import LOOPBACK, free_port
 from orchestrator.stack.services import FLOWER_PORT
-from orchestrator.stack.state import FILE, is_kept, write_state
+from orchestrator.stack.state import FILE, has_daemon, write_state
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.usefixtures("surroundings")]
 
@@ -130,7 +130,7 @@ def test_down_stops_a_stack_that_is_just_starting(home: Path, processes, eventua
         assert stop_in_background(home)
         with pytest.raises(StackFailed, match="was stopped while it was starting"):
             starting.result()
-    assert not is_kept(home)
+    assert not has_daemon(home)
     assert not processes.alive(processes.of(os.getpid()))
 
 

@@ -14,12 +14,16 @@ from pathlib import Path
 import pytest
 
 from orchestrator.stack import StackFailed, client_url
+from orchestrator.stack.environment import child_environment
 from orchestrator.stack.ports import free_port
 from orchestrator.stack.process import Process
 from orchestrator.stack.redis_program import find_redis
-from orchestrator.stack.services import Service, wait_until_healthy
-from orchestrator.stack.surroundings import child_environment
-from orchestrator.stack.tracking_file import start_making, wait_for
+from orchestrator.stack.services import (
+    Service,
+    start_creating_database,
+    wait_for_database,
+    wait_until_healthy,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -128,16 +132,16 @@ def is_running(pid: int) -> bool:
 @pytest.mark.slow
 def test_mlflows_file_is_made_once_and_whole(tmp_path: Path) -> None:
     log, environment = tmp_path / "mlflow.log", child_environment({}, home=tmp_path)
-    ended = start_making(tmp_path, log=log, environment=environment)
+    ended = start_creating_database(tmp_path, log=log, environment=environment)
     assert ended is not None
-    assert start_making(tmp_path, log=log, environment=environment) is None  # somebody is at it
+    assert start_creating_database(tmp_path, log=log, environment=environment) is None  # somebody is at it
     ended.signal(signal.SIGTERM)
     ended.end(10)
     assert {file.name for file in tmp_path.iterdir()} <= {"mlflow.db.lock", "mlflow.log"}
-    made = start_making(tmp_path, log=log, environment=environment)
+    made = start_creating_database(tmp_path, log=log, environment=environment)
     assert made is not None
-    wait_for(made, 60)
+    wait_for_database(made, 60)
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
-    assert start_making(tmp_path, log=log, environment=environment) is None
+    assert start_creating_database(tmp_path, log=log, environment=environment) is None

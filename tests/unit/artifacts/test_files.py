@@ -17,8 +17,8 @@ from orchestrator.artifacts import (
     decode,
     encode,
     register_codec,
-    registry,
     unsupported,
+    user_codecs,
 )
 from orchestrator.artifacts.packing import unpack
 
@@ -50,7 +50,7 @@ class NetworkCodec:
 def _registered() -> Iterator[None]:
     register_codec(Network, NetworkCodec())
     yield
-    registry.forget_codec(Network)
+    user_codecs.forget_codec(Network)
 
 
 def folder_of(tmp_path: Path) -> Path:
@@ -192,5 +192,5 @@ def test_a_class_is_storable_once_its_codec_is_registered() -> None:
     try:
         assert unsupported(list[Network]) is None
     finally:
-        registry.forget_codec(Network)
+        user_codecs.forget_codec(Network)
     assert unsupported(list[Network]) is not None

@@ -25,7 +25,7 @@ from orchestrator.artifacts import (
     StoreUnavailable,
     WrongValue,
 )
-from orchestrator.artifacts.backend import plainly
+from orchestrator.artifacts.backend import translated_errors
 from orchestrator.artifacts.local_files import ABANDONED
 from orchestrator.settings import settings
 
@@ -283,14 +283,18 @@ def s3_at(port: int) -> S3Store:
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_an_object_store_that_is_overloaded_may_be_asked_again(status: int) -> None:
-    with object_store(status) as s3, pytest.raises(StoreUnavailable) as caught, plainly("read", "s3://x"):
+    with (
+        object_store(status) as s3,
+        pytest.raises(StoreUnavailable) as caught,
+        translated_errors("read", "s3://x"),
+    ):
         obstore.get(s3, "key")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_an_object_store_that_refuses_is_not_asked_again(status: int) -> None:
-    with object_store(status) as s3, pytest.raises(StoreError) as caught, plainly("read", "s3://x"):
+    with object_store(status) as s3, pytest.raises(StoreError) as caught, translated_errors("read", "s3://x"):
         obstore.get(s3, "key")
     assert not caught.value.transient
 
@@ -298,7 +302,7 @@ def test_an_object_store_that_refuses_is_not_asked_again(status: int) -> None:
 def test_an_object_store_that_does_not_answer_may_be_asked_again() -> None:
     with object_store(200) as s3:
         pass  # its port is free again
-    with pytest.raises(StoreUnavailable, match="error sending request"), plainly("read", "s3://x"):
+    with pytest.raises(StoreUnavailable, match="error sending request"), translated_errors("read", "s3://x"):
         obstore.get(s3, "key")
 
 

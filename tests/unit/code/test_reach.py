@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 from orchestrator.authoring.graph import StageName
-from orchestrator.authoring.registry import stages
+from orchestrator.authoring.stage import stages
 from orchestrator.code import differing, in_words, modules
 from orchestrator.code.reach import Reached, reached_by
 

@@ -10,8 +10,7 @@ from celery.canvas import Signature
 from orchestrator import pipeline, stage
 from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.compiler.arrange import arrange
-from orchestrator.compiler.canvas import SPAN, Canvas
-from orchestrator.compiler.chording import SteadyChord
+from orchestrator.compiler.canvas import SPAN, Canvas, SteadyChord
 from orchestrator.compiler.draw import as_json, mermaid, tree
 from orchestrator.run_id import RunId
 

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from orchestrator.stack import surroundings
-from orchestrator.stack.cores import usable_cores
-from orchestrator.stack.surroundings import thread_variables
+from orchestrator.stack import environment
+from orchestrator.stack.environment import thread_variables
+from orchestrator.stack.slots import usable_cores
 
 ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
@@ -55,7 +55,7 @@ def test_cores_are_those_that_this_process_is_bound_to(tmp_path):
 def test_processes_times_threads_are_the_cores(monkeypatch, machine, cores, slots, threads):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: machine)
-    monkeypatch.setattr(surroundings, "usable_cores", lambda: cores)
+    monkeypatch.setattr(environment, "usable_cores", lambda: cores)
     assert thread_variables(slots).get("OMP_NUM_THREADS") == threads
 
 

@@ -23,17 +23,17 @@ _listeners: list[Callable[[], None]] = []
 def register_codec(cls: type, codec: UserCodec) -> None:
     """Store values of `cls` (and of annotations that are its subclasses) with `codec`.
 
-    Call it where `cls` is defined, so that whoever imports the pipeline knows the codec too. It comes before
-    a codec of this project for the same class.
+    Call it where `cls` is defined, so that every process that imports the pipeline knows the codec. It takes
+    precedence over a codec of this project for the same class.
     """
     _codecs[cls] = codec
-    _tell()
+    _notify()
 
 
 def forget_codec(cls: type) -> None:
     """Undo `register_codec`, for tests."""
     _codecs.pop(cls, None)
-    _tell()
+    _notify()
 
 
 def registered(cls: type) -> UserCodec | None:
@@ -46,6 +46,6 @@ def on_change(listener: Callable[[], None]) -> None:
     _listeners.append(listener)
 
 
-def _tell() -> None:
+def _notify() -> None:
     for listener in _listeners:
         listener()

@@ -1,4 +1,4 @@
-"""What errors of disks, object stores and parsers mean: one line, what to do, and whether to wait."""
+"""Translates errors of disks, object stores and parsers into StoreError, with a hint, transient or not."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Final
 
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 
-#: What is over once somebody has freed some space.
+#: Transient: over once somebody has freed some space.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-#: What is over once a network file system, an overloaded machine or a device answers again.
+#: Transient: over once a network file system, an overloaded machine or a device answers again.
 _AWAY = (
     errno.EAGAIN,
     errno.ECONNREFUSED,
@@ -37,14 +37,14 @@ _AWAY = (
 )
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-#: obstore's errors carry all they know in their text: the system's number, or the answer's status.
+#: obstore's errors have their details in the text only: the errno, or the HTTP status.
 _NUMBER = re.compile(r"\(os error (\d+)\)")
 _STATUS = re.compile(r"status code: (\d{3})")
 _NO_ANSWER = re.compile(
     r"HTTP error:|timed? ?out|error sending request|connection (closed|refused|reset)", re.I
 )
 
-#: What parsers raise at bytes that are not theirs. Not `Exception`: a stage's time limit is one, too.
+#: What parsers raise for bytes of another format. Not `Exception`: a stage's time limit is one, too.
 _DAMAGE: Final = (
     ArithmeticError,
     AssertionError,
@@ -71,21 +71,21 @@ _PATIENT = "Stages are tried again for some minutes; after that, resume the run.
 
 
 def store_error(doing: str, url: str, error: BaseException) -> StoreError:
-    """The error to raise instead of a library's: `StoreUnavailable` where waiting may mend it."""
-    kind, hint = _judged(error)
+    """The error to raise instead of a library's: `StoreUnavailable` where it is transient."""
+    kind, hint = _classified(error)
     return kind(f"cannot {doing} in the artifact store {url}: {_reason(error)}", hint=hint)
 
 
 @contextmanager
-def understood(source: str, what: str, *, hint: str | None = None) -> Iterator[None]:
-    """Make sense of stored bytes inside the block; those that make none are one `StoreError`."""
+def translated_parse_errors(source: str, what: str, *, hint: str | None = None) -> Iterator[None]:
+    """Turn the errors of a parser in the block into one StoreError."""
     try:
         yield
     except _DAMAGE as error:
         raise StoreError(f"{source} is no {what} that can be read: {_reason(error)}", hint=hint) from error
 
 
-def _judged(error: BaseException) -> tuple[type[StoreError], str]:
+def _classified(error: BaseException) -> tuple[type[StoreError], str]:
     text = str(error)
     number, status = _number(error, text), _STATUS.search(text)
     if number in _FULL:

@@ -1,4 +1,4 @@
-"""The stages and pipelines that the imported modules define, by name; each name stands for one function."""
+"""Keeps the names of stages and pipelines unique: a second function that takes a name is an error."""
 
 from __future__ import annotations
 
@@ -8,19 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import CellType, FrameType, FunctionType
-from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.errors import InvalidDefinition
-from orchestrator.authoring.functions import place_of, plain
-
-if TYPE_CHECKING:
-    from orchestrator.authoring.graph import StageName
-    from orchestrator.authoring.pipeline import Pipeline
-    from orchestrator.authoring.stage import Stage
-
-#: By `<module>.<function>`.
-stages: dict[StageName, Stage[Any, Any]] = {}
-pipelines: dict[str, Pipeline[Any]] = {}
+from orchestrator.authoring.functions import place_of, underlying
 
 
 @dataclass(frozen=True)
@@ -28,30 +18,18 @@ class _Definition:
     function: Callable[..., object]
     place: str
     load: object = None  #: one execution of the module; `importlib.reload` begins another
-    maker: tuple[str, int] | None = None  #: the module and line that had it made, while the module was run
-    lasting: bool = True  #: False: made by a function that no module calls as it is run, such as a test
+    maker: tuple[str, int] | None = None  #: the module and line whose execution made it
+    permanent: bool = True  #: False: made inside a function after its module was loaded, such as a test
 
 
-_definitions: dict[tuple[str, str], _Definition] = {}
+_definitions: dict[tuple[str, str], _Definition] = {}  #: by kind ("stage" or "pipeline") and name
 
 
-def register_stage(made: Stage[Any, Any]) -> None:
-    """Make a stage known; raises InvalidDefinition if another function has its name."""
-    _take_name("stage", made.name, made.function)
-    stages[made.name] = made
-
-
-def register_pipeline(made: Pipeline[Any]) -> None:
-    """Make a pipeline known; raises InvalidDefinition if another function of its module has its name."""
-    name = f"{made.module}.{made.name}"
-    _take_name("pipeline", name, made.function)
-    pipelines[name] = made
-
-
-def _take_name(kind: str, name: str, function: Callable[..., object]) -> None:
+def take_name(kind: str, name: str, function: Callable[..., object]) -> None:
+    """Record which function a name stands for; raises InvalidDefinition if it stands for another one."""
     made = _definition(function)
     before = _definitions.get((kind, name))
-    if before is not None and _are_two(kind, before, made):
+    if before is not None and _conflict(kind, before, made):
         raise InvalidDefinition(
             f"two functions are {kind} {name}: {before.place} and {made.place}",
             hint="give each a name of its own; what a factory varies can be a parameter instead, "
@@ -61,25 +39,25 @@ def _take_name(kind: str, name: str, function: Callable[..., object]) -> None:
 
 
 def made_at(stage: str) -> tuple[str, int] | None:
-    """The module and the line that made a stage, where a module did, as it was run: `double = make(2)`."""
+    """The module and the line that made a stage while the module was loaded, as in `double = make(2)`."""
     definition = _definitions.get(("stage", stage))
     return definition.maker if definition else None
 
 
 def _definition(function: Callable[..., object]) -> _Definition:
-    place, innermost = place_of(function), plain(function)
+    place, innermost = place_of(function), underlying(function)
     if not isinstance(innermost, FunctionType):
         return _Definition(function, place)
     load, frame = innermost.__globals__.get("__spec__"), _running_module(innermost)
     if frame is None:
-        return _Definition(function, place, load, lasting="<locals>" not in innermost.__qualname__)
+        return _Definition(function, place, load, permanent="<locals>" not in innermost.__qualname__)
     if "<locals>" in innermost.__qualname__:
         place = f"{place} (for {frame.f_code.co_filename}:{frame.f_lineno})"
     return _Definition(function, place, load, maker=(str(frame.f_globals["__name__"]), frame.f_lineno))
 
 
 def _running_module(function: FunctionType) -> FrameType | None:
-    """Where a module that is being run makes this function, itself or by another function."""
+    """The frame of the module that makes this function while it is loaded, itself or by another function."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back
@@ -90,47 +68,47 @@ def _running_module(function: FunctionType) -> FrameType | None:
     return frame if running or imported else None
 
 
-def _are_two(kind: str, before: _Definition, made: _Definition) -> bool:
+def _conflict(kind: str, before: _Definition, made: _Definition) -> bool:
     """Whether these are different functions of a module as it is loaded now.
 
     A module that is loaded again, and a notebook's cell that is run again, replace what they defined before.
     """
-    one, other = plain(before.function), plain(made.function)
+    one, other = underlying(before.function), underlying(made.function)
     if not isinstance(one, FunctionType) or not isinstance(other, FunctionType):
         return one is not other
     if one.__globals__ is not other.__globals__ or before.load is not made.load:
         return False
-    passing = not before.lasting and not made.lasting
+    temporary = not before.permanent and not made.permanent
     if one.__code__ == other.__code__:
         # Of stages that a test makes, too, one would run in the other's place; a pipeline runs as it was made
-        return not _alike(before.function, made.function) and not (passing and kind == "pipeline")
-    if passing:
+        return not _equal(before.function, made.function) and not (temporary and kind == "pipeline")
+    if temporary:
         return False
     return all(Path(each.__code__.co_filename).is_file() for each in (one, other))
 
 
-def _alike(one: object, other: object) -> bool:
-    """Whether two values are the same; for functions, whether they do the same."""
+def _equal(one: object, other: object) -> bool:
+    """Whether two values are equal; of functions, whether they have the same code and captured values."""
     if one is other:
         return True
     if type(one) is not type(other):
         return False
     if isinstance(one, FunctionType) and isinstance(other, FunctionType):
-        return one.__code__ == other.__code__ and _all_alike(_bound_in(one), _bound_in(other))
+        return one.__code__ == other.__code__ and _all_equal(_captured_values(one), _captured_values(other))
     if isinstance(one, partial) and isinstance(other, partial):
         ours, theirs = ((each.func, *each.args, *each.keywords.values()) for each in (one, other))
-        return [*one.keywords] == [*other.keywords] and _all_alike(ours, theirs)
+        return [*one.keywords] == [*other.keywords] and _all_equal(ours, theirs)
     try:
         return bool(one == other)
     except Exception:  # noqa: BLE001 - an array, or whatever else cannot be compared
         return False
 
 
-def _all_alike(ones: Sequence[object], others: Sequence[object]) -> bool:
-    return len(ones) == len(others) and all(map(_alike, ones, others))
+def _all_equal(ones: Sequence[object], others: Sequence[object]) -> bool:
+    return len(ones) == len(others) and all(map(_equal, ones, others))
 
 
-def _bound_in(function: FunctionType) -> list[object]:
+def _captured_values(function: FunctionType) -> list[object]:
     """The values that a function was made with: of its closure, and its defaults."""
     cells = [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]
     found = [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.stack.cores import usable_cores
+from orchestrator.stack.slots import usable_cores
 from orchestrator.tracking_address import local_artifact_root, never_proxy_loopback
 
 #: The folder of our packages, which the parts of a stack import.
@@ -25,14 +25,14 @@ _THREADS = (
 
 def users_tracking_uri() -> str | None:
     """The MLflow that the user has set; there is no need for one of our own then."""
-    from orchestrator.settings import settings
+    from orchestrator.settings import settings  # late: it brings pydantic
 
     return settings().mlflow_tracking_uri
 
 
 def stack_variables(*, home: Path, redis_url: str, tracking_uri: str) -> dict[str, str]:
     """What a process needs in its environment to take part in the stack."""
-    from orchestrator.settings import settings
+    from orchestrator.settings import settings  # late: it brings pydantic
 
     return {
         "REDIS_URL": redis_url,
