@@ -9,7 +9,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from orchestrator.archive.logs import Line, read_log
+from orchestrator.archive.logs import Line, logged_attempts, read_log
 from orchestrator.cli.consoles import output
 from orchestrator.cli.formatting import as_line, first_line
 from orchestrator.cli.groups import group_of
@@ -33,7 +33,7 @@ class LogLine:
 
 def kept_lines(records: Records, known: KnownRun, node: str | None) -> Iterator[LogLine]:
     """All lines so far: attempt by attempt, in the order of the nodes."""
-    stored = _stored(records, known)
+    stored = logged_attempts(records.store, known.record.id)
     for each in known.nodes(node):
         live = _in_redis(known, each)
         for attempt in sorted({*stored.get(each.name, ()), *live}):
@@ -80,16 +80,6 @@ def live_lines(records: Records, known: KnownRun, node: str | None) -> Iterator[
 def _has(known: KnownRun, node: str | None) -> bool:
     """Whether the node has records by now: a map's items come into being during the run."""
     return node is None or any(node in (each.name, group_of(each.name)) for each in known.record.nodes)
-
-
-def _stored(records: Records, known: KnownRun) -> dict[str, list[int]]:
-    """The attempts of which the store has a log, by node."""
-    folder = f"runs/{known.record.id}/logs/"
-    found: dict[str, list[int]] = {}
-    for key in records.store.keys(folder):
-        node, _, file = key.removeprefix(folder).rpartition("/")
-        found.setdefault(node, []).append(int(file.removesuffix(".jsonl")))
-    return found
 
 
 def _in_redis(known: KnownRun, node: NodeRecord) -> dict[int, list[Line]]:
