@@ -32,10 +32,10 @@ class CommandEntry:
 SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     "Pipelines": {
         "pipelines": CommandEntry(
-            "catalogue:pipelines", "List the pipelines, their parameters and what they are for."
+            "pipelines:pipelines", "List the pipelines, their parameters and what they are for."
         ),
         "compile": CommandEntry(
-            "catalogue:compile_pipeline", "Show a pipeline's graph and the Celery canvas that it becomes."
+            "pipelines:compile_pipeline", "Show a pipeline's graph and the Celery canvas that it becomes."
         ),
         "run": CommandEntry("run:run", "Run a pipeline, and show its progress."),
     },
@@ -44,11 +44,11 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         "show": CommandEntry("show:show", "Show a run's nodes, attempts, errors and tracebacks."),
         "logs": CommandEntry("logs:logs", "Print what a run's stages printed and logged."),
         "cancel": CommandEntry(
-            "cancel:cancel",
+            "run_control:cancel",
             "Stop a run: nothing of it starts any more, and what is running is terminated.",
         ),
         "resume": CommandEntry(
-            "resume:resume",
+            "run_control:resume",
             "Carry a run on that failed, was cancelled or lost its Redis; "
             "what is committed is not run again.",
         ),
@@ -59,10 +59,10 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     },
     "Services": {
         "worker": CommandEntry(
-            "worker:worker", "Serve queues with a Celery worker until it is told to stop."
+            "services:worker", "Serve queues with a Celery worker until it is told to stop."
         ),
         "coordinator": CommandEntry(
-            "coordinator:coordinator",
+            "services:coordinator",
             "Look after runs: hand back what dead workers held, send again what stalls. Several may run.",
         ),
     },
