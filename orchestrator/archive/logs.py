@@ -50,5 +50,19 @@ def read_log(store: ArtifactStore, run: RunId, node: str, attempt: int) -> Itera
         return iter([Line.from_text(line) for line in data.decode().splitlines()])
 
 
+def logged_attempts(store: ArtifactStore, run: RunId) -> dict[str, list[int]]:
+    """The numbers of the attempts that have a log here, by node."""
+    folder = f"{_folder(run)}/"
+    found: dict[str, list[int]] = {}
+    for key in store.keys(folder):
+        node, _, file = key.removeprefix(folder).rpartition("/")
+        found.setdefault(node, []).append(int(file.removesuffix(".jsonl")))
+    return found
+
+
 def _key(run: RunId, node: str, attempt: int) -> str:
-    return f"runs/{run}/logs/{node}/{attempt}.jsonl"
+    return f"{_folder(run)}/{node}/{attempt}.jsonl"
+
+
+def _folder(run: RunId) -> str:
+    return f"runs/{run}/logs"

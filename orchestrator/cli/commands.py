@@ -1,27 +1,101 @@
-"""The list of commands. Only typer is imported here: each command imports what it needs when it is called."""
+"""The table of commands. A command's module is imported when it is called; the help imports none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
-from orchestrator.cli.cancel import cancel
-from orchestrator.cli.catalogue import compile_pipeline, pipelines
-from orchestrator.cli.coordinator import coordinator
-from orchestrator.cli.logs import logs
-from orchestrator.cli.resume import resume
-from orchestrator.cli.run import run
-from orchestrator.cli.runs import runs
-from orchestrator.cli.sections import SectionedHelp
-from orchestrator.cli.show import show
-from orchestrator.cli.stack import down, up
-from orchestrator.cli.worker import worker
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+
+@dataclass(frozen=True)
+class CommandEntry:
+    """Where a command's function is, and what the help says of it."""
+
+    function: str  #: `module:function`, the module within `orchestrator.cli`
+    summary: str  #: the first line of the function's docstring, which the help shows without importing it
+
+    def load(self) -> Callable[..., None]:
+        """Import the command's module and return the function."""
+        module, _, name = self.function.partition(":")
+        function: Callable[..., None] = getattr(import_module(f"orchestrator.cli.{module}"), name)
+        return function
+
+
+#: The commands by their sections in the help.
+SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
+    "Pipelines": {
+        "pipelines": CommandEntry(
+            "pipelines:pipelines", "List the pipelines, their parameters and what they are for."
+        ),
+        "compile": CommandEntry(
+            "pipelines:compile_pipeline", "Show a pipeline's graph and the Celery canvas that it becomes."
+        ),
+        "run": CommandEntry("run:run", "Run a pipeline, and show its progress."),
+    },
+    "Runs": {
+        "runs": CommandEntry("runs:runs", "List the latest runs, newest first."),
+        "show": CommandEntry("show:show", "Show a run's nodes, attempts, errors and tracebacks."),
+        "logs": CommandEntry("logs:logs", "Print what a run's stages printed and logged."),
+        "cancel": CommandEntry(
+            "run_control:cancel",
+            "Stop a run: nothing of it starts any more, and what is running is terminated.",
+        ),
+        "resume": CommandEntry(
+            "run_control:resume",
+            "Carry a run on that failed, was cancelled or lost its Redis; "
+            "what is committed is not run again.",
+        ),
+    },
+    "The local stack": {
+        "up": CommandEntry("stack:up", "Start a local stack that stays: Redis, workers, Flower, MLflow."),
+        "down": CommandEntry("stack:down", "Stop the local stack."),
+    },
+    "Services": {
+        "worker": CommandEntry(
+            "services:worker", "Serve queues with a Celery worker until it is told to stop."
+        ),
+        "coordinator": CommandEntry(
+            "services:coordinator",
+            "Look after runs: hand back what dead workers held, send again what stalls. Several may run.",
+        ),
+    },
+}
+COMMANDS: Mapping[str, CommandEntry] = {
+    name: entry for section in SECTIONS.values() for name, entry in section.items()
+}
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command when it is called; its help has a heading over each section."""
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """The command of that name, with its options; None if there is none."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(cmd_name)(COMMANDS[cmd_name].load())
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the commands, section by section."""
+        del ctx
+        for title, entries in SECTIONS.items():
+            rows = [(name, self.commands[name].get_short_help_str(limit=90)) for name in entries]
+            with formatter.section(title):
+                formatter.write_dl(rows, col_spacing=max(2, 14 - max(map(len, entries))))
+
 
 # Without markup, typer leaves rich alone: its help would take three times as long to appear.
 app = typer.Typer(
-    cls=SectionedHelp,
+    cls=LazyGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -29,27 +103,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-COMMANDS: Mapping[str, Callable[..., None]] = {
-    "pipelines": pipelines,
-    "compile": compile_pipeline,
-    "run": run,
-    "runs": runs,
-    "show": show,
-    "logs": logs,
-    "cancel": cancel,
-    "resume": resume,
-    "up": up,
-    "down": down,
-    "worker": worker,
-    "coordinator": coordinator,
-}
-for name, function in COMMANDS.items():
-    app.command(name)(function)
+
+def _placeholder() -> None:
+    """Stands for a command whose module is not imported, in the help and in suggestions for a typo."""
+
+
+for _name, _entry in COMMANDS.items():
+    app.command(_name, help=_entry.summary)(_placeholder)
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from importlib.metadata import version  # slow, and only this option needs it
 
         typer.echo(version("celery-ml-orchestrator"))
         raise typer.Exit
@@ -68,4 +133,4 @@ def _options(
 
     Begin with `orchestrator run hello`; settings come from ORCHESTRATOR_* variables or a .env file.
     """
-    del version, debug  # the first is seen to before; main() takes the second out of the arguments
+    del version, debug  # the callback of the first has run; main() takes the second out of the arguments

@@ -5,16 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import typer
 
-if TYPE_CHECKING:
-    from orchestrator.artifacts import ArtifactStore
-    from orchestrator.authoring.graph import Graph
-    from orchestrator.cli.run_lookup import KnownRun
-    from orchestrator.run_id import RunId
-    from orchestrator.runs.reader import RunReader
+from orchestrator.archive.run_record import read_final, unconcluded_runs, write_final
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.masking import mask_text
+from orchestrator.cli.connection import reach
+from orchestrator.cli.errors import NotConcluded
+from orchestrator.cli.formatting import as_line
+from orchestrator.cli.run_lookup import KnownRun
+from orchestrator.coordinator.service import supervised
+from orchestrator.lifecycle.ending import send_conclusion
+from orchestrator.run_id import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.settings import settings, take_part
+from orchestrator.stack import EmbeddedStack
 
 #: Seconds that a private stack stays for runs of earlier ones; they are in no hurry.
 EARLIER = 5.0
@@ -24,10 +31,6 @@ PATIENCE = 60.0
 
 def keep_unconcluded(reader: RunReader, run: RunId, graph: Graph) -> bool:
     """Keep how a run has ended that is not concluded, as its Redis is about to go; False if there is none."""
-    from orchestrator.archive.run_record import write_final
-    from orchestrator.artifacts import ArtifactStore
-    from orchestrator.settings import settings
-
     record = reader.read(run, graph)
     if not record.state.over or reader.concluded(run):
         return False
@@ -41,8 +44,6 @@ def concluding_earlier(store: ArtifactStore) -> Iterator[None]:
 
     Its supervisor has them concluded. MLflow is taken to be away if not even the block's own run could be.
     """
-    from orchestrator.archive.run_record import unconcluded_runs
-
     earlier = unconcluded_runs(store)
     try:
         yield
@@ -56,8 +57,6 @@ def concluding_earlier(store: ArtifactStore) -> Iterator[None]:
 
 
 def _wait(store: ArtifactStore, earlier: frozenset[RunId]) -> None:
-    from orchestrator.archive.run_record import unconcluded_runs
-
     until = time.monotonic() + EARLIER
     while (left := unconcluded_runs(store)) & earlier and left <= earlier and time.monotonic() < until:
         time.sleep(0.05)
@@ -65,12 +64,6 @@ def _wait(store: ArtifactStore, earlier: frozenset[RunId]) -> None:
 
 def conclude_only(known: KnownRun, store: ArtifactStore, wished: Mapping[str, int], *, as_json: bool) -> None:
     """Have a run written to MLflow that has succeeded, on the stack that there is or on a private one."""
-    from orchestrator.archive.run_record import read_final
-    from orchestrator.cli.formatting import as_line
-    from orchestrator.coordinator.service import supervised
-    from orchestrator.settings import settings, take_part
-    from orchestrator.stack import EmbeddedStack
-
     run = known.record.id
     if settings().redis_url is not None:
         _send_and_wait(known, store)
@@ -87,13 +80,6 @@ def conclude_only(known: KnownRun, store: ArtifactStore, wished: Mapping[str, in
 
 
 def _send_and_wait(known: KnownRun, store: ArtifactStore) -> None:
-    from orchestrator.archive.run_record import unconcluded_runs
-    from orchestrator.authoring.masking import mask_text
-    from orchestrator.cli.connection import reach
-    from orchestrator.cli.errors import NotConcluded
-    from orchestrator.lifecycle.ending import send_conclusion
-    from orchestrator.settings import settings
-
     run = known.record.id
     send_conclusion(run, reach(str(settings().redis_url)), known.graph.queues)
     until = time.monotonic() + PATIENCE

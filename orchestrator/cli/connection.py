@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from redis import Redis
 
+from orchestrator.cli.errors import UnknownToStack
+from orchestrator.cli.messages import as_called, note
+from orchestrator.runs import connection
+from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings, take_part
-
-if TYPE_CHECKING:
-    from redis import Redis
-
-    from orchestrator.stack.state import StackState
+from orchestrator.stack.state import StackState, private_states, read_state
 
 
 def join_stack() -> StackState | None:
     """Take part in the stack that is up, unless REDIS_URL names a Redis; None if there is none to join."""
     if settings().redis_url is not None:
         return None
-    from orchestrator.stack.state import read_state
-
     state = read_state(settings().home)
     if state is not None:
         take_part(state.environment)
@@ -26,9 +24,6 @@ def join_stack() -> StackState | None:
 
 def require_modules(stack: StackState, module: str) -> None:
     """Raise UnknownToStack if the stack's workers have not loaded a module of pipelines."""
-    from orchestrator.cli.calling import as_called
-    from orchestrator.cli.errors import UnknownToStack
-
     if not stack.knows(module):
         names = ",".join([*stack.modules, module.partition(".")[0]])
         anew = f"orchestrator down && ORCHESTRATOR_PIPELINES={names} orchestrator up"
@@ -42,29 +37,24 @@ def private_stacks() -> list[StackState]:
     """The private stacks of other terminals, if nothing says that there is another Redis to look at."""
     if settings().redis_url is not None:
         return []
-    from orchestrator.stack.state import private_states
-
     return private_states(settings().home)
 
 
 def reach(url: str) -> Redis:
     """A client for the Redis at `url`, which has answered; raises RedisUnreachable."""
-    from orchestrator.runs import connection
-
     return connection.reach(url)
 
 
 def reach_for_work(url: str) -> Redis:
     """The same, where runs are to be kept: raises RedisUnfit for a Redis that would lose them."""
-    from orchestrator.cli.messages import note
-    from orchestrator.runs import connection
-
     return connection.reach_for_work(url, evicting=settings().redis_eviction, warn=note)
 
 
 def wait_for(url: str) -> None:
     """Return once the Redis at `url` can be worked with; raises RedisUnfit where waiting would not help."""
-    from orchestrator.cli.messages import note
-    from orchestrator.runs import connection
-
     connection.wait_for(url, evicting=settings().redis_eviction, warn=note)
+
+
+def open_runs() -> RunStore:
+    """The runs in the Redis of the settings, which is fit to keep them; raises RedisUnreachable."""
+    return RunStore(reach_for_work(str(settings().redis_url)), lease_seconds=settings().lease_seconds)

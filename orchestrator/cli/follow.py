@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import TimeoutError as Late
+
 from orchestrator.authoring.graph import Graph
-from orchestrator.cli.calling import as_called
-from orchestrator.cli.messages import note
+from orchestrator.cli.messages import as_called, note
 from orchestrator.cli.queue_watch import QueueWatch
 from orchestrator.run_id import RunId
 from orchestrator.runs.connection import check
@@ -129,7 +131,4 @@ class Follower:
 
 
 def _is_redis_error(error: Exception) -> bool:
-    from redis.exceptions import ConnectionError as Lost
-    from redis.exceptions import TimeoutError as Late
-
     return isinstance(error, Lost | Late)

@@ -1,9 +1,10 @@
-"""How states, durations, times and values are written for people."""
+"""How states, durations, times, values and tracebacks are written for people."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from orchestrator.authoring.graph import JSON
@@ -35,6 +36,9 @@ STYLES: Mapping[str, str] = {
     "cancelled": "magenta",
     "unfinished": "magenta",
 }
+
+_FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
+_RUNTIME = re.compile(r"[/\\]workers[/\\]runtime[/\\]\w+\.py$")
 
 
 def words(state: str) -> str:
@@ -124,3 +128,21 @@ def _finite(value: JSON) -> JSON:
         case list():
             return [_finite(each) for each in value]
     return value
+
+
+def without_runtime(trace: str) -> str:
+    """The traceback with our own frames left out, unless nothing else is in it."""
+    lines = list(_others(trace.splitlines()))
+    return "\n".join(lines) if any(map(_FRAME.match, lines)) else trace
+
+
+def _others(lines: list[str]) -> Iterator[str]:
+    dropping = False
+    for line in lines:
+        frame = _FRAME.match(line)
+        if frame:
+            dropping = bool(_RUNTIME.search(frame["file"]))
+        elif not line.startswith("    "):
+            dropping = False
+        if not dropping:
+            yield line

@@ -1,4 +1,4 @@
-"""The log lines of a run: gathered from the store and from Redis, and printed one way or another."""
+"""The log lines of a run, gathered from the store and from Redis."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from rich.text import Text
-
-from orchestrator.archive.logs import Line, read_log
-from orchestrator.cli.consoles import output
-from orchestrator.cli.formatting import as_line, first_line
+from orchestrator.archive.logs import Line, logged_attempts, read_log
 from orchestrator.cli.groups import group_of
 from orchestrator.cli.run_lookup import KnownRun, Records
-from orchestrator.cli.tracebacks import without_runtime
-from orchestrator.runs.record import NodeRecord, stamp
+from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import NodeState
 
 #: Seconds between two looks at a run that is followed.
@@ -33,7 +28,7 @@ class LogLine:
 
 def kept_lines(records: Records, known: KnownRun, node: str | None) -> Iterator[LogLine]:
     """All lines so far: attempt by attempt, in the order of the nodes."""
-    stored = _stored(records, known)
+    stored = logged_attempts(records.store, known.record.id)
     for each in known.nodes(node):
         live = _in_redis(known, each)
         for attempt in sorted({*stored.get(each.name, ()), *live}):
@@ -82,16 +77,6 @@ def _has(known: KnownRun, node: str | None) -> bool:
     return node is None or any(node in (each.name, group_of(each.name)) for each in known.record.nodes)
 
 
-def _stored(records: Records, known: KnownRun) -> dict[str, list[int]]:
-    """The attempts of which the store has a log, by node."""
-    folder = f"runs/{known.record.id}/logs/"
-    found: dict[str, list[int]] = {}
-    for key in records.store.keys(folder):
-        node, _, file = key.removeprefix(folder).rpartition("/")
-        found.setdefault(node, []).append(int(file.removesuffix(".jsonl")))
-    return found
-
-
 def _in_redis(known: KnownRun, node: NodeRecord) -> dict[int, list[Line]]:
     if known.reader is None or not node.attempts or node.state is NodeState.WAITING:
         return {}
@@ -100,85 +85,3 @@ def _in_redis(known: KnownRun, node: NodeRecord) -> dict[int, list[Line]]:
         number, _, line = text.partition(" ")
         found.setdefault(int(number), []).append(Line.from_text(line))
     return found
-
-
-class JsonLines:
-    """Each line as a JSON object."""
-
-    def print_all(self, lines: Iterable[LogLine]) -> int:
-        """Print the lines and say how many there were."""
-        count = 0
-        for each in lines:
-            count += 1
-            line = each.line
-            plain = {"time": stamp(line.time), "node": each.node, "attempt": each.attempt}
-            print(as_line({**plain, "source": line.source, "text": line.text}), flush=True)
-        return count
-
-
-class Paragraphs:
-    """A heading for each attempt, its lines below."""
-
-    def __init__(self, known: KnownRun) -> None:
-        self._nodes = {node.name: node for node in known.record.nodes}
-        self._owner: tuple[str, int] | None = None
-
-    def print_all(self, lines: Iterable[LogLine]) -> int:
-        """Print the lines and say how many there were."""
-        count = 0
-        for each in lines:
-            count += 1
-            owner = (each.node, each.attempt)
-            if owner != self._owner:
-                if self._owner is not None:
-                    output().print()
-                self._owner = owner
-                output().print(self._heading(each), soft_wrap=True)
-            _print(each, "")
-        return count
-
-    def _heading(self, each: LogLine) -> Text:
-        node = self._nodes.get(each.node)
-        attempts = [attempt for attempt in node.attempts if attempt.number == each.attempt] if node else []
-        number = f" attempt {each.attempt}" if node and len(node.attempts) > 1 else ""
-        worker = f"  {attempts[0].worker}" if attempts else ""
-        error = first_line(attempts[0].error) if attempts else ""
-        return Text.assemble(
-            (f"{each.node}{number}", "bold"), (worker, "bright_black"), (f"  {error}" if error else "", "red")
-        )
-
-
-class Stream:
-    """Each line with its node before it, as they come."""
-
-    def __init__(self, known: KnownRun) -> None:
-        self._width = min(32, max(len(node.name) + 4 * node.mapped for node in known.graph))
-
-    def print_all(self, lines: Iterable[LogLine]) -> int:
-        """Print the lines and say how many there were."""
-        count = 0
-        for each in lines:
-            count += 1
-            name = each.node if each.attempt == 1 else f"{each.node} #{each.attempt}"
-            _print(each, f"{name:<{self._width}}  ")
-        return count
-
-
-def _print(each: LogLine, name: str) -> None:
-    line = each.line
-    moment = line.time.astimezone()
-    text = without_runtime(line.text) if line.source == "error" else line.text
-    source = "" if line.source == "stdout" else f"{line.source}: "
-    style = "red" if line.source == "error" or line.source.startswith(("error ", "critical ")) else ""
-    first, *rest = text.split("\n")
-    output().print(
-        Text.assemble(
-            (f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}  ", "bright_black"),
-            name,
-            (source, "cyan"),
-            (first, style),
-        ),
-        soft_wrap=True,
-    )
-    for more in rest:
-        output().print(Text(" " * 14 + more, style), soft_wrap=True)

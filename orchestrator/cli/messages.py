@@ -1,23 +1,31 @@
-"""Says what went wrong: `ClassName: message` and a hint on stderr; a traceback only on demand."""
+"""What commands tell people on stderr: errors with a hint, notes, and commands as they can be called here."""
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 from orchestrator.authoring.masking import mask_text
-from orchestrator.cli.calling import as_called
 from orchestrator.cli.formatting import shortened
 from orchestrator.errors import OrchestratorError
 from orchestrator.text import visible
+
+NAME = "orchestrator"
 
 #: Exit status for what nobody foresaw (EX_SOFTWARE in sysexits.h), so that it is not taken for a failed run.
 DEFECT = 70
 WRONG_USE = 2
 #: Characters of a message; some libraries put a whole document into theirs.
 LONGEST = 4_000
+
+#: A command in a message of any package, as in `orchestrator logs RUN`.
+_COMMAND = re.compile(rf"(?<![\w/.-]){NAME} (?=[a-z])")
 
 
 def tell_error(error: Exception, *, debug: bool = False) -> int:
@@ -49,6 +57,23 @@ def doing(text: str) -> Iterator[None]:
 def note(text: str) -> None:
     """Say on stderr what is not an error, but should be known."""
     print(as_called(f"note: {shortened(visible(mask_text(text)), LONGEST)}"), file=sys.stderr)
+
+
+@cache
+def program() -> str:
+    """`orchestrator` where it is on PATH; else what it was started as, or `python -m orchestrator`."""
+    started_as = Path(sys.argv[0])
+    if shutil.which(NAME):
+        return NAME
+    if started_as.name == NAME and started_as.exists():
+        here, there = Path.cwd(), started_as.absolute()
+        return str(there.relative_to(here) if there.is_relative_to(here) else there)
+    return f"{sys.executable} -m {NAME}"
+
+
+def as_called(text: str) -> str:
+    """The text with its commands as they can be called here."""
+    return _COMMAND.sub(lambda _: f"{program()} ", text)
 
 
 def _read(error: Exception) -> tuple[str, str, str | None, int]:

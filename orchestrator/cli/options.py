@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.errors import UsageError
+from orchestrator.lifecycle.checks import unknown_queue
+from orchestrator.lifecycle.errors import UnknownQueue
 
 PipelineName = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="A name from `orchestrator pipelines`.")
@@ -41,9 +43,6 @@ def slots_wished(words: Iterable[str] | None) -> dict[str, int]:
 
 def check_slots(wished: Mapping[str, int], queues: Sequence[str]) -> None:
     """Raise UnknownQueue unless each is for one of the queues."""
-    from orchestrator.lifecycle.checks import unknown_queue
-    from orchestrator.lifecycle.errors import UnknownQueue
-
     for queue in wished:
         if queue not in queues:
             raise UnknownQueue(f"--slots names {unknown_queue(queue, queues)}")

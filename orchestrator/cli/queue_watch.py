@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
-from orchestrator.cli.calling import as_called
+from redis import Redis
+
+from orchestrator.cli.messages import as_called
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import NodeState
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 #: Seconds that a node is queued before we ask for its worker, between two looks, between two complaints.
 PATIENCE, LOOK, AGAIN = 4.0, 1.0, 30.0

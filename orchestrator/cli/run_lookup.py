@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.run_record import ended_runs, read_final
@@ -26,9 +25,7 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.settings import settings, take_part
-
-if TYPE_CHECKING:
-    from orchestrator.stack.state import StackState
+from orchestrator.stack.state import StackState
 
 #: How many runs of Redis are looked through for the beginning of an id.
 RECENT = 10_000

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from orchestrator.archive.outbox import outboxes
+from orchestrator.archive.run_record import unconcluded_runs
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.cli.consoles import output
+from orchestrator.cli.follow import written_later
+from orchestrator.cli.formatting import as_line, between, clock, first_line, shortened, without_runtime
+from orchestrator.cli.groups import group_of
+from orchestrator.cli.messages import as_called
 from orchestrator.cli.options import AsJson, RunName
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
-
-    from orchestrator.artifacts import ArtifactStore
-    from orchestrator.cli.run_lookup import KnownRun
-    from orchestrator.messaging.set_aside import SetAside
-    from orchestrator.runs.record import AttemptRecord, NodeRecord
+from orchestrator.cli.progress_tree import ROOMY
+from orchestrator.cli.run_lookup import KnownRun, Records
+from orchestrator.cli.summary import nodes_table, print_heading, print_results, ways_to_open
+from orchestrator.messaging.set_aside import SetAside
+from orchestrator.runs.record import AttemptRecord, NodeRecord
+from orchestrator.runs.states import NodeState
+from orchestrator.settings import settings
 
 #: Up to so many nodes and items are listed one by one, and so many tracebacks are printed.
 LISTED, TRACEBACKS = 40, 3
@@ -22,15 +32,11 @@ LISTED, TRACEBACKS = 40, 3
 
 def show(run: RunName, *, as_json: AsJson = False) -> None:
     """Show a run's nodes, attempts, errors and tracebacks."""
-    from orchestrator.cli.formatting import as_line
-    from orchestrator.cli.run_lookup import Records
-
     records = Records.open()
     known = records.get(records.resolve(run))
     if as_json:
         print(as_line(dict(known.record.to_json())))
         return
-    from orchestrator.cli.consoles import output
 
     _print(output(), known)
     _print_outboxes(output(), records.store, known)
@@ -38,15 +44,6 @@ def show(run: RunName, *, as_json: AsJson = False) -> None:
 
 
 def _print(console: Console, known: KnownRun) -> None:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    from orchestrator.cli.calling import as_called
-    from orchestrator.cli.progress import ROOMY
-    from orchestrator.cli.summary import nodes_table, print_heading, print_results
-    from orchestrator.cli.tracking_links import ways_to_open
-    from orchestrator.settings import settings
-
     record = known.record
     print_heading(console, record, known.state)
     if known.unfinished:
@@ -76,12 +73,6 @@ def _print(console: Console, known: KnownRun) -> None:
 
 def _reuse(known: KnownRun) -> Iterator[Text]:
     """Why nodes were taken from earlier, or were not though they might have been; alike items at once."""
-    from collections import Counter
-
-    from rich.text import Text
-
-    from orchestrator.cli.groups import group_of
-
     told = Counter((group_of(node.name), node.why) for node in known.record.nodes if node.why)
     if told:
         yield Text("\n  Reuse", "bright_black")
@@ -91,13 +82,6 @@ def _reuse(known: KnownRun) -> Iterator[Text]:
 
 def _print_outboxes(console: Console, store: ArtifactStore, known: KnownRun) -> None:
     """What was logged and is not in MLflow: it was away, or refuses it."""
-    from rich.text import Text
-
-    from orchestrator.archive.outbox import outboxes
-    from orchestrator.archive.run_record import unconcluded_runs
-    from orchestrator.cli.follow import written_later
-    from orchestrator.cli.formatting import shortened
-
     found = outboxes(store, known.record.id)
     ends = known.record.state.over and known.record.id in unconcluded_runs(store)
     if found or ends:
@@ -116,10 +100,6 @@ def _print_outboxes(console: Console, store: ArtifactStore, known: KnownRun) -> 
 
 def _print_set_aside(console: Console, messages: Sequence[SetAside]) -> None:
     """Messages of the run of which nobody could make anything."""
-    from rich.text import Text
-
-    from orchestrator.cli.formatting import shortened
-
     if messages:
         console.print(Text("\n  Messages set aside", "bright_black"))
     for each in messages[:LISTED]:
@@ -128,10 +108,6 @@ def _print_set_aside(console: Console, messages: Sequence[SetAside]) -> None:
 
 def _attempts(known: KnownRun) -> Iterator[Text]:
     """The attempts of nodes that needed more than one."""
-    from rich.text import Text
-
-    from orchestrator.cli.formatting import between, clock, first_line, shortened
-
     several = [node for node in known.record.nodes if len(node.attempts) > 1]
     if several:
         yield Text("\n  Attempts", "bright_black")
@@ -150,9 +126,6 @@ def _attempts(known: KnownRun) -> Iterator[Text]:
 
 def _traces(known: KnownRun) -> Iterator[tuple[NodeRecord, AttemptRecord, str]]:
     """The traceback of each failed node's last attempt."""
-    from orchestrator.cli.tracebacks import without_runtime
-    from orchestrator.runs.states import NodeState
-
     for node in known.record.nodes:
         if node.state is NodeState.FAILED and node.attempts:
             trace = known.tracebacks.get(f"{node.name}#{node.attempts[-1].number}")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
+from orchestrator.authoring.masking import mask_text, mask_values
+from orchestrator.cli.messages import as_called, note
 from orchestrator.cli.options import AsJson, Slots, check_slots, slots_wished
+from orchestrator.cli.pipeline_lookup import first_command
+from orchestrator.settings import settings
+from orchestrator.stack import read_state, start_in_background, stop_in_background
 
 
 def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
     """Start a local stack that stays: Redis, workers, Flower, MLflow."""
-    import json
-    import sys
-
-    from orchestrator.authoring.masking import mask_text, mask_values
-    from orchestrator.cli.calling import as_called, first_command
-    from orchestrator.cli.messages import note
-    from orchestrator.settings import settings
-    from orchestrator.stack import read_state, start_in_background
-
     wished = slots_wished(slots)
     check_slots(wished, settings().queues)
     home = settings().home
@@ -47,8 +46,5 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
 
 def down() -> None:
     """Stop the local stack."""
-    from orchestrator.settings import settings
-    from orchestrator.stack import stop_in_background
-
     home = settings().home
     print("the stack is stopped" if stop_in_background(home) else f"no stack is up in {home}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from statistics import median
+from urllib.parse import urlsplit, urlunsplit
 
 from rich.console import Console
 from rich.padding import Padding
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.authoring.graph import JSON, Graph
-from orchestrator.cli.calling import as_called
+from orchestrator.authoring.masking import mask_text
 from orchestrator.cli.formatting import (
     ICONS,
     STYLES,
@@ -23,9 +24,12 @@ from orchestrator.cli.formatting import (
     words,
 )
 from orchestrator.cli.groups import Group, grouped
-from orchestrator.cli.progress import ROOMY
+from orchestrator.cli.messages import as_called
+from orchestrator.cli.progress_tree import ROOMY
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
+from orchestrator.settings import Settings
+from orchestrator.tracking_address import local_tracking_uri
 
 #: Failed items of one map that are named one by one; characters of an output.
 NAMED, SHOWN = 3, 400
@@ -172,3 +176,22 @@ def _print_rows(console: Console, title: str | None, rows: Sequence[tuple[str, T
     for name, text in rows:
         table.add_row(name, text)
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def ways_to_open(mlflow_run_id: str | None, settings: Settings, pages: str | None) -> list[str]:
+    """Lines that say it; `pages` is the address of an MLflow that is up here, if one is."""
+    if not mlflow_run_id:
+        return []
+    uri = pages or settings.mlflow_ui_url or settings.tracking_uri
+    if uri.startswith(("http://", "https://")):
+        return [f"{_for_browsers(uri)}/#/runs/{mlflow_run_id}"]
+    lines = [f"run {mlflow_run_id}"]
+    if uri == local_tracking_uri(settings.home):
+        return [*lines, as_called("open it with `orchestrator up`")]
+    return [*lines, f"open it with `mlflow ui --backend-store-uri {mask_text(uri)}`"]
+
+
+def _for_browsers(uri: str) -> str:
+    """The address without the credentials that workers use: a browser asks for the reader's own."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.archive.effects import keep_effect, read_effect
-from orchestrator.archive.logs import Line, read_log, write_log
+from orchestrator.archive.logs import Line, logged_attempts, read_log, write_log
 from orchestrator.archive.manifest import Manifest
 from orchestrator.archive.outbox import Outbox, outboxes
 from orchestrator.archive.rounds import Round
@@ -115,3 +115,10 @@ def test_an_outbox_that_cannot_be_read_is_named(left: bytes, store: ArtifactStor
     assert kept.entries == good.entries
     assert bad.entries == []
     assert "outbox/b/1.json" in bad.refused[0]
+
+
+def test_attempts_that_wrote_a_log_are_found_by_node(store: ArtifactStore) -> None:
+    for node, attempt in (("fit[0]", 1), ("load", 2), ("load", 10)):
+        write_log(store, RUN, node, attempt, [Line(NOW, "stdout", "text")])
+    found = {node: sorted(attempts) for node, attempts in logged_attempts(store, RUN).items()}
+    assert found == {"fit[0]": [1], "load": [2, 10]}

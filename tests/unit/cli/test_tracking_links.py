@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.cli.tracking_links import ways_to_open
+from orchestrator.cli.summary import ways_to_open
 from orchestrator.settings import Settings
 
 

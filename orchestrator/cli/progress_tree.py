@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 
@@ -13,10 +14,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.cli.formatting import ICONS, STYLES, between, first_line, shortened, words
 from orchestrator.cli.groups import Group, grouped
-from orchestrator.cli.outline import OutlineLine, outline
+from orchestrator.compiler.arrange import arrange
+from orchestrator.compiler.plan import Plan
+from orchestrator.compiler.plan import Sequence as Chain
 from orchestrator.runs.reader import Event
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import NodeState
@@ -144,3 +147,37 @@ def _fitting(lines: Sequence[OutlineLine], groups: dict[str, Group], height: int
     if len(shown) > height:
         shown = [*shown[: max(1, height - 1)], f"  … {len(shown) - height + 1} more"]
     return shown
+
+
+@dataclass(frozen=True)
+class OutlineLine:
+    """A node, behind the lines of the tree that lead to it."""
+
+    lead: str
+    node: NodeName
+
+
+def outline(graph: Graph) -> tuple[OutlineLine, ...]:
+    """The lines in the order in which the nodes run, as far as a list can say so."""
+    plan = arrange(graph)
+    lines = _side_by_side(plan, plan.roots) if len(plan.roots) > 1 else _chain(plan, plan.roots[0])
+    return (*lines, *(OutlineLine("on failure: ", node.name) for node in graph.handlers))
+
+
+def _chain(plan: Plan, chain: Chain) -> list[OutlineLine]:
+    lines: list[OutlineLine] = []
+    for link in chain:
+        lines += _side_by_side(plan, link.heads)
+        lines.append(OutlineLine("", link.node))
+        lines += _side_by_side(plan, link.sides)
+    return lines
+
+
+def _side_by_side(plan: Plan, chains: Sequence[Chain]) -> list[OutlineLine]:
+    lines: list[OutlineLine] = []
+    for chain in chains:
+        last = chain is chains[-1]
+        for place, line in enumerate(_chain(plan, chain)):
+            own = ("└─ " if last else "├─ ") if place == 0 else ("   " if last else "│  ")
+            lines.append(OutlineLine(own + line.lead, line.node))
+    return lines

@@ -1,10 +1,26 @@
-"""`worker` becomes a Celery worker for some queues, with the options that the runtime counts on."""
+"""The long-running services: `worker` becomes a Celery worker, `coordinator` looks after all runs."""
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from orchestrator.cli.connection import join_stack, wait_for
+from orchestrator.cli.errors import NoStack, UsageError
+from orchestrator.coordinator.service import supervisor_of
+from orchestrator.lifecycle.checks import unknown_queue
+from orchestrator.lifecycle.discovery import check_names
+from orchestrator.lifecycle.errors import UnknownQueue
+from orchestrator.settings import settings
+from orchestrator.stack.environment import child_environment, thread_variables
+from orchestrator.stack.slots import slots_of
 
 Queues = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="The queues that it serves.")]
 SlotCount = Annotated[
@@ -29,19 +45,6 @@ Grace = Annotated[
 
 def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace: Grace = None) -> None:
     """Serve queues with a Celery worker until it is told to stop."""
-    import os
-    import sys
-    from pathlib import Path
-
-    from orchestrator.cli.connection import join_stack, wait_for
-    from orchestrator.cli.errors import NoStack, UsageError
-    from orchestrator.lifecycle.checks import unknown_queue
-    from orchestrator.lifecycle.discovery import check_names
-    from orchestrator.lifecycle.errors import UnknownQueue
-    from orchestrator.settings import settings
-    from orchestrator.stack.environment import child_environment, thread_variables
-    from orchestrator.stack.slots import slots_of
-
     check_names(Path.cwd(), settings().modules)
     wanted = tuple(dict.fromkeys(queues))
     for queue in wanted:
@@ -67,3 +70,18 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
     print(f"worker for {', '.join(wanted)}: {count} at once; stop it with Ctrl-C", flush=True)
     sys.stderr.flush()
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is meant to be there
+
+
+def coordinator() -> None:
+    """Look after runs: hand back what dead workers held, send again what stalls. Several may run."""
+    join_stack()
+    url = settings().redis_url
+    if url is None:
+        raise NoStack("a coordinator needs a Redis", hint="set REDIS_URL, for example redis://localhost:6379")
+    wait_for(url)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    print("coordinator: looking after runs; stop it with Ctrl-C", flush=True)
+    supervisor_of(settings(), url).run(stop)

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
+from pydantic_core import to_jsonable_python
+from rich.console import Group as Lines
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
+from orchestrator.authoring.annotations import hints_of, shown
+from orchestrator.authoring.graph import JSON
+from orchestrator.authoring.masking import mask_value
+from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.cli.consoles import output
+from orchestrator.cli.formatting import shortened
+from orchestrator.cli.messages import note, tell_error
 from orchestrator.cli.options import AsJson, Parameters, PipelineName, parameters_of
+from orchestrator.cli.pipeline_lookup import find_pipeline
+from orchestrator.compiler import draw
+from orchestrator.compiler.arrange import arrange
+from orchestrator.lifecycle.discovery import in_place_of_shipped, load_catalogue
+from orchestrator.lifecycle.submission import prepare
+from orchestrator.settings import SHIPPED, settings
 
-if TYPE_CHECKING:
-    from orchestrator.authoring.graph import JSON
-    from orchestrator.authoring.pipeline import Pipeline
+_GREY = "bright_black"
 
 
 class Format(StrEnum):
@@ -25,14 +44,6 @@ class Format(StrEnum):
 
 def pipelines(*, as_json: AsJson = False) -> None:
     """List the pipelines, their parameters and what they are for."""
-    import json
-
-    from orchestrator.cli.consoles import output
-    from orchestrator.cli.messages import note, tell_error
-    from orchestrator.cli.tables import pipelines_table
-    from orchestrator.lifecycle.discovery import in_place_of_shipped, load_catalogue
-    from orchestrator.settings import SHIPPED, settings
-
     catalogue = load_catalogue(modules := settings().modules)
     described = [describe(pipeline) for pipeline in catalogue.pipelines]
     if as_json:
@@ -56,14 +67,6 @@ def compile_pipeline(
     form: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TREE,
 ) -> None:
     """Show a pipeline's graph and the Celery canvas that it becomes."""
-    import json
-
-    from orchestrator.cli.finding import find_pipeline
-    from orchestrator.compiler import draw
-    from orchestrator.compiler.arrange import arrange
-    from orchestrator.lifecycle.submission import prepare
-    from orchestrator.settings import settings
-
     given = parameters_of(parameters)
     prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues)
     match form:
@@ -77,13 +80,6 @@ def compile_pipeline(
 
 def describe(pipeline: Pipeline[Any]) -> dict[str, JSON]:
     """A pipeline as `pipelines --json` prints it."""
-    import inspect
-
-    from pydantic_core import to_jsonable_python
-
-    from orchestrator.authoring.annotations import hints_of, shown
-    from orchestrator.authoring.masking import mask_value
-
     hints = hints_of(pipeline.function)
     parameters: list[JSON] = []
     for name, parameter in inspect.signature(pipeline.function).parameters.items():
@@ -98,3 +94,30 @@ def describe(pipeline: Pipeline[Any]) -> dict[str, JSON]:
         "summary": pipeline.summary,
         "parameters": parameters,
     }
+
+
+def pipelines_table(described: Iterable[Mapping[str, JSON]]) -> Lines:
+    """A paragraph for each pipeline: its name, what it is for, its parameters."""
+    parts: list[Text | Padding] = []
+    for pipeline in described:
+        if parts:
+            parts.append(Text())
+        parts.append(
+            Text.assemble(
+                (str(pipeline["name"]), "bold"),
+                f"  {pipeline['summary']}  ",
+                (str(pipeline["module"]), _GREY),
+            )
+        )
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for parameter in cast("list[Mapping[str, JSON]]", pipeline["parameters"]):
+            default = "required" if parameter["required"] else f"= {parameter['default']!r}"
+            style = "yellow" if parameter["required"] else ""
+            table.add_row(
+                f"-p {parameter['name']}",
+                Text(str(parameter["type"]), _GREY),
+                Text(shortened(default, 60), style),
+            )
+        if table.row_count:
+            parts.append(Padding(table, (0, 0, 0, 4), expand=False))
+    return Lines(*parts)

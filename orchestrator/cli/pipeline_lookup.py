@@ -1,4 +1,4 @@
-"""Finds a pipeline by its name."""
+"""Looks pipelines up by name, and suggests one to begin with."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.lifecycle.discovery import load_catalogue
+from orchestrator.cli.messages import NAME
+from orchestrator.lifecycle.discovery import in_place_of_shipped, load_catalogue
 from orchestrator.lifecycle.errors import UnknownPipeline
-from orchestrator.settings import settings
+from orchestrator.settings import SHIPPED, settings
 
 
 def find_pipeline(name: str) -> Pipeline[Any]:
@@ -28,3 +29,9 @@ def find_pipeline(name: str) -> Pipeline[Any]:
         if name.isidentifier() and Path(f"{name}.py").exists():
             hint += f"; for {name}.py and these: ORCHESTRATOR_PIPELINES={','.join([*packages, name])}"
         raise UnknownPipeline(str(error), hint=hint) from error
+
+
+def first_command() -> str:
+    """The command to run first: a pipeline that ships, unless the pipelines are the user's own."""
+    ships = SHIPPED in settings().modules and in_place_of_shipped(Path.cwd()) is None
+    return f"{NAME} run hello" if ships else f"{NAME} pipelines"

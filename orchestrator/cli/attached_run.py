@@ -1,0 +1,116 @@
+"""Sends a run and shows its progress until it is over, on the Redis of the settings."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeAlias
+
+import typer
+
+from orchestrator.cli import INTERRUPTED
+from orchestrator.cli.conclusions import keep_unconcluded
+from orchestrator.cli.connection import open_runs
+from orchestrator.cli.consoles import errors, output
+from orchestrator.cli.follow import Follower, View, written_later
+from orchestrator.cli.formatting import as_line, between, words
+from orchestrator.cli.messages import as_called
+from orchestrator.cli.progress_lines import PlainProgress
+from orchestrator.cli.progress_tree import LiveProgress
+from orchestrator.cli.queue_watch import START, QueueWatch, being_replaced, start_one, still_starting
+from orchestrator.cli.summary import print_summary, ways_to_open
+from orchestrator.lifecycle.submission import Prepared
+from orchestrator.run_id import RunId
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.states import RunState
+from orchestrator.runs.store import RunStore
+from orchestrator.settings import settings
+from orchestrator.stack import EmbeddedStack
+from orchestrator.stack.state import StackState
+
+#: Sends a run to the workers of a Redis, and returns its id.
+Send: TypeAlias = Callable[[RunStore], RunId]
+
+
+def run_attached(
+    prepared: Prepared,
+    send: Send,
+    *,
+    stack: StackState | None = None,
+    as_json: bool,
+    private: EmbeddedStack | None = None,
+    resumed: RunId | None = None,
+) -> None:
+    """Send the run, show its progress and its outcome, and exit with 1 unless it succeeds.
+
+    `stack` is the local stack that it runs on, and `private` the one that ends with it, if there is one.
+    Of a run that is `resumed`, events of earlier rounds are not shown again.
+    """
+    runs = open_runs()
+    reader = RunReader(runs.client)
+    watch = _queue_watch(runs, stack, private)
+    with _progress_view(prepared, runs, as_json=as_json) as view:
+        position = reader.position(resumed) if resumed else "0"
+        run = send(runs)
+        view.say(f"resumed {run}" if resumed else f"submitted {run}")
+        follower = Follower(run, prepared.graph, reader, view, watch, position)
+        if private is not None:
+            follower.check_stack, follower.workers_stay = private.check, False
+        try:
+            record = follower.follow()
+        except KeyboardInterrupt:
+            ended = private is not None and keep_unconcluded(reader, run, prepared.graph)
+            _print_interrupted(run, private=private is not None, ended=ended)
+            raise typer.Exit(INTERRUPTED) from None
+        if private is not None:
+            keep_unconcluded(reader, run, prepared.graph)
+    if as_json:
+        errors().print(f"{record.id} {words(record.state.value)} in {between(record.started, record.ended)}")
+        print(as_line(dict(record.to_json())), flush=True)
+    else:
+        ways = ways_to_open(record.mlflow_run_id, settings(), stack.mlflow_url if stack else None)
+        print_summary(output(), record, prepared.graph, mlflow=ways)
+    if record.state is not RunState.SUCCEEDED:
+        raise typer.Exit(1)
+
+
+def _queue_watch(runs: RunStore, stack: StackState | None, private: EmbeddedStack | None) -> QueueWatch:
+    """Watches for queues without workers, with advice that fits the stack."""
+    if private is not None:
+        return QueueWatch(runs.client, advice=still_starting, patience=START)
+    if stack is not None:
+        return QueueWatch(runs.client, advice=being_replaced(stack.slots))
+    return QueueWatch(runs.client, advice=start_one)
+
+
+@contextmanager
+def _progress_view(prepared: Prepared, runs: RunStore, *, as_json: bool) -> Iterator[View]:
+    """A live tree on a terminal; plain lines elsewhere, on stderr where stdout is for JSON."""
+    console = errors() if as_json else output()
+    if as_json or not console.is_terminal or console.is_dumb_terminal:
+        yield PlainProgress(console, prepared.graph)
+        return
+    with LiveProgress(console, prepared.graph, ahead=_redis_clock_offset(runs)) as live:
+        yield live
+
+
+def _redis_clock_offset(runs: RunStore) -> timedelta:
+    """How far Redis's clock is ahead of ours."""
+    seconds, microseconds = runs.client.time()
+    return timedelta(seconds=seconds + microseconds / 1e6 - time.time())
+
+
+def _print_interrupted(run: RunId, *, private: bool, ended: bool) -> None:
+    if ended:
+        told = f"interrupted: {run} has ended, and that is final; {written_later(run)}"
+    elif private:
+        told = (
+            f"interrupted: {run} stops with its private stack; what it finished is kept, and goes on with: "
+            f"orchestrator resume {run}"
+        )
+    else:
+        told = f"interrupted: {run} goes on without us; follow it with: orchestrator logs {run} --follow"
+    print(as_called(told), file=sys.stderr)
