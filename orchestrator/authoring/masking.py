@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from orchestrator.authoring.graph import JSON
+if TYPE_CHECKING:
+    from orchestrator.authoring.graph import JSON
 
 MASK = "***"
 
