@@ -1,4 +1,4 @@
-"""What can be wrong with a command, apart from what the rooms below find wrong."""
+"""What can be wrong with a command, apart from what other packages find wrong."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@
 Candidates are tried on few rows, the better half of them on more (successive halving), and the best is fitted
 on all. What the columns hold, whether classes or amounts are to be predicted, and which models
 are worth a try is found out on the way; `summary` tells what had to be assumed, and what was left out. The
-rooms behind the stages: `reading`, `columns`, `checks`, `splitting`, `preparing`, and `workers.training`.
+modules behind the stages: `reading`, `columns`, `checks`, `splitting`, `preparing`, and `workers.training`.
 """
 
 from __future__ import annotations
