@@ -12,15 +12,21 @@ from typing import TypeAlias
 import typer
 
 from orchestrator.cli import INTERRUPTED
-from orchestrator.cli.conclusions import keep_unconcluded
+from orchestrator.cli.conclusions import keep_unconcluded_record
 from orchestrator.cli.connection import open_runs
 from orchestrator.cli.consoles import errors, output
-from orchestrator.cli.follow import Follower, View, written_later
-from orchestrator.cli.formatting import as_line, between, words
-from orchestrator.cli.messages import as_called
+from orchestrator.cli.follow import Follower, View, how_to_conclude
+from orchestrator.cli.formatting import as_line, elapsed, state_label
+from orchestrator.cli.messages import with_program_name
 from orchestrator.cli.progress_lines import PlainProgress
 from orchestrator.cli.progress_tree import LiveProgress
-from orchestrator.cli.queue_watch import START, QueueWatch, being_replaced, start_one, still_starting
+from orchestrator.cli.queue_watch import (
+    START,
+    QueueWatch,
+    advise_starting_worker,
+    being_replaced,
+    still_starting,
+)
 from orchestrator.cli.summary import print_summary, ways_to_open
 from orchestrator.lifecycle.submission import Prepared
 from orchestrator.run_id import RunId
@@ -62,13 +68,15 @@ def run_attached(
         try:
             record = follower.follow()
         except KeyboardInterrupt:
-            ended = private is not None and keep_unconcluded(reader, run, prepared.graph)
+            ended = private is not None and keep_unconcluded_record(reader, run, prepared.graph)
             _print_interrupted(run, private=private is not None, ended=ended)
             raise typer.Exit(INTERRUPTED) from None
         if private is not None:
-            keep_unconcluded(reader, run, prepared.graph)
+            keep_unconcluded_record(reader, run, prepared.graph)
     if as_json:
-        errors().print(f"{record.id} {words(record.state.value)} in {between(record.started, record.ended)}")
+        errors().print(
+            f"{record.id} {state_label(record.state.value)} in {elapsed(record.started, record.ended)}"
+        )
         print(as_line(dict(record.to_json())), flush=True)
     else:
         ways = ways_to_open(record.mlflow_run_id, settings(), stack.mlflow_url if stack else None)
@@ -83,7 +91,7 @@ def _queue_watch(runs: RunStore, stack: StackState | None, private: EmbeddedStac
         return QueueWatch(runs.client, advice=still_starting, patience=START)
     if stack is not None:
         return QueueWatch(runs.client, advice=being_replaced(stack.slots))
-    return QueueWatch(runs.client, advice=start_one)
+    return QueueWatch(runs.client, advice=advise_starting_worker)
 
 
 @contextmanager
@@ -105,7 +113,7 @@ def _redis_clock_offset(runs: RunStore) -> timedelta:
 
 def _print_interrupted(run: RunId, *, private: bool, ended: bool) -> None:
     if ended:
-        told = f"interrupted: {run} has ended, and that is final; {written_later(run)}"
+        told = f"interrupted: {run} has ended, and that is final; {how_to_conclude(run)}"
     elif private:
         told = (
             f"interrupted: {run} stops with its private stack; what it finished is kept, and goes on with: "
@@ -113,4 +121,4 @@ def _print_interrupted(run: RunId, *, private: bool, ended: bool) -> None:
         )
     else:
         told = f"interrupted: {run} goes on without us; follow it with: orchestrator logs {run} --follow"
-    print(as_called(told), file=sys.stderr)
+    print(with_program_name(told), file=sys.stderr)

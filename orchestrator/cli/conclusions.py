@@ -12,7 +12,7 @@ from orchestrator.archive.run_record import read_final, unconcluded_runs, write_
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.masking import mask_text
-from orchestrator.cli.connection import reach
+from orchestrator.cli.connection import connect_redis
 from orchestrator.cli.errors import NotConcluded
 from orchestrator.cli.formatting import as_line
 from orchestrator.cli.run_lookup import KnownRun
@@ -24,12 +24,12 @@ from orchestrator.settings import settings, take_part
 from orchestrator.stack import EmbeddedStack
 
 #: Seconds that a private stack stays for runs of earlier ones; they are in no hurry.
-EARLIER = 5.0
+EARLIER_RUNS_TIMEOUT = 5.0
 #: Seconds that `resume` waits until a run is concluded, of which nothing else is left.
-PATIENCE = 60.0
+CONCLUSION_TIMEOUT = 60.0
 
 
-def keep_unconcluded(reader: RunReader, run: RunId, graph: Graph) -> bool:
+def keep_unconcluded_record(reader: RunReader, run: RunId, graph: Graph) -> bool:
     """Keep how a run has ended that is not concluded, as its Redis is about to go; False if there is none."""
     record = reader.read(run, graph)
     if not record.state.over or reader.concluded(run):
@@ -39,7 +39,7 @@ def keep_unconcluded(reader: RunReader, run: RunId, graph: Graph) -> bool:
 
 
 @contextmanager
-def concluding_earlier(store: ArtifactStore) -> Iterator[None]:
+def conclude_earlier_runs(store: ArtifactStore) -> Iterator[None]:
     """Behind the block, give the stack a moment for runs that earlier ones have left unconcluded.
 
     Its supervisor has them concluded. MLflow is taken to be away if not even the block's own run could be.
@@ -57,12 +57,12 @@ def concluding_earlier(store: ArtifactStore) -> Iterator[None]:
 
 
 def _wait(store: ArtifactStore, earlier: frozenset[RunId]) -> None:
-    until = time.monotonic() + EARLIER
+    until = time.monotonic() + EARLIER_RUNS_TIMEOUT
     while (left := unconcluded_runs(store)) & earlier and left <= earlier and time.monotonic() < until:
         time.sleep(0.05)
 
 
-def conclude_only(known: KnownRun, store: ArtifactStore, wished: Mapping[str, int], *, as_json: bool) -> None:
+def conclude_run(known: KnownRun, store: ArtifactStore, wished: Mapping[str, int], *, as_json: bool) -> None:
     """Have a run written to MLflow that has succeeded, on the stack that there is or on a private one."""
     run = known.record.id
     if settings().redis_url is not None:
@@ -81,13 +81,14 @@ def conclude_only(known: KnownRun, store: ArtifactStore, wished: Mapping[str, in
 
 def _send_and_wait(known: KnownRun, store: ArtifactStore) -> None:
     run = known.record.id
-    send_conclusion(run, reach(str(settings().redis_url)), known.graph.queues)
-    until = time.monotonic() + PATIENCE
+    send_conclusion(run, connect_redis(str(settings().redis_url)), known.graph.queues)
+    until = time.monotonic() + CONCLUSION_TIMEOUT
     while run in unconcluded_runs(store):
         if time.monotonic() > until:
             uri = mask_text(settings().tracking_uri)
             raise NotConcluded(
-                f"run '{run}' has succeeded; MLflow at {uri} could not be told within {PATIENCE:.0f} s",
+                f"run '{run}' has succeeded; MLflow at {uri} could not be told "
+                f"within {CONCLUSION_TIMEOUT:.0f} s",
                 hint="start MLflow, or correct MLFLOW_TRACKING_URI; the workers' logs say more",
             )
         time.sleep(0.05)

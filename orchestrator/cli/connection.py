@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis import Redis
 
 from orchestrator.cli.errors import UnknownToStack
-from orchestrator.cli.messages import as_called, note
+from orchestrator.cli.messages import print_note, with_program_name
 from orchestrator.runs import connection
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings, take_part
@@ -29,7 +29,7 @@ def require_modules(stack: StackState, module: str) -> None:
         anew = f"orchestrator down && ORCHESTRATOR_PIPELINES={names} orchestrator up"
         raise UnknownToStack(
             f"the stack that is up was started without the pipelines of '{module}'",
-            hint=as_called(f"start it again with them: {anew}"),
+            hint=with_program_name(f"start it again with them: {anew}"),
         )
 
 
@@ -40,21 +40,21 @@ def private_stacks() -> list[StackState]:
     return private_states(settings().home)
 
 
-def reach(url: str) -> Redis:
+def connect_redis(url: str) -> Redis:
     """A client for the Redis at `url`, which has answered; raises RedisUnreachable."""
     return connection.reach(url)
 
 
-def reach_for_work(url: str) -> Redis:
+def connect_durable_redis(url: str) -> Redis:
     """The same, where runs are to be kept: raises RedisUnfit for a Redis that would lose them."""
-    return connection.reach_for_work(url, evicting=settings().redis_eviction, warn=note)
+    return connection.reach_for_work(url, evicting=settings().redis_eviction, warn=print_note)
 
 
-def wait_for(url: str) -> None:
+def wait_for_redis(url: str) -> None:
     """Return once the Redis at `url` can be worked with; raises RedisUnfit where waiting would not help."""
-    connection.wait_for(url, evicting=settings().redis_eviction, warn=note)
+    connection.wait_for(url, evicting=settings().redis_eviction, warn=print_note)
 
 
 def open_runs() -> RunStore:
     """The runs in the Redis of the settings, which is fit to keep them; raises RedisUnreachable."""
-    return RunStore(reach_for_work(str(settings().redis_url)), lease_seconds=settings().lease_seconds)
+    return RunStore(connect_durable_redis(str(settings().redis_url)), lease_seconds=settings().lease_seconds)

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import TimeoutError as Late
 
 from orchestrator.authoring.graph import Graph
-from orchestrator.cli.messages import as_called, note
+from orchestrator.cli.messages import print_note, with_program_name
 from orchestrator.cli.queue_watch import QueueWatch
 from orchestrator.run_id import RunId
 from orchestrator.runs.connection import check
@@ -19,18 +19,18 @@ from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.reader import Event, RunReader
 from orchestrator.runs.record import RunRecord
 
-#: Seconds: the longest wait for an event; the shortest time between two looks, and its share of a look's cost
-#: (a run with thousands of items takes long to read).
-WAIT, PACE, SHARE = 0.25, 0.03, 4.0
-#: Seconds that Redis may be away, and that the writing down of an ended run may take, before we go.
-AWAY, WRITING = 30.0, 60.0
-#: Seconds of it that need no explanation.
-PATIENT = 3.0
+#: Seconds: the longest wait for an event, and the shortest pause between two reads of the run. A pause
+#: lasts at least `READ_SHARE` times as long as the read before it: thousands of items take long to read.
+EVENT_WAIT, MIN_PAUSE, READ_SHARE = 0.25, 0.03, 4.0
+#: Seconds that Redis may be away, and that the conclusion of an ended run may take, before we stop following.
+REDIS_TIMEOUT, CONCLUSION_TIMEOUT = 30.0, 60.0
+#: Seconds that the conclusion takes before the view says what we wait for.
+QUIET_WAIT = 3.0
 
 
-def written_later(run: RunId) -> str:
+def how_to_conclude(run: RunId) -> str:
     """What becomes of an ended run that MLflow does not know of, once its private stack is gone."""
-    return as_called(
+    return with_program_name(
         "the next `orchestrator run` or `orchestrator up` writes it to MLflow, and so does: "
         f"orchestrator resume {run}"
     )
@@ -61,11 +61,11 @@ class Follower:
 
     def follow(self) -> RunRecord:
         """Watch until the run is over and written down; returns its final record."""
-        record = self._look()
+        record = self._read_and_show()
         while not record.state.over:
             self.check_stack()
             try:
-                record = self._look()
+                record = self._read_and_show()
                 for notice in self.watch.notices(record):
                     self.view.say(notice)
             except Exception as error:
@@ -77,31 +77,31 @@ class Follower:
         self.view.update(record, self.reader.events(self.run, self.position))  # what came after the last look
         return record
 
-    def _outlook(self, *, leaving: bool = False) -> str:
+    def _conclusion_status(self, *, leaving: bool = False) -> str:
         """What is to be told of a run that is over and not written down."""
         state = self.reader.state(self.run).value
         why = self.reader.conclusion_error(self.run)
         told = f"the run has {state}, and that is final; {why or 'no worker has written it to MLflow yet'}: "
         if leaving and not self.workers_stay:
-            return f"{told}what was logged is kept; {written_later(self.run)}"
+            return f"{told}what was logged is kept; {how_to_conclude(self.run)}"
         if why is None:
             return f"the run has {state}; waiting until a worker has written it to MLflow"
         return f"{told}it is written there as soon as that is possible, and nothing is run again"
 
-    def _look(self) -> RunRecord:
-        events = self.reader.events(self.run, self.position, WAIT)
+    def _read_and_show(self) -> RunRecord:
+        events = self.reader.events(self.run, self.position, EVENT_WAIT)
         before = time.monotonic()
         record = self.reader.read(self.run, self.graph)
         if events:
             self.position = events[-1].position
         self.view.update(record, events)
         if not record.state.over:
-            time.sleep(max(PACE, SHARE * (time.monotonic() - before)))
+            time.sleep(max(MIN_PAUSE, READ_SHARE * (time.monotonic() - before)))
         return record
 
     def _wait_for_redis(self, error: Exception) -> None:
         self.view.say(f"Redis does not answer ({error}); the run may go on without us; trying again")
-        deadline = time.monotonic() + AWAY
+        deadline = time.monotonic() + REDIS_TIMEOUT
         while True:
             self.check_stack()
             try:
@@ -121,10 +121,10 @@ class Follower:
         while not self.reader.concluded(self.run):
             self.check_stack()
             waited = time.monotonic() - start
-            if waited > WRITING:
-                note(told if told and self.workers_stay else self._outlook(leaving=True))
+            if waited > CONCLUSION_TIMEOUT:
+                print_note(told if told and self.workers_stay else self._conclusion_status(leaving=True))
                 return
-            if waited > PATIENT and (outlook := self._outlook()) != told:
+            if waited > QUIET_WAIT and (outlook := self._conclusion_status()) != told:
                 self.view.say(outlook)
                 told = outlook
             time.sleep(0.01 if waited < 2.0 else 0.2)

@@ -41,7 +41,7 @@ _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
 _RUNTIME = re.compile(r"[/\\]workers[/\\]runtime[/\\]\w+\.py$")
 
 
-def words(state: str) -> str:
+def state_label(state: str) -> str:
     """`upstream_failed` as people write it."""
     return state.replace("_", " ")
 
@@ -60,17 +60,17 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
-def between(start: datetime | None, end: datetime | None) -> str:
+def elapsed(start: datetime | None, end: datetime | None) -> str:
     """The time from one moment to another; empty if one is missing."""
     return duration((end - start).total_seconds()) if start and end else ""
 
 
-def clock(time: datetime) -> str:
+def time_of_day(time: datetime) -> str:
     """The time of day, where the reader is."""
     return f"{time.astimezone():%H:%M:%S}"
 
 
-def day_and_time(time: datetime | None) -> str:
+def date_and_time(time: datetime | None) -> str:
     """Date and time, where the reader is; empty if there is none."""
     return f"{time.astimezone():%Y-%m-%d %H:%M:%S}" if time else ""
 

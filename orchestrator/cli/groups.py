@@ -103,7 +103,7 @@ class Group:
         return ", ".join(parts)
 
 
-def group_of(name: str) -> str:
+def group_name(name: str) -> str:
     """The node that a record belongs to: `fit` for `fit[3]`, and for `fit`."""
     return group_and_index(name)[0]
 
@@ -112,5 +112,5 @@ def grouped(records: Iterable[NodeRecord]) -> dict[str, Group]:
     """The groups by name, in the order written."""
     found: dict[str, list[NodeRecord]] = {}
     for record in records:
-        found.setdefault(group_of(record.name), []).append(record)
+        found.setdefault(group_name(record.name), []).append(record)
     return {name: Group(name, tuple(records)) for name, records in found.items()}

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.archive.logs import Line, logged_attempts, read_log
-from orchestrator.cli.groups import group_of
+from orchestrator.cli.groups import group_name
 from orchestrator.cli.run_lookup import KnownRun, Records
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import NodeState
 
-#: Seconds between two looks at a run that is followed.
-PACE = 0.3
+#: Seconds between two reads of a run that is followed.
+POLL_INTERVAL = 0.3
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def live_lines(records: Records, known: KnownRun, node: str | None) -> Iterator[
                 number, _, line = text.partition(" ")
                 found.append(LogLine(each.name, int(number), Line.from_text(line)))
         yield from sorted(fresh(found), key=lambda each: each.line.time)
-        time.sleep(PACE)
+        time.sleep(POLL_INTERVAL)
     yield from sorted(
         fresh(kept_lines(records, records.get(known.record.id), node)), key=lambda each: each.line.time
     )
@@ -74,7 +74,7 @@ def live_lines(records: Records, known: KnownRun, node: str | None) -> Iterator[
 
 def _has(known: KnownRun, node: str | None) -> bool:
     """Whether the node has records by now: a map's items come into being during the run."""
-    return node is None or any(node in (each.name, group_of(each.name)) for each in known.record.nodes)
+    return node is None or any(node in (each.name, group_name(each.name)) for each in known.record.nodes)
 
 
 def _in_redis(known: KnownRun, node: NodeRecord) -> dict[int, list[Line]]:

@@ -11,7 +11,7 @@ from rich.text import Text
 from orchestrator.cli.consoles import output
 from orchestrator.cli.formatting import as_line, first_line, without_runtime
 from orchestrator.cli.log_lines import LogLine, kept_lines, live_lines
-from orchestrator.cli.messages import note
+from orchestrator.cli.messages import print_note
 from orchestrator.cli.options import AsJson, RunName
 from orchestrator.cli.run_lookup import KnownRun, Records
 from orchestrator.runs.record import stamp
@@ -32,11 +32,13 @@ def logs(run: RunName, node: NodeName = None, *, follow: Follow = False, as_json
         printed = (JsonLines() if as_json else Stream(known)).print_all(live_lines(records, known, node))
     else:
         if follow and known.unfinished:
-            note("this run is not on a Redis that can be followed from here; this is what was kept of it")
+            print_note(
+                "this run is not on a Redis that can be followed from here; this is what was kept of it"
+            )
         printed = (JsonLines() if as_json else Paragraphs(known)).print_all(kept_lines(records, known, node))
     if not printed:
         whose = f"'{node}'" if node else "its stages"
-        note(f"{known.record.id}: nothing was printed or logged by {whose}")
+        print_note(f"{known.record.id}: nothing was printed or logged by {whose}")
 
 
 class JsonLines:

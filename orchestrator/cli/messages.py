@@ -35,15 +35,15 @@ def tell_error(error: Exception, *, debug: bool = False) -> int:
     name, message, hint, status = _read(error)
     if sys.stderr.isatty():
         name = f"\033[1;31m{name}\033[0m"
-    print(as_called(f"{name}: {shortened(visible(mask_text(message)), LONGEST)}"), file=sys.stderr)
+    print(with_program_name(f"{name}: {shortened(visible(mask_text(message)), LONGEST)}"), file=sys.stderr)
     if hint:
-        print(as_called(f"hint: {visible(mask_text(hint))}"), file=sys.stderr)
+        print(with_program_name(f"hint: {visible(mask_text(hint))}"), file=sys.stderr)
     return status
 
 
 @contextmanager
-def doing(text: str) -> Iterator[None]:
-    """Say on a terminal what takes a moment; it vanishes afterwards."""
+def show_activity(text: str) -> Iterator[None]:
+    """Show on a terminal what the block does; the line is erased when it ends."""
     terminal = sys.stderr.isatty()
     if terminal:
         print(f"\033[2m{text} …\033[0m", end="", file=sys.stderr, flush=True)
@@ -54,9 +54,9 @@ def doing(text: str) -> Iterator[None]:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def note(text: str) -> None:
-    """Say on stderr what is not an error, but should be known."""
-    print(as_called(f"note: {shortened(visible(mask_text(text)), LONGEST)}"), file=sys.stderr)
+def print_note(text: str) -> None:
+    """Print to stderr what is not an error, but should be known."""
+    print(with_program_name(f"note: {shortened(visible(mask_text(text)), LONGEST)}"), file=sys.stderr)
 
 
 @cache
@@ -71,8 +71,8 @@ def program() -> str:
     return f"{sys.executable} -m {NAME}"
 
 
-def as_called(text: str) -> str:
-    """The text with its commands as they can be called here."""
+def with_program_name(text: str) -> str:
+    """The text, in which each `orchestrator COMMAND` is written as it can be run here."""
     return _COMMAND.sub(lambda _: f"{program()} ", text)
 
 

@@ -26,12 +26,12 @@ Slots = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def parameters_of(words: Iterable[str] | None) -> dict[str, object]:
+def parse_parameters(words: Iterable[str] | None) -> dict[str, object]:
     """`["depth=3"]` as `{"depth": "3"}`; the pipeline's annotations give it a type later."""
     return dict(_pairs(words or (), option="-p", example="-p depth=3"))
 
 
-def slots_wished(words: Iterable[str] | None) -> dict[str, int]:
+def parse_slots(words: Iterable[str] | None) -> dict[str, int]:
     """`["training=4"]` as `{"training": 4}`."""
     found: dict[str, int] = {}
     for queue, count in _pairs(words or (), option="--slots", example="--slots training=4"):

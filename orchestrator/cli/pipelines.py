@@ -22,8 +22,8 @@ from orchestrator.authoring.masking import mask_value
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.cli.consoles import output
 from orchestrator.cli.formatting import shortened
-from orchestrator.cli.messages import note, tell_error
-from orchestrator.cli.options import AsJson, Parameters, PipelineName, parameters_of
+from orchestrator.cli.messages import print_note, tell_error
+from orchestrator.cli.options import AsJson, Parameters, PipelineName, parse_parameters
 from orchestrator.cli.pipeline_lookup import find_pipeline
 from orchestrator.compiler import draw
 from orchestrator.compiler.arrange import arrange
@@ -53,7 +53,7 @@ def pipelines(*, as_json: AsJson = False) -> None:
     else:
         output().print(f"no pipelines in {', '.join(modules)} (ORCHESTRATOR_PIPELINES)")
     if SHIPPED in modules and (known := in_place_of_shipped(Path.cwd())):
-        note(f"{known} takes the place of the pipelines that ship")
+        print_note(f"{known} takes the place of the pipelines that ship")
     for problem in catalogue.broken:
         tell_error(problem)
     if catalogue.broken:
@@ -67,7 +67,7 @@ def compile_pipeline(
     form: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TREE,
 ) -> None:
     """Show a pipeline's graph and the Celery canvas that it becomes."""
-    given = parameters_of(parameters)
+    given = parse_parameters(parameters)
     prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues)
     match form:
         case Format.TREE:

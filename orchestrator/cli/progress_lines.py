@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from orchestrator.authoring.graph import Graph
-from orchestrator.cli.formatting import between, clock, first_line, words
-from orchestrator.cli.groups import Group, group_of, grouped
+from orchestrator.cli.formatting import elapsed, first_line, state_label, time_of_day
+from orchestrator.cli.groups import Group, group_name, grouped
 from orchestrator.runs.reader import Event
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState
@@ -32,7 +32,7 @@ class PlainProgress:
         groups = grouped(record.nodes)
         records = {node.name: node for node in record.nodes}
         for event in events:
-            name = group_of(event.node)
+            name = group_name(event.node)
             group = groups.get(name)
             if group is None:
                 continue
@@ -43,7 +43,7 @@ class PlainProgress:
 
     def say(self, text: str) -> None:
         """Write a line that is not about a node."""
-        self._line(f"{clock(datetime.now(UTC))}  {text}")
+        self._line(f"{time_of_day(datetime.now(UTC))}  {text}")
 
     def _count(self, group: Group, event: Event) -> None:
         last, told = self._counted.get(group.name, (0.0, ""))
@@ -54,7 +54,9 @@ class PlainProgress:
         self._write(_moment(event), group.name, group.state.value, group.progress)
 
     def _write(self, moment: datetime, name: str, state: str, detail: str) -> None:
-        self._line(f"{clock(moment)}  {name:<{self._width}}  {words(state):<9}  {detail}".rstrip())
+        self._line(
+            f"{time_of_day(moment)}  {name:<{self._width}}  {state_label(state):<9}  {detail}".rstrip()
+        )
 
     def _line(self, text: str) -> None:
         self._console.print(text, soft_wrap=True)
@@ -65,7 +67,7 @@ def _detail(event: Event, record: NodeRecord | None, group: Group) -> str | None
     if event.state == "expanded":
         return f"into {event.detail} items"
     if record is None:  # of a map as a whole
-        took = between(group.started, group.ended)
+        took = elapsed(group.started, group.ended)
         return f"{took}  {group.progress}" if event.state == NodeState.SUCCEEDED else None
     attempts = record.attempts
     match event.state:
@@ -77,10 +79,10 @@ def _detail(event: Event, record: NodeRecord | None, group: Group) -> str | None
             failure = next((each.error for each in reversed(attempts) if each.error), "")
             return f"in {event.detail} after: {first_line(failure)}"
         case NodeState.SUCCEEDED:
-            took = between(record.started, record.ended)
+            took = elapsed(record.started, record.ended)
             return "reused" if record.reused else f"{took}  {attempts[-1].worker if attempts else ''}"
         case NodeState.FAILED:
-            return f"{between(record.started, record.ended)}  {first_line(event.detail)}"
+            return f"{elapsed(record.started, record.ended)}  {first_line(event.detail)}"
         case NodeState.WAITING:
             return None
     return event.detail

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.authoring.graph import Graph, NodeName
-from orchestrator.cli.formatting import ICONS, STYLES, between, first_line, shortened, words
+from orchestrator.cli.formatting import ICONS, STYLES, elapsed, first_line, shortened, state_label
 from orchestrator.cli.groups import Group, grouped
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.plan import Plan
@@ -89,11 +89,11 @@ class LiveProgress:
 
     def _heading(self, record: RunRecord, groups: dict[str, Group], now: datetime) -> Text:
         done = sum(group.state is NodeState.SUCCEEDED for group in groups.values())
-        took = between(record.started, record.ended or now)
+        took = elapsed(record.started, record.ended or now)
         return Text.assemble(
             (record.pipeline, "bold"),
             "  ",
-            (words(record.state.value), STYLES[record.state.value]),
+            (state_label(record.state.value), STYLES[record.state.value]),
             f"  {done}/{len(groups)} done  {took}  ",
             (record.id, "bright_black"),
         )
@@ -107,10 +107,10 @@ class LiveProgress:
         name = Text.assemble(
             (line.lead, "bright_black"), (icon, style), " ", (group.name, "bold" * (state in _BUSY))
         )
-        progress = group.progress if group.mapped else words(state.value)
+        progress = group.progress if group.mapped else state_label(state.value)
         if group.attempts > 1 and not group.mapped:
             progress += f", attempt {group.attempts}"
-        took = between(group.started, group.ended or now)
+        took = elapsed(group.started, group.ended or now)
         workers = ""
         if self._console.width >= ROOMY:
             workers = ", ".join(group.workers[:2]) + (" …" if len(group.workers) > 2 else "")
@@ -132,7 +132,7 @@ def _fitting(lines: Sequence[OutlineLine], groups: dict[str, Group], height: int
 
     def fold() -> None:
         if quiet:
-            told = (f"{quiet.count(state)} {words(state.value)}" for state in _QUIET if state in quiet)
+            told = (f"{quiet.count(state)} {state_label(state.value)}" for state in _QUIET if state in quiet)
             shown.append("  … " + ", ".join(told))
             quiet.clear()
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 
 from redis import Redis
 
-from orchestrator.cli.messages import as_called
+from orchestrator.cli.messages import with_program_name
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import NodeState
 
-#: Seconds that a node is queued before we ask for its worker, between two looks, between two complaints.
-PATIENCE, LOOK, AGAIN = 4.0, 1.0, 30.0
+#: Seconds that a node is queued before we look for its worker, between two checks, between two equal notices.
+PATIENCE, CHECK_INTERVAL, REPEAT_INTERVAL = 4.0, 1.0, 30.0
 #: The patience with workers that are just being started, and with those that are there.
 START, STALL = 15.0, 20.0
 
@@ -46,7 +46,7 @@ class QueueWatch:
         queued = {node.queue for node in record.nodes if node.state is NodeState.QUEUED}
         self._since = {queue: self._since.get(queue, now) for queue in queued}
         waited = {queue: now - since for queue, since in self._since.items()}
-        if max(waited.values(), default=0.0) < self._patience or now - self._looked < LOOK:
+        if max(waited.values(), default=0.0) < self._patience or now - self._looked < CHECK_INTERVAL:
             return []
         self._looked = now
         served = served_queues(self._client)
@@ -57,14 +57,14 @@ class QueueWatch:
                 found[queue] = self._advice(queue)
             elif idle and waited[queue] >= STALL:
                 found[queue] = not_taken_up(queue)
-        due = [queue for queue in found if now - self._told.get(queue, -AGAIN) >= AGAIN]
+        due = [queue for queue in found if now - self._told.get(queue, -REPEAT_INTERVAL) >= REPEAT_INTERVAL]
         self._told.update(dict.fromkeys(due, now))
         return [found[queue] for queue in due]
 
 
-def start_one(queue: str) -> str:
+def advise_starting_worker(queue: str) -> str:
     """What to do about a queue without a worker."""
-    return as_called(
+    return with_program_name(
         f"waiting: no worker serves the queue '{queue}'; start one with: orchestrator worker {queue}"
     )
 
@@ -74,7 +74,7 @@ def being_replaced(slots: Mapping[str, int]) -> Callable[[str], str]:
 
     def advice(queue: str) -> str:
         if not slots.get(queue):
-            return start_one(queue)
+            return advise_starting_worker(queue)
         return f"waiting: the stack's worker of the queue '{queue}' is starting, as after each change of code"
 
     return advice

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.cli.conclusions import concluding_earlier
+from orchestrator.cli.conclusions import conclude_earlier_runs
 from orchestrator.cli.connection import join_stack, open_runs, require_modules
 from orchestrator.cli.errors import NoStack
 from orchestrator.cli.formatting import as_line
-from orchestrator.cli.messages import as_called, doing, note
+from orchestrator.cli.messages import print_note, show_activity, with_program_name
 from orchestrator.cli.options import (
     AsJson,
     Parameters,
     PipelineName,
     Slots,
     check_slots,
-    parameters_of,
-    slots_wished,
+    parse_parameters,
+    parse_slots,
 )
 from orchestrator.cli.pipeline_lookup import find_pipeline
 from orchestrator.coordinator.service import supervised
@@ -60,9 +60,9 @@ def run(
     Exit status: 0 when the run succeeded, 1 when it failed, 2 when it could not be started.
     With --json, the last line of the output is the run.
     """
-    given, slots_by_queue = parameters_of(parameters), slots_wished(slots)
+    given, slots_by_queue = parse_parameters(parameters), parse_slots(slots)
     check_slots(slots_by_queue, settings().queues)
-    with doing(f"checking {pipeline}"):
+    with show_activity(f"checking {pipeline}"):
         found = find_pipeline(pipeline)
         prepared = prepare(found, given, queues=settings().queues, cache=cache)
     stack = join_stack()
@@ -86,7 +86,9 @@ def run(
             run_on_private_stack(prepared, send_and_lock, slots_by_queue, as_json=as_json)
         return
     if slots_by_queue:
-        note("--slots is for the stack that `run` or `up` starts; this run goes to workers that are there")
+        print_note(
+            "--slots is for the stack that `run` or `up` starts; this run goes to workers that are there"
+        )
     if detach:
         _run_detached(prepared, send, as_json=as_json)
     else:
@@ -108,7 +110,7 @@ def run_on_private_stack(prepared: Prepared, send: Send, slots: Mapping[str, int
         with (
             stack.known_to_others(),
             supervised(settings(), stack.redis_url),
-            concluding_earlier(store),
+            conclude_earlier_runs(store),
         ):
             run_attached(prepared, send, private=stack, as_json=as_json)
 
@@ -121,4 +123,4 @@ def _run_detached(prepared: Prepared, send: Send, *, as_json: bool) -> None:
         record = RunReader(runs.client).read(run, prepared.graph)
         print(as_line(dict(record.to_json())))
     else:
-        print(as_called(f"submitted {run}; follow it with: orchestrator logs {run} --follow"))
+        print(with_program_name(f"submitted {run}; follow it with: orchestrator logs {run} --follow"))

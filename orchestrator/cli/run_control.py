@@ -6,11 +6,11 @@ from orchestrator.archive.run_record import unconcluded_runs
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.cli.attached_run import run_attached
-from orchestrator.cli.conclusions import conclude_only
-from orchestrator.cli.connection import join_stack, reach, require_modules
+from orchestrator.cli.conclusions import conclude_run
+from orchestrator.cli.connection import connect_redis, join_stack, require_modules
 from orchestrator.cli.errors import NoStack
-from orchestrator.cli.messages import as_called
-from orchestrator.cli.options import AsJson, RunName, Slots, check_slots, slots_wished
+from orchestrator.cli.messages import with_program_name
+from orchestrator.cli.options import AsJson, RunName, Slots, check_slots, parse_slots
 from orchestrator.cli.pipeline_lookup import find_pipeline
 from orchestrator.cli.run import run_on_private_stack
 from orchestrator.cli.run_lookup import Records
@@ -34,16 +34,16 @@ def cancel(run: RunName) -> None:
     if url is None:
         hint = "start the stack with `orchestrator up`, or set REDIS_URL"
         raise NoStack("there is no stack up, and no REDIS_URL, on which a run could be going on", hint=hint)
-    runs = RunStore(reach(url), lease_seconds=settings().lease_seconds)
+    runs = RunStore(connect_redis(url), lease_seconds=settings().lease_seconds)
     with readable(name):
         at_work = ending.cancel(name, store=ArtifactStore(settings().store_url), runs=runs)
     ended = f"; {at_work} running stages are terminated" if at_work else ""
-    print(as_called(f"cancelled {name}{ended}. Carry it on with: orchestrator resume {name}"))
+    print(with_program_name(f"cancelled {name}{ended}. Carry it on with: orchestrator resume {name}"))
 
 
 def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> None:
     """Carry a run on that failed, was cancelled or lost its Redis; what is committed is not run again."""
-    wished = slots_wished(slots)
+    wished = parse_slots(slots)
     check_slots(wished, settings().queues)
     stack = join_stack()
     records = Records.open()
@@ -53,7 +53,7 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
         store = ArtifactStore(settings().store_url)
         if known.record.state is RunState.SUCCEEDED and not lost_outputs(known.record, known.graph, store):
             if known.record.id in unconcluded_runs(store):
-                conclude_only(known, store, wished, as_json=as_json)
+                conclude_run(known, store, wished, as_json=as_json)
                 return
             raise NothingLeft(f"run '{known.record.id}' has succeeded: there is nothing left to do")
         if known.record.state is RunState.RUNNING and not known.unfinished:

@@ -13,10 +13,10 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
 from orchestrator.authoring.graph import Graph, item_name
 from orchestrator.authoring.masking import mask_values
-from orchestrator.cli.connection import join_stack, private_stacks, reach
+from orchestrator.cli.connection import connect_redis, join_stack, private_stacks
 from orchestrator.cli.errors import AmbiguousRun, UnknownNode
-from orchestrator.cli.groups import group_of
-from orchestrator.cli.messages import note
+from orchestrator.cli.groups import group_name
+from orchestrator.cli.messages import print_note
 from orchestrator.lifecycle.progress import progress_of
 from orchestrator.messaging.set_aside import SetAside, messages_set_aside
 from orchestrator.run_id import RunId
@@ -59,7 +59,7 @@ class KnownRun:
         """The records of one node, of all items of a map, or all; raises UnknownNode."""
         if name is None:
             return self.record.nodes
-        found = tuple(node for node in self.record.nodes if name in (node.name, group_of(node.name)))
+        found = tuple(node for node in self.record.nodes if name in (node.name, group_name(node.name)))
         if not found:
             names = [node.name for node in self.record.nodes]
             near = get_close_matches(name, names, 1)
@@ -89,13 +89,13 @@ class Records:
         readers = []
         if chosen.redis_url is not None:
             try:
-                readers.append(RunReader(reach(chosen.redis_url)))
+                readers.append(RunReader(connect_redis(chosen.redis_url)))
             except RedisUnreachable as error:
-                note(f"{error}; this is what the artifact store knows")
+                print_note(f"{error}; this is what the artifact store knows")
         private = {}
         for state in private_stacks():
             with suppress(RedisUnreachable):  # it has just ended
-                private[RunReader(reach(state.redis_url))] = state
+                private[RunReader(connect_redis(state.redis_url))] = state
         return cls(ArtifactStore(chosen.store_url, create=False), (*readers, *private), private)
 
     def join(self, run: RunId) -> str | None:
@@ -140,14 +140,14 @@ class Records:
                 record = reader.read(run, specification.graph)
                 tracebacks = reader.tracebacks(run)
             except UnreadableRun as error:
-                note(f"{error}; this is what the artifact store knows")
+                print_note(f"{error}; this is what the artifact store knows")
             else:
                 graph = specification.graph
                 return KnownRun(record=record, graph=graph, tracebacks=tracebacks, reader=reader)
         try:
             final = read_final(self.store, run)
         except AlteredArtifact as error:
-            note(f"{error}; this is what its manifests say")
+            print_note(f"{error}; this is what its manifests say")
             final = None
         if final is not None:
             return KnownRun(record=final[0], graph=specification.graph, tracebacks=final[1])
@@ -159,7 +159,7 @@ class Records:
             try:
                 yield self.get(run)
             except (AlteredArtifact, UnknownRun) as error:
-                note(f"{run} cannot be listed: {error}")
+                print_note(f"{run} cannot be listed: {error}")
 
     def set_aside(self, run: RunId | None = None) -> list[SetAside]:
         """The messages of a run, or of no known one, that the supervisor has set aside, the latest first."""
@@ -187,7 +187,7 @@ class Records:
         run, graph = specification.run, specification.graph
         progress = progress_of(run, graph, self.store, Round.latest(self.store, run))
         for unreadable in sorted(progress.unreadable):
-            note(f"what {unreadable} of {run} committed cannot be read: altered, or cut short")
+            print_note(f"what {unreadable} of {run} committed cannot be read: altered, or cut short")
         for node in graph.everything:
             items = [item_name(node.name, index) for index in sorted(progress.items_of(node.name))]
             for name in items or [node.name]:

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.consoles import output
-from orchestrator.cli.formatting import ICONS, STYLES, as_line, between, day_and_time, words
-from orchestrator.cli.messages import as_called, note
+from orchestrator.cli.formatting import ICONS, STYLES, as_line, date_and_time, elapsed, state_label
+from orchestrator.cli.messages import print_note, with_program_name
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.pipeline_lookup import first_command
 from orchestrator.cli.run_lookup import KnownRun, Records
@@ -28,14 +28,16 @@ def runs(*, limit: Limit = 20, as_json: AsJson = False) -> None:
     records = Records.open()
     known = list(records.latest(limit))
     if aside := records.set_aside():
-        note(f"{len(aside)} messages of no known run were set aside, the last one since {aside[0].why}")
+        print_note(f"{len(aside)} messages of no known run were set aside, the last one since {aside[0].why}")
     if as_json:
         print(as_line([dict(each.record.to_json()) for each in known]))
         return
     if known:
         output().print(runs_table(known))
     else:
-        output().print(f"no runs yet in {settings().home.absolute()}; try: {as_called(first_command())}")
+        output().print(
+            f"no runs yet in {settings().home.absolute()}; try: {with_program_name(first_command())}"
+        )
 
 
 def runs_table(runs: Iterable[KnownRun]) -> Table:
@@ -53,9 +55,9 @@ def runs_table(runs: Iterable[KnownRun]) -> Table:
         table.add_row(
             record.id,
             record.pipeline,
-            Text(f"{ICONS[run.state]} {words(run.state)}", STYLES[run.state]),
-            day_and_time(record.started or record.submitted),
-            between(record.started, record.ended),
+            Text(f"{ICONS[run.state]} {state_label(run.state)}", STYLES[run.state]),
+            date_and_time(record.started or record.submitted),
+            elapsed(record.started, record.ended),
             f"{done}/{len(record.nodes)}",
         )
     return table

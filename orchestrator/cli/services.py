@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.connection import join_stack, wait_for
+from orchestrator.cli.connection import join_stack, wait_for_redis
 from orchestrator.cli.errors import NoStack, UsageError
 from orchestrator.coordinator.service import supervisor_of
 from orchestrator.lifecycle.checks import unknown_queue
@@ -57,7 +57,7 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
     if url is None:
         hint = "set REDIS_URL, for example redis://localhost:6379, or start a stack with `orchestrator up`"
         raise NoStack("a worker needs a Redis to take its messages from", hint=hint)
-    wait_for(url)
+    wait_for_redis(url)
     count = slots or max(slots_of(wanted, {}).values())
     variables = {"REDIS_URL": url, **thread_variables({wanted[0]: count})}
     environment = child_environment(variables, home=settings().home)
@@ -78,7 +78,7 @@ def coordinator() -> None:
     url = settings().redis_url
     if url is None:
         raise NoStack("a coordinator needs a Redis", hint="set REDIS_URL, for example redis://localhost:6379")
-    wait_for(url)
+    wait_for_redis(url)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

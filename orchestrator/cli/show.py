@@ -13,10 +13,10 @@ from orchestrator.archive.outbox import outboxes
 from orchestrator.archive.run_record import unconcluded_runs
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.cli.consoles import output
-from orchestrator.cli.follow import written_later
-from orchestrator.cli.formatting import as_line, between, clock, first_line, shortened, without_runtime
-from orchestrator.cli.groups import group_of
-from orchestrator.cli.messages import as_called
+from orchestrator.cli.follow import how_to_conclude
+from orchestrator.cli.formatting import as_line, elapsed, first_line, shortened, time_of_day, without_runtime
+from orchestrator.cli.groups import group_name
+from orchestrator.cli.messages import with_program_name
 from orchestrator.cli.options import AsJson, RunName
 from orchestrator.cli.progress_tree import ROOMY
 from orchestrator.cli.run_lookup import KnownRun, Records
@@ -63,7 +63,9 @@ def _print(console: Console, known: KnownRun) -> None:
         console.print(line)
     for place, (node, attempt, trace) in enumerate(_traces(known)):
         if place == TRACEBACKS:
-            console.print(Text(as_called(f"\n  … and more: orchestrator logs {record.id}"), "bright_black"))
+            console.print(
+                Text(with_program_name(f"\n  … and more: orchestrator logs {record.id}"), "bright_black")
+            )
             break
         console.print(Text(f"\n  {node.name}, attempt {attempt.number} on {attempt.worker}", "bold"))
         console.print(Padding(Text(trace.rstrip()), (0, 0, 0, 2), expand=False), soft_wrap=True)
@@ -73,7 +75,7 @@ def _print(console: Console, known: KnownRun) -> None:
 
 def _reuse(known: KnownRun) -> Iterator[Text]:
     """Why nodes were taken from earlier, or were not though they might have been; alike items at once."""
-    told = Counter((group_of(node.name), node.why) for node in known.record.nodes if node.why)
+    told = Counter((group_name(node.name), node.why) for node in known.record.nodes if node.why)
     if told:
         yield Text("\n  Reuse", "bright_black")
     for (name, why), count in list(told.items())[:LISTED]:
@@ -87,7 +89,9 @@ def _print_outboxes(console: Console, store: ArtifactStore, known: KnownRun) -> 
     if found or ends:
         console.print(Text("\n  Not in MLflow", "bright_black"))
     if ends:
-        told = written_later(known.record.id) if not known.live else "it is written as soon as MLflow answers"
+        told = (
+            how_to_conclude(known.record.id) if not known.live else "it is written as soon as MLflow answers"
+        )
         console.print(Text.assemble("  how the run ended  ", (told, "yellow")))
     for outbox in found[:LISTED]:
         lead = f"  {outbox.node} #{outbox.attempt}  "
@@ -113,13 +117,13 @@ def _attempts(known: KnownRun) -> Iterator[Text]:
         yield Text("\n  Attempts", "bright_black")
     for node in several[:LISTED]:
         for attempt in node.attempts:
-            took = between(attempt.started, attempt.ended)
+            took = elapsed(attempt.started, attempt.ended)
             outcome = shortened(
                 first_line(attempt.error) or ("succeeded" if attempt.ended else "running"), 200
             )
             yield Text.assemble(
                 f"  {node.name} #{attempt.number}  ",
-                (f"{clock(attempt.started)}  {took}  {attempt.worker}  ", "bright_black"),
+                (f"{time_of_day(attempt.started)}  {took}  {attempt.worker}  ", "bright_black"),
                 (outcome, "red" if attempt.error else "green"),
             )
 

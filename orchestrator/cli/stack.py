@@ -6,8 +6,8 @@ import json
 import sys
 
 from orchestrator.authoring.masking import mask_text, mask_values
-from orchestrator.cli.messages import as_called, note
-from orchestrator.cli.options import AsJson, Slots, check_slots, slots_wished
+from orchestrator.cli.messages import print_note, with_program_name
+from orchestrator.cli.options import AsJson, Slots, check_slots, parse_slots
 from orchestrator.cli.pipeline_lookup import first_command
 from orchestrator.settings import settings
 from orchestrator.stack import read_state, start_in_background, stop_in_background
@@ -15,15 +15,17 @@ from orchestrator.stack import read_state, start_in_background, stop_in_backgrou
 
 def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
     """Start a local stack that stays: Redis, workers, Flower, MLflow."""
-    wished = slots_wished(slots)
+    wished = parse_slots(slots)
     check_slots(wished, settings().queues)
     home = settings().home
     before = read_state(home)
     if before and any(before.slots.get(queue) != count for queue, count in wished.items()):
-        note("the stack is up already, with its own slots; `orchestrator down` first to change them")
+        print_note("the stack is up already, with its own slots; `orchestrator down` first to change them")
     if before and not all(map(before.knows, settings().modules)):
         known = ", ".join(before.modules)
-        note(f"the stack is up already, with {known}; `orchestrator down` first to change its pipelines")
+        print_note(
+            f"the stack is up already, with {known}; `orchestrator down` first to change its pipelines"
+        )
     state = start_in_background(home, wished, on_progress=lambda text: print(f"{text} …", file=sys.stderr))
     if as_json:
         print(json.dumps(mask_values(json.loads(state.as_json()))))
@@ -35,8 +37,8 @@ def up(*, slots: Slots = None, as_json: AsJson = False) -> None:
         "Redis": state.redis_url,
         "workers": slots_told,
         "logs": home / "logs",
-        "stop": as_called("orchestrator down"),
-        "next": as_called(first_command()),
+        "stop": with_program_name("orchestrator down"),
+        "next": with_program_name(first_command()),
     }
     print("the stack was up already" if before else "the stack is up")
     for name, value in rows.items():

@@ -16,15 +16,15 @@ from orchestrator.authoring.masking import mask_text
 from orchestrator.cli.formatting import (
     ICONS,
     STYLES,
-    between,
-    day_and_time,
+    date_and_time,
     duration,
+    elapsed,
     plain,
     shortened,
-    words,
+    state_label,
 )
 from orchestrator.cli.groups import Group, grouped
-from orchestrator.cli.messages import as_called
+from orchestrator.cli.messages import with_program_name
 from orchestrator.cli.progress_tree import ROOMY
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
@@ -53,16 +53,16 @@ def print_summary(console: Console, record: RunRecord, graph: Graph, *, mlflow: 
 def print_heading(console: Console, record: RunRecord, state: str | None = None) -> None:
     """The pipeline, the run's id, state, times and parameters."""
     state = state or record.state.value
-    took = between(record.started, record.ended)
+    took = elapsed(record.started, record.ended)
     console.print(
         Text.assemble(
             (f"{ICONS[state]} {record.pipeline} ", "bold"),
-            (words(state), STYLES[state]),
+            (state_label(state), STYLES[state]),
             f" in {took}" if took else "",
         )
     )
     facts = [("run", Text(record.id))]
-    if when := day_and_time(record.started or record.submitted):
+    if when := date_and_time(record.started or record.submitted):
         facts.append(("started", Text(when)))
     if record.parameters:
         given = "  ".join(f"{name}={plain(value)}" for name, value in record.parameters.items())
@@ -97,7 +97,7 @@ def nodes_table(record: RunRecord, *, wide: bool, folded: bool = True) -> Table:
 def _cells(group: Group, *, wide: bool) -> list[Text]:
     state = group.state.value
     name = Text.assemble((f"{ICONS[state]} ", STYLES[state]), group.name)
-    told = words(state)
+    told = state_label(state)
     if group.mapped:
         name.append(f" ×{len(group.records)}", _GREY)
         told = told if group.state is NodeState.SUCCEEDED else group.progress
@@ -117,7 +117,7 @@ def _cells(group: Group, *, wide: bool) -> list[Text]:
 
 def _time(group: Group) -> str:
     durations = group.durations
-    total = between(group.started, group.ended)
+    total = elapsed(group.started, group.ended)
     if not group.mapped or len(durations) < 2:
         return total
     middle = f"median {duration(median(durations))}"
@@ -157,14 +157,14 @@ def _failure(record: RunRecord, node: NodeRecord) -> Text:
     command = f"orchestrator logs {record.id} '{node.name}'" if "[" in node.name else None
     command = command or f"orchestrator logs {record.id} {node.name}"
     error = shortened((node.error or "").strip(), SHOWN)
-    return Text.assemble((error, "red"), ("\nsee ", _GREY), as_called(command))
+    return Text.assemble((error, "red"), ("\nsee ", _GREY), with_program_name(command))
 
 
 def _next_commands(record: RunRecord) -> Iterator[tuple[str, Text]]:
-    yield "next", Text(as_called(f"orchestrator show {record.id}"))
+    yield "next", Text(with_program_name(f"orchestrator show {record.id}"))
     failed = next((node.name for node in record.nodes if node.state is NodeState.FAILED), None)
     if failed is None:
-        yield "", Text(as_called(f"orchestrator logs {record.id}"))
+        yield "", Text(with_program_name(f"orchestrator logs {record.id}"))
 
 
 def _print_rows(console: Console, title: str | None, rows: Sequence[tuple[str, Text]]) -> None:
@@ -187,7 +187,7 @@ def ways_to_open(mlflow_run_id: str | None, settings: Settings, pages: str | Non
         return [f"{_for_browsers(uri)}/#/runs/{mlflow_run_id}"]
     lines = [f"run {mlflow_run_id}"]
     if uri == local_tracking_uri(settings.home):
-        return [*lines, as_called("open it with `orchestrator up`")]
+        return [*lines, with_program_name("open it with `orchestrator up`")]
     return [*lines, f"open it with `mlflow ui --backend-store-uri {mask_text(uri)}`"]
 
 
