@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ..conftest import wait_until
+from tests.harness.waiting import wait_until
+
 from .conftest import Shell
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]

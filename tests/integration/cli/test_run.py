@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Done, Shell
+from tests.harness.shell import Done
+
+from .conftest import Shell
 
 TRANSITION = re.compile(r"^\d\d:\d\d:\d\d  taxed\[1\] +succeeded +[\d.]+ m?s  data@test$", re.MULTILINE)
 

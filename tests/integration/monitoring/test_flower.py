@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from urllib.error import HTTPError
 
 import pytest
 
-from ..conftest import wait_until
-from .conftest import Bench, Flower, fetch
+from tests.harness.flower import Flower, fetch
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +21,10 @@ def all_listed(flower: Flower, run: str) -> bool:
     return "orchestrator.conclude" in states and {"SUCCESS", "FAILURE"}.issuperset(states.values())
 
 
-def test_tasks_are_listed_by_stage_with_their_run_and_node(flower: Flower, bench: Bench) -> None:
-    run = bench.run()
+def test_tasks_are_listed_by_stage_with_their_run_and_node(
+    flower: Flower, fail_a_run: Callable[[], str]
+) -> None:
+    run = fail_a_run()
     wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
     listed = {task.name: task for task in flower.tasks().values() if run in task.kwargs}
     assert {name: task.state for name, task in listed.items() if name.startswith("weather.")} == {
@@ -33,8 +36,10 @@ def test_tasks_are_listed_by_stage_with_their_run_and_node(flower: Flower, bench
     assert listed["weather.measure"].worker == "data@test"
 
 
-def test_pages_say_which_node_of_which_run_a_task_is_about(flower: Flower, bench: Bench) -> None:
-    run = bench.run()
+def test_pages_say_which_node_of_which_run_a_task_is_about(
+    flower: Flower, fail_a_run: Callable[[], str]
+) -> None:
+    run = fail_a_run()
     wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
     identity = next(
         identity
@@ -46,9 +51,9 @@ def test_pages_say_which_node_of_which_run_a_task_is_about(flower: Flower, bench
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_tasks_are_still_listed_by_the_next_flower(
-    flower: Flower, bench: Bench, number: signal.Signals
+    flower: Flower, fail_a_run: Callable[[], str], number: signal.Signals
 ) -> None:
-    run = bench.run()
+    run = fail_a_run()
     wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
     before = flower.tasks()
     if number is signal.SIGKILL:

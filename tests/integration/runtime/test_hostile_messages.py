@@ -15,10 +15,12 @@ import pytest
 import redis
 
 from orchestrator.messaging.envelope import BadMessage, check, check_command, check_task, read
+from tests.harness.runner import Runner
+from tests.harness.services import Service
+from tests.harness.waiting import wait_until
 from workers.runtime.processes import started_by
 
-from ..conftest import Service, wait_until
-from .conftest import SLOTS, Runner
+from .conftest import SLOTS
 
 pytestmark = pytest.mark.stack
 

@@ -12,10 +12,9 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.messaging.unacked import waiting_nodes
 from orchestrator.runs.values import ClaimStatus, Holder
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.waiting import wait_until
 from workers.runtime.dispatch import send_unknown
-
-from ..conftest import wait_until
-from .conftest import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
 

@@ -31,9 +31,9 @@ from orchestrator.runs.record import RunRecord
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import FencingNumber
 from orchestrator.settings import settings
-
-from ..conftest import Service, is_ready, knows_of_its_lost_lease, start_worker, wait_until
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.services import Service, is_ready, knows_of_its_lost_lease, start_worker
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -21,9 +21,8 @@ from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.listing import strike
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
-
-from ..conftest import wait_until
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
