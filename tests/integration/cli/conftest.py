@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 class Shell(shell.Shell):
     """The command line with the pipelines of these tests, unless a variable says otherwise."""
 
-    defaults: ClassVar = {"ORCHESTRATOR_PIPELINES": "orders", "PYTHONPATH": str(HERE)}
+    defaults: ClassVar = {"ORCHESTRATOR_PIPELINES": "cli_pipelines", "PYTHONPATH": str(HERE)}
 
 
 @pytest.fixture

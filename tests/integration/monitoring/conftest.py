@@ -21,7 +21,7 @@ def cluster(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     environment = worker_environment(
         f"{redis_url}?virtual_host=7",
         folder,
-        "weather",
+        "monitored_stages",
         HERE,
         MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlflow.db",
         FLOWER_BASIC_AUTH=f"{USER}:{PASSWORD}",
@@ -36,7 +36,7 @@ def fail_a_run(cluster: LocalCluster) -> Callable[[], str]:
     """Runs the pipeline to its end, which is a failure; returns the run's id."""
 
     def run() -> str:
-        done = cluster.shell("run", "weather", "--json")
+        done = cluster.shell("run", "monitored_stages", "--json")
         assert done.status == 1, done.err
         return str(done.last_json["id"])
 

@@ -27,13 +27,13 @@ def test_tasks_are_listed_by_stage_with_their_run_and_node(
     run = fail_a_run()
     wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
     listed = {task.name: task for task in flower.tasks().values() if run in task.kwargs}
-    assert {name: task.state for name, task in listed.items() if name.startswith("weather.")} == {
-        "weather.measure": "SUCCESS",
-        "weather.report": "FAILURE",
-        "weather.judge": "FAILURE",
+    assert {name: task.state for name, task in listed.items() if name.startswith("monitored_stages.")} == {
+        "monitored_stages.succeed": "SUCCESS",
+        "monitored_stages.fail_after_retry": "FAILURE",
+        "monitored_stages.fail_at_once": "FAILURE",
     }
-    assert "'node': 'measure'" in listed["weather.measure"].kwargs
-    assert listed["weather.measure"].worker == "data@test"
+    assert "'node': 'succeed'" in listed["monitored_stages.succeed"].kwargs
+    assert listed["monitored_stages.succeed"].worker == "data@test"
 
 
 def test_pages_say_which_node_of_which_run_a_task_is_about(
@@ -44,9 +44,9 @@ def test_pages_say_which_node_of_which_run_a_task_is_about(
     identity = next(
         identity
         for identity, task in flower.tasks().items()
-        if run in task.kwargs and task.name == "weather.measure"
+        if run in task.kwargs and task.name == "monitored_stages.succeed"
     )
-    assert f"measure of {run}".encode() in fetch(f"{flower.url}/task/{identity}", signed_in=True)
+    assert f"succeed of {run}".encode() in fetch(f"{flower.url}/task/{identity}", signed_in=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -80,10 +80,13 @@ def test_each_panel_has_data_of_a_run_and_its_failure_is_told(
     for title, expression in panels().items():
         wait_until(partial(prometheus.ask, expression), f"the panel {title!r} has data", 20)
     finished = prometheus.ask(panels()["Finished per minute, by stage"])
-    assert [series["metric"]["task"] for series in finished] == ["weather.measure"]
+    assert [series["metric"]["task"] for series in finished] == ["monitored_stages.succeed"]
     failed = prometheus.ask('queue_task_type:flower_events:increase5m{type="task-failed"}')
     counts = {(one["metric"]["queue"], one["metric"]["task"]): one["value"][1] for one in failed}
-    assert counts == {("data", "weather.report"): "1", ("data", "weather.judge"): "1"}
+    assert counts == {
+        ("data", "monitored_stages.fail_after_retry"): "1",
+        ("data", "monitored_stages.fail_at_once"): "1",
+    }
     assert {rule["health"] for rule in prometheus.rules()} == {"ok"}
     told = 'ALERTS{alertname="StageFailed",alertstate="firing"}'
     wait_until(lambda: len(prometheus.ask(told)) == 2, "both failures are told", 20)

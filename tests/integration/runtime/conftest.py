@@ -18,8 +18,8 @@ from tests.harness.runner import Runner
 from tests.harness.services import Service, start_worker, wait_until_ready, worker_environment
 
 HERE = Path(__file__).parent
-LIGHT = ("stages", "unruly", "tests.random_graphs.stages")
-MODULES = (*LIGHT, "learning")
+LIGHT = ("runtime_pipelines", "misbehaving_stages", "tests.random_graphs.stages")
+MODULES = (*LIGHT, "model_pipelines")
 
 #: Of the session's worker.
 SLOTS = 3

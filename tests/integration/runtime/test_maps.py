@@ -57,7 +57,7 @@ def test_items_whose_stage_is_unknown_to_the_worker_that_is_called_to_them_fail(
     claim = runner.runs.claim(run, name, Holder(token="one", delivery="a#b", worker="w"))
     assert claim.verdict is ClaimStatus.CLAIMED
     runner.runs.expand(run, name, "one", items=4)
-    send_unknown(run, name, "stages.picky", "data", round=0, share=True)
+    send_unknown(run, name, "runtime_pipelines.picky", "data", round=0, share=True)
     wait_until(lambda: runner.reader.state(run).over, "the run fails")
     record = runner.reader.read(run, runner.prepare("picked_elsewhere", count=4).graph)
     assert [node.state for node in record.nodes[1:]] == [*4 * ["failed"], "upstream_failed"]

@@ -110,7 +110,7 @@ def at_work(folder: Path) -> Iterator[LocalCluster]:
     (home := folder / "home").mkdir()
     with private_redis() as url:
         store = str(folder / "disk" / "store")
-        environment = worker_environment(url, home, "keeping", HERE, ORCHESTRATOR_STORE=store)
+        environment = worker_environment(url, home, "store_pipelines", HERE, ORCHESTRATOR_STORE=store)
         with LocalCluster.up(environment, folder) as cluster:
             cluster.start("worker", slots=2, queues="data,training")
             yield cluster

@@ -72,7 +72,7 @@ def cluster(redis_url: str, tmp_path: Path) -> Iterator[TrackedCluster]:
     environment = worker_environment(
         f"{redis_url}?virtual_host=5",
         tmp_path / "home",
-        "lessons",
+        "release_pipelines",
         HERE,
         MLFLOW_TRACKING_URI=server.url,
         ORCHESTRATOR_LEASE_SECONDS="5",

@@ -92,7 +92,7 @@ def test_what_was_kept_is_delivered_before_the_run_ends(cluster: TrackedCluster)
 def test_a_server_that_is_killed_while_a_stage_runs_costs_no_attempt(cluster: TrackedCluster) -> None:
     cluster.server.start()
     cluster.start("all", queues="data,training,deployment", slots=2)
-    run = cluster.submit("lesson")
+    run = cluster.submit("release")
     wait_until(lambda: cluster.notes("fit at gate"), "the fit has logged something")
     cluster.server.kill()
     cluster.open_gate("fit")
@@ -107,6 +107,6 @@ def test_a_server_that_is_killed_while_a_stage_runs_costs_no_attempt(cluster: Tr
     assert fits(record) == [None]
     assert cluster.notes("fit called") == 1
     check_fit(cluster, run)
-    version = cluster.mlflow.get_model_version_by_alias("lesson", "champion")
+    version = cluster.mlflow.get_model_version_by_alias("release", "champion")
     assert version.source == f"models:/{cluster.models(run)[0].model_id}"
-    assert len(cluster.mlflow.search_model_versions("name = 'lesson'")) == 1
+    assert len(cluster.mlflow.search_model_versions("name = 'release'")) == 1

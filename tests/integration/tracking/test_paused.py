@@ -19,7 +19,7 @@ def test_a_paused_fit_leaves_one_run_one_model_and_one_version(cluster: TrackedC
     cluster.server.start()
     cluster.start("other", queues="data,deployment", slots=2)
     paused = cluster.start("paused", queues="training")
-    run = cluster.submit("lesson")
+    run = cluster.submit("release")
     wait_until(lambda: cluster.notes("fit at gate") == 1, "the fit is at its gate")
     paused.signal_all(signal.SIGSTOP)
     cluster.start("heir", queues="training")
@@ -38,7 +38,7 @@ def test_a_paused_fit_leaves_one_run_one_model_and_one_version(cluster: TrackedC
     assert [point.step for point in history].count(1) == 1
     (model,) = cluster.models(run)
     assert model.tags["orchestrator.attempt"] == "2"
-    (version,) = cluster.mlflow.search_model_versions("name = 'lesson'")
+    (version,) = cluster.mlflow.search_model_versions("name = 'release'")
     assert version.source == f"models:/{model.model_id}"
     for name in ("judged", "register", "promote"):
         (node,) = [node for node in record.nodes if node.name == name]

@@ -50,20 +50,20 @@ def test_nothing_of_a_run_is_left_after_its_retention(cluster: LocalCluster, tmp
 class Attempts:
     """The logs of a node's attempts, and what is left of them."""
 
-    shop: WorkerResources
+    resources: WorkerResources
     run: RunId
 
     def begin(self, number: int) -> AttemptLog:
-        return AttemptLog(self.shop, self.run, "node", number)
+        return AttemptLog(self.resources, self.run, "node", number)
 
     def stored(self, number: int) -> list[Line]:
-        return list(read_log(self.shop.store, self.run, "node", number) or ())
+        return list(read_log(self.resources.store, self.run, "node", number) or ())
 
     def in_redis(self) -> list[tuple[str, str]]:
-        return RunReader(self.shop.runs.client).log(self.run, "node")
+        return RunReader(self.resources.runs.client).log(self.run, "node")
 
     def seconds_left(self) -> int:
-        return int(self.shop.runs.client.ttl(RunKeys(self.run).log("node")))
+        return int(self.resources.runs.client.ttl(RunKeys(self.run).log("node")))
 
 
 @pytest.fixture
