@@ -36,7 +36,7 @@ def fail_a_run(cluster: LocalCluster) -> Callable[[], str]:
     """Runs the pipeline to its end, which is a failure; returns the run's id."""
 
     def run() -> str:
-        done = cluster.shell("run", "monitored_stages", "--json")
+        done = cluster.shell("run", "monitored", "--json")
         assert done.status == 1, done.err
         return str(done.last_json["id"])
 
