@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..faults.waiting import holds
+from tests.harness.waiting import holds
+
 from .stack import Stack
 
 TRAINING = 3

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.stack.ports import free_port
-
-from ..faults.waiting import holds
+from tests.harness.waiting import holds
 
 ROOT = Path(__file__).parents[2]
 PIPELINES = Path(__file__).parent / "pipelines"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ..faults.waiting import holds
+from tests.harness.waiting import holds
+
 from .stack import Stack, breaches, docker
 
 pytestmark = pytest.mark.usefixtures("restored")

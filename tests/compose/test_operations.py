@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ..faults.waiting import holds
+from tests.harness.waiting import holds
+
 from .stack import ROOT, Refused, Stack, breaches, docker
 
 pytestmark = pytest.mark.usefixtures("restored")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..faults.waiting import holds
+from tests.harness.waiting import holds
+
 from .stack import Stack, breaches
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.stack.ports import free_port
+from tests.harness.waiting import holds
 
-from ..faults.waiting import holds
 from .stack import Stack, breaches, docker
 
 pytestmark = pytest.mark.usefixtures("restored")

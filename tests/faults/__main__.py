@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from orchestrator.authoring.graph import JSON
+from tests.harness.waiting import holds
 
 from .faults import FAULTS
 from .rig import Rig
 from .schedule import Planned, schedule
 from .surroundings import Surroundings, needed_by
 from .trial import Outcome, try_run
-from .waiting import holds
 
 
 def main() -> int:

@@ -11,10 +11,10 @@ from orchestrator.run_id import RunId
 from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunKeys
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
+from tests.harness.waiting import holds
 
 from .recorded import wrong_in_mlflow, wrong_values
 from .rig import QUEUES, Rig
-from .waiting import holds
 
 #: Faults that cost at most the attempts that they interrupt; others cost none.
 COSTLY = (

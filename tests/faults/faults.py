@@ -15,9 +15,9 @@ from kombu.exceptions import OperationalError
 
 from orchestrator.messaging.unacked import fetched_messages, run_of
 from orchestrator.run_id import RunId
+from tests.harness.waiting import holds
 
 from .rig import LEASE, QUEUES, WORKERS, Rig
-from .waiting import holds
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
+from tests.harness.waiting import holds
+
 from ..random_graphs.trial import Trial, send, wait_for
 from .checks import COSTLY
 from .faults import FAULTS
 from .rig import Rig, apart
 from .schedule import Planned, schedule
 from .surroundings import Surroundings, needed_by
-from .waiting import holds
 
 #: Those that need no other services than files.
 KINDS = tuple(kind for kind in FAULTS if needed_by([kind]) == Surroundings())

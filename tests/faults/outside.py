@@ -12,10 +12,10 @@ from pathlib import Path
 
 from orchestrator.stack.ports import LOOPBACK, reserve_port
 from orchestrator.tracking_address import local_artifact_root, local_tracking_uri
+from tests.harness.services import Service, start
+from tests.harness.waiting import holds
 
-from ..integration.conftest import Service, start
 from .proxy import Proxy
-from .waiting import holds
 
 BUCKET = "artifacts"
 

@@ -29,12 +29,12 @@ from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.lifecycle.discovery import load_catalogue
 from orchestrator.lifecycle.lost_outputs import lost_outputs
 from orchestrator.run_id import RunId
+from tests.harness.waiting import holds
 
 from .disk import why_not
 from .interrupted import CALLS
 from .powered import Powered
 from .survived import Before, calls_of, done_twice, left_of, lost_promises, wrong_in_the_end
-from .waiting import holds
 
 HERE = Path(__file__).parent
 #: Seconds in which a stack is up again, and in which all runs end after that.

@@ -28,12 +28,13 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 from orchestrator.stack.redis_program import find_redis
+from tests.harness.processes import of_session
+from tests.harness.services import Service, start, start_worker
+from tests.harness.waiting import holds
 
-from ..integration.conftest import Service, of_session, start, start_worker
 from .outside import ObjectStore, TrackingServer
 from .proxy import Proxy
 from .surroundings import Surroundings
-from .waiting import holds
 
 if TYPE_CHECKING:
     from redis import Redis

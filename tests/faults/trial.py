@@ -16,12 +16,12 @@ from redis.exceptions import RedisError
 from orchestrator.authoring.graph import JSON
 from orchestrator.run_id import RunId
 from orchestrator.runs.keys import RunKeys
+from tests.harness.waiting import holds
 
 from .checks import breaches
 from .faults import FAULTS
 from .rig import Rig
 from .schedule import Planned
-from .waiting import holds
 
 #: Seconds that a run may take with all its faults before it counts as lost.
 PATIENCE = 60.0

@@ -2,80 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import pytest
 
-from ..conftest import Service, is_ready, start_worker, wait_until
+from tests.harness import shell
+from tests.harness.services import Service, start_worker, wait_until_ready
 
 HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class Done:
-    """A command that has ended."""
+class Shell(shell.Shell):
+    """The command line with the pipelines of these tests, unless a variable says otherwise."""
 
-    status: int
-    out: str
-    err: str
-
-    @property
-    def last_json(self) -> Any:
-        """The last line of the output."""
-        return json.loads(self.out.splitlines()[-1])
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Calls `orchestrator` with an environment of its own, and nothing of ours."""
-
-    home: Path
-    variables: dict[str, str]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        ours = ("ORCHESTRATOR_", "REDIS_", "MLFLOW_", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        own = {
-            "ORCHESTRATOR_HOME": str(self.home),
-            "ORCHESTRATOR_PIPELINES": "orders",
-            "PYTHONPATH": str(HERE),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        }
-        return {**inherited, **own, **self.variables}
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command, and leave it running."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self.environment,
-            cwd=self.home,
-        )
-
-    def __call__(self, *words: str, seconds: float = 60) -> Done:
-        """Run a command to its end."""
-        with self.start(*words) as process:
-            try:
-                out, err = process.communicate(timeout=seconds)
-            except BaseException:
-                process.kill()
-                raise
-        return Done(process.returncode, out, err)
-
-    def where(self, **variables: str) -> Shell:
-        """The same with other variables."""
-        return Shell(self.home, {**self.variables, **variables})
+    defaults: ClassVar = {"ORCHESTRATOR_PIPELINES": "cli_pipelines", "PYTHONPATH": str(HERE)}
 
 
 @pytest.fixture
@@ -101,10 +43,10 @@ def own_redis(redis_url: str) -> str:
 @pytest.fixture(scope="session")
 def data_worker(own_redis: str, joined_home: Path) -> Iterator[Service]:
     """A worker for the queue `data`, and for no other."""
-    shell = Shell(joined_home, {"REDIS_URL": own_redis})
+    environment = Shell(joined_home, {"REDIS_URL": own_redis}).environment
     log = joined_home / "worker.log"
-    service = start_worker(shell.environment, log, name="data", slots=2, queues="data")
-    wait_until(lambda: is_ready(service), "the worker is ready")
+    service = start_worker(environment, log, name="data", slots=2, queues="data")
+    wait_until_ready(service)
     yield service
     service.stop()
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ..conftest import wait_until
+from tests.harness.waiting import wait_until
+
 from .conftest import Shell
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -56,7 +57,7 @@ def slow(gate: str) -> None:
 
 
 @dataclass(frozen=True)
-class Shop:
+class UserProject:
     """A project with one package, and its command line."""
 
     shell: Shell
@@ -92,14 +93,14 @@ class Shop:
 
 
 @pytest.fixture
-def shop(redis_url: str, tmp_path: Path) -> Shop:
+def project(redis_url: str, tmp_path: Path) -> UserProject:
     variables = {
         "ORCHESTRATOR_PIPELINES": "shop",
         "PYTHONPATH": str(tmp_path),
         "PYTHONDONTWRITEBYTECODE": "1",
         "REDIS_URL": f"{redis_url}?virtual_host=9",
     }
-    made = Shop(Shell(tmp_path, variables))
+    made = UserProject(Shell(tmp_path, variables))
     made.edit("def factor() -> int:\n    return 10\n")
     return made
 
@@ -112,50 +113,54 @@ def giving(number: int) -> str:
     return f"def factor() -> int:\n    return {number}\n"
 
 
-def test_a_worker_takes_changed_code_over_where_it_may(shop: Shop) -> None:
-    with shop.worker(ORCHESTRATOR_CODE="reload") as process:
-        first = shop.nodes("run", "sums")
+def test_a_worker_takes_changed_code_over_where_it_may(project: UserProject) -> None:
+    with project.worker(ORCHESTRATOR_CODE="reload") as process:
+        first = project.nodes("run", "sums")
         assert first["twice"]["value"] == 40
-        shop.edit(giving(700))
-        third = shop.nodes("run", "sums")
+        project.edit(giving(700))
+        third = project.nodes("run", "sums")
         assert third["twice"]["value"] == 2800
-        assert f"{first['run']['id']}, shop.helpers.factor has changed" in shop.show(third)
-        shop.edit(raising(1))
-        failed = shop.nodes("run", "sums")
+        assert f"{first['run']['id']}, shop.helpers.factor has changed" in project.show(third)
+        project.edit(raising(1))
+        failed = project.nodes("run", "sums")
         assert "no factor 1" in failed["run"]["error"]
-        shop.edit(giving(5))
-        again = shop.nodes("resume", failed["run"]["id"])
+        project.edit(giving(5))
+        again = project.nodes("resume", failed["run"]["id"])
         assert again["twice"]["value"] == 20
         assert again["total"]["reused"] is False
         assert process.poll() is None
 
 
-def test_a_worker_refuses_other_code_and_names_both_sides(shop: Shop) -> None:
-    with shop.worker():
-        assert shop.nodes("run", "sums")["run"]["state"] == "succeeded"
-        shop.edit(giving(700))
-        refused = shop.nodes("run", "sums")
+def test_a_worker_refuses_other_code_and_names_both_sides(project: UserProject) -> None:
+    with project.worker():
+        assert project.nodes("run", "sums")["run"]["state"] == "succeeded"
+        project.edit(giving(700))
+        refused = project.nodes("run", "sums")
     assert refused["run"]["state"] == "failed"
     (attempt,) = refused["total"]["attempts"]
     for told in ("OtherCode", "shop.helpers.factor is not the run's here", "sent from", "at worker data@"):
         assert told in attempt["error"]
-    with shop.worker():
-        assert shop.nodes("resume", refused["run"]["id"])["twice"]["value"] == 2800
+    with project.worker():
+        assert project.nodes("resume", refused["run"]["id"])["twice"]["value"] == 2800
 
 
-def test_a_worker_may_be_told_to_keep_to_its_own_code(shop: Shop) -> None:
-    with shop.worker(ORCHESTRATOR_CODE="worker"):
-        assert shop.nodes("run", "sums")["twice"]["value"] == 40
-        shop.edit(giving(700))
-        assert shop.nodes("run", "sums", "-p", "n=3")["twice"]["value"] == 60
-    with shop.worker():
-        assert shop.nodes("run", "sums", "-p", "n=3")["twice"]["value"] == 4200
+def test_a_worker_may_be_told_to_keep_to_its_own_code(project: UserProject) -> None:
+    with project.worker(ORCHESTRATOR_CODE="worker"):
+        assert project.nodes("run", "sums")["twice"]["value"] == 40
+        project.edit(giving(700))
+        assert project.nodes("run", "sums", "-p", "n=3")["twice"]["value"] == 60
+    with project.worker():
+        assert project.nodes("run", "sums", "-p", "n=3")["twice"]["value"] == 4200
 
 
 @pytest.mark.timeout(600)
-def test_a_stack_that_is_up_takes_changed_code_over_while_it_runs_stages(shop: Shop, tmp_path: Path) -> None:
+def test_a_stack_that_is_up_takes_changed_code_over_while_it_runs_stages(
+    project: UserProject, tmp_path: Path
+) -> None:
     gate = tmp_path / "gate"
-    alone = Shop(Shell(shop.shell.home, {k: v for k, v in shop.shell.variables.items() if k != "REDIS_URL"}))
+    alone = UserProject(
+        Shell(project.shell.home, {k: v for k, v in project.shell.variables.items() if k != "REDIS_URL"})
+    )
     assert alone.shell("up", "--slots", "data=2", seconds=240).status == 0
     try:
         alone.edit(raising(1))

@@ -15,8 +15,8 @@ import pytest
 from redis import Redis
 
 from orchestrator.redis_url import client_url
+from tests.harness.redis_server import private_redis
 
-from ..conftest import private_redis
 from .conftest import Shell
 
 SERVICES = (["worker", "data"], ["coordinator"], ["run", "order"])

@@ -19,8 +19,8 @@ from orchestrator.archive.manifest import Manifest
 from orchestrator.artifacts import ArtifactStore, encode
 from orchestrator.redis_url import client_url
 from orchestrator.run_id import RunId
+from tests.harness.waiting import wait_until
 
-from ..conftest import wait_until
 from .conftest import Shell
 
 #: Seconds that the command line takes on a busy machine, on top of what the stack takes.

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Done, Shell
+from tests.harness.shell import Done
+
+from .conftest import Shell
 
 TRANSITION = re.compile(r"^\d\d:\d\d:\d\d  taxed\[1\] +succeeded +[\d.]+ m?s  data@test$", re.MULTILINE)
 
@@ -66,7 +68,7 @@ def test_the_last_line_of_json_is_the_run(joined: Shell) -> None:
     ]
     keys = "name stage queue state reused started ended value attempts"
     assert list(record["nodes"][0]) == keys.split()
-    assert record["nodes"][0]["stage"] == "orders.prices"
+    assert record["nodes"][0]["stage"] == "cli_pipelines.prices"
     assert record["nodes"][-1]["value"] == pytest.approx(3.6)
     assert len(done.out.splitlines()) == 1
     assert "succeeded" in done.err
@@ -105,7 +107,7 @@ def test_logs_have_prints_log_records_and_tracebacks_by_attempt(joined: Shell, f
     lines = [json.loads(line) for line in joined("logs", run, "--json").out.splitlines()]
     assert [(each["node"], each["attempt"], each["source"], each["text"]) for each in lines] == [
         ("prices", 1, "stdout", "looking up 3 prices"),
-        ("prices", 1, "warning orders", "prices may change"),
+        ("prices", 1, "warning cli_pipelines", "prices may change"),
     ]
     assert "nothing was printed" in joined("logs", run, "taxed").err
     unknown = joined("logs", run, "totl")

@@ -76,7 +76,7 @@ def test_looking_makes_no_folder(alone: Shell) -> None:
 
 
 def test_commands_that_are_shown_can_be_called(alone: Shell, tmp_path: Path) -> None:
-    nowhere = alone.where(PATH="/usr/bin:/bin", ORCHESTRATOR_PIPELINES="orders")
+    nowhere = alone.where(PATH="/usr/bin:/bin", ORCHESTRATOR_PIPELINES="cli_pipelines")
     assert nowhere("runs").out == f"no runs yet in {alone.home}; try: {MODULE} pipelines\n"
     assert f"`{MODULE} runs` lists the latest" in nowhere("show", "nope").err
     (tmp_path / "orchestrator").symlink_to("/bin/true")

@@ -14,9 +14,10 @@ from orchestrator.messaging.unacked import fetched_messages, run_of
 from orchestrator.redis_url import client_url
 from orchestrator.run_id import RunId
 from orchestrator.runs.keys import RunKeys
+from tests.harness.redis_server import private_redis
+from tests.harness.shell import Done
 
-from ..conftest import private_redis
-from .conftest import Done, Shell
+from .conftest import Shell
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from orchestrator.stack.redis_program import find_redis
+from tests.harness.redis_server import RedisServer
+from tests.harness.waiting import wait_until
 
-from ..conftest import start, wait_until
 from .conftest import Shell
 
 
@@ -23,12 +23,10 @@ def test_a_worker_serves_its_queues_until_it_is_told_to_stop(joined: Shell) -> N
 
 
 def test_a_coordinator_waits_for_a_redis_that_is_not_there_yet(alone: Shell, tmp_path: Path) -> None:
-    socket = tmp_path / "redis.sock"
-    with alone.where(REDIS_URL=f"redis+socket://{socket}").start("coordinator") as process:
+    with alone.where(REDIS_URL=f"redis+socket://{tmp_path}/redis.sock").start("coordinator") as process:
         assert process.stderr is not None
         assert "waiting for it" in process.stderr.readline()
-        place = ["--port", "0", "--unixsocket", str(socket), "--dir", str(tmp_path), "--save", ""]
-        own = start([str(find_redis()), *place], tmp_path / "redis.log", {})
+        own = RedisServer(tmp_path)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("coordinator: looking after runs")
         process.send_signal(signal.SIGTERM)

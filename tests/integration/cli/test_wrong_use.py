@@ -37,8 +37,8 @@ def test_an_unknown_pipeline_is_answered_with_a_near_miss(alone: Shell) -> None:
 def test_a_pipeline_in_a_file_beside_is_found_by_what_is_said(alone: Shell) -> None:
     (alone.home / "own.py").write_text("")
     said = told(alone, "run", "own")
-    assert "looked in orders: ORCHESTRATOR_PIPELINES names the modules" in said
-    assert "ORCHESTRATOR_PIPELINES=orders,own" in said
+    assert "looked in cli_pipelines: ORCHESTRATOR_PIPELINES names the modules" in said
+    assert "ORCHESTRATOR_PIPELINES=cli_pipelines,own" in said
     said = told(alone.where(ORCHESTRATOR_PIPELINES="own.py"), "run", "own")
     assert "names modules, not files: write 'own'" in said
 
@@ -71,8 +71,8 @@ def test_an_option_that_cannot_be_meant_is_refused(alone: Shell, words: list[str
 
 def test_a_module_that_cannot_be_imported_is_named_with_file_and_line(alone: Shell) -> None:
     file = alone.home / "own.py"
-    file.write_text("import orders\nimport no_such_module\n")
-    shell = alone.where(ORCHESTRATOR_PIPELINES="orders,own")
+    file.write_text("import cli_pipelines\nimport no_such_module\n")
+    shell = alone.where(ORCHESTRATOR_PIPELINES="cli_pipelines,own")
     assert f"BrokenModule: module 'own' cannot be imported: {file}:2" in told(shell, "run", "mine")
     listed = shell("pipelines")
     assert listed.status == 2

@@ -23,11 +23,11 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.context import Attempt, attempting
 from orchestrator.authoring.graph import JSON
 from orchestrator.run_id import RunId
+from tests.harness.mlflow_server import MlflowServer
 from workers.deployment import load_model, promote, register
 from workers.tracking import MlflowTracking, ModelNotLoggable, NodeInfo, TrackingUnavailable
 from workers.tracking.records import milliseconds
 
-from ..mlflow_server import MlflowServer
 from .conftest import attempt_of, copy_store, run_of
 
 RUN = RunId("run-1")

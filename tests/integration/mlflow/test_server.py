@@ -11,11 +11,11 @@ import pytest
 from mlflow import MlflowClient
 
 from orchestrator.authoring.context import Attempt, attempting
+from tests.harness.mlflow_server import MlflowServer, free_port
 from workers.deployment import champion, compare_with_champion, load_model, promote, register
 from workers.tracking import MlflowTracking, TrackingUnavailable
 from workers.tracking.errors import clear_errors
 
-from ..mlflow_server import MlflowServer, free_port
 from .conftest import attempt_of, copy_store, run_of
 
 

@@ -1,150 +1,52 @@
-"""Flower as docker-compose.yml starts it, a worker, and a run of which it has something to tell."""
+"""Flower, a worker, and a run of which Flower has something to tell."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-from base64 import b64encode
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
-from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-import yaml
 
-from orchestrator.stack.ports import LOOPBACK, free_port
-
-from ..conftest import Service, is_ready, start, start_worker, wait_until
+from tests.harness.cluster import LocalCluster
+from tests.harness.flower import PASSWORD, USER, Flower
+from tests.harness.services import worker_environment
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
-
-USER, PASSWORD = "admin", "of the tests"
-
-#: Milliseconds between two savings of what Flower knows; the stack has it wait longer.
-SAVE_INTERVAL = 1000
-
-
-def fetch(url: str, *, signed_in: bool = False) -> bytes:
-    """A page of a service of ours; raises HTTPError for a status that is not 200."""
-    credentials = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    request = Request(url, headers={"Authorization": f"Basic {credentials}"} if signed_in else {})
-    with build_opener(ProxyHandler({})).open(request, timeout=10) as answer:
-        return bytes(answer.read())
-
-
-def answers(url: str) -> bool:
-    """Whether a page is there."""
-    try:
-        fetch(url)
-    except (HTTPError, URLError, OSError):
-        return False
-    return True
-
-
-class Task(NamedTuple):
-    """What Flower lists of a task."""
-
-    name: str
-    kwargs: str
-    state: str
-    worker: str
-    received: float
-    runtime: float | None
-
-
-@dataclass
-class Flower:
-    """A Flower with a port and a file of its own, which can be stopped and started again."""
-
-    folder: Path
-    environment: dict[str, str]
-    port: int = field(default_factory=lambda: free_port(5655))
-    service: Service | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
-
-    @property
-    def kept(self) -> Path:
-        """Where it saves what it knows."""
-        return self.folder / "kept"
-
-    def start(self) -> None:
-        self.kept.mkdir(exist_ok=True)
-        stack = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-        command = stack["services"]["flower"]["command"]
-        assert command[0] == "celery"
-        own = [f"--address={LOOPBACK}", f"--port={self.port}", f"--db={self.kept / 'flower'}"]
-        own += [f"--state_save_interval={SAVE_INTERVAL}", f"--conf={ROOT / 'workers' / 'flowerconfig.py'}"]
-        program = [sys.executable, "-m", *command, *own]  # what is given twice is as it was given last
-        self.service = start(program, self.folder / "flower.log", self.environment)
-        wait_until(lambda: answers(f"{self.url}/healthcheck"), "Flower answers")
-
-    def end(self, number: signal.Signals) -> None:
-        assert self.service is not None
-        self.service.process.send_signal(number)
-        self.service.process.wait(20)
-
-    def tasks(self) -> dict[str, Task]:
-        """What it lists, by the task's id."""
-        found = json.loads(fetch(f"{self.url}/api/tasks?limit=1000", signed_in=True))
-        return {key: Task(*(task[name] for name in Task._fields)) for key, task in found.items()}
-
-    def saved_since(self, moment: float) -> bool:
-        """Whether what it knew then is written down: all files that a saving leaves are newer."""
-        files = list(self.kept.iterdir())
-        return bool(files) and all(
-            ".tmp" not in file.name and file.stat().st_mtime > moment for file in files
-        )
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A broker with a worker named `data@test`, and the way to run the pipeline."""
-
-    environment: dict[str, str]
-    worker: Service
-
-    def run(self) -> str:
-        """Run it to its end, which is a failure; returns the run's id."""
-        command = [sys.executable, "-m", "orchestrator", "run", "weather", "--json"]
-        surroundings = {**os.environ, **self.environment}
-        done = subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=60)
-        assert done.returncode == 1, done.stderr
-        return str(json.loads(done.stdout.splitlines()[-1])["id"])
 
 
 @pytest.fixture(scope="module")
-def bench(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A database of our own, with one worker, which serves all queues."""
+def cluster(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A database of our own, with one worker named `data@test`, which serves all queues."""
     folder = tmp_path_factory.mktemp("monitoring")
-    environment = {
-        "REDIS_URL": f"{redis_url}?virtual_host=7",
-        "ORCHESTRATOR_HOME": str(folder),
-        "ORCHESTRATOR_PIPELINES": "weather",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        "PYTHONPATH": f"{HERE}:{ROOT}",
-        "FLOWER_BASIC_AUTH": f"{USER}:{PASSWORD}",
-    }
-    log = folder / "worker.log"
-    worker = start_worker(environment, log, name="data", slots=2, queues="data,training,deployment")
-    wait_until(lambda: is_ready(worker), "the worker is ready")
-    yield Bench(environment, worker)
-    worker.stop()
+    environment = worker_environment(
+        f"{redis_url}?virtual_host=7",
+        folder,
+        "monitored_stages",
+        HERE,
+        MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlflow.db",
+        FLOWER_BASIC_AUTH=f"{USER}:{PASSWORD}",
+    )
+    with LocalCluster.up(environment, folder) as cluster:
+        cluster.start("data", slots=2, queues="data,training,deployment")
+        yield cluster
 
 
 @pytest.fixture
-def flower(bench: Bench, tmp_path: Path) -> Iterator[Flower]:
+def fail_a_run(cluster: LocalCluster) -> Callable[[], str]:
+    """Runs the pipeline to its end, which is a failure; returns the run's id."""
+
+    def run() -> str:
+        done = cluster.shell("run", "monitored", "--json")
+        assert done.status == 1, done.err
+        return str(done.last_json["id"])
+
+    return run
+
+
+@pytest.fixture
+def flower(cluster: LocalCluster, tmp_path: Path) -> Iterator[Flower]:
     """A Flower that is up."""
-    flower = Flower(tmp_path, bench.environment)
+    flower = Flower(tmp_path, cluster.environment)
     flower.start()
     yield flower
     assert flower.service is not None

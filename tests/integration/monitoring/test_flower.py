@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from urllib.error import HTTPError
 
 import pytest
 
-from ..conftest import wait_until
-from .conftest import Bench, Flower, fetch
+from tests.harness.flower import Flower, fetch
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -20,35 +21,39 @@ def all_listed(flower: Flower, run: str) -> bool:
     return "orchestrator.conclude" in states and {"SUCCESS", "FAILURE"}.issuperset(states.values())
 
 
-def test_tasks_are_listed_by_stage_with_their_run_and_node(flower: Flower, bench: Bench) -> None:
-    run = bench.run()
+def test_tasks_are_listed_by_stage_with_their_run_and_node(
+    flower: Flower, fail_a_run: Callable[[], str]
+) -> None:
+    run = fail_a_run()
     wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
     listed = {task.name: task for task in flower.tasks().values() if run in task.kwargs}
-    assert {name: task.state for name, task in listed.items() if name.startswith("weather.")} == {
-        "weather.measure": "SUCCESS",
-        "weather.report": "FAILURE",
-        "weather.judge": "FAILURE",
+    assert {name: task.state for name, task in listed.items() if name.startswith("monitored_stages.")} == {
+        "monitored_stages.succeed": "SUCCESS",
+        "monitored_stages.fail_after_retry": "FAILURE",
+        "monitored_stages.fail_at_once": "FAILURE",
     }
-    assert "'node': 'measure'" in listed["weather.measure"].kwargs
-    assert listed["weather.measure"].worker == "data@test"
+    assert "'node': 'succeed'" in listed["monitored_stages.succeed"].kwargs
+    assert listed["monitored_stages.succeed"].worker == "data@test"
 
 
-def test_pages_say_which_node_of_which_run_a_task_is_about(flower: Flower, bench: Bench) -> None:
-    run = bench.run()
+def test_pages_say_which_node_of_which_run_a_task_is_about(
+    flower: Flower, fail_a_run: Callable[[], str]
+) -> None:
+    run = fail_a_run()
     wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
     identity = next(
         identity
         for identity, task in flower.tasks().items()
-        if run in task.kwargs and task.name == "weather.measure"
+        if run in task.kwargs and task.name == "monitored_stages.succeed"
     )
-    assert f"measure of {run}".encode() in fetch(f"{flower.url}/task/{identity}", signed_in=True)
+    assert f"succeed of {run}".encode() in fetch(f"{flower.url}/task/{identity}", signed_in=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_tasks_are_still_listed_by_the_next_flower(
-    flower: Flower, bench: Bench, number: signal.Signals
+    flower: Flower, fail_a_run: Callable[[], str], number: signal.Signals
 ) -> None:
-    run = bench.run()
+    run = fail_a_run()
     wait_until(lambda: all_listed(flower, run), "Flower has heard of the run")
     before = flower.tasks()
     if number is signal.SIGKILL:

@@ -16,10 +16,11 @@ import pytest
 import yaml
 
 from orchestrator.stack.ports import LOOPBACK, free_port
+from tests.harness.flower import PASSWORD, Flower, answers, fetch
+from tests.harness.services import ROOT, start
+from tests.harness.waiting import wait_until
 
-from ..conftest import start, wait_until
-from .conftest import HERE, PASSWORD, ROOT, Bench, Flower, answers, fetch
-
+HERE = Path(__file__).parent
 CONFIGURATION = ROOT / "docker" / "prometheus"
 
 pytestmark = pytest.mark.skipif(
@@ -72,19 +73,24 @@ def prometheus(flower: Flower, tmp_path: Path) -> Iterator[Prometheus]:
 
 
 @pytest.mark.slow
-def test_each_panel_has_data_of_a_run_and_its_failure_is_told(prometheus: Prometheus, bench: Bench) -> None:
-    bench.run()
+def test_each_panel_has_data_of_a_run_and_its_failure_is_told(
+    prometheus: Prometheus, fail_a_run: Callable[[], str]
+) -> None:
+    fail_a_run()
     for title, expression in panels().items():
         wait_until(partial(prometheus.ask, expression), f"the panel {title!r} has data", 20)
     finished = prometheus.ask(panels()["Finished per minute, by stage"])
-    assert [series["metric"]["task"] for series in finished] == ["weather.measure"]
+    assert [series["metric"]["task"] for series in finished] == ["monitored_stages.succeed"]
     failed = prometheus.ask('queue_task_type:flower_events:increase5m{type="task-failed"}')
     counts = {(one["metric"]["queue"], one["metric"]["task"]): one["value"][1] for one in failed}
-    assert counts == {("data", "weather.report"): "1", ("data", "weather.judge"): "1"}
+    assert counts == {
+        ("data", "monitored_stages.fail_after_retry"): "1",
+        ("data", "monitored_stages.fail_at_once"): "1",
+    }
     assert {rule["health"] for rule in prometheus.rules()} == {"ok"}
     told = 'ALERTS{alertname="StageFailed",alertstate="firing"}'
     wait_until(lambda: len(prometheus.ask(told)) == 2, "both failures are told", 20)
-    # The bench's worker serves all queues, but its name says `data`
+    # The cluster's worker serves all queues, but its name says `data`
     missed = 'count by (queue) (ALERTS{alertname="NoWorker"})'
     wait_until(
         lambda: {one["metric"]["queue"] for one in prometheus.ask(missed)} == {"training", "deployment"},

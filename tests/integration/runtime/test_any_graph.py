@@ -15,8 +15,7 @@ import redis
 
 from orchestrator.authoring.graph import Graph
 from orchestrator.runs.record import RunRecord
-
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
 

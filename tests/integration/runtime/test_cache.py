@@ -11,9 +11,8 @@ from orchestrator.archive.run_record import read_final
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.lifecycle.submission import prepare, submit
 from orchestrator.settings import settings
-
-from ..conftest import wait_until
-from .conftest import Runner, nodes_of
+from tests.harness.runner import Runner, nodes_of
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

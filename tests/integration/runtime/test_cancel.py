@@ -19,9 +19,9 @@ from orchestrator.lifecycle.resume import send_round
 from orchestrator.run_id import RunId
 from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.states import NodeState
-
-from ..conftest import Service, wait_until
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.services import Service
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

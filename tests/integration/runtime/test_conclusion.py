@@ -16,13 +16,12 @@ from orchestrator.lifecycle.ending import cancel, queue_with_mlflow
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.runs.keys import RunKeys
 from orchestrator.settings import settings
+from tests.harness.runner import Runner
+from tests.harness.waiting import wait_until
 from workers.runtime.conclude import conclude
 from workers.runtime.dispatch import conclude_again
 from workers.runtime.resources import WorkerResources
 from workers.tracking import MlflowTracking
-
-from ..conftest import wait_until
-from .conftest import Runner
 
 pytestmark = pytest.mark.stack
 

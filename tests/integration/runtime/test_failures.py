@@ -10,9 +10,8 @@ import redis
 from orchestrator.archive.run_record import read_final
 from orchestrator.lifecycle.resume import send_handlers, send_round
 from orchestrator.runs.keys import RunKeys
-
-from ..conftest import wait_until
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -15,10 +15,12 @@ import pytest
 import redis
 
 from orchestrator.messaging.envelope import BadMessage, check, check_command, check_task, read
+from tests.harness.runner import Runner
+from tests.harness.services import Service
+from tests.harness.waiting import wait_until
 from workers.runtime.processes import started_by
 
-from ..conftest import Service, wait_until
-from .conftest import SLOTS, Runner
+from .conftest import SLOTS
 
 pytestmark = pytest.mark.stack
 
@@ -44,7 +46,7 @@ def task(body: object = None, /, **headers: object) -> Message:
         "content-type": "application/json",
         "content-encoding": "utf-8",
         "headers": {
-            "task": "stages.number", "id": "1", "lang": "py", "root_id": "1", "parent_id": None,
+            "task": "runtime_pipelines.number", "id": "1", "lang": "py", "root_id": "1", "parent_id": None,
             "group": None,
             "retries": 0, "timelimit": [None, None], "eta": None, "expires": None, "argsrepr": "()",
             "kwargsrepr": "{}", "origin": "me", "ignore_result": True, "stamped_headers": None, "stamps": {},
@@ -71,11 +73,11 @@ def bomb(packer: Any, name: str) -> Message:
 
 def v1(**fields: object) -> Message:
     """Celery's first protocol: everything is in the body."""
-    body = {"task": "stages.number", "id": "1", "args": [], "kwargs": {}, "retries": 0, **fields}
+    body = {"task": "runtime_pipelines.number", "id": "1", "args": [], "kwargs": {}, "retries": 0, **fields}
     return {**task(), "body": packed(body), "headers": {}}
 
 
-SIGNATURE = {"task": "stages.no_such_task", "args": [], "kwargs": {}, "options": {"queue": "data"}}
+SIGNATURE = {"task": "runtime_pipelines.no_such_task", "args": [], "kwargs": {}, "options": {"queue": "data"}}
 FOLLOWING = {"chain": [SIGNATURE], "callbacks": [SIGNATURE], "errbacks": [SIGNATURE], "chord": SIGNATURE}
 
 ODD_BODIES: list[object] = [5, [1], {}, "x", [[], {}], [1, 2, 3], [[], [], {}]]

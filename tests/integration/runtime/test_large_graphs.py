@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import Runner, states_of
+from tests.harness.runner import Runner, states_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 

@@ -12,10 +12,9 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.messaging.unacked import waiting_nodes
 from orchestrator.runs.values import ClaimStatus, Holder
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.waiting import wait_until
 from workers.runtime.dispatch import send_unknown
-
-from ..conftest import wait_until
-from .conftest import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
 
@@ -58,7 +57,7 @@ def test_items_whose_stage_is_unknown_to_the_worker_that_is_called_to_them_fail(
     claim = runner.runs.claim(run, name, Holder(token="one", delivery="a#b", worker="w"))
     assert claim.status is ClaimStatus.CLAIMED
     runner.runs.expand(run, name, "one", items=4)
-    send_unknown(run, name, "stages.picky", "data", round=0, batch=True)
+    send_unknown(run, name, "runtime_pipelines.picky", "data", round=0, batch=True)
     wait_until(lambda: runner.reader.state(run).over, "the run fails")
     record = runner.reader.read(run, runner.prepare("picked_elsewhere", count=4).graph)
     assert [node.state for node in record.nodes[1:]] == [*4 * ["failed"], "upstream_failed"]

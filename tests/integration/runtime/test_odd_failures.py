@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ..conftest import Service, is_ready, start_worker, wait_until
-from .conftest import Crew, Runner, nodes_of, states_of
+from tests.harness.cluster import LocalCluster
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.services import Service
 
 pytestmark = pytest.mark.stack
 
@@ -89,17 +91,14 @@ def test_a_failure_that_cannot_be_recorded_counts_as_a_death(runner: Runner, tmp
 
 
 @pytest.fixture
-def plain_worker(crew: Crew, tmp_path: Path) -> Service:
+def plain_worker(cluster: LocalCluster) -> Service:
     """A worker in a locale that knows nothing but ASCII."""
-    plain = {**crew.environment, "LC_ALL": "C", "PYTHONUTF8": "0"}
-    service = start_worker(plain, tmp_path / "plain.log", name="plain", slots=1, queues="data", group=True)
-    crew.services["plain"] = service
-    wait_until(lambda: is_ready(service), "the worker is ready")
-    return service
+    plain = {**cluster.environment, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    return replace(cluster, environment=plain).start("plain")
 
 
 @pytest.mark.usefixtures("plain_worker")
-def test_a_failure_is_recorded_in_the_plainest_locale(crew: Crew) -> None:
-    run = crew.submit("odd_failure", kind="surrogate")
-    wait_until(lambda: crew.runner.reader.concluded(run), "the run is concluded", 40)
-    assert crew.nodes(run)["fail_oddly"].error == TOLD["surrogate"]
+def test_a_failure_is_recorded_in_the_plainest_locale(cluster: LocalCluster) -> None:
+    run = cluster.submit("odd_failure", kind="surrogate")
+    cluster.wait_until_concluded(run, 40)
+    assert cluster.nodes(run)["fail_oddly"].error == TOLD["surrogate"]

@@ -7,9 +7,8 @@ import pytest
 from orchestrator.archive.logs import Line, read_log
 from orchestrator.archive.specification import Specification
 from orchestrator.runs.record import RunRecord
-
-from ..conftest import Service
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.services import Service
 
 pytestmark = pytest.mark.stack
 

@@ -14,9 +14,10 @@ import pytest
 from orchestrator.compiler import canvas
 from orchestrator.lifecycle.ending import cancel
 from orchestrator.runs.keys import RunKeys
-
-from ..conftest import Service, is_ready, start_worker, wait_until
-from .conftest import Crew, Runner, nodes_of
+from tests.harness.cluster import LocalCluster
+from tests.harness.runner import Runner, nodes_of
+from tests.harness.services import Service, start_worker, wait_until_ready
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -40,10 +41,9 @@ def other(environment: dict[str, str], tmp_path: Path, runner: Runner) -> Iterat
     """A worker that the test may kill."""
     log = tmp_path / "other.log"
     service = start_worker(environment, log, name="other", slots=1, queues="spare", group=True)
-    wait_until(lambda: is_ready(service), "the other worker is ready")
+    wait_until_ready(service)
     yield service
-    service.signal_all(signal.SIGKILL)
-    service.process.wait()
+    service.kill()
 
 
 def are_gone(folder: Path) -> bool:
@@ -138,9 +138,9 @@ def test_a_stage_sees_no_password_of_redis(runner: Runner) -> None:
     assert nodes_of(record)["show_environment"].value == ["ORCHESTRATOR_HOME"]
 
 
-def test_a_worker_stays_though_its_connections_break_as_its_processes_end(crew: Crew) -> None:
-    worker = crew.start("one", slots=2)
-    client = crew.runner.runs.client
+def test_a_worker_stays_though_its_connections_break_as_its_processes_end(cluster: LocalCluster) -> None:
+    worker = cluster.start("one", slots=2)
+    client = cluster.reader.client
     for _ in range(3):
         before = set(worker.pool())
         os.kill(worker.process.pid, signal.SIGSTOP)  # all of it comes to it at once
@@ -151,7 +151,7 @@ def test_a_worker_stays_though_its_connections_break_as_its_processes_end(crew: 
             os.kill(process, signal.SIGKILL)
         os.kill(worker.process.pid, signal.SIGCONT)
         wait_until(partial(has_replaced, worker, before), "other processes are there", 20)
-    run = crew.submit("diamond")
-    wait_until(lambda: crew.runner.reader.state(run).over, "the run has ended")
+    run = cluster.submit("diamond")
+    wait_until(lambda: cluster.reader.state(run).over, "the run has ended")
     assert worker.process.poll() is None
-    assert crew.runner.reader.state(run) == "succeeded"
+    assert cluster.reader.state(run) == "succeeded"

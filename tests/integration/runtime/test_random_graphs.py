@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.harness.runner import Runner
 from tests.random_graphs.trial import send, wait_for
-
-from .conftest import Runner
 
 pytestmark = pytest.mark.stack
 

@@ -31,9 +31,9 @@ from orchestrator.runs.record import RunRecord
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import FencingNumber
 from orchestrator.settings import settings
-
-from ..conftest import Service, is_ready, knows_of_its_lost_lease, start_worker, wait_until
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.services import Service, is_ready, knows_of_its_lost_lease, start_worker
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -350,7 +350,9 @@ def test_a_changed_stage_runs_again_and_so_does_what_needs_it(runner: Runner, tm
     marker, lines = tmp_path / "mended", tmp_path / "lines"
     record = runner.run("mendable", marker=str(marker), path=str(lines))
     specification = Specification.read(runner.store, record.id)
-    replace(specification, code={**specification.code, "stages.numbers": "other"}).rewrite(runner.store)
+    replace(specification, code={**specification.code, "runtime_pipelines.numbers": "other"}).rewrite(
+        runner.store
+    )
     marker.touch()
     send_round(record.id, store=runner.store, runs=runner.runs)
     wait_until(lambda: runner.reader.concluded(record.id), "the resumed run is concluded")
@@ -372,7 +374,9 @@ def test_a_message_from_before_a_stage_was_changed_does_not_run_in_the_next_roun
     wait_until(lambda: (run, "repeat") in waiting_nodes(runner.runs.client, ["spare"]), "its message waits")
     cancel(run, store=runner.store, runs=runner.runs)
     specification = Specification.read(runner.store, run)
-    replace(specification, code={**specification.code, "stages.read": "other"}).rewrite(runner.store)
+    replace(specification, code={**specification.code, "runtime_pipelines.read": "other"}).rewrite(
+        runner.store
+    )
     path.write_text("after")
     send_round(run, store=runner.store, runs=runner.runs)
     worker = start_spare("spare")

@@ -21,9 +21,8 @@ from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.listing import remove_from_open
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
-
-from ..conftest import wait_until
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -247,7 +246,7 @@ def test_a_done_node_has_a_manifest(runner: Runner) -> None:
 def test_a_message_delivered_twice_runs_its_node_once(runner: Runner, client: redis.Redis) -> None:
     record = runner.run("diamond")
     kwargs = {"run": record.id, "node": "number-2"}
-    again = app.send_task("stages.number", kwargs=kwargs, queue="data", ignore_result=False)
+    again = app.send_task("runtime_pipelines.number", kwargs=kwargs, queue="data", ignore_result=False)
     wait_until(again.ready, "the second copy is done")
     assert again.result == "committed"
     assert all(

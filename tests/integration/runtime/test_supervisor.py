@@ -35,9 +35,8 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import ClaimStatus, Holder
 from orchestrator.settings import settings
-
-from ..conftest import wait_until
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.compiler import canvas
-
-from .conftest import Runner, nodes_of, states_of
+from tests.harness.runner import Runner, nodes_of, states_of
 
 pytestmark = pytest.mark.stack
 

@@ -11,8 +11,7 @@ from orchestrator.code import commit_of
 from orchestrator.lifecycle.discovery import load_catalogue
 from orchestrator.runs.record import RunRecord
 from orchestrator.settings import settings
-
-from .conftest import Runner
+from tests.harness.runner import Runner
 
 pytestmark = pytest.mark.stack
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -13,6 +11,7 @@ import pytest
 from celery import Celery
 
 from orchestrator.settings import settings
+from tests.harness.processes import Processes
 
 PROBES = """
 import os, time
@@ -30,54 +29,9 @@ def sleep(started):
 """
 
 
-class Processes:
-    """The processes of this machine, but for those that other tests keep running."""
-
-    def __init__(self) -> None:
-        self._others: set[int] = set()
-        self._others = self.of(os.getpid())
-
-    def of(self, pid: int) -> set[int]:
-        """What a process has started, and what those have."""
-        children: dict[int, list[int]] = {}
-        for child, parent in self._parents().items():
-            children.setdefault(parent, []).append(child)
-        found: set[int] = set()
-        todo = [pid]
-        while todo:
-            for child in children.get(todo.pop(), []):
-                found.add(child)
-                todo.append(child)
-        return found - self._others
-
-    def alive(self, pids: set[int]) -> set[int]:
-        """Those that still run; what waits for its parent to take note of its end does not."""
-        return pids & self._parents().keys()
-
-    def _parents(self) -> dict[int, int]:
-        command = ["ps", "-axo", "pid=,ppid=,stat="]
-        table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        rows = (line.split() for line in table.splitlines())
-        return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
-
-
 @pytest.fixture
 def processes() -> Processes:
     return Processes()
-
-
-@pytest.fixture
-def eventually() -> Callable[..., None]:
-    """Returns as soon as a condition holds; fails the test after so many seconds."""
-
-    def wait(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                pytest.fail(f"waited {seconds:.0f} s in vain until {what}")
-            time.sleep(0.02)
-
-    return wait
 
 
 @pytest.fixture

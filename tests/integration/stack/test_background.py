@@ -26,6 +26,7 @@ from orchestrator.stack import (
 from orchestrator.stack.ports import LOOPBACK, free_port
 from orchestrator.stack.services import FLOWER_PORT
 from orchestrator.stack.state import FILE, has_daemon, write_state
+from tests.harness.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.usefixtures("surroundings")]
 
@@ -36,7 +37,7 @@ def page(url: str) -> str:
 
 
 def test_up_brings_flower_and_mlflow_and_down_stops_all(
-    home: Path, surroundings: pytest.MonkeyPatch, processes, eventually
+    home: Path, surroundings: pytest.MonkeyPatch, processes
 ) -> None:
     surroundings.delenv("MLFLOW_TRACKING_URI")
     settings.cache_clear()
@@ -48,9 +49,10 @@ def test_up_brings_flower_and_mlflow_and_down_stops_all(
         assert state.environment["MLFLOW_TRACKING_URI"] == state.mlflow_url == state.mlflow_tracking_uri
         assert (home / FILE).stat().st_mode & 0o777 == 0o600
         assert "<title>MLflow</title>" in page(f"{state.mlflow_url}/")
-        eventually(
+        wait_until(
             lambda: all(f'id="{queue}"' in page(f"{state.flower_url}/broker") for queue in state.slots),
             "Flower shows the length of every queue",
+            15,
         )
         parts = {state.pid, *processes.of(state.pid)}
     finally:
@@ -61,7 +63,7 @@ def test_up_brings_flower_and_mlflow_and_down_stops_all(
 
 
 def test_a_killed_keeper_is_not_believed_and_up_starts_anew_with_what_redis_held(
-    home: Path, processes, eventually
+    home: Path, processes
 ) -> None:
     first = start_in_background(home, {"data": 1})
     parts = {first.pid, *processes.of(first.pid)}
@@ -69,7 +71,7 @@ def test_a_killed_keeper_is_not_believed_and_up_starts_anew_with_what_redis_held
         with redis.Redis.from_url(client_url(first.redis_url)) as connection:
             connection.set("kept", "yes")
         os.kill(first.pid, signal.SIGKILL)
-        eventually(lambda: read_state(home) is None, "the keeper's end is noticed")
+        wait_until(lambda: read_state(home) is None, "the keeper's end is noticed", 15)
         second = start_in_background(home, {"data": 1})
         assert not processes.alive(parts)
         assert second.pid != first.pid
@@ -123,10 +125,10 @@ def test_a_stack_that_another_up_is_starting_is_waited_for_and_shared(home: Path
         stop_in_background(home)
 
 
-def test_down_stops_a_stack_that_is_just_starting(home: Path, processes, eventually) -> None:
+def test_down_stops_a_stack_that_is_just_starting(home: Path, processes) -> None:
     with ThreadPoolExecutor() as pool:
         starting = pool.submit(start_in_background, home, {"data": 1})
-        eventually(lambda: list(home.glob("logs/fleet.log")), "the workers are started")
+        wait_until(lambda: list(home.glob("logs/fleet.log")), "the workers are started", 15)
         assert stop_in_background(home)
         with pytest.raises(StackFailed, match="was stopped while it was starting"):
             starting.result()
@@ -134,12 +136,12 @@ def test_down_stops_a_stack_that_is_just_starting(home: Path, processes, eventua
     assert not processes.alive(processes.of(os.getpid()))
 
 
-def test_a_port_that_is_taken_while_its_service_starts_is_left_for_the_next(home: Path, eventually) -> None:
+def test_a_port_that_is_taken_while_its_service_starts_is_left_for_the_next(home: Path) -> None:
     wanted = free_port(FLOWER_PORT)
     with socket.socket() as other, ThreadPoolExecutor() as pool:
 
         def be_quicker() -> None:
-            eventually((home / "logs" / "flower.log").exists, "Flower is started")
+            wait_until((home / "logs" / "flower.log").exists, "Flower is started", 15)
             other.bind((LOOPBACK, wanted))
             other.listen()
 

@@ -16,6 +16,7 @@ from celery import Celery
 
 from orchestrator.settings import settings
 from orchestrator.stack import EmbeddedStack, StackFailed, client_url
+from tests.harness.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("surroundings")]
 
@@ -95,22 +96,22 @@ def test_a_signal_stops_everything_before_the_program_ends(
 
 
 def test_sigkill_of_the_program_leaves_nothing_after_a_few_seconds(
-    starter: subprocess.Popen[str], processes, eventually
+    starter: subprocess.Popen[str], processes
 ) -> None:
     assert starter.stdout is not None
     folder = folder_of(starter.stdout.readline())
     parts = processes.of(starter.pid)
     starter.kill()
-    eventually(lambda: not processes.alive(parts) and not folder.exists(), "everything has gone", 6.0)
+    wait_until(lambda: not processes.alive(parts) and not folder.exists(), "everything has gone", 6.0)
 
 
 def test_a_running_stage_is_given_the_grace_and_no_more(
-    home: Path, tmp_path: Path, client: Callable[[str], Celery], processes, eventually
+    home: Path, tmp_path: Path, client: Callable[[str], Celery], processes
 ) -> None:
     started = tmp_path / "started"
     with EmbeddedStack.start(home, {"data": 1}, ["data"], grace=0.5) as stack:
         client(stack.redis_url).send_task("probe.sleep", (str(started),), queue="data")
-        eventually(started.exists, "the stage runs")
+        wait_until(started.exists, "the stage runs", 15)
         parts = processes.of(os.getpid())
     assert not processes.alive(parts)
 
@@ -126,12 +127,12 @@ def test_a_killed_worker_is_started_again(home: Path, client: Callable[[str], Ce
         assert stack.failure() is None
 
 
-def test_a_dead_part_is_told_with_the_end_of_its_log(home: Path, eventually) -> None:
+def test_a_dead_part_is_told_with_the_end_of_its_log(home: Path) -> None:
     with EmbeddedStack.start(home, {"data": 1}, ["data"]) as stack:
         stack.check()
         (fleet,) = (part.pid for part in stack._parts if part.name == "workers")
         os.kill(fleet, signal.SIGKILL)
-        eventually(stack.failure, "it is noticed")
+        wait_until(stack.failure, "it is noticed", 15)
         with pytest.raises(StackFailed, match="workers ended unexpectedly with exit status -9"):
             stack.check()
 

@@ -24,6 +24,7 @@ from orchestrator.stack.services import (
     wait_for_database,
     wait_until_healthy,
 )
+from tests.harness.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -115,13 +116,13 @@ def test_a_service_that_never_answers_is_told(tmp_path: Path) -> None:
     page.process.end(0)
 
 
-def test_ending_a_process_ends_what_it_has_started(tmp_path: Path, eventually) -> None:
+def test_ending_a_process_ends_what_it_has_started(tmp_path: Path) -> None:
     parent = service(tmp_path, "sh", "-c", "sleep 600 & echo $!; wait").process
-    eventually(lambda: parent.last_lines(), "it has told its child")
+    wait_until(lambda: parent.last_lines(), "it has told its child", 15)
     child = int(parent.last_lines())
     parent.signal(signal.SIGTERM)
     parent.end(5)
-    eventually(lambda: not is_running(child), "the child has gone")
+    wait_until(lambda: not is_running(child), "the child has gone", 15)
 
 
 def is_running(pid: int) -> bool:

@@ -1,16 +1,14 @@
-"""A worker whose artifact store the tests may fill, lock and damage, and the command line to use it with."""
+"""A cluster whose artifact store the tests may fill, lock and damage."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -21,14 +19,14 @@ from orchestrator.artifacts.digest import blob_key
 from orchestrator.artifacts.tree import Tree, digests_in
 from orchestrator.authoring.graph import Graph
 from orchestrator.run_id import RunId
-from orchestrator.runs.connection import connect
-from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
-
-from ..conftest import is_ready, private_redis, start_worker, wait_until
+from tests.harness.cluster import LocalCluster
+from tests.harness.redis_server import private_redis
+from tests.harness.runner import nodes_of
+from tests.harness.services import worker_environment
+from tests.harness.waiting import wait_until
 
 HERE = Path(__file__).parent
-MODULE = "keeping"
 
 
 @dataclass(frozen=True)
@@ -37,21 +35,42 @@ class Run:
 
     id: RunId
     graph: Graph
-    store: ArtifactStore
-    reader: RunReader
+    cluster: LocalCluster
+
+    @classmethod
+    def submit(cls, cluster: LocalCluster, pipeline: str, **parameters: object) -> Self:
+        run = cluster.submit(pipeline, **parameters)
+        return cls(run, Specification.read(cluster.store, run).graph, cluster)
+
+    @classmethod
+    def finish(cls, cluster: LocalCluster, pipeline: str, **parameters: object) -> Self:
+        """Submit, and wait for the end."""
+        run = cls.submit(cluster, pipeline, **parameters)
+        run.wait_for_end()
+        return run
+
+    def resume(self) -> str:
+        """Carry the run on, and wait for its end; what was said on the way."""
+        said = self.cluster.shell.succeed("resume", self.id, "--json").err
+        self.wait_for_end()
+        return said
+
+    @property
+    def store(self) -> ArtifactStore:
+        return self.cluster.store
 
     @property
     def record(self) -> RunRecord:
-        return self.reader.read(self.id, self.graph)
+        return self.cluster.reader.read(self.id, self.graph)
 
     def node(self, name: str) -> NodeRecord:
-        return next(node for node in self.record.nodes if node.name == name)
+        return nodes_of(self.record)[name]
 
     def wait_for(self, node: str, state: str) -> None:
         wait_until(lambda: self.node(node).state == state, f"{node} is {state}")
 
     def wait_for_end(self) -> None:
-        wait_until(lambda: self.reader.concluded(self.id), "the run is concluded", 90)
+        self.cluster.wait_until_concluded(self.id, 90)
 
     def file(self, name: str) -> Path:
         """One of the run's files in the store."""
@@ -71,86 +90,30 @@ class Run:
         return paths
 
 
-@dataclass(frozen=True)
-class Shell:
-    """The command line, on the worker and the store of the test."""
-
-    environment: dict[str, str]
-    reader: RunReader
-
-    def submit(self, pipeline: str, **parameters: object) -> Run:
-        given = [part for name, value in parameters.items() for part in ("-p", f"{name}={value}")]
-        said = self("run", pipeline, *given, "--detach", "--json")
-        run = RunId(json.loads(said.stdout.splitlines()[-1])["id"])
-        store = ArtifactStore(self.environment["ORCHESTRATOR_STORE"])
-        return Run(run, Specification.read(store, run).graph, store, self.reader)
-
-    def run(self, pipeline: str, **parameters: object) -> Run:
-        """Submit, and wait for the end."""
-        run = self.submit(pipeline, **parameters)
-        run.wait_for_end()
-        return run
-
-    def resume(self, run: Run) -> str:
-        """Carry a run on, and wait for its end; what was said on the way."""
-        said = self("resume", run.id, "--json").stderr
-        run.wait_for_end()
-        return said
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "orchestrator", *arguments]
-        environment = {**os.environ, **self.environment}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=90, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done
-
-
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """What a worker needs to know: a Redis of its own, and a store that `small_disk` may lie under."""
-    with surrounded(tmp_path) as environment:
-        yield environment
-
-
-@pytest.fixture
-def shell(environment: dict[str, str], tmp_path: Path) -> Iterator[Shell]:
-    """The command line, and a worker for it."""
-    with at_work(environment, tmp_path / "worker.log") as shell:
-        yield shell
+def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
+    """One worker, whose store `small_disk` may lie under."""
+    with at_work(tmp_path) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """The same for tests that damage nothing but what their own run made."""
-    folder = tmp_path_factory.mktemp("shared")
-    with surrounded(folder) as environment, at_work(environment, folder / "worker.log") as shell:
-        yield shell
+    with at_work(tmp_path_factory.mktemp("shared")) as cluster:
+        yield cluster
 
 
 @contextmanager
-def surrounded(folder: Path) -> Iterator[dict[str, str]]:
+def at_work(folder: Path) -> Iterator[LocalCluster]:
+    """A cluster with a Redis and a store of its own, and one worker."""
+    (home := folder / "home").mkdir()
     with private_redis() as url:
-        yield {
-            "REDIS_URL": url,
-            "ORCHESTRATOR_HOME": str(folder / "home"),
-            "ORCHESTRATOR_STORE": str(folder / "disk" / "store"),
-            "ORCHESTRATOR_PIPELINES": MODULE,
-            "PYTHONPATH": f"{HERE}:{HERE.parents[2]}",
-        }
-
-
-@contextmanager
-def at_work(environment: dict[str, str], log: Path) -> Iterator[Shell]:
-    service = start_worker(environment, log, name="own", slots=2, queues="data,training")
-    client = connect(environment["REDIS_URL"])
-    try:
-        wait_until(lambda: is_ready(service), "the worker is ready")
-        yield Shell(environment, RunReader(client))
-    finally:
-        service.stop()
-        client.close()
+        store = str(folder / "disk" / "store")
+        environment = worker_environment(url, home, "store_pipelines", HERE, ORCHESTRATOR_STORE=store)
+        with LocalCluster.up(environment, folder) as cluster:
+            cluster.start("worker", slots=2, queues="data,training")
+            yield cluster
 
 
 def executions(path: Path) -> Counter[str]:

@@ -11,9 +11,10 @@ import pytest
 
 from orchestrator.archive.manifest import read_items
 from orchestrator.artifacts import holds_all
+from tests.harness.cluster import LocalCluster
+from tests.harness.waiting import wait_until
 
-from ..conftest import is_ready, start_worker, wait_until
-from .conftest import Shell, alter, cut_short, executions, fill, remove
+from .conftest import Run, alter, cut_short, executions, fill, remove
 
 pytestmark = pytest.mark.stack
 
@@ -28,10 +29,10 @@ pytestmark = pytest.mark.stack
     ],
 )
 def test_a_damaged_output_fails_what_reads_it_and_a_resumed_run_makes_it_anew(
-    shared: Shell, tmp_path: Path, maker: str, reader: str, damage: Callable[[Path], None]
+    shared_cluster: LocalCluster, tmp_path: Path, maker: str, reader: str, damage: Callable[[Path], None]
 ) -> None:
     lines, gate = tmp_path / "lines", tmp_path / "gate"
-    run = shared.submit(f"relay_{maker}", gate=gate, path=lines)
+    run = Run.submit(shared_cluster, f"relay_{maker}", gate=gate, path=lines)
     run.wait_for(maker, "succeeded")
     for blob in run.blobs(run.output(maker)):
         damage(blob)
@@ -46,7 +47,7 @@ def test_a_damaged_output_fails_what_reads_it_and_a_resumed_run_makes_it_anew(
     assert run.node("total").state == "upstream_failed"
     assert run.output(reader) is None
 
-    assert f"is lost, altered or tried again: {maker}" in shared.resume(run)
+    assert f"is lost, altered or tried again: {maker}" in run.resume()
     assert run.record.state == "succeeded"
     assert run.node("until").reused
     assert run.node("total").value == 20_000
@@ -54,29 +55,31 @@ def test_a_damaged_output_fails_what_reads_it_and_a_resumed_run_makes_it_anew(
 
 
 @pytest.mark.slow
-def test_a_result_of_an_earlier_run_that_was_damaged_is_computed_again(shared: Shell, tmp_path: Path) -> None:
+def test_a_result_of_an_earlier_run_that_was_damaged_is_computed_again(
+    shared_cluster: LocalCluster, tmp_path: Path
+) -> None:
     lines = tmp_path / "lines"
-    first = shared.run("kept", path=lines)
+    first = Run.finish(shared_cluster, "kept", path=lines)
     (blob,) = first.blobs(first.output("kept_table"))
     alter(blob)
-    second = shared.run("kept", path=lines)
+    second = Run.finish(shared_cluster, "kept", path=lines)
     assert second.record.state == "succeeded"
     assert not second.node("kept_table").reused
-    assert shared.run("kept", path=lines).node("kept_table").reused
+    assert Run.finish(shared_cluster, "kept", path=lines).node("kept_table").reused
     assert executions(lines)["kept_table"] == 2
 
 
 def test_a_stage_succeeds_though_its_log_and_its_cached_result_cannot_be_kept(
-    shell: Shell, tmp_path: Path
+    cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    run = shell.submit("heavy", gate=tmp_path / "gate")
+    run = Run.submit(cluster, "heavy", gate=tmp_path / "gate")
     run.wait_for("until", "running")
     run.file("logs").write_text("in the way")
     (tmp_path / "gate").touch()
     run.wait_for_end()
     assert run.record.state == "succeeded", run.record.error
     Path(run.store.url, "cache").write_text("in the way")
-    assert shell.run("kept", path=tmp_path / "lines").record.state == "succeeded"
+    assert Run.finish(cluster, "kept", path=tmp_path / "lines").record.state == "succeeded"
     told = (tmp_path / "worker.log").read_text()
     assert f"the log of length#1 of run {run.id} was not kept: cannot write" in told
     assert "the result was not kept for later runs: cannot write 'cache/" in told
@@ -84,10 +87,10 @@ def test_a_stage_succeeds_though_its_log_and_its_cached_result_cannot_be_kept(
 
 @pytest.mark.slow
 def test_a_resumed_run_does_again_what_was_lost_and_what_was_made_from_it_and_no_more(
-    shell: Shell, tmp_path: Path
+    cluster: LocalCluster, tmp_path: Path
 ) -> None:
     lines, marker = tmp_path / "lines", tmp_path / "mended"
-    run = shell.run("fan", marker=marker, path=lines)
+    run = Run.finish(cluster, "fan", marker=marker, path=lines)
     assert run.record.state == "failed"
     before = executions(lines)
     assert set(before.values()) == {1}
@@ -96,7 +99,7 @@ def test_a_resumed_run_does_again_what_was_lost_and_what_was_made_from_it_and_no
     (item,) = run.blobs(read_items(run.store, run.id, "big_item").outputs[5])
     remove(item)
     marker.touch()
-    shell.resume(run)
+    run.resume()
     assert run.record.state == "succeeded", run.record.error
     again = ["table", "beside", "big_item[5]", "size_of[5]", "total"]
     first = ["count_rows", *(f"size_of-2[{index}]" for index in range(70))]
@@ -104,15 +107,17 @@ def test_a_resumed_run_does_again_what_was_lost_and_what_was_made_from_it_and_no
 
 
 @pytest.mark.slow
-def test_a_resumed_run_does_not_trust_manifests_that_are_cut_short(shell: Shell, tmp_path: Path) -> None:
+def test_a_resumed_run_does_not_trust_manifests_that_are_cut_short(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
     lines, marker = tmp_path / "lines", tmp_path / "mended"
-    run = shell.run("fan", marker=marker, path=lines)
+    run = Run.finish(cluster, "fan", marker=marker, path=lines)
     cut_short(run.file("nodes/beside.json"))
     alter(run.file("nodes/total.json"))
     for file in run.file("items/size_of").iterdir():
         cut_short(file)
     marker.touch()
-    shell.resume(run)
+    run.resume()
     assert run.record.state == "succeeded", run.record.error
     counts = executions(lines)
     assert (counts["table"], counts["beside"], counts["total"]) == (1, 2, 2)
@@ -122,9 +127,9 @@ def test_a_resumed_run_does_not_trust_manifests_that_are_cut_short(shell: Shell,
 
 @pytest.mark.slow
 def test_a_run_waits_for_a_full_disk_and_goes_on_when_it_has_space_again(
-    small_disk: Path, shell: Shell, tmp_path: Path
+    small_disk: Path, cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    run = shell.submit("heavy", gate=tmp_path / "gate")
+    run = Run.submit(cluster, "heavy", gate=tmp_path / "gate")
     run.wait_for("until", "running")
     fill(small_disk, leave=200_000)
     (tmp_path / "gate").touch()
@@ -146,9 +151,9 @@ def test_a_run_waits_for_a_full_disk_and_goes_on_when_it_has_space_again(
 
 @pytest.mark.slow
 def test_items_of_a_map_that_could_not_be_stored_are_tried_again(
-    small_disk: Path, shell: Shell, tmp_path: Path
+    small_disk: Path, cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    run = shell.submit("many", gate=tmp_path / "gate", path=tmp_path / "lines")
+    run = Run.submit(cluster, "many", gate=tmp_path / "gate", path=tmp_path / "lines")
     run.wait_for("until", "running")
     fill(small_disk, leave=8_192)
     (tmp_path / "gate").touch()
@@ -165,9 +170,9 @@ def test_items_of_a_map_that_could_not_be_stored_are_tried_again(
 
 @pytest.mark.slow
 def test_a_store_that_may_not_be_written_fails_a_stage_at_once(
-    small_disk: Path, shell: Shell, tmp_path: Path
+    small_disk: Path, cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    run = shell.submit("heavy", gate=tmp_path / "gate")
+    run = Run.submit(cluster, "heavy", gate=tmp_path / "gate")
     run.wait_for("until", "running")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     (tmp_path / "gate").touch()
@@ -178,21 +183,17 @@ def test_a_store_that_may_not_be_written_fails_a_stage_at_once(
     assert "check the permissions" in str(run.record.error)
     assert len(run.node("until").attempts) == 1
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
-    shell.resume(run)
+    run.resume()
     assert run.record.state == "succeeded"
 
 
 @pytest.mark.slow
 def test_a_run_whose_specification_is_cut_short_is_failed_instead_of_waiting_for_ever(
-    shell: Shell, environment: dict[str, str], tmp_path: Path
+    cluster: LocalCluster,
 ) -> None:
-    run = shell.submit("remote")
+    run = Run.submit(cluster, "remote")
     cut_short(run.file("specification.json"))
-    worker = start_worker(environment, tmp_path / "remote.log", name="remote", slots=1, queues="deployment")
-    try:
-        wait_until(lambda: is_ready(worker), "the worker is ready")
-        run.wait_for_end()
-    finally:
-        worker.stop()
+    cluster.start("remote", queues="deployment")
+    run.wait_for_end()
     assert run.record.state == "failed"
     assert str(run.record.error).startswith(f"AlteredArtifact: 'runs/{run.id}/specification.json'")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from time import monotonic
 
 import pytest
 
 from orchestrator.archive.outbox import outboxes
 from orchestrator.runs.record import RunRecord
+from tests.harness.waiting import wait_until
 from workers.tracking.circuit import FIRST
 
-from ..conftest import wait_until
-from .conftest import School
+from .conftest import TrackedCluster
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -24,95 +21,92 @@ def fits(record: RunRecord) -> list[str | None]:
     return [attempt.error for node in record.nodes if node.name == "fit" for attempt in node.attempts]
 
 
-def check_fit(school: School, run, *more: str) -> None:
+def check_fit(cluster: TrackedCluster, run, *more: str) -> None:
     """All that `fit` logs is in one MLflow run of its own, with one model; so is what `more` logged."""
-    runs = school.mlflow_runs(run)
+    runs = cluster.mlflow_runs(run)
     assert set(runs) == {run, "fit", *more}
     fitted = runs["fit"]
     assert fitted.info.status == "FINISHED"
     assert fitted.data.params["depth"] == "3"
-    history = school.mlflow.get_metric_history(fitted.info.run_id, "loss")
+    history = cluster.mlflow.get_metric_history(fitted.info.run_id, "loss")
     assert sorted((point.step, point.value) for point in history) == [(0, 1.0), (1, 0.5)]
-    assert "note.txt" in [file.path for file in school.mlflow.list_artifacts(fitted.info.run_id)]
-    sources = sorted(model.source_run_id for model in school.models(run))
+    assert "note.txt" in [file.path for file in cluster.mlflow.list_artifacts(fitted.info.run_id)]
+    sources = sorted(model.source_run_id for model in cluster.models(run))
     assert sources == sorted(runs[name].info.run_id for name in ("fit", *more))
-    assert outboxes(school.store, run) == []
+    assert outboxes(cluster.store, run) == []
 
 
-def test_a_run_that_ends_while_mlflow_is_away_is_concluded_when_it_is_back(school: School) -> None:
-    school.start_worker("all", "data,training,deployment", slots=2)
-    school.open("fit")
-    run = school.submit("alone")
-    wait_until(lambda: school.reader.state(run).over, "the run is over")
-    assert school.reader.state(run) == "succeeded"
-    wait_until(lambda: school.reader.conclusion_error(run), "the worker says what it waits for")
-    assert "does not answer" in str(school.reader.conclusion_error(run))
-    assert not school.reader.concluded(run)
-    school.server.start()
-    record = school.conclude(run)
+def test_a_run_that_ends_while_mlflow_is_away_is_concluded_when_it_is_back(cluster: TrackedCluster) -> None:
+    cluster.start("all", queues="data,training,deployment", slots=2)
+    cluster.open_gate("fit")
+    run = cluster.submit("alone")
+    wait_until(lambda: cluster.reader.state(run).over, "the run is over")
+    assert cluster.reader.state(run) == "succeeded"
+    wait_until(lambda: cluster.reader.conclusion_error(run), "the worker says what it waits for")
+    assert "does not answer" in str(cluster.reader.conclusion_error(run))
+    assert not cluster.reader.concluded(run)
+    cluster.server.start()
+    record = cluster.conclude(run)
     assert fits(record) == [None]
-    assert school.notes("fit called") == 1
-    assert school.mlflow_runs(run)[run].info.status == "FINISHED"
-    assert record.mlflow_run_id == school.mlflow_runs(run)[run].info.run_id
-    check_fit(school, run)
+    assert cluster.notes("fit called") == 1
+    assert cluster.mlflow_runs(run)[run].info.status == "FINISHED"
+    assert record.mlflow_run_id == cluster.mlflow_runs(run)[run].info.run_id
+    check_fit(cluster, run)
 
 
-def test_the_command_line_says_what_an_ended_run_waits_for(school: School) -> None:
-    school.start_worker("all", "data,training,deployment", slots=2)
-    school.open("fit")
-    command = [sys.executable, "-m", "orchestrator"]
-    environment = os.environ | school.environment
-    run = [*command, "run", "alone", "-p", f"folder={school.folder}"]
-    with subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, text=True) as process:
+def test_the_command_line_says_what_an_ended_run_waits_for(cluster: TrackedCluster) -> None:
+    cluster.start("all", queues="data,training,deployment", slots=2)
+    cluster.open_gate("fit")
+    with cluster.shell.start("run", "alone", "-p", f"folder={cluster.gates}") as process:
         assert process.stdout is not None
         told = next(line for line in process.stdout if "that is final" in line)
         assert "the run has succeeded" in told
-        assert f"MLflow at {school.server.url} does not answer" in told
-        shown = subprocess.run([*command, "show", "latest"], env=environment, capture_output=True, text=True)
-        assert "Not in MLflow" in shown.stdout
-        assert "fit #1  6 entries are kept until MLflow answers" in shown.stdout
-        school.server.start()
+        assert f"MLflow at {cluster.server.url} does not answer" in told
+        shown = cluster.shell("show", "latest").out
+        assert "Not in MLflow" in shown
+        assert "fit #1  6 entries are kept until MLflow answers" in shown
+        cluster.server.start()
         process.communicate()
         assert process.returncode == 0
 
 
-def test_what_was_kept_is_delivered_before_the_run_ends(school: School) -> None:
-    school.start_worker("data", "data")
-    school.start_worker("training", "training")
-    school.open("fit")
-    run = school.submit("two_fits")
-    wait_until(lambda: school.notes("between at gate"), "the run is between its fits")
-    assert [outbox.node for outbox in outboxes(school.store, run)] == ["fit"]
+def test_what_was_kept_is_delivered_before_the_run_ends(cluster: TrackedCluster) -> None:
+    cluster.start("data", queues="data")
+    cluster.start("training", queues="training")
+    cluster.open_gate("fit")
+    run = cluster.submit("two_fits")
+    wait_until(lambda: cluster.notes("between at gate"), "the run is between its fits")
+    assert [outbox.node for outbox in outboxes(cluster.store, run)] == ["fit"]
     noticed = monotonic()
-    school.server.start()
+    cluster.server.start()
     wait_until(lambda: monotonic() > noticed + FIRST, "the worker asks MLflow again")
-    school.open("between")
-    wait_until(lambda: school.notes("last at gate"), "the last stage is at its gate")
-    wait_until(lambda: not outboxes(school.store, run), "all is delivered")
-    assert not school.reader.state(run).over
-    school.open("last")
-    school.conclude(run)
-    check_fit(school, run, "fit-2")
+    cluster.open_gate("between")
+    wait_until(lambda: cluster.notes("last at gate"), "the last stage is at its gate")
+    wait_until(lambda: not outboxes(cluster.store, run), "all is delivered")
+    assert not cluster.reader.state(run).over
+    cluster.open_gate("last")
+    cluster.conclude(run)
+    check_fit(cluster, run, "fit-2")
 
 
-def test_a_server_that_is_killed_while_a_stage_runs_costs_no_attempt(school: School) -> None:
-    school.server.start()
-    school.start_worker("all", "data,training,deployment", slots=2)
-    run = school.submit("lesson")
-    wait_until(lambda: school.notes("fit at gate"), "the fit has logged something")
-    school.server.kill()
-    school.open("fit")
+def test_a_server_that_is_killed_while_a_stage_runs_costs_no_attempt(cluster: TrackedCluster) -> None:
+    cluster.server.start()
+    cluster.start("all", queues="data,training,deployment", slots=2)
+    run = cluster.submit("release")
+    wait_until(lambda: cluster.notes("fit at gate"), "the fit has logged something")
+    cluster.server.kill()
+    cluster.open_gate("fit")
     done = {"fit", "judged"}
     wait_until(
-        lambda: done <= {node.name for node in school.record(run).nodes if node.state == "succeeded"},
+        lambda: done <= {node.name for node in cluster.record(run).nodes if node.state == "succeeded"},
         "the fit is committed without MLflow",
     )
-    school.server.start()
-    record = school.conclude(run)
+    cluster.server.start()
+    record = cluster.conclude(run)
     assert record.state == "succeeded", record.error
     assert fits(record) == [None]
-    assert school.notes("fit called") == 1
-    check_fit(school, run)
-    version = school.mlflow.get_model_version_by_alias("lesson", "champion")
-    assert version.source == f"models:/{school.models(run)[0].model_id}"
-    assert len(school.mlflow.search_model_versions("name = 'lesson'")) == 1
+    assert cluster.notes("fit called") == 1
+    check_fit(cluster, run)
+    version = cluster.mlflow.get_model_version_by_alias("release", "champion")
+    assert version.source == f"models:/{cluster.models(run)[0].model_id}"
+    assert len(cluster.mlflow.search_model_versions("name = 'release'")) == 1

@@ -207,16 +207,16 @@ def leave_processes(how: str, folder: str, *, stay: bool = False) -> list[int]:
             executor.submit(spin, folder)
             executor.submit(spin, folder)
         case "subprocess":
-            code = "import sys, unruly; unruly.spin(sys.argv[1])"
+            code = "import sys, misbehaving_stages; misbehaving_stages.spin(sys.argv[1])"
             for _ in range(2):
                 subprocess.Popen([sys.executable, "-c", code, folder])
         case "daemon":  # its parent ends, and it leads a session of its own
             code = (
-                "import os, sys, unruly\n"
+                "import os, sys, misbehaving_stages\n"
                 "if os.fork(): os._exit(0)\n"
                 "os.setsid()\n"
-                "if not os.fork(): unruly.spin(sys.argv[1])\n"
-                "unruly.spin(sys.argv[1])"
+                "if not os.fork(): misbehaving_stages.spin(sys.argv[1])\n"
+                "misbehaving_stages.spin(sys.argv[1])"
             )
             subprocess.Popen([sys.executable, "-c", code, folder]).wait()
     while len(list(Path(folder).iterdir())) < 2:

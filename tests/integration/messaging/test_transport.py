@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -11,44 +10,14 @@ from kombu import Consumer, Message, Producer, Queue
 
 from orchestrator.messaging.transport import ResilientConnection
 from orchestrator.runs.connection import connect
-from orchestrator.stack.redis_program import find_redis
-
-from ..conftest import Service, start, wait_until
+from tests.harness.redis_server import RedisServer
 
 pytestmark = pytest.mark.stack
 
 
-class OwnRedis:
-    """A Redis to be killed and started again, which has on disk whatever it answered."""
-
-    def __init__(self, folder: Path) -> None:
-        self.url = f"redis+socket://{folder}/redis.sock"
-        self._folder = folder
-        self._service = self._start()
-
-    def kill(self) -> None:
-        self._service.process.kill()
-        self._service.process.wait()
-
-    def start_again(self) -> None:
-        self._service = self._start()
-
-    def stop(self) -> None:
-        self._service.stop()
-
-    def _start(self) -> Service:
-        socket = self._folder / "redis.sock"
-        socket.unlink(missing_ok=True)
-        place = ["--port", "0", "--unixsocket", str(socket), "--dir", str(self._folder), "--save", ""]
-        lasting = ["--appendonly", "yes", "--appendfsync", "always"]
-        service = start([str(find_redis()), *place, *lasting], self._folder / "redis.log", {})
-        wait_until(socket.exists, "redis listens")
-        return service
-
-
 @pytest.fixture
-def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
-    own = OwnRedis(tmp_path_factory.mktemp("redis"))
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    own = RedisServer(tmp_path_factory.mktemp("redis"), durable=True)
     yield own
     own.stop()
 
@@ -67,7 +36,7 @@ def fetch(connection: ResilientConnection) -> Message:
     return found[0]
 
 
-def test_a_message_is_acknowledged_after_its_connection_broke(own_redis: OwnRedis) -> None:
+def test_a_message_is_acknowledged_after_its_connection_broke(own_redis: RedisServer) -> None:
     connection = ResilientConnection(own_redis.url)
     message = fetch(connection)
     own_redis.kill()
@@ -84,7 +53,7 @@ def test_a_message_is_acknowledged_after_its_connection_broke(own_redis: OwnRedi
 
 
 def test_a_message_that_is_worked_on_stays_with_its_worker_as_the_connection_breaks(
-    own_redis: OwnRedis,
+    own_redis: RedisServer,
 ) -> None:
     connection = ResilientConnection(own_redis.url)
     message = fetch(connection)
@@ -98,7 +67,7 @@ def test_a_message_that_is_worked_on_stays_with_its_worker_as_the_connection_bre
     client.close()
 
 
-def test_a_message_that_is_handed_out_twice_is_told_apart_by_its_tags(own_redis: OwnRedis) -> None:
+def test_a_message_that_is_handed_out_twice_is_told_apart_by_its_tags(own_redis: RedisServer) -> None:
     """As by a Redis that came back without its last second."""
     connection, client, found = ResilientConnection(own_redis.url), connect(own_redis.url), []
     channel = connection.default_channel
@@ -119,7 +88,7 @@ def test_a_message_that_is_handed_out_twice_is_told_apart_by_its_tags(own_redis:
     client.close()
 
 
-def test_a_connection_that_is_closed_gives_back_what_it_fetched(own_redis: OwnRedis) -> None:
+def test_a_connection_that_is_closed_gives_back_what_it_fetched(own_redis: RedisServer) -> None:
     connection = ResilientConnection(own_redis.url)
     fetch(connection)
     connection.close()

@@ -17,7 +17,7 @@ from workers.deployment import ModelVersion, Promotion
 from workers.training import Examples, Fitted, Report
 
 
-class Lesson(NamedTuple):
+class Evaluation(NamedTuple):
     test: Examples
     report: Report
 
@@ -49,14 +49,14 @@ def fit(folder: Path) -> Fitted:
 
 
 @stage
-def judged(fitted: Fitted) -> Lesson:
+def judged(fitted: Fitted) -> Evaluation:
     rows = pd.DataFrame({"x": range(10, 15)})
     test = Examples(rows, 2.0 * rows["x"])
-    return Lesson(test, Report("r2", float(fitted.model.score(*test)), {}, len(rows)))
+    return Evaluation(test, Report("r2", float(fitted.model.score(*test)), {}, len(rows)))
 
 
 @pipeline
-def lesson(folder: Path, name: str = "lesson") -> None:
+def release(folder: Path, name: str = "release") -> None:
     """From a fit to a promoted model."""
     fitted = fit(folder)
     judgement = judged(fitted)

@@ -19,8 +19,9 @@ from orchestrator.runs.states import RunState
 from orchestrator.runs.values import DoneItem
 from orchestrator.stack.ports import free_port
 from orchestrator.stack.redis_program import find_redis
+from tests.harness.services import start
+from tests.harness.waiting import wait_until
 
-from ..conftest import start, wait_until
 from .conftest import Desk, names
 
 pytestmark = pytest.mark.stack

@@ -11,7 +11,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .conftest import wait_until
+from .waiting import wait_until
 
 
 def free_port() -> int:

@@ -17,11 +17,10 @@ from orchestrator.runs.listing import repair
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
+from tests.harness.cluster import LocalCluster
+from tests.harness.waiting import wait_until
 from workers.runtime.capture import SOON, AttemptLog
 from workers.runtime.resources import WorkerResources
-
-from ..conftest import wait_until
-from .conftest import Crew
 
 pytestmark = pytest.mark.stack
 
@@ -30,14 +29,14 @@ RETENTION = 8
 
 
 @pytest.mark.slow
-def test_nothing_of_a_run_is_left_after_its_retention(crew: Crew, tmp_path: Path) -> None:
-    reader, client = crew.runner.reader, crew.runner.reader.client
-    crew.start("one", slots=2, retention_days=str(RETENTION / 86_400))
+def test_nothing_of_a_run_is_left_after_its_retention(cluster: LocalCluster, tmp_path: Path) -> None:
+    reader, client = cluster.reader, cluster.reader.client
+    cluster.start("one", slots=2, retention_days=str(RETENTION / 86_400))
     marker = str(tmp_path / "marker")
-    prints, fails = crew.submit("talking_map", count=20), crew.submit("broken")
-    dies, lingers = crew.submit("mortal", marker=marker), crew.submit("lingering", marker=marker + "-2")
+    prints, fails = cluster.submit("talking_map", count=20), cluster.submit("broken")
+    dies, lingers = cluster.submit("mortal", marker=marker), cluster.submit("lingering", marker=marker + "-2")
     wait_until(lambda: reader.raw_states(lingers).get("linger") == "running", "a stage lingers")
-    crew.command("cancel", lingers)
+    cluster.shell.succeed("cancel", lingers)
 
     runs = {prints, fails, dies, lingers}
     wait_until(lambda: not runs & {*reader.open_runs(), *reader.unconcluded_runs()}, "all are written down")
@@ -51,20 +50,20 @@ def test_nothing_of_a_run_is_left_after_its_retention(crew: Crew, tmp_path: Path
 class Attempts:
     """The logs of a node's attempts, and what is left of them."""
 
-    shop: WorkerResources
+    resources: WorkerResources
     run: RunId
 
     def begin(self, number: int) -> AttemptLog:
-        return AttemptLog(self.shop, self.run, "node", number)
+        return AttemptLog(self.resources, self.run, "node", number)
 
     def stored(self, number: int) -> list[Line]:
-        return list(read_log(self.shop.store, self.run, "node", number) or ())
+        return list(read_log(self.resources.store, self.run, "node", number) or ())
 
     def in_redis(self) -> list[tuple[str, str]]:
-        return RunReader(self.shop.runs.client).log(self.run, "node")
+        return RunReader(self.resources.runs.client).log(self.run, "node")
 
     def seconds_left(self) -> int:
-        return int(self.shop.runs.client.ttl(RunKeys(self.run).log("node")))
+        return int(self.resources.runs.client.ttl(RunKeys(self.run).log("node")))
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import mlflow
 import pandas as pd
+from runtime_pipelines import add, number, numbers  # type: ignore[import-not-found]
 from sklearn.linear_model import LinearRegression
-from stages import add, number, numbers  # type: ignore[import-not-found]
 
 from orchestrator import Retry, context, pipeline, stage
 
