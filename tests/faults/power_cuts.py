@@ -32,8 +32,8 @@ from orchestrator.run_id import RunId
 from tests.harness.waiting import holds
 
 from .disk import why_not
-from .interrupted import CALLS
-from .powered import Powered
+from .power_cut_pipeline import CALLS
+from .power_cut_stack import Powered
 from .survived import Before, calls_of, done_twice, left_of, lost_promises, wrong_in_the_end
 
 HERE = Path(__file__).parent
@@ -199,7 +199,7 @@ def _expected(folder: Path) -> Mapping[str, JSON]:
     """What the nodes give without a power cut."""
     sys.path.insert(0, str(HERE))
     os.environ[CALLS] = str(folder / "expected")
-    pipeline: Pipeline[...] = load_catalogue(["interrupted"]).find("interrupted")
+    pipeline: Pipeline[...] = load_catalogue(["power_cut_pipeline"]).find("interrupted")
     return {name: value for name, value in pipeline.run_locally().items() if isinstance(value, int | str)}
 
 

@@ -32,7 +32,7 @@ from tests.harness.processes import of_session
 from tests.harness.services import Service, start, start_worker
 from tests.harness.waiting import holds
 
-from .outside import ObjectStore, TrackingServer
+from .http_services import ObjectStore, TrackingServer
 from .proxy import Proxy
 from .surroundings import Surroundings
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 HERE = Path(__file__).parent
 QUEUES = "data,training"
-PIPELINES = "twelve,tests.random_graphs.stages"
+PIPELINES = "fault_pipeline,tests.random_graphs.stages"
 WORKERS, SLOTS = 2, 2
 #: Seconds after which a silent worker is taken for dead.
 LEASE = 2.0
@@ -72,7 +72,7 @@ class Rig:
         self.reader = RunReader(self.client)
         self.runs = RunStore(self.client, lease_seconds=LEASE)
         self.store = ArtifactStore(settings().store_url)
-        self.pipeline: Pipeline[...] = load_catalogue(["twelve"]).find("twelve")
+        self.pipeline: Pipeline[...] = load_catalogue(["fault_pipeline"]).find("twelve")
         self.prepared = prepare(self.pipeline, {}, queues=settings().queues)
 
     def submit(self) -> RunId:

@@ -23,7 +23,7 @@ from orchestrator.runs.record import RunRecord
 from orchestrator.stack.state import StackState, read_state
 
 from .disk import Watch
-from .interrupted import CALLS
+from .power_cut_pipeline import CALLS
 
 HERE = Path(__file__).parent
 SLOTS = ("--slots", "data=2", "--slots", "training=1", "--slots", "deployment=1")
@@ -107,7 +107,7 @@ class Powered:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         own = {
             "ORCHESTRATOR_HOME": str(self.home),
-            "ORCHESTRATOR_PIPELINES": "interrupted",
+            "ORCHESTRATOR_PIPELINES": "power_cut_pipeline",
             "PYTHONPATH": str(HERE),
             "TMPDIR": str(self.folder / "tmp"),
             CALLS: str(self.calls),
