@@ -120,7 +120,7 @@ class WorkerResources:
         return self._succeeded_items[key]
 
     def stored_output(self, context: RunContext, ref: NodeRef) -> Tree:
-        """Return what any attempt stored for a node or item, uncached; it need not be the committed output."""
+        """Return what any attempt stored for a node or item, uncached; possibly not the committed output."""
         found = self._stored(context, ref).get(context.stored_as(ref))
         if found is None:
             raise MissingOutput.of(context.run, ref.name)
