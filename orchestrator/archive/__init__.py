@@ -1,1 +1,1 @@
-"""What lasts of every run, in the artifact store: specifications, manifests, logs and final records."""
+"""Permanent records of runs in the artifact store: specifications, manifests, logs, final records."""

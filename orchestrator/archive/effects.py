@@ -1,6 +1,6 @@
-"""What was done outside, and what came of it: whoever comes next finds that, and does it no more.
+"""Records of external effects and their results, so that later attempts do not repeat them.
 
-By a key of its author's, what a node has done; by keys of the tracking's own, the ids of MLflow runs.
+Nodes record effects under keys chosen by their author; tracking records the ids of MLflow runs under its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger("orchestrator.archive")
 
 @dataclass(frozen=True)
 class Effects:
-    """What the attempts of one node have done outside."""
+    """The external effects of all attempts of one node."""
 
     store: ArtifactStore
     run: RunId
@@ -32,7 +32,7 @@ class Effects:
     check: Callable[[], None]  #: raises if another worker has taken the node over
 
     def once(self, key: str, act: Callable[[], str]) -> str:
-        """What an earlier attempt got for this key; else what `act` returns, which is kept."""
+        """Return an earlier attempt's result for this key; otherwise call `act` and store its result."""
         found = read_effect(self.store, self.run, self.node, key)
         if found is not None:
             return found
@@ -41,29 +41,28 @@ class Effects:
 
 
 def read_effect(store: ArtifactStore, run: RunId, node: str, key: str) -> str | None:
-    """What came of it, if it was done.
+    """Return the stored result of an effect; None if there is none.
 
-    A record that cannot be read is put aside, and the author's `act` is called again: nobody knows any more
-    what came of the first time.
+    An unreadable record is moved aside, and `act` is called again, since the first result is lost.
     """
     return _read(store, run, _effect(run, node, key), key)
 
 
 def keep_effect(store: ArtifactStore, run: RunId, node: str, key: str, result: str) -> str:
-    """Keep what came of it, and return what is kept: of two that did it at once, the first counts."""
-    # On the disk before the stage goes on: nothing else knows what was done outside.
+    """Store the result of an effect and return the stored one: of two concurrent writers, the first wins."""
+    # Flushed before the stage continues: there is no other record of the effect.
     return _keep(store, run, _effect(run, node, key), key, result, flush=True)
 
 
 def read_mlflow_id(store: ArtifactStore, run: RunId, key: str) -> str | None:
-    """The id of the MLflow run or model that was made for a key."""
+    """Return the id of the MLflow run or model created for a key; None if there is none."""
     return _read(store, run, _mlflow_id(run, key), key)
 
 
 def keep_mlflow_id(store: ArtifactStore, run: RunId, key: str, made: str) -> str:
-    """Keep it, and return the one that is kept: the first counts, whichever Redis has the run by then.
+    """Store the id and return the stored one: the first writer wins, even if Redis has lost the run.
 
-    It need not be on the disk: after a power cut, MLflow is searched for what bears the run's tags.
+    It is not flushed: after a power cut, MLflow is searched by the run's tags.
     """
     return _keep(store, run, _mlflow_id(run, key), key, made, flush=False)
 

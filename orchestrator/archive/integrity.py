@@ -1,4 +1,4 @@
-"""Reads records with care: a disk may have lost part of one, or somebody may have touched it."""
+"""Detect records that were truncated by a disk or altered by somebody."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from orchestrator.artifacts.errors import AlteredArtifact
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
 
-#: What to do where a node's outputs cannot be read.
+#: Hint if a node's outputs cannot be read.
 AGAIN = "Its stage must run again: `orchestrator resume RUN` sees to it."
-#: What to do where nothing can be known of a run without the record.
+#: Hint if a run cannot be read without the record.
 ANEW = "Nothing can be made of the run without it: start a new one, or restore the store from a backup."
 
 
 @contextmanager
 def as_written(store: ArtifactStore, key: str, *, hint: str) -> Iterator[None]:
-    """Make sense of a record inside the block; one that makes none is an error in one line."""
+    """Raise AlteredArtifact, with a one-line message, if the block cannot parse a record."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -30,7 +30,7 @@ def as_written(store: ArtifactStore, key: str, *, hint: str) -> Iterator[None]:
 
 
 def put_aside(store: ArtifactStore, key: str, data: bytes) -> str:
-    """Move a record that cannot be read out of the way, for whoever wants to look into it; its new key."""
+    """Move an unreadable record aside for inspection; return its new key."""
     aside = f"{key}.unreadable"
     store.write(aside, data)
     store.remove(key)

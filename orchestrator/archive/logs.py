@@ -1,4 +1,4 @@
-"""What each attempt printed and logged, kept line by line."""
+"""Stored logs of attempts, line by line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Line:
     text: str
 
     def to_text(self) -> str:
-        """The line as JSON."""
+        """Return the line as JSON."""
         return json.dumps([stamp(self.time), self.source, self.text])
 
     @classmethod
@@ -36,12 +36,12 @@ class Line:
 
 
 def write_log(store: ArtifactStore, run: RunId, node: str, attempt: int, lines: Sequence[Line]) -> None:
-    """Keep an attempt's log."""
+    """Store an attempt's log."""
     store.write(_key(run, node, attempt), "\n".join(line.to_text() for line in lines).encode())
 
 
 def read_log(store: ArtifactStore, run: RunId, node: str, attempt: int) -> Iterator[Line] | None:
-    """An attempt's log, if it wrote anything."""
+    """Read an attempt's log; None if it wrote nothing."""
     key = _key(run, node, attempt)
     data = store.read(key)
     if data is None:
@@ -51,7 +51,7 @@ def read_log(store: ArtifactStore, run: RunId, node: str, attempt: int) -> Itera
 
 
 def logged_attempts(store: ArtifactStore, run: RunId) -> dict[str, list[int]]:
-    """The numbers of the attempts that have a log here, by node."""
+    """Return the numbers of the attempts with a stored log, by node."""
     folder = f"{_folder(run)}/"
     found: dict[str, list[int]] = {}
     for key in store.keys(folder):

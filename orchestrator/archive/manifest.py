@@ -1,4 +1,4 @@
-"""A node's manifest: the proof that it is done, and the tree of what it gave."""
+"""Manifests of nodes and items: the proof that they have succeeded, with the trees of their outputs."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ log = logging.getLogger("orchestrator.archive")
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What one attempt committed for a node."""
+    """The output that one attempt committed for a node."""
 
     node: str
     attempt: int
-    round: int = 0  #: of the run, that the attempt belongs to
+    round: int = 0  #: the run's round that the attempt belongs to
     output: Tree
 
     @property
     def digest(self) -> str:
-        """The fingerprint of the output."""
+        """The digest of the output."""
         return digest_of(self.output)
 
     def write(self, store: ArtifactStore, run: RunId, name: str = "", *, flush: bool = False) -> bool:
@@ -48,7 +48,7 @@ class Manifest:
 
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId, node: str) -> Manifest | None:
-        """The node's manifest, if it is done; raises AlteredArtifact if it is not as it was written."""
+        """Read a node's manifest; None if there is none. Raises AlteredArtifact if it was altered."""
         key = _key(run, node)
         data = store.read(key)
         if data is None:
@@ -64,18 +64,18 @@ class Manifest:
 
 
 def manifest_names(store: ArtifactStore, run: RunId) -> list[str]:
-    """The names under which nodes are committed."""
+    """Return the names under which nodes are committed."""
     folder = f"runs/{run}/nodes"
     return [key.removeprefix(f"{folder}/").removesuffix(".json") for key in store.keys(folder)]
 
 
 @dataclass(frozen=True)
 class StoredItems:
-    """What attempts have committed of a map's items."""
+    """The committed items of a map."""
 
-    outputs: Mapping[int, Tree]  #: of each item, what the latest of its attempts gave
-    numbers: Mapping[int, FencingNumber]  #: of these attempts
-    whole: bool  #: False if a file cannot be read: nobody knows which items it had, so those are not done
+    outputs: Mapping[int, Tree]  #: each item's output by its latest attempt
+    numbers: Mapping[int, FencingNumber]  #: the fencing numbers of these attempts
+    whole: bool  #: False if a file is unreadable: its items are unknown and count as not done
 
 
 def write_items(
@@ -88,9 +88,9 @@ def write_items(
     *,
     flush: bool = False,
 ) -> None:
-    """Commit items of a map, all by an attempt of this number; `token` is the writer's, and nobody else's.
+    """Commit items of a map under one fencing number; `token` is unique to the writer.
 
-    An attempt that was taken over may still do so: the one that took over has the higher number.
+    An attempt that has lost its lease may still write: the newer attempt has the higher number.
     """
     items: Tree = {str(index): output for index, output in outputs.items()}
     text: Tree = {**number._asdict(), "items": items}
@@ -99,7 +99,7 @@ def write_items(
 
 
 def read_items(store: ArtifactStore, run: RunId, node: str) -> StoredItems:
-    """The items of a map that are committed under this name."""
+    """Read the items of a map that are committed under this name."""
     found: dict[int, tuple[FencingNumber, Tree]] = {}
     whole = True
     for key, data in _item_files(store, run, node):
@@ -117,7 +117,7 @@ def read_items(store: ArtifactStore, run: RunId, node: str) -> StoredItems:
 
 
 def put_torn_aside(store: ArtifactStore, run: RunId, node: str) -> None:
-    """Move files of items that cannot be read out of the way, once their items are to be made again."""
+    """Move unreadable item files aside, before their items are run again."""
     for key, data in _item_files(store, run, node):
         try:
             _items_in(store, key, data)
@@ -142,13 +142,13 @@ def _items_in(store: ArtifactStore, key: str, data: bytes) -> tuple[FencingNumbe
 
 
 def manifest_keys(store: ArtifactStore, run: RunId) -> Iterator[str]:
-    """Where in the store is what nodes and items of maps have committed."""
+    """Yield the keys of all committed manifests and item files of a run."""
     yield from store.keys(f"runs/{run}/nodes")
     yield from store.keys(f"runs/{run}/items")
 
 
 def committed_keys(store: ArtifactStore, run: RunId, node: str, *, mapped: bool) -> Iterator[str]:
-    """Where in the store is what a node, or the items of a map, committed under this name."""
+    """Yield the keys of the files that a node, or the items of a map, committed under this name."""
     if mapped:
         yield from store.keys(_folder(run, node))
     else:

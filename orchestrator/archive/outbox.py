@@ -1,4 +1,4 @@
-"""What an attempt could not log while MLflow was away: kept until it is delivered, or refused for good."""
+"""Outboxes: entries that an attempt could not log while MLflow was unavailable, kept until delivered."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
 
 
-_FILE = re.compile(r"(?:([0-9]+)-)?([0-9]+)\.json")  #: the round, but for the first, and the attempt
+_FILE = re.compile(r"(?:([0-9]+)-)?([0-9]+)\.json")  #: the round (omitted for round 0), and the attempt
 
 
 class _Text(BaseModel):
-    """What stands in the file of an outbox: somebody may have altered it."""
+    """The content of an outbox file, validated since it may have been altered."""
 
     subject: dict[str, JsonValue] = {}
     entries: list[JsonValue] = []
@@ -32,18 +32,18 @@ class _Text(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Outbox:
-    """What waits of one attempt of a node. Whoever writes and delivers it knows what an entry means."""
+    """The pending entries of one attempt of a node; only `workers.tracking` interprets them."""
 
     run: RunId
     node: str
     attempt: int
-    round: int = 0  #: of the run, that the attempt belongs to
-    subject: Mapping[str, JSON]  #: the attempt, as far as it is needed to log for it
-    entries: Sequence[JSON] = ()  #: what waits, in the order in which it was logged
-    refused: Sequence[str] = ()  #: what cannot be delivered, and why
+    round: int = 0  #: the run's round that the attempt belongs to
+    subject: Mapping[str, JSON]  #: the attempt's data that delivery needs
+    entries: Sequence[JSON] = ()  #: pending entries, in the order they were logged
+    refused: Sequence[str] = ()  #: entries that cannot be delivered, and why
 
     def write(self, store: ArtifactStore) -> None:
-        """Keep it, on the disk: the node that logged it is about to be done, and logs it no more."""
+        """Store and flush it: the node is about to be committed and will not log it again."""
         text = {
             "subject": dict(self.subject),
             "entries": list(self.entries),
@@ -52,7 +52,7 @@ class Outbox:
         store.write(self._key, json.dumps(text, separators=(",", ":")).encode(), flush=True)
 
     def remove(self, store: ArtifactStore) -> None:
-        """Forget it: all of it is delivered."""
+        """Remove it after all entries are delivered."""
         store.remove(self._key)
 
     @property
@@ -62,7 +62,7 @@ class Outbox:
 
 
 def outboxes(store: ArtifactStore, run: RunId, node: str = "") -> list[Outbox]:
-    """The outboxes of a run, or of one of its nodes, in the order of their attempts."""
+    """Return the outboxes of a run, or of one of its nodes, ordered by attempt."""
     return sorted(_read(store, run, node), key=lambda outbox: (outbox.round, outbox.attempt, outbox.node))
 
 
@@ -71,10 +71,10 @@ def _read(store: ArtifactStore, run: RunId, node: str) -> Iterator[Outbox]:
         name, _, file = key.removeprefix(f"{_folder(run)}/").rpartition("/")
         which = _FILE.fullmatch(file)
         if "/" in name or not name or which is None:
-            continue  # nobody's here
+            continue  # not an outbox file
         data = store.read(key)
         if data is None:
-            continue  # somebody else has just delivered it
+            continue  # another process has just delivered it
         try:
             with as_written(store, key, hint="What it held is lost."):
                 text = _Text.model_validate_json(data)

@@ -1,4 +1,4 @@
-"""The rounds of a run that was carried on: what was done when each began, and what had to be done again."""
+"""The rounds of a resumed run: which nodes were done when each began, and which had to run again."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Round:
-    """One sending of a run; number 0 is its submission, before which nothing was done."""
+    """One round of a run; number 0 is its submission, before which nothing was done."""
 
     number: int = 0
     done: frozenset[NodeName] = frozenset()
-    #: Nodes and items of maps that were changed, or whose outputs were lost: the round that did them again.
+    #: The round in which nodes and map items ran again, because they changed or their outputs were lost.
     redone: Mapping[NodeName, int] = field(default_factory=dict)
 
     def stored_as(self, node: NodeName, index: int | None = None) -> str:
-        """The name under which a node's outputs are stored, or an item's with others of its map.
+        """Return the name under which a node's output is stored, or an item's with other items of its map.
 
-        What it gave before it had to be done again is apart.
+        Outputs from before it had to run again have another name.
         """
         since = self.redone.get(node, 0)
         if index is not None:
@@ -35,27 +35,27 @@ class Round:
         return f"{node}@{since}" if since else node
 
     def redoing(self, names: Iterable[NodeName], number: int) -> Round:
-        """The same, but for nodes and items that the round of this number does again."""
+        """Return this round with nodes and items added that round `number` runs again."""
         return replace(self, redone={**self.redone, **dict.fromkeys(names, number)})
 
     def folders_of(self, node: NodeName) -> list[str]:
-        """All names under which items of a map are stored, the plain one first."""
+        """Return all names under which items of a map are stored, the plain one first."""
         items = [name for name in self.redone if name.startswith(f"{node}[")]
         rounds = {self.redone[name] for name in items if self.redone[name] > self.redone.get(node, 0)}
         return [self.stored_as(node), *(f"{node}@{number}" for number in sorted(rounds))]
 
     def write(self, store: ArtifactStore, run: RunId) -> bool:
-        """Keep it, before its first message is sent; False if another one has this number."""
+        """Store it before its first message is sent; False if the number exists already."""
         text = {"done": sorted(self.done), "redone": dict(self.redone)}
         return store.create(_key(run, self.number), json.dumps(text).encode(), flush=True)
 
     def withdraw(self, store: ArtifactStore, run: RunId) -> None:
-        """Remove it: the run was not carried on with it."""
+        """Remove it, since the resumption was not accepted."""
         store.remove(_key(run, self.number))
 
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId, number: int) -> Round:
-        """The round of that number."""
+        """Read the round of that number."""
         if number == 0:
             return cls()
         key = _key(run, number)
@@ -68,12 +68,12 @@ class Round:
 
     @classmethod
     def latest(cls, store: ArtifactStore, run: RunId) -> Round:
-        """The round that was written last: where Redis knows the run, it knows better which one it is in."""
+        """Read the last stored round; if Redis knows the run, its round number takes precedence."""
         return cls.read(store, run, latest_number(store, run))
 
 
 def latest_number(store: ArtifactStore, run: RunId) -> int:
-    """The highest number of a round that was written."""
+    """Return the highest number of a stored round; 0 if there is none."""
     names = (key.rpartition("/")[2].removesuffix(".json") for key in store.keys(f"runs/{run}/rounds"))
     return max((int(name) for name in names if name.isdecimal()), default=0)
 

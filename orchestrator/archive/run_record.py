@@ -1,8 +1,8 @@
-"""An ended run's record, so that it can be shown long after Redis forgot it, and whether it is concluded.
+"""Final records of finished runs, for display after their expiry in Redis, and marks of unconcluded ones.
 
-A run that is carried on ends once more in each round, and each round has a record of its own: whoever comes
-late with that of an earlier one replaces nothing. A record that MLflow may not know yet has a mark: Redis may
-be gone before MLflow answers, and whoever works on this store next concludes the run.
+A resumed run ends again in each round, and each round has its own record, so that a late writer of an earlier
+round overwrites nothing. A record that may not be in MLflow yet has a mark: if Redis is lost before MLflow
+answers, the next stack on this store concludes the run.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from orchestrator.runs.record import RunRecord, stamp
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
 
-#: The folder of the marks, one file for each end: all of them are found by one listing.
+#: The folder of the marks, one file per end of a run, so that one listing finds all.
 UNCONCLUDED = "unconcluded"
 
 
 def write_final(
     store: ArtifactStore, record: RunRecord, tracebacks: Mapping[str, str], *, concluded: bool = False
 ) -> None:
-    """Keep the record of an ended run, with the tracebacks of failed attempts by `node#number`.
+    """Store the record of a finished run, with the tracebacks of failed attempts by `node#number`.
 
-    Unless it is `concluded`, that is marked first: no record is without its mark until MLflow has the run.
+    Unless it is `concluded`, the mark is written first: a record has its mark until MLflow has the run.
     """
     if not concluded:
         store.create(_mark(record.id, record.round), b"", flush=True)
@@ -39,7 +39,7 @@ def write_final(
         "why": {node.name: node.why for node in record.nodes if node.why},
         "tracebacks": dict(tracebacks),
     }
-    # On the disk: once Redis has it that the run was written down, nobody does it again.
+    # Flushed: once Redis has the run as concluded, the record is not written again.
     key = _key(record.id, record.round)
     store.write(key, json.dumps(text, separators=(",", ":")).encode(), flush=True)
     if concluded:
@@ -47,7 +47,7 @@ def write_final(
 
 
 def read_final(store: ArtifactStore, run: RunId) -> tuple[RunRecord, Mapping[str, str]] | None:
-    """The record of a run as it ended last, and its tracebacks, if it was kept."""
+    """Read the record of a run's latest end, and its tracebacks; None if there is none."""
     names = (key.rpartition("/")[2].removesuffix(".json") for key in store.keys(f"runs/{run}/records"))
     key = _key(run, max((int(name) for name in names if name.isdecimal()), default=0))
     data = store.read(key)
@@ -61,19 +61,19 @@ def read_final(store: ArtifactStore, run: RunId) -> tuple[RunRecord, Mapping[str
 
 
 def unconcluded_runs(store: ArtifactStore) -> frozenset[RunId]:
-    """The runs of which an end is written down here, and perhaps not in MLflow."""
+    """Return the runs with an end that is recorded in the store but perhaps not in MLflow."""
     return frozenset(run for run, _ in _marks(store))
 
 
 def remove_marks(store: ArtifactStore, run: RunId, upto: int) -> None:
-    """The end of this round is concluded, and with it those of earlier ones."""
+    """Remove the marks of a concluded run up to and including round `upto`."""
     for marked, round in _marks(store):
         if marked == run and round <= upto:
             store.remove(_mark(run, round))
 
 
 def ended_runs(store: ArtifactStore) -> list[RunId]:
-    """The runs that the store knows, newest first."""
+    """Return all runs with a specification in the store, newest first."""
     names = {key.split("/")[1] for key in store.keys("runs") if key.endswith("/specification.json")}
     return sorted((RunId(name) for name in names), key=lambda run: run.split("-")[-3:], reverse=True)
 

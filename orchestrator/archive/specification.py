@@ -1,4 +1,4 @@
-"""What a run is made of, kept in the artifact store: enough to carry it on without Redis."""
+"""The specification of a run in the artifact store: enough to resume it without Redis."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class Specification:
     graph: Graph
     parameters: Mapping[str, JSON]
     submitted: datetime
-    code: Mapping[str, str] = field(default_factory=dict)  #: all that its stages reach, as it was when sent
-    files: Mapping[str, str] = field(default_factory=dict)  #: digests of those that parameters name
-    sent_from: str = ""  #: the machine with that code, and those files
-    commit: str = ""  #: that the pipeline's repository was at, if git knew
-    dirty: bool = False  #: whether that had changes that were not committed
-    cache: bool = True  #: whether results of earlier runs may be taken
+    code: Mapping[str, str] = field(default_factory=dict)  #: digests of the code its stages reach
+    files: Mapping[str, str] = field(default_factory=dict)  #: digests of the files that parameters name
+    sent_from: str = ""  #: host name of the machine with that code and those files
+    commit: str = ""  #: git commit of the pipeline's repository, if known
+    dirty: bool = False  #: whether the repository had uncommitted changes
+    cache: bool = True  #: whether cached results may be reused
 
     def write(self, store: ArtifactStore) -> bool:
-        """Keep it; False if there is a run of this id."""
+        """Store it; False if the id exists already."""
         return store.create(_key(self.run), self._text(), flush=True)
 
     def withdraw(self, store: ArtifactStore) -> None:
-        """Remove it: the run was not accepted, and whatever has heard of it cannot run it."""
+        """Remove it, since the run was refused: without it, no worker can run the run."""
         store.remove(_key(self.run))
 
     def rewrite(self, store: ArtifactStore) -> None:
-        """Keep it in the place of what was kept: the same run, carried on with other code."""
+        """Replace the stored specification, for a run that is resumed with other code."""
         store.write(_key(self.run), self._text(), flush=True)
 
     def _text(self) -> bytes:
@@ -62,7 +62,7 @@ class Specification:
 
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId) -> Specification:
-        """The run's specification; raises UnknownRun."""
+        """Read a run's specification; raises UnknownRun."""
         data = store.read(_key(run))
         if data is None:
             raise UnknownRun(f"there is no run '{run}'. `orchestrator runs` lists the latest.")

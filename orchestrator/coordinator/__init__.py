@@ -1,1 +1,1 @@
-"""The long-running service: sees dead workers and lost messages, only ever repairs. Of several, one leads."""
+"""The coordinator: a service that repairs runs after lost workers and messages. Of several, one leads."""

@@ -1,8 +1,8 @@
-"""Compares what Redis and the store have of unfinished runs, before workers go on with them.
+"""Compare Redis with the store for unfinished runs after a power cut, before workers continue them.
 
-Outputs of less than a second's work are not flushed to the disk. After a power cut Redis may know such a node
-as done, while its manifest is empty: whatever needs it would fail, and its run with it. Redis's own file is
-flushed once a second: it may lack a node whose manifest is there, and that node would run again.
+Outputs of less than a second's work are not flushed to disk. After a power cut, Redis may have such a node as
+succeeded although its manifest is empty: its successors would fail, and the run with them. Redis flushes its
+append-only file once a second: it may lack a node whose manifest exists, and that node would run again.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def runs_at_work(redis_url: str) -> list[RunId]:
-    """The runs that go on, and those that have ended and are not written down yet."""
+    """Return the open runs, and those that have ended and are not concluded yet."""
     reader = RunReader(connect(redis_url))
     return sorted({*reader.open_runs(), *reader.unconcluded_runs()})
 
 
 def send_what_differs_again(at_work: Iterable[RunId], settings: Settings, redis_url: str) -> Iterator[str]:
-    """Send each run anew of which Redis and the disk do not have the same as done; says so in a line each.
+    """Start a new round of each run whose finished nodes differ between Redis and store; yield messages.
 
-    No worker may be at work on them. One run that cannot be looked at keeps no other from it.
+    No worker may be running their stages. A run that cannot be checked does not affect the others.
     """
     from orchestrator.archive.specification import Specification
     from orchestrator.artifacts import ArtifactStore
@@ -43,7 +43,7 @@ def send_what_differs_again(at_work: Iterable[RunId], settings: Settings, redis_
         try:
             state = reader.state(run)
             if reader.is_handling_failure(run) or (state.over and state is not RunState.SUCCEEDED):
-                continue  # it has failed or was cancelled: `resume` looks at all of it
+                continue  # it has failed or was cancelled: `resume` checks all of it
             graph = Specification.read(store, run).graph
             found = differences(reader.read(run, graph), graph, store)
             if found.lost or found.forgotten:

@@ -1,4 +1,4 @@
-"""Whether the supervisor hears from Redis without a break: otherwise, silent workers mean nothing."""
+"""Track breaks in the contact with Redis: after one, expired leases do not mean dead workers."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 
 @dataclass
 class Contact:
-    """How long Redis has been there, by its own clock, for workers to renew their leases.
+    """How long Redis has been available, by its own clock, for workers to renew their leases.
 
-    There was a break if it did not answer, if it was not heard of for as long as a lease (it hung, or the
-    whole machine slept), or if it was started again: its leases are then those of its append-only file.
+    A break is a call that failed, a gap between answers longer than a lease (Redis hung, or the whole machine
+    was suspended), or a restart of Redis, after which its leases are those of its append-only file.
     """
 
     client: Redis
     lease_seconds: float
-    is_steady: bool = field(default=False, init=False)  #: for as long as a lease, since the last break
+    is_steady: bool = field(default=False, init=False)  #: no break for at least one lease
     _since: float = field(default=0.0, init=False)
-    heard: float | None = field(default=None, init=False)  #: when it answered last, by its own clock
+    heard: float | None = field(default=None, init=False)  #: last answer, by Redis's clock
     _lost: bool = field(default=False, init=False)
 
     def lose(self) -> None:
-        """Redis did not answer."""
+        """Record that Redis did not answer."""
         self._lost = True
         self.is_steady = False
 
     def hear(self) -> None:
-        """Ask Redis for the time, and see whether there was a break."""
+        """Ask Redis for the time, and detect a break."""
         seconds, microseconds = self.client.time()
         now = seconds + microseconds / 1e6
         if self.heard is None or self._lost:

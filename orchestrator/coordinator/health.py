@@ -1,4 +1,4 @@
-"""Whether a coordinator leads, for health checks: `python -m orchestrator.coordinator.health`."""
+"""Health check of the coordinator: `python -m orchestrator.coordinator.health`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.settings import settings
 
 
 def main() -> int:
-    """0 if one leads, else 1 with the reason."""
+    """Return 0 if a coordinator leads; otherwise print the reason and return 1."""
     try:
         leader = current_leader(connect(settings().redis_url or ""))
     except RedisError as error:

@@ -1,4 +1,4 @@
-"""The supervisor as a service: a thread beside a local stack, or by itself as `orchestrator coordinator`."""
+"""Run the supervisor: as a thread of a local stack, or as a service (`orchestrator coordinator`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.settings import Settings
 
 
 def supervisor_of(settings: Settings, redis_url: str) -> Supervisor:
-    """A supervisor of the runs in that Redis."""
+    """Create a supervisor for the runs in the Redis at `redis_url`."""
     client = connect(redis_url)
     return Supervisor(
         RunStore(client, lease_seconds=settings.lease_seconds),
@@ -29,7 +29,7 @@ def supervisor_of(settings: Settings, redis_url: str) -> Supervisor:
 
 @contextmanager
 def supervised(settings: Settings, redis_url: str) -> Iterator[None]:
-    """Inside the block, a thread looks after the runs."""
+    """Run a supervisor in a thread while the block runs."""
     stop = threading.Event()
     supervisor = supervisor_of(settings, redis_url)
     thread = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor", daemon=True)

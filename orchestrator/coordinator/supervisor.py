@@ -1,4 +1,4 @@
-"""Looks after all runs: what a dead worker held goes back to its queue, lost messages are sent again."""
+"""Repair all runs: requeue the messages of dead workers, and send lost messages again."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 PACE = 1.0
-#: Seconds between two comparisons of the lists over all runs with the runs: that reads every run there is.
+#: Seconds between two comparisons of the lists over all runs with the runs, which reads every run.
 LISTS_PACE = 300.0
-#: Seconds between two looks into the store for ends that were never concluded: they may be another stack's.
+#: Seconds between two searches of the store for unconcluded runs, which another stack may have left.
 STORE_PACE = 60.0
-#: Leases for which what a run consists of may be missing before the run fails.
+#: Number of leases for which a run's specification may be unreadable before the run fails.
 UNREADABLE_LEASES = 3
 
 
@@ -55,17 +55,17 @@ class Supervisor:
     name: str = field(default_factory=lambda: token_hex(8))
     contact: Contact = field(init=False)
     clock: Callable[[], float] = time.monotonic
-    _store_looked_at: float | None = None  #: when that was
-    _lists_compared: float | None = None  #: when that was; None: not since the lead began, or Redis was away
-    _fetched: dict[str, float] = field(default_factory=dict)  #: when a message was seen first, by its tag
-    _unreadable: dict[RunId, float] = field(default_factory=dict)  #: since when nobody can read what runs are
-    _told: dict[RunId, str] = field(default_factory=dict)  #: what was wrong with a run when it was told last
+    _store_looked_at: float | None = None  #: time of the last search of the store
+    _lists_compared: float | None = None  #: time; None: not since it began to lead, or since a break
+    _fetched: dict[str, float] = field(default_factory=dict)  #: when a message was first seen, by its tag
+    _unreadable: dict[RunId, float] = field(default_factory=dict)  #: since when a specification is unreadable
+    _told: dict[RunId, str] = field(default_factory=dict)  #: the last error logged for a run
 
     def __post_init__(self) -> None:
         self.contact = Contact(self.runs.client, self.lease_seconds)
 
     def run(self, stop: threading.Event) -> None:
-        """Look after runs until `stop` is set."""
+        """Check runs until `stop` is set."""
         while not stop.wait(PACE):
             try:
                 self.check_runs()
@@ -80,10 +80,10 @@ class Supervisor:
             log.info("could not step down; the lead ends by itself")
 
     def check_runs(self) -> None:
-        """Look after all runs once, if this supervisor leads, and if silence means anything just now.
+        """Check all runs once, if this supervisor leads and its contact with Redis is steady.
 
-        It may be paused anywhere, for longer than it leads: whatever it does may come late. Transitions look
-        for themselves whether it is still called for, and a message that is sent once more starts nothing.
+        It may be paused at any point, for longer than its lead lasts, so any of its actions may come late.
+        Transitions check whether they still apply, and a message that is sent twice starts nothing.
         """
         self.contact.hear()
         is_leader = leads(self.runs.client, self.name, lifetime=3 * PACE)
@@ -101,7 +101,7 @@ class Supervisor:
         self.contact.hear()
 
     def _compare_lists(self) -> None:
-        """Runs that a killed process, or Redis, has left off the lists are looked after from here on."""
+        """Add unfinished runs to the lists again that a killed process, or Redis, has lost from them."""
         if self._lists_compared is None or self.clock() - self._lists_compared > LISTS_PACE:
             for run in repair(self.runs.client):
                 extra = {"action": "relisted", "run": run}
@@ -109,7 +109,7 @@ class Supervisor:
             self._lists_compared = self.clock()
 
     def _end_lost_leases(self, open_runs: Iterable[RunId]) -> None:
-        """Deliveries that nobody has renewed: their attempts are over."""
+        """End the attempts of deliveries whose leases have expired."""
         for run in open_runs:
             self.contact.hear()
             if not self.contact.is_steady:
@@ -123,13 +123,13 @@ class Supervisor:
                         log.warning("run %s: %s was lost with %d nodes", run, delivery, ended, extra=extra)
 
     def _unleased(self, run: RunId) -> list[str]:
-        """Deliveries at work on a silent run whose leases Redis has lost."""
+        """Return the running deliveries of a silent run whose leases Redis has lost."""
         if self.reader.has_leases(run) or self.reader.seconds_silent(run) <= self.lease_seconds:
             return []
         return self.reader.holders(run)
 
     def _requeue(self, fetched: list[Fetched]) -> None:
-        """Messages that no worker says it holds, though it had the time to, go back to their queues."""
+        """Requeue fetched messages that no live worker reports as held, after half a lease."""
         now = self.clock()
         self._fetched = {each.tag: self._fetched.get(each.tag, now) for each in fetched}
         old = [each for each in fetched if now - self._fetched[each.tag] > self.lease_seconds / 2]
@@ -145,7 +145,7 @@ class Supervisor:
                     log.warning("run %s: message %s is back in %s", *told, extra=extra)
 
     def _send_due_again(self, open_runs: Iterable[RunId]) -> None:
-        """Nodes that have all they need and were not claimed, and that no message names any more."""
+        """Send due nodes again that were not claimed for a lease and that no message names."""
         overdue: list[tuple[RunId, NodeName]] = []
         for run in open_runs:
             with self._isolated(run):
@@ -174,7 +174,7 @@ class Supervisor:
             log.warning("run %s: the message of %s was lost; sending it again", run, node, extra=extra)
 
     def _fail_unreadable(self, run: RunId, why: str) -> None:
-        """Fail a run that nobody can send any more; not at once: a folder may only not be mounted yet."""
+        """Fail a run whose specification stays unreadable; not at once: the store may not be mounted yet."""
         since = self._unreadable.setdefault(run, self.clock())
         if self.clock() - since < UNREADABLE_LEASES * self.lease_seconds:
             return
@@ -184,7 +184,7 @@ class Supervisor:
             send_conclusion(run, self.runs.client, self.queues)
 
     def _conclude_ended(self) -> None:
-        """Runs that have ended, and of which no message is left that would have them written down."""
+        """Enqueue the conclusion of finished runs for which no message exists any more."""
         for run in self._stalled(self.reader.unconcluded_runs(), self.lease_seconds):
             extra = {"action": "concluded_again", "run": run}
             log.warning("run %s has ended and was not written down; doing so", run, extra=extra)
@@ -192,7 +192,7 @@ class Supervisor:
                 send_conclusion(run, self.runs.client, self.queues)
 
     def _conclude_left_behind(self) -> None:
-        """Runs whose ends MLflow does not know, and of which that stands in the store alone."""
+        """Enqueue the conclusion of finished runs that only the store has as unconcluded."""
         looked = self._store_looked_at
         if looked is not None and self.clock() - looked < STORE_PACE:
             return
@@ -214,7 +214,7 @@ class Supervisor:
                 send_conclusion(run, self.runs.client, self.queues)
 
     def _stalled(self, runs: Iterable[RunId], silence: float) -> list[RunId]:
-        """Those of which nothing was heard for so many seconds, and no message is left, if anybody works."""
+        """Return the runs without messages and without events for `silence` seconds; none without workers."""
         silent = []
         for run in runs:
             with self._isolated(run):
@@ -226,9 +226,10 @@ class Supervisor:
         return [run for run in silent if run not in named]
 
     def _named_by_messages(self, served: frozenset[str]) -> set[tuple[RunId, str]]:
-        """The runs and nodes that some message names, and somebody will work on.
+        """Return the runs and nodes named by messages that will be processed.
 
-        A node's message waits until its queue is `served`; what concerns a whole run may go to any queue.
+        A node's message counts even if its queue is not `served` yet. A message about a whole run counts only
+        in a served queue, since it can be sent to any queue.
         """
         client = self.runs.client
         waiting = waiting_nodes(client, served.intersection(self.queues))  # first: they are fetched meanwhile
@@ -241,9 +242,9 @@ class Supervisor:
         }
 
     def _is_kept_too_long(self, message: Fetched) -> bool:
-        """Whether a worker keeps a message for later, and its clock or the sender's is wrong.
+        """Whether a worker delays a message (ETA) for too long, because its clock or the sender's is wrong.
 
-        Nodes may wait longer for another try, and are not due meanwhile.
+        Retries of nodes may be delayed longer, but those nodes are not due meanwhile.
         """
         now = self.clock()
         kept = now - self._fetched.get(message.tag, now)
@@ -251,11 +252,11 @@ class Supervisor:
 
     @contextmanager
     def _isolated(self, run: RunId) -> Iterator[None]:
-        """What is wrong with one run keeps it from being looked after, and no other; it is told once."""
+        """Confine an error of one run to that run, and log it once."""
         try:
             yield
         except (ConnectionError, TimeoutError):
-            raise  # Redis is away, for all of them
+            raise  # Redis is unavailable: this affects all runs
         except Exception as error:  # noqa: BLE001 - others must not go without because of it
             told = f"{type(error).__name__}: {error}"
             if self._told.get(run) != told:

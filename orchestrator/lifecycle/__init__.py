@@ -1,1 +1,1 @@
-"""What happens to a run as a whole: found, checked, submitted, resumed, cancelled, concluded."""
+"""Operations on whole runs: discover pipelines, check, submit, resume, cancel and conclude runs."""

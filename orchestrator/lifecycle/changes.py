@@ -1,4 +1,4 @@
-"""What is not as it was when a run was sent: its stages' code, and the files that its parameters name."""
+"""Detect changes since a run was submitted: of its stages' code, and of the files its parameters name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.settings import settings
 
 
 def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
-    """The nodes whose code or files are not what they were, and all that need them: why."""
+    """Return the nodes whose code or files have changed, and all nodes downstream, each with the reason."""
     changed: dict[NodeName, str] = {}
     after: dict[NodeName, str] = {}
     for node in specification.graph:
@@ -33,7 +33,7 @@ def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
 
 
 def as_it_is_now(specification: Specification) -> Specification:
-    """The specification of a run that is carried on with the code and the files that there are now."""
+    """Return the specification of a run that is resumed with the current code and files."""
     graph = specification.graph
     commit = commit_of_pipeline(graph)
     return replace(
@@ -47,23 +47,23 @@ def as_it_is_now(specification: Specification) -> Specification:
 
 
 def commit_of_pipeline(graph: Graph) -> Commit | None:
-    """The commit that the file of the graph's pipeline is at; None if that is in no git repository."""
+    """Return the git commit of the pipeline's file; None if it is not in a git repository."""
     found = next((each for each in pipelines.values() if each.name == graph.pipeline), None)
     return commit_of(found.function) if found else None
 
 
 def files_of(graph: Graph) -> dict[str, str]:
-    """Digests of the files and folders that parameters name, as far as this machine has them."""
+    """Return digests of the files and folders that parameters name, if they exist on this machine."""
     found: dict[str, str] = {}
     paths = dict.fromkeys(path for node in graph.everything for path in _paths(node))
     for path in paths:
-        with contextlib.suppress(OSError):  # whether it can be read is for the stage to find out
+        with contextlib.suppress(OSError):  # an unreadable file is the stage's error
             found[str(path)] = quick_digest(path, _memory(), QUICK_BYTES // len(paths))
     return found
 
 
 def _changed_files(node: Node, specification: Specification) -> list[str]:
-    """The files and folders of a node that are not what they were; those of other machines are left alone."""
+    """Return a node's changed files and folders; none if the run was sent from another machine."""
     if not specification.files or specification.sent_from != gethostname():
         return []
     known = [(path, specification.files.get(str(path))) for path in _paths(node)]

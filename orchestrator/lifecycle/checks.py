@@ -1,4 +1,4 @@
-"""Checks what a graph needs of its surroundings: queues that exist, outputs that can be stored."""
+"""Check a graph before submission: queues exist, outputs can be stored, nothing contains a password."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _KEPT = "holds a URL with a password, which would be kept with the run"
 
 
 def check_parameters(pipeline: str, parameters: Mapping[str, JSON]) -> None:
-    """Raise InvalidParameters for a password: parameters are kept with the run, for everybody to see."""
+    """Raise InvalidParameters for a password: parameters are stored with the run and visible to everybody."""
     for name, value in parameters.items():
         if holds_password(value):
             raise InvalidParameters(f"pipeline '{pipeline}': parameter '{name}' {_KEPT}", hint=SEE_CONTEXT)
 
 
 def check_graph(graph: Graph, *, queues: Sequence[str]) -> None:
-    """Raise InvalidPipeline with everything that would stop this graph later."""
+    """Raise InvalidPipeline with all mistakes that would make this graph fail later."""
     mistakes: list[str] = []
     for node in graph.everything:
         for name, value in {**node.inputs, **node.varying}.items():
@@ -44,7 +44,7 @@ def check_graph(graph: Graph, *, queues: Sequence[str]) -> None:
 
 
 def unknown_queue(queue: str, queues: Sequence[str]) -> str:
-    """What to say of a queue that is not among `queues`."""
+    """Describe a queue that is not among `queues`, with the nearest match."""
     near = get_close_matches(queue, queues, 1)
     suggestion = f"; did you mean '{near[0]}'?" if near else ""
     return f"the queue '{queue}', but there are only {', '.join(queues)} (ORCHESTRATOR_QUEUES){suggestion}"

@@ -1,4 +1,4 @@
-"""Finds the pipelines: imports the modules that the settings name."""
+"""Discover pipelines by importing the modules that the settings name."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from orchestrator.code import keep_source
 from orchestrator.lifecycle.errors import BrokenModule, NameTaken, UnknownPipeline
 from orchestrator.settings import SHIPPED
 
-#: Packages that no folder of a user's may hide.
+#: Packages that a user's folder must not shadow.
 RESERVED = ("orchestrator", "workers")
-#: This package: whatever raises in it, the user is to be told of the line that led there.
+#: The orchestrator's package: errors raised in it are reported at the user's line that led there.
 HERE = Path(__file__).parents[1]
-#: The folder that holds all three.
+#: The folder that contains the packages `orchestrator`, `workers` and `pipelines`.
 OURS = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The pipelines of the modules that could be imported, and the errors of those that could not."""
+    """The pipelines of the imported modules, and the errors of modules that could not be imported."""
 
     pipelines: tuple[Pipeline[Any], ...]
     broken: tuple[BrokenModule, ...]
 
     def find(self, name: str) -> Pipeline[Any]:
-        """The pipeline of that name; raises UnknownPipeline with a near miss, or BrokenModule."""
+        """Return the pipeline of that name; raises UnknownPipeline with a near match, or BrokenModule."""
         found = [pipeline for pipeline in self.pipelines if pipeline.name == name]
         if len(found) > 1:
             modules = " and ".join(pipeline.module for pipeline in found)
@@ -54,9 +54,10 @@ class Catalogue:
 
 
 def load_catalogue(modules: Iterable[str]) -> Catalogue:
-    """Import the modules, and all modules inside those that are packages.
+    """Import the modules and, for packages, all modules inside them.
 
-    The working folder is looked in first. Raises NameTaken if it would hide the orchestrator's own packages.
+    The working folder comes first on `sys.path`. Raises NameTaken if it would shadow the orchestrator's own
+    packages.
     """
     here = Path.cwd()
     check_names(here, modules := tuple(modules))
@@ -74,16 +75,16 @@ def load_catalogue(modules: Iterable[str]) -> Catalogue:
 
 
 def in_place_of_shipped(here: Path) -> Path | None:
-    """The user's own package `pipelines` in `here`, which takes the place of the one that ships."""
+    """Return the user's own package `pipelines` in `here`, which replaces the shipped one; None if absent."""
     own = here / SHIPPED / "__init__.py"
     return own.parent if own.exists() and own.parent.resolve() != OURS / SHIPPED else None
 
 
 def check_names(here: Path, modules: Iterable[str]) -> None:
-    """Raise NameTaken if it would not be certain which package of ours, or of the user's, is imported."""
+    """Raise NameTaken if the import of our package or the user's of the same name would be ambiguous."""
     for name in RESERVED:
         found = PathFinder.find_spec(name, [str(here)])
-        place = found.origin if found else None  # a folder without modules has none, and hides nothing
+        place = found.origin if found else None  # None for a namespace package, which shadows nothing
         if place is not None and OURS not in Path(place).resolve().parents:
             raise NameTaken(
                 f"{place} has the name of the orchestrator's own package '{name}': workers that are started "

@@ -1,4 +1,4 @@
-"""How a run ends before its time, and has its end written down: cancel it, conclude it."""
+"""Cancel runs, and enqueue the conclusion of finished runs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("orchestrator.cancel")
 
-#: Seconds until a conclusion that failed is tried again, at the most.
+#: Maximum seconds until a failed conclusion is retried.
 LONGEST_WAIT = 60
 
 
 def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
-    """Stop a run; returns how many deliveries were at work. Raises UnknownRun; RunIsOver if it ended itself.
+    """Cancel a run; return the number of running deliveries. Raises UnknownRun; RunIsOver if it ended itself.
 
-    One write to Redis stops it: no attempt of it can commit from there on, and the workers that have some end
-    their processes. All else makes that quicker, or is made up for by the coordinator. Idempotent.
+    One write to Redis cancels it: from then on no attempt can commit, and workers kill the processes of its
+    attempts. The rest only makes this faster, or is done later by the coordinator. Idempotent.
     """
     at_work = runs.cancel(run)
     if at_work is None:
@@ -42,7 +42,7 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
     try:
         specification = Specification.read(store, run)
         record = reader.read(run, specification.graph)
-        if record.state.over:  # else somebody has carried it on meanwhile
+        if record.state.over:  # otherwise it was resumed meanwhile
             write_final(store, record, reader.tracebacks(run))
     except (StoreError, UnknownRun) as error:
         log.warning("run %s is cancelled, and is written down later: %s", run, error)
@@ -52,28 +52,28 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
 
 
 def message_of(delivery: str) -> str:
-    """The message that was delivered, by what its lease is held by: `WORKER#MESSAGE/TAG`."""
+    """Return the message id of a delivery, whose form is `WORKER#MESSAGE/TAG`."""
     return delivery.rpartition("#")[2].partition("/")[0]
 
 
 def terminate(deliveries: Sequence[str]) -> None:
-    """End the processes that are at work on these deliveries at once, rather than at their next heartbeat."""
+    """Kill the processes of these deliveries at once, rather than at their workers' next heartbeat."""
     messages = [message_of(delivery) for delivery in deliveries]
     if messages:
         app.control.revoke(messages, terminate=True, signal="SIGKILL")
 
 
 def send_conclusion(run: RunId, client: Redis, queues: Collection[str]) -> None:
-    """Enqueue the conclusion of a run, whose own queues these are; idempotent."""
+    """Enqueue the conclusion task for a finished run; `queues` are the queues of its graph. Idempotent."""
     queue = queue_with_mlflow(client, queues)
     app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
 
 
 def queue_with_mlflow(client: Redis, queues: Collection[str]) -> str:
-    """Where to send what concerns a run as a whole, and needs none of its code.
+    """Choose the queue for a task about a whole run, which needs none of the run's code.
 
-    One of the given queues, of others where nobody serves these; where possible one whose workers have MLflow
-    loaded.
+    It is one of the given queues or, if no worker serves these, another served one; preferably one whose
+    workers have imported MLflow.
     """
     served = served_queues(client)
     return max(served.intersection(queues) or served or queues, key=lambda name: (name in PRELOADED, name))

@@ -1,4 +1,4 @@
-"""What goes wrong before a run starts."""
+"""Errors raised before a run starts."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from orchestrator.errors import OrchestratorError
 
 
 class UnknownPipeline(OrchestratorError):
-    """There is no pipeline of that name."""
+    """No pipeline has this name."""
 
 
 class BrokenModule(OrchestratorError):
-    """A module of pipelines that cannot be imported."""
+    """A module of pipelines cannot be imported."""
 
 
 class UnknownQueue(OrchestratorError):
-    """A queue that no setting names."""
+    """A queue is not named in the settings."""
 
 
 class NameTaken(OrchestratorError):
-    """A folder of the user's has the name of one of the orchestrator's own packages."""
+    """A user's folder has the name of one of the orchestrator's packages."""

@@ -1,4 +1,4 @@
-"""Finds out what of a run's finished work is lost, and has to be done again before the run can go on."""
+"""Find lost outputs of a run, and the nodes that must run again before the run can continue."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def lost_work(graph: Graph, progress: Progress, store: ArtifactStore) -> frozenset[NodeName]:
-    """The nodes and items of maps that count as done, and must be done again.
+    """Return the nodes and map items that count as done and must run again.
 
-    Those are: what has no readable manifest; what has lost a blob that is still needed; and whatever was made
-    from either of them, or from maps whose tolerated failures are tried again, since it may not fit what they
-    give when they run once more. Blobs that nothing needs any more are not looked at.
+    These are: those without a readable manifest; those that have lost a blob that is still needed; and
+    everything made from either, or from maps whose tolerated failures are retried, since it may not match the
+    new outputs. Blobs that are not needed any more are not checked.
     """
     shortened = [
         node for node in graph if node.mapped and node.policy.tolerate and not progress.is_done(node)
@@ -43,19 +43,19 @@ def lost_work(graph: Graph, progress: Progress, store: ArtifactStore) -> frozens
 
 @dataclass(frozen=True)
 class Differences:
-    """What a run's record and the store do not both have as done."""
+    """Nodes and items that only one of a run's record and the store has as done."""
 
-    lost: frozenset[NodeName]  #: nodes and items that have succeeded, and of which the store has no output
-    forgotten: frozenset[NodeName]  #: nodes and items with an output, which are not over by the record
+    lost: frozenset[NodeName]  #: nodes and items that have succeeded but have no output in the store
+    forgotten: frozenset[NodeName]  #: nodes and items with an output that the record has as open
 
 
 def differences(record: RunRecord, graph: Graph, store: ArtifactStore) -> Differences:
     """Compare a run's record with the store.
 
-    A power cut makes them differ: what took less than a second is not flushed, and Redis, which may know of
-    it all the same, flushes its own file every second.
+    A power cut makes them differ: outputs of less than a second's work are not flushed to disk although Redis
+    may know them, and Redis flushes its own file only every second.
     """
-    own = {node.name for node in graph}  # not those that run after a failure
+    own = {node.name for node in graph}  # without failure handlers
     succeeded = {
         NodeName(node.name)
         for node in record.nodes
@@ -71,12 +71,12 @@ def differences(record: RunRecord, graph: Graph, store: ArtifactStore) -> Differ
 
 
 def lost_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> frozenset[NodeName]:
-    """The nodes and items that have succeeded by a run's record, and of which the store has no output."""
+    """Return the nodes and items that have succeeded by a run's record but have no output in the store."""
     return differences(record, graph, store).lost
 
 
 def _followers_of_torn(graph: Graph, map: NodeName, progress: Progress) -> Iterator[NodeName]:
-    """What may have been made from items of a map that are lost."""
+    """Yield the nodes and items that may have been made from lost items of a map."""
     for follower in (graph[name] for name in graph.successors[map]):
         if not _item_by_item(follower, map):
             yield follower.name
@@ -87,7 +87,7 @@ def _followers_of_torn(graph: Graph, map: NodeName, progress: Progress) -> Itera
 
 
 def _needed(graph: Graph, progress: Progress) -> Iterator[NodeName]:
-    """What is done, and is read by what is left."""
+    """Yield the finished nodes and items whose outputs the remaining nodes read."""
     for node in graph:
         if progress.is_done(node):
             continue
@@ -102,7 +102,7 @@ def _needed(graph: Graph, progress: Progress) -> Iterator[NodeName]:
 
 
 def _with_what_follows(graph: Graph, names: Iterable[NodeName]) -> set[NodeName]:
-    """These nodes and items, and all that was made from them; an item of a map only for its own followers."""
+    """Return these nodes and items and all made from them; for a map item, only what was made from it."""
     found: set[NodeName] = set()
     stack = list(names)
     while stack:
@@ -125,6 +125,6 @@ def _read_by(node: Node) -> Iterator[Output]:
 
 
 def _item_by_item(node: Node, source: NodeName) -> bool:
-    """Whether each item of a map reads that very item of another map, and nothing else of it."""
+    """Whether each item of `node` reads only the item of the same index of the map `source`."""
     taken = [value for value in node.varying.values() if value == Output(source)]
     return bool(taken) and sum(output.node == source for output in _read_by(node)) == len(taken)

@@ -1,4 +1,4 @@
-"""What the artifact store has of a run: the outputs of its nodes, by their manifests."""
+"""Read the progress of a run from the artifact store: the outputs of its nodes, by their manifests."""
 
 from __future__ import annotations
 
@@ -20,43 +20,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is done of a run."""
+    """The finished part of a run."""
 
-    outputs: Mapping[NodeName, Tree]  #: of nodes and of items of maps
-    lengths: Mapping[NodeName, int]  #: of maps, as far as they are known
-    unreadable: frozenset[NodeName] = frozenset()  #: nodes and items with a manifest that makes no sense
-    torn: frozenset[NodeName] = frozenset()  #: maps of which some items were lost, nobody knows which
+    outputs: Mapping[NodeName, Tree]  #: outputs of nodes and map items
+    lengths: Mapping[NodeName, int]  #: lengths of maps, if known
+    unreadable: frozenset[NodeName] = frozenset()  #: nodes and items with an unreadable manifest
+    torn: frozenset[NodeName] = frozenset()  #: maps that have lost some items, unknown which
     settled: Mapping[NodeName, int] = field(
         default_factory=dict
-    )  #: maps that Redis knows as done, whatever the store can tell, and stay so: how many items they have
+    )  #: maps that are done according to Redis, whatever the store has: their numbers of items
 
     def is_done(self, node: Node) -> bool:
-        """Whether nothing of a node is left to do."""
+        """Whether a node, with all its items, is done."""
         if not node.mapped:
             return node.name in self.outputs
         if node.name in self.settled:
             return True
-        length = self.lengths.get(
-            node.name
-        )  # without items there is nothing in the store to show that it ran
+        length = self.lengths.get(node.name)  # a map without items leaves no trace in the store
         return bool(length) and self.items_done(node) == length
 
     def items_done(self, node: Node) -> int:
-        """How many items of a map are done."""
+        """Count the items of a map that are done."""
         length = self.lengths.get(node.name) or 0
         return sum(item_name(node.name, index) in self.outputs for index in range(length))
 
     def items_of(self, name: NodeName) -> tuple[int, ...]:
-        """The items of a map that are done."""
+        """Return the indexes of a map's items that are done."""
         return self._items.get(name, ())
 
     def has_any_of(self, name: NodeName) -> bool:
-        """Whether a node, an item, or any item of a map has left something."""
+        """Whether a node, an item, or any item of a map has left a result, readable or not."""
         known = name in self.outputs or name in self.unreadable or name in self.settled
         return known or bool(self.items_of(name))
 
     def without(self, lost: Iterable[NodeName]) -> Progress:
-        """The same, but for some nodes, items, or whole maps."""
+        """Return the progress without some nodes, items, or whole maps."""
         gone = frozenset(lost)
         kept = {
             name: output
@@ -78,7 +76,7 @@ class Progress:
 
 
 def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -> Progress:
-    """Look at what is done of a run, by what its latest round would read."""
+    """Read what is done of a run, under the names that its latest round reads."""
     outputs: dict[NodeName, Tree] = {}
     torn: set[NodeName] = set()
     for node in graph:
@@ -87,7 +85,7 @@ def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -
             outputs |= found
             torn |= set() if whole else {node.name}
     unreadable: set[NodeName] = set()
-    nodes = {node.name for node in graph}  # what ran after a failure runs again after the next
+    nodes = {node.name for node in graph}  # without failure handlers: they run again after the next failure
     for stored in manifest_names(store, run):
         name = NodeName(stored.partition("@")[0])
         if name not in nodes or latest.stored_as(name) != stored:
@@ -106,7 +104,7 @@ def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -
 def _items_of(
     run: RunId, name: NodeName, store: ArtifactStore, latest: Round
 ) -> tuple[dict[NodeName, Tree], bool]:
-    """The items of a map that are committed, and whether those are all that there were."""
+    """Return the committed items of a map, and whether all item files could be read."""
     found: dict[NodeName, Tree] = {}
     whole = True
     for folder in latest.folders_of(name):

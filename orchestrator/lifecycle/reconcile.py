@@ -1,4 +1,4 @@
-"""What is left of a run, by the store and by Redis: whoever sends anything of a run asks here."""
+"""Compute what a round of a run sends, from the store and Redis; the only place that decides this."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ class Remaining:
 
     run: RunId
     round: Round
-    graph: Graph  #: without what was done when the round began
+    graph: Graph  #: without the nodes that were done when the round began
 
     @classmethod
     def of(cls, specification: Specification, round: Round | None = None) -> Remaining:
-        """What a round of a run sends; without one, the submission, which sends all."""
+        """Return what a round of a run sends; by default its submission, which sends all nodes."""
         round = round or Round()
         return cls(specification.run, round, specification.graph.without(round.done))
 
     @cached_property
     def plan(self) -> Plan:
-        """How the nodes are sent: in chains and chords, or by what they need."""
+        """How the nodes are sent: in chains and chords, or when their inputs are available."""
         return arrange(self.graph)
 
     @property
     def needs(self) -> dict[NodeName, int]:
-        """How many others each node waits for."""
+        """The number of inputs of each node."""
         return {node.name: len(node.needs) for node in self.graph}
 
     @property
     def written_out(self) -> Iterator[tuple[NodeName, int]]:
-        """The maps whose items the canvas has as messages of their own, and how many."""
+        """The maps whose items are separate tasks in the canvas, with their numbers of items."""
         for node in self.graph:
             if node.known_length is not None and self.plan.written_out(node):
                 yield node.name, node.known_length
 
     def canvas(self, *, again: bool = False) -> Canvas:
-        """The messages; with `again` they say that others like them were sent before."""
+        """Return the canvas; `again` marks its messages as sent before."""
         from orchestrator.compiler.canvas import Canvas
         from orchestrator.messaging.app import app
 
@@ -61,13 +61,13 @@ class Remaining:
 
 
 def reconcile(run: RunId, *, store: ArtifactStore, runs: RunStore) -> Remaining:
-    """What the round that a run is in sends; raises UnknownRun."""
+    """Return what the current round of a run sends; raises UnknownRun."""
     return Remaining.of(Specification.read(store, run), round_of(run, runs.status(run), store))
 
 
 def round_of(run: RunId, status: RunStatus | None, store: ArtifactStore) -> Round:
-    """The round that a run is in: Redis knows it, and else the store has the one that was written last.
+    """Return the current round of a run: as Redis has it or, if Redis has lost the run, the last one stored.
 
-    Where Redis knows the run, others may have been written since, with which it was not carried on.
+    If Redis knows the run, the store may have later rounds that were not accepted.
     """
     return Round.read(store, run, status.round) if status else Round.latest(store, run)

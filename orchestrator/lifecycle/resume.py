@@ -1,4 +1,4 @@
-"""Carries a run on: what is done stays done, the rest is sent as a new round of the same run."""
+"""Resume a run: what is done stays done, the rest is sent as a new round of the same run."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ FOLLOW = "follow it with: orchestrator logs {run} --follow"
 def send_round(
     run: RunId, *, store: ArtifactStore, runs: RunStore, ended_otherwise: frozenset[NodeName] = frozenset()
 ) -> int:
-    """Send what is left of a run, whatever Redis knows of it; raises UnknownRun.
+    """Send what is left of a run as a new round; return its number. Raises UnknownRun.
 
-    The nodes in `ended_otherwise` have ended without success, and stay so. Where nothing is left to do, since
-    all of it is stored and Redis forgot so, the run ends. Of several who carry a run on at once one does, and
-    the others are told so by RoundTaken. Returns the round's number.
+    It does not matter what Redis knows of the run. The nodes in `ended_otherwise` have ended without success
+    and are not run again. If nothing is left to do, because all of it is stored and Redis has lost that, the
+    run ends. Of several concurrent resumptions one is accepted, and the others raise RoundTaken.
     """
     stood = runs.status(run)
     specification = Specification.read(store, run)
@@ -73,7 +73,7 @@ def send_round(
     } | {name: (items, 0) for name, items in progress.settled.items()}
     taken = RoundTaken(f"run '{run}' is carried on by somebody else", hint=FOLLOW.format(run=run))
     if not left and stood and stood.state == RunState.SUCCEEDED:
-        raise taken  # and has ended since
+        raise taken  # by a resumption that has ended since
     if not begun.write(store, run):
         raise taken
     for map in progress.torn:
@@ -86,7 +86,7 @@ def send_round(
         run,
         Reopening(
             pipeline=graph.pipeline,
-            parameters=mask_values(specification.parameters),  # only to be shown
+            parameters=mask_values(specification.parameters),  # for display only
             fail_fast=graph.fail_fast,
             handlers=[node.name for node in graph.handlers],
             submitted=specification.submitted.timestamp(),
@@ -120,11 +120,12 @@ def _settled_maps(
     runs: RunStore,
     ended_otherwise: Collection[NodeName],
 ) -> dict[NodeName, int]:
-    """The maps that Redis knows as done, and that stay so: how many items each has.
+    """Return the maps that are done according to Redis and stay so, with their numbers of items.
 
-    They have outputs of all items, but for those whose failures were tolerated and stay.
+    All their items have outputs, except those whose failures were tolerated and are not retried.
 
-    The store alone knows neither the length of a map that turned out as it ran, nor what was tolerated.
+    The store alone knows neither the length of a map determined at run time, nor which failures were
+    tolerated.
     """
     found = {}
     for node in maps:
@@ -139,7 +140,7 @@ def _settled_maps(
 def _take_over_items(
     run: RunId, number: int, progress: Progress, latest: Round, store: ArtifactStore
 ) -> None:
-    """Have the items that are done count as this round's: attempts of earlier ones cannot change them."""
+    """Commit the finished items again under this round, so that earlier rounds cannot change them."""
     folders: dict[str, dict[int, Tree]] = {}
     for name, output in progress.outputs.items():
         map, index = group_and_index(name)
@@ -150,7 +151,7 @@ def _take_over_items(
 
 
 def _reasons(left: Graph, changed: Mapping[NodeName, str], lost: Collection[NodeName]) -> dict[NodeName, str]:
-    """Why each node that is left runs, or runs again."""
+    """Return why each remaining node runs, or runs again."""
     told = {
         group_and_index(name)[0]: "what it gave, or was made from, was lost, altered or tried again"
         for name in lost
@@ -160,12 +161,12 @@ def _reasons(left: Graph, changed: Mapping[NodeName, str], lost: Collection[Node
 
 
 def send_handlers(run: RunId, *, store: ArtifactStore, runs: RunStore) -> None:
-    """Send what is to run when a run has failed, in its round; idempotent."""
+    """Send the failure handlers of a run's current round; idempotent."""
     reconcile(run, store=store, runs=runs).canvas().handlers().apply_async()
 
 
 def send_node(run: RunId, node: NodeName, *, store: ArtifactStore, runs: RunStore, due: float) -> bool:
-    """Send a node once more, in the run's round; False if it has not been due for so many seconds."""
+    """Send a node again in the run's current round; False if it has not been due for `due` seconds."""
     remaining = reconcile(run, store=store, runs=runs)
     join = remaining.plan.chord_of(node)
     if not runs.resend(run, node, due=due):

@@ -1,4 +1,4 @@
-"""Submits a run: everything is checked first, then the run is written down, then its canvas is sent."""
+"""Submit a run: check everything, store the specification, register the run in Redis, send its canvas."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ log = logging.getLogger("orchestrator.submission")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that has passed every check, and of which nothing exists yet."""
+    """A run that has passed all checks and is not stored anywhere yet."""
 
     graph: Graph
     parameters: Mapping[str, JSON]
-    cache: bool = True  #: whether results of earlier runs may be taken
+    cache: bool = True  #: whether cached results may be reused
 
 
 def prepare(
     pipeline: Pipeline[Any], given: Mapping[str, object], *, queues: Sequence[str], cache: bool = True
 ) -> Prepared:
-    """Parse the parameters, write the pipeline down, check it; raises with all mistakes, touches nothing."""
+    """Parse the parameters, trace the pipeline and check it; raises with all mistakes, writes nothing."""
     from pydantic_core import to_jsonable_python
 
     parameters = pipeline.parse(given)
@@ -55,12 +55,12 @@ def prepare(
 def submit(
     prepared: Prepared, *, store: ArtifactStore, runs: RunStore, ids: Callable[[str], RunId] | None = None
 ) -> RunId:
-    """Start a run and return its id; from here on it drives itself.
+    """Submit a run and return its id; from then on workers drive it.
 
-    A run that is known in Redis is accepted. Where its first messages cannot be sent, as Redis goes away just
-    then, they are sent by the coordinator. One that is refused with an error never runs, even if Redis has
-    heard of it: nobody can read what it consists of. `ids` names runs by their pipeline, again where an id is
-    taken.
+    A run is accepted once Redis knows it. If its first messages cannot be sent because Redis becomes
+    unavailable, the coordinator sends them. A run that is refused with an error never runs, even if Redis
+    knows it, since its specification is removed. `ids` makes an id from a pipeline's name, and is called
+    again if the id exists.
     """
     from kombu.exceptions import OperationalError
     from redis.exceptions import RedisError
@@ -77,7 +77,7 @@ def submit(
 
 
 def _make_known(specification: Specification, store: ArtifactStore, runs: RunStore) -> Remaining | None:
-    """Tell Redis of the run; None if it knows another by this id. The store keeps none that is refused."""
+    """Register the run in Redis; None if the id exists there. Remove the specification of a refused run."""
     graph, remaining, accepted = specification.graph, Remaining.of(specification), False
     try:
         accepted = runs.submit(
@@ -98,13 +98,13 @@ def _make_known(specification: Specification, store: ArtifactStore, runs: RunSto
 
 
 def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], RunId]) -> Specification:
-    """Keep what a run consists of, under an id that no other run has."""
+    """Store the run's specification under an unused id."""
     graph = prepared.graph
     commit = commit_of_pipeline(graph)
     made = Specification(
         run=ids(graph.pipeline),
         graph=graph,
-        parameters=mask_values(prepared.parameters),  # only to be shown: stages have theirs from the graph
+        parameters=mask_values(prepared.parameters),  # for display only: stages get theirs from the graph
         submitted=datetime.now(UTC),
         code=code_of(graph.everything),
         files=files_of(graph),
@@ -119,5 +119,5 @@ def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], R
 
 
 def new_run_id(pipeline: str) -> RunId:
-    """A run id that sorts by time and reads aloud: `digits-20261124-031502-9f3a`."""
+    """Return a run id that sorts by time and is easy to read: `digits-20261124-031502-9f3a`."""
     return RunId(f"{pipeline}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}")

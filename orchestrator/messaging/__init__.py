@@ -1,1 +1,1 @@
-"""Celery and kombu as they are used here: app, transport, chords, envelopes, unacked messages."""
+"""Celery and kombu as used here: app, transport, chord counter, message checks, unacknowledged messages."""

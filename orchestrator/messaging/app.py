@@ -1,4 +1,4 @@
-"""The Celery application: JSON only, late acknowledgement, one message at a time."""
+"""The Celery application: JSON only, late acknowledgement, prefetch of one message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DAY = 86_400
 
 
 def configuration() -> dict[str, object]:
-    """Celery's options, as docs/decisions explains them."""
+    """Return Celery's configuration; docs/decisions explains it."""
     chosen = settings()
     return {
         "broker_url": chosen.redis_url,
@@ -22,16 +22,16 @@ def configuration() -> dict[str, object]:
         "result_serializer": "json",
         "accept_content": ["json"],
         "result_accept_content": ["json"],
-        # A message is acknowledged once its work is committed, and a lost child process hands it back
+        # Acknowledge a message after its work is committed; requeue it if the child process is lost
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
-        # A process that has needed more than this, in KiB, makes room for a fresh one after its stage
+        # In KiB: a child process that has used more is replaced after its stage
         "worker_max_memory_per_child": chosen.memory_limit // 1024 if chosen.memory_limit else None,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # Longer than any stage: leases, not the visibility timeout, notice dead workers
+        # Longer than any stage: leases, not the visibility timeout, detect dead workers
         "broker_transport_options": {"visibility_timeout": 7 * DAY},
-        # However long Redis is away: a worker that gave up would have to be started again by hand
+        # Retry without limit: a worker that stopped retrying would have to be restarted by hand
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         # Outputs are artifacts; the result backend only counts chords
@@ -49,4 +49,4 @@ def configuration() -> dict[str, object]:
 
 
 app = Celery("orchestrator", amqp="orchestrator.messaging.transport:Protocol", set_as_current=True)
-app.add_defaults(configuration)  # a promise: settings are read when they are needed
+app.add_defaults(configuration)  # lazy: settings are read at first use

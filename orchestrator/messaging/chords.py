@@ -1,4 +1,4 @@
-"""Celery's result backend as this project uses it: to count the parts of chords, and for nothing else."""
+"""Celery's result backend, used only to count the finished parts of chords."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 
 
 class ChordCounter(RedisBackend):
-    """Counts chords in Redis. Nobody waits for a result here, since outputs are artifacts.
+    """Counts chords in Redis. Results are never awaited, since outputs are artifacts.
 
-    Celery's own backend subscribes to the result of every part of a chord as soon as the chord is made, one
-    round trip each, and unsubscribes when the result object is garbage.
+    Celery's own backend subscribes to the result of every part of a chord when the chord is created, one
+    round trip each, and unsubscribes when the result object is garbage-collected.
     """
 
     def _create_client(self, **params: object) -> Redis:
-        """Make the connection, which tries as long as this process is patient."""
+        """Create the client with this process's retry policy."""
         client: Redis = super()._create_client(**params, retry=retry())
         return client
 
     def add_pending_result(
         self, result: ResultBase, weak: bool = False, start_drainer: bool = True
     ) -> ResultBase:
-        """Do not listen for the result."""
+        """Do not subscribe to the result."""
         del weak, start_drainer
         return result
 
     def remove_pending_result(self, result: ResultBase) -> ResultBase:
-        """There is nothing to stop listening to."""
+        """Do nothing: there is no subscription."""
         return result
 
 
 def backend_url(redis_url: str | None) -> str | None:
-    """The Redis at `redis_url` as a result backend of this kind."""
+    """Return the URL of the result backend that counts chords in the Redis at `redis_url`."""
     if redis_url is None:
         return None
     return f"{__name__}:{ChordCounter.__name__}+{redis_url.removeprefix('redis+')}"

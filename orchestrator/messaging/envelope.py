@@ -1,8 +1,8 @@
-"""What a message on a queue looks like; what is otherwise is refused before Celery sees it.
+"""Validate messages on queues, and refuse malformed ones before Celery sees them.
 
-Celery 5.7 and kombu 5.7 take a message's shape for granted. One that cannot be decoded, or whose headers are
-of another type, raises in the worker's event loop, which ends the worker; the message is delivered again, and
-ends the next one. Here it costs itself alone.
+Celery 5.7 and kombu 5.7 do not validate a message's format. A message that cannot be decoded, or whose
+headers have the wrong type, raises in the worker's event loop and ends the worker; the message is then
+redelivered and ends the next worker. Here only the message itself is lost.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TypeAlias
 
 Raw: TypeAlias = "dict[str, object]"
 
-#: Bytes of a message as it lies in Redis. A canvas of thousands of nodes has some hundred kilobytes.
+#: Maximum bytes of a message in Redis. A canvas of thousands of nodes has some hundred kilobytes.
 LARGEST = 16 * 1024 * 1024
-#: Levels of lists and mappings: of arguments, and of a message as a whole, with the canvas that it carries.
+#: Maximum nesting of lists and mappings: in arguments, and in a whole message including its canvas.
 DEEPEST_ARGUMENTS, DEEPEST = 32, 500
 
 _NAME = re.compile(r"[\w.@:\[\]=+ -]{1,300}")
@@ -28,11 +28,11 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 class BadMessage(Exception):
-    """Why a message is refused; never shows more of it than a few words."""
+    """Why a message is refused; never contains more than a few words of it."""
 
 
 def read(text: bytes | str) -> Raw:
-    """A message as kombu keeps it in Redis; raises BadMessage."""
+    """Parse a message as kombu stores it in Redis; raises BadMessage."""
     if len(text) > LARGEST:
         raise BadMessage(f"it has {len(text):,} bytes, and {LARGEST:,} are taken")
     raw = _parsed(text, "it")
@@ -42,7 +42,7 @@ def read(text: bytes | str) -> Raw:
 
 
 def check(raw: object) -> None:
-    """Raise BadMessage unless kombu can make a message of it, for whoever it is."""
+    """Raise BadMessage unless kombu can decode the message, whatever its purpose."""
     if not isinstance(raw, dict):
         raise BadMessage("it is no mapping")
     properties = raw.get("properties")
@@ -76,7 +76,7 @@ def check(raw: object) -> None:
 
 
 def check_task(raw: Raw) -> None:
-    """Raise BadMessage unless it is a task of Celery's protocol 2 with arguments that a stage may have."""
+    """Raise BadMessage unless it is a task of Celery's protocol 2 with arguments valid for a stage."""
     check(raw)
     headers = raw.get("headers") or {}
     assert isinstance(headers, dict)  # noqa: S101 - as was just checked
@@ -98,7 +98,7 @@ def check_task(raw: Raw) -> None:
 
 
 def check_command(raw: Raw) -> None:
-    """Raise BadMessage unless it is a command to workers, such as `celery inspect` sends."""
+    """Raise BadMessage unless it is a remote control command, such as `celery inspect` sends."""
     check(raw)
     body = body_of(raw)
     if not isinstance(body, dict) or not _is_name(body.get("method")):
@@ -113,7 +113,7 @@ def check_command(raw: Raw) -> None:
 
 
 def body_of(raw: Raw) -> object:
-    """What a message's body says; raises BadMessage."""
+    """Decode a message's body; raises BadMessage."""
     properties, text = raw["properties"], str(raw["body"])
     if isinstance(properties, dict) and properties.get("body_encoding") == "base64":
         try:
@@ -124,7 +124,7 @@ def body_of(raw: Raw) -> object:
 
 
 def _check_stage(named: Mapping[str, object]) -> None:
-    """The arguments by which our own tasks name a run and a node."""
+    """Check the arguments by which our tasks name a run and a node."""
     for name, is_right in _ARGUMENTS.items():
         if name in named and not is_right(named[name]):
             raise BadMessage(f"its argument {name} is of another kind")
@@ -166,7 +166,7 @@ def _parsed(text: bytes | str, what: str) -> object:
 
 
 def _depth(value: object) -> int:
-    """Levels of lists and mappings, counted without recursion; counting ends past what is allowed."""
+    """Count levels of lists and mappings without recursion; stop counting above the maximum."""
     level, depth = [value], 0
     while level and depth <= DEEPEST:
         inner: list[object] = []
@@ -187,7 +187,7 @@ def _require(mapping: Mapping[str, object], name: str, is_right: Callable[[objec
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is text that Redis can be sent: JSON may hold halves of characters."""
+    """Whether the value is text that can be sent to Redis: JSON may contain lone surrogates."""
     return isinstance(value, str) and (value.isascii() or not _HALF.search(value))
 
 
@@ -233,7 +233,7 @@ def _is_time(value: object) -> bool:
     return True
 
 
-#: Headers that Celery's worker reads, each of which may be missing.
+#: Headers that Celery's worker reads; each is optional.
 _HEADERS: Mapping[str, Callable[[object], bool]] = {
     "lang": _is_text,
     "root_id": _is_text,
@@ -254,7 +254,7 @@ _HEADERS: Mapping[str, Callable[[object], bool]] = {
     "stamps": _is_mapping,
 }
 
-#: What a command may say, beside its method.
+#: Fields of a command beside its method.
 _COMMAND: Mapping[str, Callable[[object], bool]] = {
     "arguments": _is_mapping,
     "destination": _is_names,
@@ -264,7 +264,7 @@ _COMMAND: Mapping[str, Callable[[object], bool]] = {
     "ticket": _is_text,
 }
 
-#: Arguments of our own tasks.
+#: Arguments of our tasks.
 _ARGUMENTS: Mapping[str, Callable[[object], bool]] = {
     "run": lambda value: isinstance(value, str) and _RUN.fullmatch(value) is not None,
     "node": _is_name,

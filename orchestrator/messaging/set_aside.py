@@ -1,4 +1,4 @@
-"""Messages of which nobody could make anything: kept for a while, for whoever asks what became of them."""
+"""Quarantine for unreadable messages, kept for 30 days for inspection."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-#: A list of entries, how many of them are kept, and for how long.
+#: Key of the list of entries, maximum number of entries, and their lifetime in seconds.
 REFUSED, KEPT, KEPT_SECONDS = "orc:refused", 100, 30 * 86_400
 
 
 @dataclass(frozen=True)
 class SetAside:
-    """A message that was taken away from those that workers have fetched."""
+    """A message that was removed from the unacknowledged ones."""
 
-    run: RunId | None  #: that it names, where that can be read
+    run: RunId | None  #: the run it names, if readable
     why: str
-    text: str  #: as it lay in Redis
+    text: str  #: the message as stored in Redis
 
     def keep(self, transaction: Pipeline) -> None:
-        """Put it before the others; the oldest go."""
+        """Prepend it to the list; drop the oldest entries above the maximum."""
         entry = {"run": self.run, "why": self.why, "text": self.text}
         transaction.lpush(REFUSED, json.dumps(entry))
         transaction.ltrim(REFUSED, 0, KEPT - 1)
@@ -33,13 +33,13 @@ class SetAside:
 
 
 def messages_set_aside(client: Redis) -> list[SetAside]:
-    """All of them, the latest first; whoever can write to Redis may have written here, too."""
+    """Return all entries, latest first; malformed entries are returned as unreadable."""
     from redis.exceptions import ResponseError
 
     try:
         return [_read(text) for text in cast("list[str]", client.lrange(REFUSED, 0, KEPT - 1))]
     except ResponseError:
-        return []  # it is no list
+        return []  # the key is not a list
 
 
 def _read(text: str) -> SetAside:

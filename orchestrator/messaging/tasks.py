@@ -1,16 +1,16 @@
-"""The tasks that belong to no stage, by name; and which map's batch a stage's message calls to."""
+"""Names of the built-in tasks, and the argument by which a message names a batch of a map."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: Writes an ended run down, in MLflow and in the artifact store.
+#: Writes the end of a run to MLflow and to the artifact store.
 CONCLUDE = "orchestrator.conclude"
-#: Delivers what could not be logged while MLflow was away.
+#: Delivers a run's outbox to MLflow.
 DELIVER = "orchestrator.deliver"
-#: Judges a node whose process was killed at its time limit.
+#: Retries or fails a node whose process was killed at its time limit.
 OVERDUE = "orchestrator.overdue"
-#: Fails a node for whose stage a worker has no code.
+#: Fails a node whose stage is not registered in a worker.
 UNKNOWN = "orchestrator.unknown"
 
 #: Queues whose workers import MLflow before their first message.
@@ -18,6 +18,6 @@ PRELOADED = ("training", "deployment")
 
 
 def batch_number(kwargs: Mapping[str, object]) -> int | None:
-    """Which of a map's batches a message calls to; None if it names a node or an item."""
+    """Return the number of the batch that a message names; None if it names a node or an item."""
     number = kwargs.get("batch", kwargs.get("share"))  # `share` in messages of earlier versions
     return number if isinstance(number, int) else None

@@ -1,10 +1,10 @@
-"""Celery's way to Redis as a broker, which outlives the loss of the connection.
+"""Kombu's Redis transport, fixed to survive the loss of the connection.
 
-Celery 5.7 and kombu 5.7 do not, whenever messages are being worked on while Redis is away: the worker ends.
-Celery collects the broken connection and then closes it (`Consumer.on_connection_error_after_connected`).
-The channel, whose first closing failed, is closed once more without its transport, tries to put the fetched
-messages back, and raises AttributeError, which nobody expects. Acknowledging one of those messages later
-raises it, too. This goes when kombu lets go of broken channels by itself.
+With Celery 5.7 and kombu 5.7, a worker ends if Redis becomes unavailable while it processes messages. Celery
+collects the broken connection and then closes it (`Consumer.on_connection_error_after_connected`). The
+channel, whose first closing failed, is closed again without its transport, tries to restore the fetched
+messages, and raises AttributeError, which is not handled. Acknowledging one of those messages later raises it
+too. Remove this module when kombu discards broken channels by itself.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How the queues end in which workers find the commands of `celery control`.
+#: Suffix of the queues from which workers read the commands of `celery control`.
 _COMMANDS = ".celery.pidbox"
 
 
 class ResilientChannel(redis.Channel):
-    """A channel whose connection can be forgotten, and whose messages can be acknowledged all the same."""
+    """A channel that can drop its connection, and whose messages can still be acknowledged."""
 
     _sender: Redis | None = None
 
     def disconnect(self) -> None:
-        """The connection is broken: forget it, and leave the fetched messages to those who work on them.
+        """Drop a broken connection without restoring the fetched messages.
 
-        Putting them back would have them delivered while their stages still run. What nobody works on any
-        more is requeued by the supervisor. The pool connects anew for whoever acknowledges a message.
+        Restoring them would redeliver messages whose stages still run. The supervisor requeues those that are
+        not processed any more. The pool connects again for an acknowledgement.
         """
         self._in_poll = self._in_listen = None
         self._closing = self.closed = True
@@ -55,7 +55,7 @@ class ResilientChannel(redis.Channel):
         self._close_clients()
 
     def _create_client(self, asynchronous: bool = False) -> Redis:
-        """One client sends and acknowledges: kombu makes one each time, which takes longer than the call."""
+        """Reuse one client to send and acknowledge: kombu's new client per call costs more than the call."""
         known = None if asynchronous else self._sender
         if known is not None and known.connection_pool is self.pool:
             return known
@@ -65,7 +65,7 @@ class ResilientChannel(redis.Channel):
         return client
 
     def _brpop_read(self, **options: object) -> bool:
-        """Hand over the message that a blocking read has found; kombu would raise for what is no JSON."""
+        """Deliver the message of a blocking read; kombu would raise if it is not JSON."""
         client = self.client
         try:
             try:
@@ -84,10 +84,10 @@ class ResilientChannel(redis.Channel):
             self._flush_brpop_reauth()
 
     def _receive_one(self, client: redis.Channel) -> bool:
-        """The same for what is sent to all workers at once: a command, or an event.
+        """Deliver a broadcast message: a command, or an event.
 
-        kombu reads where the event loop saw something; a command that Celery could not handle has it connect
-        anew meanwhile, and it would wait there for the next command, and do nothing else.
+        Kombu reads without a timeout when the event loop reports data. If a command that Celery could not
+        handle has made it reconnect meanwhile, it would block here until the next command.
         """
         if not (client.connection and client.connection.can_read(timeout=0)):
             raise redis.Empty
@@ -98,7 +98,7 @@ class ResilientChannel(redis.Channel):
             raise redis.Empty from None
 
     def _get(self, queue: str) -> Raw:
-        """The next message of a queue, without blocking; what cannot be understood is passed over."""
+        """Return the next message of a queue without blocking; refuse malformed ones."""
         with self.conn_or_acquire() as client:
             for priority in self.priority_steps:
                 while item := client.rpop(self._q_for_pri(queue, priority)):
@@ -115,15 +115,15 @@ class ResilientChannel(redis.Channel):
 
 
 class ResilientTransport(redis.Transport):
-    """Lets go of the channels of a connection that is broken, or that was inherited by a fork.
+    """Discards the channels of a connection that is broken, or that was inherited through a fork.
 
-    Refuses messages that Celery would not survive.
+    Refuses messages that would end the worker.
     """
 
     Channel = ResilientChannel
 
     def deliver_text(self, text: bytes | str, queue: str) -> None:
-        """Hand a message over to who consumes its queue, or refuse it."""
+        """Deliver a message to the consumer of its queue, or refuse it."""
         try:
             raw = read(text)
         except BadMessage as error:
@@ -133,7 +133,7 @@ class ResilientTransport(redis.Transport):
             self._deliver(raw, queue)
 
     def _deliver(self, message: Raw, queue: str) -> None:
-        """The same for a message that is no text any more, as those that are sent to all."""
+        """Deliver or refuse a message that is already parsed, such as a broadcast."""
         try:
             check_of(queue)(message)
         except BadMessage as error:
@@ -142,7 +142,7 @@ class ResilientTransport(redis.Transport):
             super()._deliver(message, queue)
 
     def _collect(self, connection: object) -> None:
-        """What `Connection.collect` calls, if there is such a method, instead of closing the channels."""
+        """Discard the channels; `Connection.collect` calls this, if it exists, instead of closing them."""
         del connection
         self.cycle.close()
         for channel in {*self._avail_channels, *self.channels}:
@@ -152,9 +152,9 @@ class ResilientTransport(redis.Transport):
 
 
 def _tag_anew(message: Raw) -> None:
-    """Tell this delivery of a message from every other: its lease is held by the tag.
+    """Give this delivery a unique tag, since the tag identifies the holder of its lease.
 
-    A Redis that comes back without its last second hands out again what a worker has fetched, tag and all.
+    A Redis that has lost its last second delivers a fetched message again with the same tag.
     """
     properties = message.get("properties")
     if isinstance(properties, dict) and isinstance(properties.get("delivery_tag"), str):
@@ -162,34 +162,34 @@ def _tag_anew(message: Raw) -> None:
 
 
 def check_of(queue: str) -> Callable[[Raw], None]:
-    """What has to hold of the messages in a queue."""
+    """Return the check for the messages of a queue."""
     if queue in settings().queues:
         return check_task
     return check_command if queue.endswith(_COMMANDS) else check
 
 
 def refuse(sender: redis.Transport | Channel, message: object, queue: str, error: BadMessage) -> None:
-    """Say that a message is not taken. It is in no queue any more, and nobody acknowledges it."""
+    """Log and signal a refused message. It is in no queue any more and is not acknowledged."""
     extra = {"action": "message_refused", "queue": queue}
     log.error("a message in %s is refused: %s", queue, error, extra=extra)
     signals.task_rejected.send(sender=sender, message=message, exc=error)
 
 
 class ResilientConnection(Connection):
-    """A connection with that transport, under the names of kombu's own in URLs, logs and Flower."""
+    """A connection with this transport, under kombu's own transport names in URLs, logs and Flower."""
 
     def get_transport_cls(self) -> type:
-        """The class of the transport: ours in the place of kombu's for Redis."""
+        """Return the transport class; for Redis, ours instead of kombu's."""
         chosen: type = super().get_transport_cls()
         return ResilientTransport if chosen is redis.Transport else chosen
 
     def ensure_connection(self, *args: object, **options: object) -> Connection:
-        """Connect, however long it takes; kombu's waits grow to half a minute, while work lies there."""
+        """Connect, with waits of at most 5 s between retries; kombu's grow to half a minute."""
         waits = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
         return super().ensure_connection(*args, **{**waits, **options})
 
 
 class Protocol(AMQP):
-    """How the application speaks to its broker."""
+    """The application's AMQP class, with our connection."""
 
     Connection = ResilientConnection

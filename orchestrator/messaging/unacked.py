@@ -1,4 +1,4 @@
-"""Messages that workers have fetched and not acknowledged, as kombu keeps them in Redis."""
+"""Fetched and unacknowledged messages, as kombu stores them in Redis."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: kombu's names: a hash of messages by delivery tag, and when each of them was fetched.
+#: Kombu's keys: a hash of messages by delivery tag, and a sorted set of their fetch times.
 UNACKED, FETCHED = "unacked", "unacked_index"
 
-#: Puts a fetched message back into its queue.
+#: Script that requeues a fetched message.
 REQUEUE = (files("orchestrator.messaging") / "lua" / "requeue.lua").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A message of a run that some worker has fetched."""
+    """A message of a run that a worker has fetched."""
 
     tag: str
     message: Mapping[str, object]
     queue: str
     id: str
     run: RunId
-    node: str  #: that it names; empty for what concerns the run as a whole
-    scheduled: bool  #: whoever fetched it keeps it until a moment by its own clock
+    node: str  #: the node it names; empty for a message about the whole run
+    scheduled: bool  #: it has an ETA, until which the worker delays it by its own clock
 
 
 def fetched_messages(client: Redis) -> Iterator[Fetched]:
-    """All messages of runs that were fetched and not yet acknowledged."""
+    """Yield all fetched and unacknowledged messages of runs; quarantine malformed ones."""
     entries = cast("Mapping[str, str]", client.hgetall(UNACKED))
     for tag, text in entries.items():
         run = None
@@ -61,7 +61,7 @@ def fetched_messages(client: Redis) -> Iterator[Fetched]:
 
 
 def _as_fetched(text: str) -> tuple[Raw, str]:
-    """A message as kombu keeps it meanwhile, and the queue that it came from; raises BadMessage."""
+    """Parse kombu's entry of a fetched message into the message and its queue; raises BadMessage."""
     try:
         message, _, queue = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
@@ -72,7 +72,7 @@ def _as_fetched(text: str) -> tuple[Raw, str]:
 
 
 def _set_aside(client: Redis, tag: str, entry: SetAside) -> bool:
-    """Take an entry that nobody can make anything of away from those that were fetched."""
+    """Move a malformed entry from the fetched messages to the quarantine; False if it is gone."""
     with client.pipeline() as transaction:
         transaction.hdel(UNACKED, tag)
         transaction.zrem(FETCHED, tag)
@@ -81,16 +81,16 @@ def _set_aside(client: Redis, tag: str, entry: SetAside) -> bool:
 
 
 def requeue(client: Redis, fetched: Fetched) -> bool:
-    """Put a message back into its queue, to be served next; False if it is not there any more.
+    """Requeue a fetched message at the consuming end of its queue; False if it is gone.
 
-    The worker that had it may only be paused. When it wakes up, it does not acknowledge the next worker's
-    delivery: each has a tag of its own (`orchestrator.messaging.transport`).
+    The worker that fetched it may only be paused. When it continues, it cannot acknowledge the next worker's
+    delivery, since each delivery has its own tag (`orchestrator.messaging.transport`).
     """
     return requeue_message(client, fetched.tag, fetched.message, fetched.queue)
 
 
 def requeue_message(client: Redis, tag: str, message: Mapping[str, object], queue: str) -> bool:
-    """The same for any fetched message, as kombu keeps it; `tag` is the one that it was fetched under."""
+    """Requeue any fetched message, in kombu's format; `tag` is its delivery tag."""
     copy = json.loads(json.dumps(message))
     copy["headers"]["redelivered"] = True
     copy["properties"]["delivery_info"]["redelivered"] = True
@@ -99,7 +99,7 @@ def requeue_message(client: Redis, tag: str, message: Mapping[str, object], queu
 
 
 def waiting_nodes(client: Redis, queues: Iterable[str]) -> set[tuple[RunId, str]]:
-    """The runs and nodes that messages in the queues name, at any priority; no node for a run's own."""
+    """Return the runs and nodes named by queued messages of any priority; node "" if about a whole run."""
     found: set[tuple[RunId, str]] = set()
     for queue in queues:
         for key in [queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9))]:
@@ -107,7 +107,7 @@ def waiting_nodes(client: Redis, queues: Iterable[str]) -> set[tuple[RunId, str]
                 try:
                     message = read(text)
                 except BadMessage:
-                    continue  # the worker that fetches it says so
+                    continue  # the worker that fetches it reports it
                 run = run_of(message)
                 if run is not None:
                     found.add((run, _argument(message, "node") or ""))
@@ -115,13 +115,13 @@ def waiting_nodes(client: Redis, queues: Iterable[str]) -> set[tuple[RunId, str]
 
 
 def run_of(message: Mapping[str, object]) -> RunId | None:
-    """The run that a message belongs to; None for messages of others."""
+    """Return the run that a message belongs to; None for other messages."""
     run = _argument(message, "run")
     return None if run is None else RunId(run)
 
 
 def _argument(message: Mapping[str, object], name: str) -> str | None:
-    """A text that a task's message gives as an argument."""
+    """Return a string argument of a task message; None if there is none."""
     try:
         _, kwargs, _ = json.loads(base64.b64decode(str(message["body"])))
         return kwargs[name] if isinstance(kwargs[name], str) else None

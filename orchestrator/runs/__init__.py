@@ -1,3 +1,3 @@
-"""The run store: what is live of every run, in Redis."""
+"""The run store: the live state of every run, in Redis."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Opens the connection to Redis, and says whether it is one that runs can be entrusted to."""
+"""Connect to Redis, and check that its version and configuration are suitable for runs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from orchestrator.runs.errors import RedisUnfit, RedisUnreachable
 if TYPE_CHECKING:
     from redis import Redis
 
-#: The one policy under which a Redis that is full refuses a write, instead of dropping somebody's message.
+#: The only maxmemory-policy under which a full Redis refuses writes instead of evicting keys.
 NO_EVICTION = "noeviction"
 
 _URL_HINT = "correct REDIS_URL"
 
 
 def connect(url: str, *, hasty: bool = False) -> Redis:
-    """A client for the Redis at `url` (redis://, rediss://, or a socket: redis+socket://, unix://).
+    """Create a client for the Redis at `url` (redis://, rediss://, or a socket: redis+socket://, unix://).
 
-    A `hasty` one tries each call once only: to find out whether Redis is there at all.
+    A `hasty` client does not retry calls, in order to find out whether Redis is reachable.
     """
     import redis
 
@@ -33,7 +33,7 @@ def connect(url: str, *, hasty: bool = False) -> Redis:
         return redis.Redis.from_url(
             client_url(url),
             decode_responses=True,
-            encoding_errors="backslashreplace",  # one text that is not UTF-8 costs no other one
+            encoding_errors="backslashreplace",  # text that is not UTF-8 must not break a reply
             socket_connect_timeout=5.0,
             health_check_interval=30,
             retry=None if hasty else retry(),
@@ -43,16 +43,16 @@ def connect(url: str, *, hasty: bool = False) -> Redis:
 
 
 def reach(url: str) -> Redis:
-    """A client for the Redis at `url`, which has answered; raises RedisUnreachable."""
+    """Create a client for the Redis at `url` after it has answered; raises RedisUnreachable."""
     with connect(url, hasty=True) as first:
         check(first)
     return connect(url)
 
 
 def reach_for_work(url: str, *, evicting: str, warn: Callable[[str], None]) -> Redis:
-    """The same, where runs are to be kept: raises RedisUnfit for a Redis that would lose them.
+    """Like `reach`, for storing runs: raises RedisUnfit for a Redis that could lose them.
 
-    `warn` is told of what may be so.
+    Doubts that do not prevent that are passed to `warn`.
     """
     client = reach(url)
     doubt = require_fit(client, evicting=evicting)
@@ -62,9 +62,9 @@ def reach_for_work(url: str, *, evicting: str, warn: Callable[[str], None]) -> R
 
 
 def wait_for(url: str, *, evicting: str, warn: Callable[[str], None]) -> None:
-    """Return once the Redis at `url` can be worked with: services and machines may start in any order.
+    """Wait until the Redis at `url` is usable, since services and machines may start in any order.
 
-    Raises RedisUnfit for what does not get better by waiting.
+    Raises RedisUnfit if waiting does not help.
     """
     told = False
     while True:
@@ -82,7 +82,7 @@ def wait_for(url: str, *, evicting: str, warn: Callable[[str], None]) -> None:
 
 
 def check(client: Redis) -> None:
-    """Raise RedisUnreachable unless Redis answers; RedisUnfit where waiting would not help."""
+    """Raise RedisUnreachable if Redis does not answer; RedisUnfit if waiting would not help."""
     import redis
 
     place = client.connection_pool.connection_kwargs
@@ -105,8 +105,8 @@ def check(client: Redis) -> None:
 def require_fit(client: Redis, *, evicting: str = "refuse") -> str | None:
     """Raise RedisUnfit if this Redis is too old, or may drop keys when it is full.
 
-    With `evicting="warn"` the latter is only a warning, which is returned: some managed services leave no
-    choice.
+    With `evicting="warn"` the latter is only a warning, which is returned: some managed services do not allow
+    another policy.
     """
     import redis
 
@@ -134,7 +134,7 @@ def require_fit(client: Redis, *, evicting: str = "refuse") -> str | None:
 
 
 def _permanent(error: Exception, database: int) -> str | None:
-    """Why Redis will not take us however long we wait; None if it may only be away."""
+    """Describe why Redis refuses the connection permanently; None if it may only be unavailable."""
     from redis import exceptions
 
     if isinstance(error, exceptions.AuthenticationError):

@@ -1,4 +1,4 @@
-"""What goes wrong when runs are kept in Redis."""
+"""Errors of the run store."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from orchestrator.errors import OrchestratorError
 
 
 class UnknownRun(OrchestratorError):
-    """There is no run of that id."""
+    """No run has this id."""
 
 
 class UnreadableRun(OrchestratorError):
-    """What Redis has of a run makes no sense."""
+    """The data of a run in Redis is malformed."""
 
 
 class RunIsOver(OrchestratorError):
-    """A run that has ended cannot be stopped."""
+    """A run that has ended cannot be cancelled."""
 
 
 class NothingLeft(OrchestratorError):
@@ -25,7 +25,7 @@ class NothingLeft(OrchestratorError):
 
 
 class RoundTaken(OrchestratorError):
-    """Somebody else carries the run on at the same time."""
+    """Another client resumes the run at the same time."""
 
 
 class RedisUnreachable(OrchestratorError):
@@ -33,16 +33,16 @@ class RedisUnreachable(OrchestratorError):
 
 
 class RedisUnfit(RedisUnreachable):
-    """Redis answers, but not so that runs could be entrusted to it: waiting does not help."""
+    """Redis answers, but its version or configuration is unsuitable for runs: waiting does not help."""
 
 
 class LeaseLost(OrchestratorError):
-    """Another worker took the node over: what this attempt made is not committed."""
+    """Another worker took the node over: this attempt's output is not committed."""
 
 
 @contextmanager
 def readable(run: str) -> Iterator[None]:
-    """Make sense inside the block of what Redis has of a run; what makes none is an UnreadableRun."""
+    """Raise UnreadableRun if the block fails because a run's data in Redis is malformed."""
     try:
         yield
     except Exception as error:
@@ -57,7 +57,7 @@ def readable(run: str) -> Iterator[None]:
 
 
 def _makes_no_sense(error: Exception) -> bool:
-    """Whether a value has another type or form than we write; scripts say so in plain ResponseErrors."""
+    """Whether the error means malformed data; Lua scripts report that as plain ResponseErrors."""
     from redis.exceptions import ResponseError
 
     forms = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)

@@ -1,4 +1,4 @@
-"""The names of the keys in Redis; only this package touches them."""
+"""The names of the keys in Redis; only this package uses them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from orchestrator.run_id import RunId
 
 #: Sorted set: run id by the second it was submitted.
 ALL_RUNS = "orc:runs"
-#: Set: runs that have not ended, or are not yet written down.
+#: Set: runs that have not ended, or are not yet concluded.
 UNFINISHED_RUNS = "orc:open"
-#: Field of a run's memory: why its end is not written down yet.
+#: Field of a run's `memory` hash: why the run is not concluded yet.
 CONCLUSION_ERROR = "hindrance"
-#: String with a lifetime: the name of the coordinator that leads.
+#: String with expiry: the name of the leading coordinator.
 LEADER = "orc:leader"
-#: String with a lifetime: what a worker says of itself, at each heartbeat.
+#: String with expiry: a worker's presence, written at each heartbeat.
 WORKER = "orc:worker:{name}"
 
 
 @dataclass(frozen=True)
 class RunKeys:
-    """The keys of one run. They share a hash tag, so that they live in one hash slot of a cluster."""
+    """The keys of one run. They share a hash tag, and so one hash slot of a cluster."""
 
     run: RunId
 
@@ -39,7 +39,7 @@ class RunKeys:
 
     @property
     def leases(self) -> str:
-        """Sorted set: deliveries that are being worked on, by the millisecond their lease ends."""
+        """Sorted set: running deliveries, by the millisecond at which their lease expires."""
         return self._key("leases")
 
     @property
@@ -49,49 +49,49 @@ class RunKeys:
 
     @property
     def missing(self) -> str:
-        """Hash: how many needs a node still misses."""
+        """Hash: how many inputs a node still misses."""
         return self._key("missing")
 
     @property
     def due(self) -> str:
-        """Sorted set: nodes that have all they need and are not claimed, by the millisecond since which."""
+        """Sorted set: nodes that have all inputs and are unclaimed, by the millisecond since when."""
         return self._key("due")
 
     @property
     def alone(self) -> str:
-        """Set: nodes that nothing in the canvas brings any more."""
+        """Set: nodes that the canvas no longer sends."""
         return self._key("alone")
 
     @property
     def revoked(self) -> str:
-        """Set: deliveries that an attempt was taken from."""
+        """Set: deliveries whose attempt was taken over or cancelled, and whose process must be killed."""
         return self._key("revoked")
 
     @property
     def tracebacks(self) -> str:
-        """Hash: an attempt's traceback, by `node#number`."""
+        """Hash: tracebacks of failed attempts, by `node#number`."""
         return self._key("tracebacks")
 
     @property
     def memory(self) -> str:
-        """Hash: ids of things made outside (MLflow runs), by what they were made for."""
+        """Hash: ids of external objects (MLflow runs), by the key they were created for."""
         return self._key("memory")
 
     @property
     def taken(self) -> str:
-        """Hash: the items of a map that a delivery was given last, as JSON, by delivery."""
+        """Hash: the items of a map that a delivery took last, as JSON, by delivery."""
         return self._key("taken")
 
     def log(self, node: str) -> str:
-        """Stream: what the running attempt of a node printed and logged."""
+        """Stream: the log lines of a node's running attempt."""
         return self._key(f"log:{node}")
 
     @property
     def base(self) -> str:
-        """The beginning that all of them share: what every transition is given."""
+        """The common prefix of all keys, passed to every transition."""
         return self._key("")
 
     def all(self) -> list[str]:
-        """The keys that live as long as the run is remembered, and those that live as long as it is open."""
+        """Return all keys: those kept until the run expires, then those kept while it is open."""
         kept = [self.meta, self.nodes, self.events, self.tracebacks, self.memory, self.revoked]
         return [*kept, self.leases, self.taken, self.missing, self.due, self.alone]

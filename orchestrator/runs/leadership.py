@@ -1,4 +1,4 @@
-"""Which of several coordinators leads."""
+"""Leader election among coordinators."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def leads(client: Redis, name: str, lifetime: float) -> bool:
-    """Whether the coordinator `name` leads for the next `lifetime` seconds."""
+    """Acquire or renew the lead for `lifetime` seconds; return whether the coordinator `name` leads."""
     return bool(client.eval(read_script("lead"), 1, LEADER, name, int(lifetime * 1000)))
 
 
 def current_leader(client: Redis) -> str | None:
-    """The name of the coordinator that leads."""
+    """Return the name of the leading coordinator; None if there is none."""
     leader = client.get(LEADER)
     return None if leader is None else str(leader)
 
 
 def step_down(client: Redis, name: str) -> None:
-    """Leave the lead to the next, if it is held."""
+    """Release the lead if the coordinator `name` holds it."""
     client.eval(read_script("step_down"), 1, LEADER, name)

@@ -1,11 +1,12 @@
-"""The lists over all runs: kept beside the runs, and repaired from them.
+"""The lists over all runs: stored beside the runs, and repaired from them.
 
 A transition touches the keys of one run only, which share a hash tag. So a list over all runs cannot change
-in the same step, and whoever changes both may be paused or killed between the two. What keeps them right:
+atomically with a run, and a process that changes both may be paused or killed in between. These rules keep
+the lists correct:
 
-- A run is listed after it was made known, or goes on: an entry without a run is never about to get one.
-- Whoever takes an entry away looks at the run afterwards, and puts it back if it belongs there.
-- `repair` goes by the runs themselves, and makes up for what a killed process, or Redis, has lost.
+- A run is listed after it was submitted or reopened, so an entry without a run is stale.
+- A process that removes an entry reads the run afterwards, and restores the entry if the run is open.
+- `repair` rebuilds the lists from the runs themselves, after a killed process or Redis has lost entries.
 """
 
 from __future__ import annotations
@@ -27,29 +28,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("orchestrator.listing")
 
-#: Runs that are asked for at once.
+#: Number of runs read per round trip.
 _MANY = 1000
 
 
 @dataclass(frozen=True)
 class _Outline:
-    """What decides on which lists a run belongs."""
+    """The fields that determine which lists a run belongs to."""
 
-    state: RunState | None = None  #: None: what Redis has of it makes no sense
+    state: RunState | None = None  #: None: its data in Redis is malformed
     known: bool = True
     concluded: bool = False
     submitted: float = 0.0  #: seconds since 1970
 
     @property
     def unfinished(self) -> bool:
-        """Whether it has not ended, or is not written down yet."""
+        """Whether it has not ended, or is not concluded yet."""
         return self.known and not self.concluded
 
 
 def add_to_lists(client: Redis, run: RunId, submitted: float) -> None:
-    """List a run that was just made known, or goes on; `submitted` is in seconds since 1970.
+    """List a run that was just submitted or reopened; `submitted` is in seconds since 1970.
 
-    Where Redis does not take it just then, the run is there all the same, and is listed by `repair`.
+    If Redis fails here, the run exists all the same, and `repair` lists it later.
     """
     try:
         with client.pipeline(transaction=False) as pipe:
@@ -61,20 +62,20 @@ def add_to_lists(client: Redis, run: RunId, submitted: float) -> None:
 
 
 def remove_from_open(client: Redis, run: RunId) -> None:
-    """Take a run that is written down, or forgotten, off the list of unfinished ones, unless it goes on."""
+    """Remove a concluded or unknown run from the list of unfinished runs, unless it was reopened."""
     client.srem(UNFINISHED_RUNS, run)
     if _outline(client, run).unfinished:
         client.sadd(UNFINISHED_RUNS, run)
 
 
 def unfinished(client: Redis) -> dict[RunId, RunState | None]:
-    """The runs that are not written down yet, and how each stands; None where that makes no sense."""
+    """Return the runs that are not concluded yet, with their states; None if a run's data is malformed."""
     outlines = _outlines(client, _listed(client))
     return {run: outline.state for run, outline in outlines.items() if outline.unfinished}
 
 
 def repair(client: Redis) -> list[RunId]:
-    """Have the lists agree with the runs that there are; returns the unfinished ones that were not listed."""
+    """Make the lists agree with the existing runs; return the unfinished runs that were not listed."""
     outlines = _outlines(client, _runs_there_are(client))
     listed, told = set(_listed(client)), set(_ids(client.zrange(ALL_RUNS, 0, -1)))
     outlines |= _outlines(client, (listed | told) - set(outlines))
@@ -93,7 +94,7 @@ def repair(client: Redis) -> list[RunId]:
 
 
 def _forget(client: Redis, run: RunId) -> None:
-    """Take a run that Redis does not know any more off the list of all; unless somebody carries it on."""
+    """Remove a run that Redis does not know any more from the list of all runs, unless it was reopened."""
     client.zrem(ALL_RUNS, run)
     if (outline := _outline(client, run)).known:
         client.zadd(ALL_RUNS, {run: outline.submitted}, nx=True)
@@ -118,7 +119,7 @@ def _outline(client: Redis, run: RunId) -> _Outline:
 
 
 def _outlines(client: Redis, runs: Iterable[RunId]) -> dict[RunId, _Outline]:
-    """How each run stands; `_MANY` are asked for at a time."""
+    """Read the outline of each run, `_MANY` per round trip."""
     found: dict[RunId, _Outline] = {}
     left = iter(runs)
     while some := list(islice(left, _MANY)):
@@ -131,7 +132,7 @@ def _outlines(client: Redis, runs: Iterable[RunId]) -> dict[RunId, _Outline]:
 
 
 def _as_outline(reply: Sequence[str | None] | Exception) -> _Outline:
-    """What was told of a run; one whose hash is something else is not to be forgotten, either."""
+    """Convert a reply; a run whose key is not a hash counts as known, so that it stays listed."""
     if isinstance(reply, Exception):
         return _Outline()
     state, concluded, submitted = reply

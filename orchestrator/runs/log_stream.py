@@ -1,4 +1,4 @@
-"""What running attempts print and log, line by line, for those who follow a run."""
+"""Live log lines of running attempts, as Redis streams, for clients that follow a run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from orchestrator.runs.keys import RunKeys
 if TYPE_CHECKING:
     from redis import Redis
 
-#: Lines of a node that a follower can look back on.
+#: Approximate number of lines kept per node in Redis.
 LOOKBACK = 5_000
 
 
 def send_lines(
     client: Redis, run: RunId, node: str, attempt: int, lines: Iterable[str], retention: int
 ) -> None:
-    """Add lines of an attempt, and let all of its node stay for so many seconds.
+    """Append lines of an attempt, and let all lines of its node expire after `retention` seconds.
 
-    In one transaction: lines that were sent without a lifetime might stay for ever.
+    In one transaction: lines sent without an expiry might stay for ever.
     """
     key = RunKeys(run).log(node)
     with client.pipeline(transaction=True) as pipe:
@@ -32,7 +32,7 @@ def send_lines(
 
 
 def read_lines(client: Redis, run: RunId, node: str, after: str = "0") -> list[tuple[str, str]]:
-    """Lines of a node behind the position `after`, each with its own position, as `ATTEMPT LINE`."""
+    """Return a node's lines after position `after`, each with its position, as `ATTEMPT LINE`."""
     start = "-" if after == "0" else f"({after}"
     entries = cast("list[tuple[str, dict[str, str]]]", client.xrange(RunKeys(run).log(node), min=start))
     return [(position, f"{fields['attempt']} {fields['line']}") for position, fields in entries]

@@ -1,4 +1,4 @@
-"""Which workers are there: what each says of itself at each heartbeat."""
+"""Presence of workers: each publishes its queues and messages at every heartbeat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerPresence:
-    """A worker that is there."""
+    """What a live worker publishes about itself."""
 
     name: str  #: Celery's node name, such as `training@host`
     queues: tuple[str, ...]
@@ -23,18 +23,18 @@ class WorkerPresence:
 
 
 def say_presence(client: Redis, worker: WorkerPresence, *, lifetime: float) -> None:
-    """Say that a worker is there, which queues it serves and which messages it holds, for so many seconds."""
+    """Publish a worker's queues and the messages it holds; this expires after `lifetime` seconds."""
     said = {"queues": worker.queues, "holds": sorted(worker.holds)}
     client.set(WORKER.format(name=worker.name), json.dumps(said), px=int(lifetime * 1000))
 
 
 def say_goodbye(client: Redis, name: str) -> None:
-    """Say that a worker is there no more."""
+    """Remove a worker's presence when it stops."""
     client.delete(WORKER.format(name=name))
 
 
 def present_workers(client: Redis) -> tuple[WorkerPresence, ...]:
-    """The workers that are alive, by name; a dead one is gone after a lease."""
+    """Return the live workers, sorted by name; a dead one disappears after one lease."""
     prefix = WORKER.format(name="")
     keys = sorted(cast("Iterable[str]", client.scan_iter(match=f"{prefix}*", count=1000)))
     with client.pipeline(transaction=False) as pipe:
@@ -49,7 +49,7 @@ def present_workers(client: Redis) -> tuple[WorkerPresence, ...]:
 
 
 def served_queues(client: Redis) -> frozenset[str]:
-    """The queues that at least one worker reads."""
+    """Return the queues that at least one live worker consumes from."""
     return frozenset(queue for worker in present_workers(client) for queue in worker.queues)
 
 

@@ -1,4 +1,4 @@
-"""Reads runs as they are shown, joined with the graph that they run."""
+"""Read runs from Redis for display, joined with their graphs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestrator.runs.states import NodeState, RunState
 if TYPE_CHECKING:
     from redis import Redis
 
-#: Entries of a stream: their places and fields.
+#: Entries of a stream: ids and fields.
 Entries: TypeAlias = "list[tuple[str, Mapping[str, str]]]"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,56 +28,56 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Event:
-    """One transition of a node, or of the run itself where `node` is empty."""
+    """One transition of a node, or of the run itself if `node` is empty."""
 
-    position: str  #: its place in the run's stream
+    position: str  #: its id in the run's stream
     node: str
     state: str
     detail: str
 
 
 class RunReader:
-    """Reads what the transitions wrote."""
+    """Reads the state that the transitions wrote."""
 
     def __init__(self, client: Redis) -> None:
         self.client = client
 
     def ids(self, limit: int = 50) -> list[RunId]:
-        """The latest runs, newest first."""
+        """Return the latest runs, newest first."""
         return [RunId(str(name)) for name in self.client.zrevrange(ALL_RUNS, 0, limit - 1)]
 
     def open_runs(self) -> list[RunId]:
-        """The runs that have not ended, and those of which nobody can tell."""
+        """Return the runs that have not ended, and those whose state is unreadable."""
         return [run for run, state in unfinished(self.client).items() if state is None or not state.over]
 
     def unconcluded_runs(self) -> list[RunId]:
-        """The runs that have ended, and are not yet written down."""
+        """Return the runs that have ended and are not concluded yet."""
         return [run for run, state in unfinished(self.client).items() if state is not None and state.over]
 
     def seconds_silent(self, run: RunId) -> float:
-        """Seconds since the last event of a run."""
+        """Return the seconds since the last event of a run."""
         last = cast("Entries", self.client.xrevrange(RunKeys(run).events, count=1))
         seconds, microseconds = self.client.time()
         return seconds + microseconds / 1e6 - (int(last[0][0].partition("-")[0]) / 1000 if last else 0.0)
 
     def expired_leases(self, run: RunId) -> list[str]:
-        """Deliveries whose worker has not been heard of for too long."""
+        """Return the deliveries whose lease has expired."""
         seconds, _ = self.client.time()
         return cast(
             "list[str]", self.client.zrange(RunKeys(run).leases, "-inf", seconds * 1000, byscore=True)
         )
 
     def is_leased(self, run: RunId, message: str) -> bool:
-        """Whether somebody's lease on a message has not ended yet."""
+        """Whether a delivery of this message has a lease."""
         leases = cast("list[str]", self.client.zrange(RunKeys(run).leases, 0, -1))
         return any(f"#{message}/" in f"{delivery}/" for delivery in leases)
 
     def has_leases(self, run: RunId) -> bool:
-        """Whether somebody is at work on the run, or was until lately."""
+        """Whether the run has any leases, expired ones included."""
         return bool(self.client.exists(RunKeys(run).leases))
 
     def overdue(self, run: RunId, seconds: float) -> list[NodeName]:
-        """The nodes that have had all they need for so long, and were not claimed."""
+        """Return the nodes that have been due, and unclaimed, for `seconds`."""
         now, microseconds = self.client.time()
         until = round((now + microseconds / 1e6 - seconds) * 1000)
         found = self.client.zrange(RunKeys(run).due, "-inf", until, byscore=True)
@@ -88,7 +88,7 @@ class RunReader:
         return bool(self.client.exists(RunKeys(run).meta))
 
     def state(self, run: RunId) -> RunState:
-        """The run's state; raises UnknownRun, UnreadableRun."""
+        """Return the run's state; raises UnknownRun, UnreadableRun."""
         with readable(run):
             state = self.client.hget(RunKeys(run).meta, "state")
             if state is None:
@@ -96,30 +96,30 @@ class RunReader:
             return RunState(str(state))
 
     def is_handling_failure(self, run: RunId) -> bool:
-        """Whether the run has failed, and what is to run then is due."""
+        """Whether the run has failed and its failure handlers are due."""
         return bool(self.client.hexists(RunKeys(run).meta, "handling"))
 
     def end(self, run: RunId) -> str | None:
-        """When the run ended, as `RunStore.conclude` wants to know it; None if it has not, or is unknown."""
+        """Return when the run ended, as `RunStore.conclude` takes it; None if it is open or unknown."""
         found = self.client.hget(RunKeys(run).meta, "ended")
         return None if found is None else str(found)
 
     def concluded(self, run: RunId) -> bool:
-        """Whether all about an ended run has been written down."""
+        """Whether a finished run has been concluded."""
         return self.client.hget(RunKeys(run).meta, "concluded") is not None
 
     def conclusion_error(self, run: RunId) -> str | None:
-        """Why an ended run could not be written down when that was tried last; None if nothing is known."""
+        """Return why the last try to conclude a finished run failed; None if nothing is known."""
         found = self.client.hget(RunKeys(run).memory, CONCLUSION_ERROR)
         return None if found is None else str(found)
 
     def summary(self, run: RunId) -> RunRecord:
-        """The run without its nodes; raises UnknownRun, UnreadableRun."""
+        """Read the run without its nodes; raises UnknownRun, UnreadableRun."""
         with readable(run):
             return _run(run, self._meta(run), ())
 
     def read(self, run: RunId, graph: Graph) -> RunRecord:
-        """The run with its nodes as written, maps as their items; raises UnknownRun, UnreadableRun."""
+        """Read the run with nodes in graph order, maps as their items; raises UnknownRun, UnreadableRun."""
         with readable(run):
             return self._read(run, graph)
 
@@ -136,18 +136,18 @@ class RunReader:
         return _run(run, meta, nodes)
 
     def raw_states(self, run: RunId) -> Mapping[str, NodeState]:
-        """The states of the nodes that have one yet."""
+        """Return the states of the nodes that have a record in Redis."""
         return {name: NodeState(str(record["state"])) for name, record in self._raw(run).items()}
 
     def ended_otherwise(self, run: RunId) -> frozenset[NodeName]:
-        """The nodes and items that have ended without success."""
+        """Return the nodes and items that have ended without success."""
         states = self.raw_states(run).items()
         return frozenset(
             NodeName(name) for name, state in states if state.over and state is not NodeState.SUCCEEDED
         )
 
     def held_by(self, run: RunId, delivery: str) -> list[str]:
-        """The nodes that a delivery is at work on."""
+        """Return the nodes that a delivery is running."""
         return [
             name
             for name, record in self._raw(run).items()
@@ -155,36 +155,36 @@ class RunReader:
         ]
 
     def holders(self, run: RunId) -> list[str]:
-        """The deliveries that are at work, by the records of what they work on."""
+        """Return the running deliveries, according to the records of running nodes."""
         running = (each for each in self._raw(run).values() if each["state"] == NodeState.RUNNING)
         return sorted({str(each["holder"]) for each in running if each.get("holder")})
 
     def last_loss(self, run: RunId, node: str) -> str | None:
-        """What the last attempt that lost its worker ended with."""
+        """Return the error of the node's last lost attempt; None if there is none."""
         attempts = cast("list[Mapping[str, JSON]]", self._raw(run).get(node, {}).get("attempts") or [])
         return next((str(each.get("error")) for each in reversed(attempts) if each.get("lost")), None)
 
     def traceback(self, run: RunId, node: str, attempt: int) -> str | None:
-        """An attempt's traceback, where it failed."""
+        """Return an attempt's traceback; None if it has not failed."""
         found = self.client.hget(RunKeys(run).tracebacks, f"{node}#{attempt}")
         return None if found is None else str(found)
 
     def tracebacks(self, run: RunId) -> dict[str, str]:
-        """The tracebacks of all failed attempts, by `node#number`."""
+        """Return the tracebacks of all failed attempts, by `node#number`."""
         with readable(run):
             return cast("dict[str, str]", self.client.hgetall(RunKeys(run).tracebacks))
 
     def log(self, run: RunId, node: str, after: str = "0") -> list[tuple[str, str]]:
-        """Lines that a running attempt has written, with their places in its stream."""
+        """Return the log lines of a running attempt, with their ids in the stream."""
         return read_lines(self.client, run, node, after)
 
     def position(self, run: RunId) -> str:
-        """The place of the last transition in a run's stream; "0" if there is none."""
+        """Return the id of the last transition in a run's stream; "0" if there is none."""
         last = cast("Entries", self.client.xrevrange(RunKeys(run).events, count=1))
         return last[0][0] if last else "0"
 
     def events(self, run: RunId, after: str = "0", wait: float = 0.0) -> list[Event]:
-        """The transitions behind position `after`; waits up to `wait` seconds for the first."""
+        """Return the transitions after position `after`; wait up to `wait` seconds for the first."""
         block = int(wait * 1000) or None
         reply = self.client.xread({RunKeys(run).events: after}, block=block, count=1000)
         if not reply:
@@ -230,7 +230,7 @@ def _run(run: RunId, meta: Mapping[str, str], nodes: tuple[NodeRecord, ...]) -> 
 
 
 def _unseen(node: Node, graph: Graph, done: set[str], run: RunState, *, handling: bool) -> NodeState:
-    """The state of a node that no transition has touched; once a failure is handled, it is not to run."""
+    """Derive the state of a node without a record; once the failure handlers are due, it is cancelled."""
     if run is RunState.SUCCEEDED:
         return NodeState.SKIPPED
     if run.over or handling:

@@ -1,4 +1,4 @@
-"""A run as it is shown: its nodes in the order written, with their attempts."""
+"""The record of a run for display: its nodes in graph order, with their attempts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.runs.states import NodeState, RunState
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptRecord:
-    """One try of a node."""
+    """One attempt of a node."""
 
     number: int
     worker: str
@@ -55,13 +55,13 @@ class NodeRecord:
     reused: bool = False
     started: datetime | None = None
     ended: datetime | None = None
-    value: JSON = None  #: the output, where it is a small JSON value
-    why: str = ""  #: it was reused, or was not though it might have been
+    value: JSON = None  #: the output, if it is a small JSON value
+    why: str = ""  #: why it was reused, or not reused although it is cached
     attempts: tuple[AttemptRecord, ...] = ()
 
     @property
     def error(self) -> str | None:
-        """What the last attempt failed with."""
+        """The error of the last attempt."""
         return self.attempts[-1].error if self.attempts else None
 
     def to_json(self) -> dict[str, JSON]:
@@ -108,7 +108,7 @@ class RunRecord:
     ended: datetime | None = None
     mlflow_run_id: str | None = None
     error: str | None = None
-    round: int = 0  #: the one that it is in, or ended in
+    round: int = 0  #: the current round, or the one that the run ended in
     nodes: tuple[NodeRecord, ...] = ()
 
     def to_json(self) -> dict[str, JSON]:
@@ -145,7 +145,7 @@ class RunRecord:
 
 
 def stamp(time: datetime | None) -> str | None:
-    """ISO 8601 in UTC, with microseconds."""
+    """Format a time as ISO 8601 in UTC, with microseconds."""
     return None if time is None else time.astimezone(UTC).isoformat(timespec="microseconds")
 
 

@@ -1,4 +1,4 @@
-"""The states of runs and nodes, and which may follow which."""
+"""The states of runs and nodes, and the allowed transitions between them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NodeState(StrEnum):
     RETRYING = "retrying"  # an attempt failed; the next one is due later
     SUCCEEDED = "succeeded"  # its manifest exists
     FAILED = "failed"  # its last attempt failed
-    SKIPPED = "skipped"  # its condition, or that of a node it needs, came out false
+    SKIPPED = "skipped"  # its condition, or that of a node it needs, is false
     UPSTREAM_FAILED = "upstream_failed"  # a node it needs failed
     CANCELLED = "cancelled"
 
@@ -38,7 +38,7 @@ class NodeState(StrEnum):
 
 _ENDS_WITHOUT_RUNNING = {NodeState.SKIPPED, NodeState.UPSTREAM_FAILED, NodeState.CANCELLED}
 
-#: Which state of a run may follow which. One that is over goes on in a new round.
+#: Allowed transitions of a run. A run that is over continues in a new round.
 ALLOWED_OF_RUNS: Mapping[RunState, frozenset[RunState]] = {
     RunState.PENDING: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
     RunState.RUNNING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED}),
@@ -47,8 +47,8 @@ ALLOWED_OF_RUNS: Mapping[RunState, frozenset[RunState]] = {
     RunState.CANCELLED: frozenset({RunState.RUNNING}),
 }
 
-#: Which state of a node, or of an item of a map, may follow which within a round. One that is taken over from
-#: a dead worker goes back to queued; a new round has what is left wait again. docs/architecture.md draws it.
+#: Allowed transitions of a node or a map item within a round. A node whose worker died returns to queued; a
+#: new round resets the remaining nodes to waiting. Drawn in docs/architecture.md.
 ALLOWED: Mapping[NodeState, frozenset[NodeState]] = {
     NodeState.WAITING: frozenset({NodeState.QUEUED, NodeState.RUNNING, *_ENDS_WITHOUT_RUNNING}),
     NodeState.QUEUED: frozenset({NodeState.RUNNING, NodeState.CANCELLED}),
@@ -59,7 +59,7 @@ ALLOWED: Mapping[NodeState, frozenset[NodeState]] = {
             NodeState.RETRYING,
             NodeState.SUCCEEDED,
             NodeState.FAILED,
-            *_ENDS_WITHOUT_RUNNING,  # upstream failed: only a map whose items stand in the canvas
+            *_ENDS_WITHOUT_RUNNING,  # upstream_failed: only a map with items in the canvas
         }
     ),
     NodeState.RETRYING: frozenset({NodeState.RUNNING, NodeState.CANCELLED}),

@@ -1,4 +1,4 @@
-"""What may happen to a node or a run, as typed calls: the only place where a run's state changes."""
+"""The run store: typed calls of all state transitions of runs and nodes; only they change a run's state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class RunStore:
-    """The state of runs in Redis; times are Redis's own."""
+    """The state of runs in Redis; all times are by Redis's clock."""
 
     def __init__(self, client: Redis, *, lease_seconds: float = 10.0) -> None:
         self.client = client
@@ -52,11 +52,11 @@ class RunStore:
         handlers: Sequence[NodeName] = (),
         fail_fast: bool = False,
     ) -> bool:
-        """Make a run known, before its first message is sent; False if the id is taken.
+        """Register a run before its first message is sent; False if the id exists already.
 
-        `needs` says of each node how many others it needs; `maps` gives the number of items where the canvas
-        writes them out.
-        With `fail_fast` the first failure ends the whole run; the `handlers` are nodes that run after it.
+        `needs` maps each node to its number of inputs from other nodes; `maps` gives the number of items of
+        maps whose items are separate tasks in the canvas.
+        With `fail_fast` the first failure ends the whole run; `handlers` are the nodes that run after it.
         """
         (made,) = self._apply(
             "submit",
@@ -84,7 +84,7 @@ class RunStore:
         *,
         needed_by: Sequence[NodeName] = (),
     ) -> Claim:
-        """Ask to run a node; only on CLAIMED may its function be called."""
+        """Claim a node atomically; its function may be called only if the status is CLAIMED."""
         status, number, *rest = self._apply(
             "claim",
             RunKeys(run),
@@ -112,9 +112,9 @@ class RunStore:
         group: NodeName | None = None,
         needed_by: Sequence[NodeName] = (),
     ) -> Settled:
-        """The node's manifest exists: it has succeeded; `why` says to people why it was reused or not.
+        """Record a node whose manifest exists as succeeded; `why` tells users why it was reused or not.
 
-        `needed_by` are the nodes that need it or, of an item, its map `group`.
+        `needed_by` are the successors of the node or, for an item, those of its map `group`.
         """
         return self._settle("commit", run, node, token, value, int(reused), why, group or "", *needed_by)
 
@@ -131,7 +131,7 @@ class RunStore:
         needed_by: Sequence[NodeName] = (),
         descendants: Sequence[NodeName] = (),
     ) -> Settled:
-        """The node's last attempt failed; its descendants will not run, unless so many items may fail."""
+        """Fail a node and its descendants; a share `tolerated` of a map's items may fail without that."""
         status, state, count, *rest = self._apply(
             "fail",
             RunKeys(run),
@@ -151,13 +151,13 @@ class RunStore:
     def retry(
         self, run: RunId, node: NodeName, token: str, *, error: str, traceback: str, wait: float
     ) -> Settled:
-        """The attempt failed; another one is due in `wait` seconds."""
+        """Record a failed attempt; the next one is due in `wait` seconds."""
         return self._settle("retry", run, node, token, error, traceback, round(wait * 1000))
 
     def skip(
         self, run: RunId, node: NodeName, token: str, *, descendants: Sequence[NodeName] = ()
     ) -> Settled:
-        """The node's condition came out false; its descendants are skipped too."""
+        """Skip a node whose condition is false, with its descendants."""
         return self._settle("skip", run, node, token, *descendants)
 
     def expand(
@@ -170,16 +170,16 @@ class RunStore:
         join: NodeName | None = None,
         needed_by: Sequence[NodeName] = (),
     ) -> Settled:
-        """A map's length is known: it becomes its items. `join` is the body of the chord that it is in."""
+        """Expand a map of known length into its items. `join` is the body of the chord that the map is in."""
         return self._settle("expand", run, node, token, items, join or "", *needed_by)
 
     def items(self, run: RunId, node: NodeName) -> int:
-        """How many items a map became."""
+        """Return the number of items of an expanded map."""
         record = json.loads(str(self.client.hget(RunKeys(run).nodes, node)))
         return int(record["items"])
 
     def succeeded_items(self, run: RunId, node: NodeName) -> tuple[int, ...] | None:
-        """The items of a map that succeeded; None if the map itself has not, or is unknown."""
+        """Return the succeeded items of a map; None if the map has not succeeded or is unknown."""
         nodes = RunKeys(run).nodes
         record = json.loads(str(self.client.hget(nodes, node) or "{}"))
         if record.get("state") != NodeState.SUCCEEDED:
@@ -190,12 +190,12 @@ class RunStore:
         return tuple(index for index, state in enumerate(states) if state == NodeState.SUCCEEDED)
 
     def resend(self, run: RunId, node: NodeName, *, due: float) -> bool:
-        """Say that a node's message is sent again; False if it has not been due for so many seconds."""
+        """Mark a node's message as sent again; False if the node has not been due for `due` seconds."""
         status, _ = self._apply("resend", RunKeys(run), node, round(due * 1000))
         return status == "due"
 
     def detach(self, run: RunId, join: NodeName) -> None:
-        """A branch of a join leaves the canvas: no chord will send the join, so its last need does."""
+        """Mark a join whose branch has left the canvas: its last input sends it, since no chord will."""
         self._apply("detach", RunKeys(run), join)
 
     def take(
@@ -207,7 +207,7 @@ class RunStore:
         wanted: int,
         needed_by: Sequence[NodeName] = (),
     ) -> Taken:
-        """Ask for up to `wanted` items of a map."""
+        """Claim up to `wanted` items of a map."""
         status, *rest = self._apply(
             "take",
             RunKeys(run),
@@ -226,7 +226,7 @@ class RunStore:
         return Taken({int(index): _attempt_counts(counts) for index, *counts in rows})
 
     def return_items(self, run: RunId, node: NodeName, token: str, items: Iterable[int]) -> int:
-        """Leave items that were taken and not begun to others; returns how many those are."""
+        """Return items that were taken and not begun to the map; return their number."""
         _, count = self._apply("return_items", RunKeys(run), node, token, *items)
         return int(count)
 
@@ -239,7 +239,7 @@ class RunStore:
         *,
         needed_by: Sequence[NodeName] = (),
     ) -> Settled:
-        """Outputs of several items are written: they have succeeded."""
+        """Record several map items whose outputs are written as succeeded."""
         flat = [
             part
             for item in done
@@ -255,12 +255,12 @@ class RunStore:
         return self._settle("commit_items", run, node, token, len(needed_by), *needed_by, *flat)
 
     def holds(self, run: RunId, node: NodeName, token: str) -> bool:
-        """Whether the attempt is still the one that may commit."""
+        """Whether the attempt still holds its node and may commit."""
         record = json.loads(str(self.client.hget(RunKeys(run).nodes, node) or "{}"))
         return bool(record.get("token") == token)
 
     def attempt_counts(self, run: RunId, node: NodeName) -> AttemptCounts:
-        """How often a node was tried, as its claim was told."""
+        """Return a node's attempt counts, as its claim returned them."""
         record = json.loads(str(self.client.hget(RunKeys(run).nodes, node)))
         attempts, base = record.get("attempts", ()), int(record.get("base", 0))
         gone = [attempt for attempt in attempts[base:] if attempt.get("lost")]
@@ -270,29 +270,29 @@ class RunStore:
     def mark_lost(
         self, run: RunId, delivery: str, *, error: str, spared: bool = False, until: float | None = None
     ) -> int:
-        """The process that worked on a delivery is lost: its attempts are over, its nodes up for the next.
+        """End the attempts of a delivery whose process is lost, so that their nodes can be claimed again.
 
-        `spared` says that the nodes cannot be to blame: their worker was told to stop. Who is not that worker
-        says `until` when this counts, in seconds by Redis's clock; a lease that is not over stays, then, and
-        the worker ends the process if it is there after all.
+        With `spared` the loss is not counted against the nodes, since their worker was stopped. Callers other
+        than that worker pass `until`, the time until which the call is valid, in seconds by Redis's clock: a
+        lease that has not expired is then kept, and if the worker is alive after all, it kills the process.
         """
         limit = "" if until is None else round(until * 1000)
         _, count = self._apply("mark_lost", RunKeys(run), delivery, error, int(spared), limit)
         return int(count)
 
     def drop_lease(self, run: RunId, delivery: str) -> None:
-        """A delivery is no longer worked on, and holds nothing."""
+        """Remove the lease of a delivery that holds no node any more."""
         self.client.zrem(RunKeys(run).leases, delivery)
 
     def renew(self, run: RunId, delivery: str) -> bool:
-        """Say that a delivery is still being worked on; False if it is to end: it has been taken over."""
+        """Renew the lease of a delivery; False if a node was taken from it, so that it must be killed."""
         status, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)
         return status == "renewed"
 
     def cancel(self, run: RunId, *, token: str = "") -> tuple[str, ...] | None:
-        """Stop a run: nothing of it starts or commits any more.
+        """Cancel a run: no node of it starts or commits any more.
 
-        Returns the deliveries that were at work, however often it is asked; None if the run ended otherwise.
+        Return the deliveries that were running, also on repeated calls; None if the run ended otherwise.
         Raises UnknownRun.
         """
         status, *deliveries = self._apply("cancel", RunKeys(run), "", token or token_hex(8))
@@ -303,20 +303,20 @@ class RunStore:
         return tuple(deliveries) if status == "cancelled" else None
 
     def fail_run(self, run: RunId, *, error: str) -> bool:
-        """Fail a run of which nobody can read any more what it consists of; False if it was over."""
+        """Fail a run whose specification cannot be read any more; False if it was over."""
         status, *_ = self._apply("cancel", RunKeys(run), error, token_hex(8))
         return status == "cancelled"
 
     def status(self, run: RunId) -> RunStatus | None:
-        """How a run stands: what a reopening is worked out for. None if it is unknown."""
+        """Return a run's status, on which a reopening is based; None if the run is unknown."""
         found = self.client.hmget(RunKeys(run).meta, "state", "ended", "round")
         state, ended, number = (str(each or "") for each in found)
         return RunStatus(state, ended, int(number or 0)) if state else None
 
     def reopen(self, run: RunId, reopening: Reopening) -> RunEnding | None:
-        """Let a run go on in a new round; where nothing is left to do, it ends at once.
+        """Reopen a run in a new round; if nothing is left to do, it ends at once.
 
-        None if the run does not stand any more as it stood when the round was worked out.
+        None if the run's status has changed since the reopening was computed.
         """
         stood = reopening.stood
         done = [part for pair in reopening.done.items() for part in pair]
@@ -350,23 +350,23 @@ class RunStore:
         return _ending_of(state)
 
     def remember(self, run: RunId, key: str, value: str) -> str:
-        """Keep the id of something made outside, unless one is kept already; returns the one that is kept."""
+        """Store the id of an external object unless the key has one already; return the stored id."""
         (kept,) = self._apply("remember", RunKeys(run), key, value, 0)
         return kept
 
     def recall(self, run: RunId, key: str) -> str | None:
-        """The id that `remember` kept."""
+        """Return the id that `remember` stored; None if there is none."""
         found = self.client.hget(RunKeys(run).memory, key)
         return None if found is None else str(found)
 
     def set_conclusion_error(self, run: RunId, why: str) -> None:
-        """Everything about an ended run is still to be written down; whoever waits for it may know why."""
+        """Store why a finished run could not be concluded yet, for clients that wait for it."""
         self._apply("remember", RunKeys(run), CONCLUSION_ERROR, why, 1)
 
     def conclude(self, run: RunId, ended: str, *, mlflow_run_id: str | None, retention: int) -> bool:
-        """The end that `status` told of is written down; Redis forgets it `retention` seconds later.
+        """Mark the run's end `ended`, from `status`, as concluded; its keys expire after `retention` seconds.
 
-        False if the run has been carried on since, or Redis does not know it any more.
+        False if the run has been resumed since, or Redis does not know it any more.
         """
         (done,) = self._apply("conclude", RunKeys(run), ended, mlflow_run_id or "", retention)
         if done == "1":
@@ -390,7 +390,7 @@ def _attempt_counts(told: Sequence[str]) -> AttemptCounts:
 
 
 def _ending_of(state: str) -> RunEnding:
-    """What a run's state, as a transition replies it, asks for."""
+    """Convert the run state in a transition's reply to a RunEnding."""
     if state == RunEnding.HANDLERS:
         return RunEnding.HANDLERS
     return RunEnding.OVER if state and RunState(state).over else RunEnding.NONE

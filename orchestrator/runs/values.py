@@ -1,4 +1,4 @@
-"""What transitions are given and what they reply, as frozen values."""
+"""Arguments and replies of the state transitions, as frozen values."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from orchestrator.authoring.graph import JSON, NodeName
 
 
 class ClaimStatus(StrEnum):
-    """The answer to a claim."""
+    """The status of a claim."""
 
-    CLAIMED = "claimed"  # the node is the caller's to run
-    DONE = "done"  # it was committed before: the canvas goes on
-    EXPANDED = "expanded"  # a map that became items before
-    EARLY = "early"  # it misses something; its message is needed no more
+    CLAIMED = "claimed"  # the caller holds the lease and runs the node
+    DONE = "done"  # it was committed before: the canvas continues
+    EXPANDED = "expanded"  # a map that was expanded before
+    EARLY = "early"  # an input is missing; the node is sent again when it is available
     HELD = "held"  # another live worker runs it
-    OVER = "over"  # it is not to run (any more)
+    OVER = "over"  # it must not run (any more)
     GONE = "gone"  # Redis knows no such run
-    OUTDATED = "outdated"  # its message is of an earlier round
+    OUTDATED = "outdated"  # its message belongs to an earlier round
 
 
 class RunEnding(StrEnum):
-    """What a transition leaves to be done by whoever made it, as it was the last of the run."""
+    """What the caller must send if its transition was the last one of the run."""
 
     NONE = ""  # nodes are open
-    HANDLERS = "handling"  # the run has failed, and what is to run then is due
-    OVER = "over"  # the run has ended, and is to be written down
+    HANDLERS = "handling"  # the run has failed, and its failure handlers are due
+    OVER = "over"  # the run has ended and must be concluded
 
 
 @dataclass(frozen=True)
 class WokenMessage:
-    """A node that has all it needs and was not claimed yet."""
+    """A node that has all its inputs and was not claimed yet."""
 
     node: NodeName
-    alone: bool = False  #: nothing in the canvas brings it any more: whoever hears of it sends it
+    alone: bool = False  #: the canvas no longer sends it: the receiver of this value must
 
 
 @dataclass(frozen=True)
 class AttemptCounts:
-    """How often a node was tried."""
+    """The attempt counts of a node."""
 
-    number: int  #: of the attempt; of items for an expanded map
-    tries: int = 1  #: those that its retry policy counts, this one included
-    lost: int = 0  #: attempts whose worker died; not those whose worker was stopped
+    number: int  #: the attempt's number; for an expanded map, its number of items
+    tries: int = 1  #: attempts that the retry policy counts, including this one
+    lost: int = 0  #: attempts whose worker died, except those whose worker was stopped
     claimed: int = field(default=0, compare=False)  #: microseconds since 1970, by Redis
-    forgetful: bool = field(default=False, compare=False)  #: Redis may have forgotten an attempt before it
+    forgetful: bool = field(default=False, compare=False)  #: Redis may have lost an earlier attempt
 
 
 class FencingNumber(NamedTuple):
-    """Which of two attempts of one node counts: the one with the higher number, whoever was faster."""
+    """Orders attempts of one node: the attempt with the higher number counts, whichever was faster."""
 
-    round: int  #: of the run
-    attempt: int  #: from 1; 0 for what a round took over from those before it
-    claimed: int = 0  #: microseconds since 1970, by Redis: it may forget an attempt, and give its number anew
+    round: int  #: the run's round
+    attempt: int  #: from 1; 0 for an output that a round took over from earlier ones
+    claimed: int = 0  #: microseconds since 1970, by Redis: it may lose an attempt and reuse its number
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The answer to a claim, with what goes with it."""
+    """The reply to a claim."""
 
     status: ClaimStatus
     counts: AttemptCounts
@@ -69,20 +69,20 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who asks for a node: one delivery of its message to one worker."""
+    """The holder of a lease: one delivery of a message to one worker."""
 
     token: str  #: unique to this attempt
-    delivery: str  #: the message's arrival at this worker: leases are held by it
-    worker: str  #: the worker's name, for people
-    round: int = 0  #: of the run, that the message belongs to
+    delivery: str  #: id of the delivery, by which leases are held
+    worker: str  #: the worker's display name
+    round: int = 0  #: the run's round that the message belongs to
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Items of a map that are now the caller's to run, by index."""
+    """Items of a map that the caller has claimed, by index."""
 
     items: Mapping[int, AttemptCounts]
-    ready: tuple[WokenMessage, ...] = ()  #: what needs it and is unclaimed, where all of the map is done
+    ready: tuple[WokenMessage, ...] = ()  #: unclaimed successors of the map, if the whole map has succeeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,44 +94,42 @@ class DoneItem:
     ended: float  #: seconds ago
     value: str = ""
     reused: bool = False
-    why: str = ""  #: it was reused or not
+    why: str = ""  #: why it was reused or not
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands, as one look at Redis tells it."""
+    """A run's status, from one atomic read."""
 
     state: str  #: a run state
-    ended: str  #: when it did, in microseconds since 1970; empty while it goes on
-    round: int  #: that it is in, or has ended in
+    ended: str  #: when the run ended, in microseconds since 1970; empty while it is open
+    round: int  #: the current round, or the one that the run ended in
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reopening:
-    """What is done of a run, and what is left."""
+    """What a new round of a run takes over as done, and what is left to run."""
 
     pipeline: str
     parameters: Mapping[str, JSON]
     fail_fast: bool = False
-    handlers: Sequence[NodeName] = ()  #: nodes that run once the run has failed
+    handlers: Sequence[NodeName] = ()  #: nodes that run after the run has failed
     submitted: float  #: seconds since 1970
-    number: int  #: of the round
-    stood: RunStatus | None  #: how the run stood when this was worked out; None: it was unknown
-    open: int  #: nodes that are left; written-out maps count as their items
-    done: Mapping[NodeName, str]  #: nodes and items, with their values as JSON (or empty)
-    again: Mapping[NodeName, str] = field(
-        default_factory=dict
-    )  #: nodes that are left, and why they run (again)
-    needs: Mapping[NodeName, int]  #: nodes that are left, and how many others of these each needs
-    kept: Collection[NodeName] = ()  #: nodes and items that have ended without success, and stay so
-    maps: Mapping[NodeName, tuple[int, int]]  #: written-out maps: items, and those that are left
+    number: int  #: the round's number
+    stood: RunStatus | None  #: the run's status when this was computed; None: the run was unknown
+    open: int  #: number of nodes left; maps with items in the canvas count as their items
+    done: Mapping[NodeName, str]  #: succeeded nodes and items, with their values as JSON (or empty)
+    again: Mapping[NodeName, str] = field(default_factory=dict)  #: nodes left, and why they run (again)
+    needs: Mapping[NodeName, int]  #: nodes left, and how many other nodes left each needs
+    kept: Collection[NodeName] = ()  #: nodes and items that ended without success and are not run again
+    maps: Mapping[NodeName, tuple[int, int]]  #: maps with items in the canvas: items, and items left
 
 
 @dataclass(frozen=True)
 class Settled:
-    """The answer to a transition that ends an attempt."""
+    """The reply to a transition that ends an attempt."""
 
-    accepted: bool  #: False: the lease has moved, nothing was changed
+    accepted: bool  #: False: the lease was lost, and nothing was changed
     ending: RunEnding = RunEnding.NONE
     ready: tuple[WokenMessage, ...] = ()
-    stopped: tuple[str, ...] = ()  #: deliveries at work on a run that fails fast
+    stopped: tuple[str, ...] = ()  #: running deliveries of a run that fails fast, to be terminated

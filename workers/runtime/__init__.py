@@ -1,1 +1,1 @@
-"""The runtime: how a worker executes one stage of a run."""
+"""Execute one attempt of a node in a worker, from the claim to the commit."""

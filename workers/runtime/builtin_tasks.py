@@ -1,4 +1,4 @@
-"""The tasks that belong to no stage: at the end of runs, and for nodes that cannot run."""
+"""Built-in Celery tasks that belong to no stage: for the end of runs, and for nodes that cannot run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from workers.tracking import TrackingUnavailable
 
 
 def register_own_tasks(app: Celery) -> None:
-    """Register what stands at the end of runs, and what judges nodes that cannot run."""
+    """Register the tasks that conclude runs and deliver outboxes, and those for nodes that cannot run."""
 
     in_time = {"retry_backoff": 1, "retry_backoff_max": LONGEST_WAIT}
     patiently = {**in_time, "max_retries": None}
@@ -47,7 +47,7 @@ def register_own_tasks(app: Celery) -> None:
     def fail_unknown(
         run: str, node: str, stage: str, round: int = 0, batch: bool = False, share: bool = False
     ) -> None:
-        """This worker has no code for a stage: its node fails, since nobody else may have it either."""
+        """Fail a node whose stage this worker does not know: other workers may not know it either."""
         why = f"no worker of its queue knows the stage {stage}"
         fail_unclaimed(
             worker_resources().context(RunId(run), round), node, why, worker_resources(), batch=batch or share
@@ -55,12 +55,12 @@ def register_own_tasks(app: Celery) -> None:
 
     @app.task(name=OVERDUE, autoretry_for=(StoreUnavailable,), **patiently)
     def judge_overdue(run: str, delivery: str, message: str) -> None:
-        """A delivery's process was killed at its time limit: it may run again, or has failed."""
+        """Retry or fail the node of a delivery whose process was killed at its time limit."""
         settle_overdue(RunId(run), delivery, message, worker_resources())
 
     @app.task(name=CONCLUDE, autoretry_for=(Exception,), **patiently)
     def conclude_run(run: str) -> None:
-        """Write down how a run ended, in MLflow and in the artifact store."""
+        """Write the end of a run to MLflow and to the artifact store."""
         try:
             conclude(RunId(run), worker_resources())
         except OrchestratorError as error:
@@ -69,14 +69,14 @@ def register_own_tasks(app: Celery) -> None:
 
     @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), **in_time)
     def deliver(run: str) -> None:
-        """Deliver what could not be logged; what is not delivered by now is when the run is concluded."""
+        """Deliver the run's outbox to MLflow; what remains is delivered when the run is concluded."""
         worker_resources().tracking.deliver(run)
 
 
 def fail_unclaimed(
     context: RunContext, node: str, why: str, resources: WorkerResources, *, batch: bool = False
 ) -> None:
-    """Record that a node cannot be run here at all; of a batch, all items of the map that are left."""
+    """Claim and fail a node that cannot run here; for a batch, all remaining items of the map."""
     ref = context.node_ref(node)
     holder = Delivery(context.run, node, uuid4().hex, round=context.round.number).holder(uuid4().hex)
     error = UnknownStage(f"{why}: are its module and ORCHESTRATOR_PIPELINES the same on every machine?")
@@ -111,7 +111,7 @@ def _take_all(
 
 @task_rejected.connect
 def tell_refused(message: object, exc: Exception | None, **_: object) -> None:
-    """In the worker's parent: a message was refused; its event shows in Flower, and counts in its metrics."""
+    """In the worker's parent process: send Flower a `task-rejected` event for a refused message."""
     headers = message.get("headers") if isinstance(message, dict) else None
     id = headers.get("id") if isinstance(headers, dict) else None
     with app.events.default_dispatcher() as dispatcher:
@@ -120,7 +120,7 @@ def tell_refused(message: object, exc: Exception | None, **_: object) -> None:
 
 @task_unknown.connect
 def tell_unknown(name: str, message: Message, **_: object) -> None:
-    """In the worker's parent: a message names a stage that is not registered here."""
+    """In the worker's parent process: handle a message that names a stage not registered here."""
     _, kwargs, _ = message.payload
     if "node" in kwargs:
         queue = message.delivery_info["routing_key"]

@@ -1,4 +1,4 @@
-"""Takes an earlier run's result where code, parameters and inputs are the same, and says why or why not."""
+"""Reuse an earlier run's result if code, parameters and inputs are the same, and record why or why not."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ log = logging.getLogger("orchestrator.cache")
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier runs have for a node."""
+    """The cached result of a node, if any."""
 
-    output: Tree | None = None  #: the result to be taken; None: there is none
-    why: str = ""  #: it was taken or not, for people; empty where the stage is not cached
-    reused: bool = False  #: it is another run's
-    fingerprint: Fingerprint | None = None  #: of the node, as it was before its function was called
+    output: Tree | None = None  #: the result to reuse; None: there is none
+    why: str = ""  #: reason for users; empty if the stage is not cached
+    reused: bool = False  #: the result comes from another run
+    fingerprint: Fingerprint | None = None  #: computed before the function was called
 
 
 def find_result(claimed: ClaimedNode) -> Earlier:
-    """What a lost attempt stored, or what an earlier run gave, if policy and run allow to take that."""
+    """Find the output of a lost attempt or, if policy and run allow caching, the result of an earlier run."""
     stored = claimed.stored_before()
     if stored is not None:
         return Earlier(stored, "taken from an attempt that was lost before its result was recorded")
@@ -48,7 +48,7 @@ def find_result(claimed: ClaimedNode) -> Earlier:
 
 
 def keep_result(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None:
-    """Let later runs find the result, and see how theirs differ. If that is not possible, they compute it."""
+    """Store the result and its fingerprint for later runs; if that fails, they compute it again."""
     fingerprint = earlier.fingerprint
     if fingerprint is None:
         return
@@ -89,7 +89,7 @@ def _look_up(claimed: ClaimedNode, fingerprint: Fingerprint) -> Earlier:
 
 
 def _why_not(claimed: ClaimedNode, fingerprint: Fingerprint) -> str:
-    """How a node differs from the last time that its result was kept."""
+    """Describe how a node differs from the last one whose result was cached."""
     data = claimed.resources.store.read(_latest_key(claimed))
     if data is None:
         return "no earlier run has a result of this node"

@@ -1,4 +1,4 @@
-"""Keeps what a stage prints and logs, line by line, while it runs and afterwards."""
+"""Capture the output and log records of a stage, line by line, live and for the store."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from workers.runtime.streams import installed
 
 log = logging.getLogger("orchestrator.logs")
 
-#: Seconds between two deliveries of fresh lines to those who follow a run.
+#: Seconds between two deliveries of new lines to Redis, for clients that follow the run.
 PACE = 0.5
-#: Lines and characters that are kept of one attempt.
+#: Maximum lines and characters kept of one attempt.
 LIMIT, SIZE = 50_000, 16_000_000
-#: Seconds for which lines stay in Redis once the store has them: who follows the run has read them by then.
+#: Seconds that lines stay in Redis after they are stored: clients that follow the run read them by then.
 SOON = 60
 FULL = f"it holds {LIMIT:,} lines or {SIZE // 1_000_000} MB of an attempt, and what follows is not kept"
 
 
 class AttemptLog:
-    """The lines of one attempt: fresh ones go to Redis while it runs, all of them to the store at its end."""
+    """The lines of one attempt: sent to Redis while it runs, written to the store at its end."""
 
     def __init__(self, resources: WorkerResources, run: RunId, node: str, attempt: int) -> None:
         self._resources = resources
@@ -48,11 +48,11 @@ class AttemptLog:
         self._courier: threading.Thread | None = None
 
     def add(self, source: str, text: str) -> None:
-        """Keep a line."""
+        """Add a line."""
         self.add_all(source, [text])
 
     def add_all(self, source: str, texts: Iterable[str]) -> None:
-        """Keep lines, with passwords masked; of more than the log holds, only how the attempt failed."""
+        """Add lines with passwords masked; once the log is full, only add how the attempt failed."""
         with self._lock:
             for text in texts:
                 if self._full and source != "error":
@@ -67,9 +67,9 @@ class AttemptLog:
                 self._courier.start()
 
     def close(self) -> None:
-        """Store the lines, or say that they are lost: the attempt itself is over, however it went.
+        """Store the lines, or log a warning that they are lost; never fails the attempt.
 
-        Costs nothing where there are none.
+        Costs nothing if there are no lines.
         """
         self._done.set()
         if self._courier is None:
@@ -90,7 +90,7 @@ class AttemptLog:
             log.warning("who follows %s misses its last lines: %s", name, error, extra={"action": "log lost"})
 
     def _keep_lost(self) -> None:
-        """Store what earlier attempts have written whose processes were lost: only Redis has it."""
+        """Store the lines of earlier attempts whose processes were lost: only Redis has them."""
         found: dict[int, list[Line]] = {}
         for _, text in read_lines(self._resources.runs.client, self._run, self._node):
             number, _, line = text.partition(" ")
@@ -100,7 +100,7 @@ class AttemptLog:
                 write_log(self._resources.store, self._run, self._node, attempt, found[attempt])
 
     def _append(self, source: str, text: str) -> None:
-        """Keep a line. No two have the same time: by that, who follows a run knows which it has seen."""
+        """Append a line with a unique time, by which clients that follow the run skip known lines."""
         now = datetime.now(UTC)
         self._last = max(now, self._last + timedelta(microseconds=1))
         self._lines.append(Line(self._last, source, text))
@@ -111,7 +111,7 @@ class AttemptLog:
                 self._send(self._resources.settings.retention)
 
     def _send(self, retention: int) -> None:
-        """Send the lines that are new, and let all stay for so many seconds."""
+        """Send new lines to Redis, and let all lines of the node expire after `retention` seconds."""
         with self._lock:
             fresh = self._lines[self._sent :]
             self._sent = len(self._lines)
@@ -120,7 +120,7 @@ class AttemptLog:
 
 
 class _LogHandler(logging.Handler):
-    """Hands log records to the attempt that runs. One for the process: each change of handlers costs."""
+    """Adds log records to the running attempt's log. One per process: changing handlers is expensive."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -130,7 +130,7 @@ class _LogHandler(logging.Handler):
         if self.log is None or record.name.startswith("celery"):
             return
         text, streams = self.format(record), installed()
-        if streams is not None and streams.copied:  # a child process: its log lines go the way of its prints
+        if streams is not None and streams.copied:  # a forked child: send records through the pipe
             streams.write(2, f"{record.levelname.lower()} {record.name}: {text}\n".encode(errors="replace"))
         else:
             if streams is not None:
@@ -140,7 +140,7 @@ class _LogHandler(logging.Handler):
 
 @contextmanager
 def captured(log: AttemptLog) -> Iterator[None]:
-    """Inside the block, output and log records go to the attempt's log (and to the worker's own)."""
+    """Send output and log records inside the block to the attempt's log, and to the worker's own."""
     streams, handler = installed(), _handler()
     handler.log = log
     if streams is not None:
@@ -155,7 +155,7 @@ def captured(log: AttemptLog) -> Iterator[None]:
 
 @cache
 def _handler() -> _LogHandler:
-    """The process' handler. INFO records get through to it; the handlers there are stay at their level."""
+    """Install this process's handler for INFO and above; existing handlers keep their effective level."""
     handler, root = _LogHandler(), logging.getLogger()
     if root.level > logging.INFO or not root.level:
         for each in root.handlers:

@@ -1,4 +1,4 @@
-"""A claimed node on its way to a commit: its function is called, its output stored, its error judged."""
+"""A claimed node: call its function, store its output, and decide between retry and failure on an error."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
 from workers.tracking import AttemptInfo, AttemptTracker
 
-#: Workers that may die of a node before it is taken for the cause.
+#: Number of lost workers after which the node itself is considered the cause and fails.
 DEATHS = 3
-#: How long a stage waits for a service that is away, whatever its own policy says: about four minutes.
+#: Retries while a service is unavailable, regardless of the stage's own policy: about four minutes in total.
 PATIENCE = RetryRule(on=(), times=8, backoff=2.0, cap=60.0)
-#: Seconds of work after which the proof of it is worth the time that flushing it to the disk takes.
+#: Seconds of work from which an output is flushed to disk (fsync) before it is committed.
 DEAR = 1.0
-#: Failures of items that say nothing of the items: a worker without their code would leave out all of them.
+#: Errors of map items to which `tolerate` does not apply: a worker without their code would skip all items.
 NOT_TOLERATED = (OtherCode, UnknownStage)
-#: What an attempt ends with when another worker has taken its node over.
+#: Outcome of an attempt whose node another worker has claimed.
 SUPERSEDED = Stopped("its lease was lost")
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One arrival of a message."""
+    """One delivery of a message."""
 
     run: RunId
     node: str
     message: str  #: the message's id
-    tag: str = ""  #: of this delivery of it
+    tag: str = ""  #: delivery tag
     redelivered: bool = False
-    round: int = 0  #: of the run, if it was sent again
+    round: int = 0  #: round of the run; above 0 if the run was resumed
 
     def holder(self, token: str) -> Holder:
-        """Who asks for a node with this delivery."""
+        """Return the lease holder that this delivery claims its node as."""
         me = identity()
         delivery = me.delivery(self.message, self.tag)
         return Holder(token=token, delivery=delivery, worker=me.name, round=self.round)
@@ -64,7 +64,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class ClaimedNode:
-    """A node, or one item of a map, that this worker may run."""
+    """A node, or one item of a map, on which this worker holds the lease."""
 
     context: RunContext
     ref: NodeRef
@@ -72,7 +72,7 @@ class ClaimedNode:
     counts: AttemptCounts
     redelivered: bool
     resources: WorkerResources
-    stored: Mapping[str, Tree] | None = None  #: what earlier attempts stored, where that has been looked up
+    stored: Mapping[str, Tree] | None = None  #: outputs of earlier attempts; None if not looked up
 
     @property
     def number(self) -> int:
@@ -81,11 +81,11 @@ class ClaimedNode:
 
     @property
     def fencing(self) -> FencingNumber:
-        """What makes this attempt count more than those before it."""
+        """Return the fencing number, which orders this attempt after all earlier ones."""
         return FencingNumber(self.context.round.number, self.number, self.counts.claimed)
 
     def stored_before(self) -> Tree | None:
-        """What an earlier attempt stored, if that was never recorded, or if Redis has forgotten it."""
+        """Return the output of an earlier attempt that was never recorded, or that Redis has lost."""
         if not may_be_stored(self.counts, redelivered=self.redelivered):
             return None
         if self.stored is not None:
@@ -96,7 +96,7 @@ class ClaimedNode:
             return None
 
     def check_deaths(self) -> None:
-        """Raise DeadlyStage if too many workers have died of this node."""
+        """Raise DeadlyStage if DEATHS workers were lost while they ran this node."""
         if self.counts.lost >= DEATHS:
             last = RunReader(self.resources.runs.client).last_loss(self.context.run, self.ref.name)
             raise DeadlyStage(
@@ -104,7 +104,7 @@ class ClaimedNode:
             )
 
     def output(self) -> Tree:
-        """Call the stage's function, and store what it returns."""
+        """Call the stage's function and store its return value."""
         self.check_deaths()
         with children_end_here(), _folder_kept():
             return self._called()
@@ -122,7 +122,7 @@ class ClaimedNode:
         return encode(value, hints_of(stage.function)["return"], self.resources.store)
 
     def failed(self, error: BaseException) -> Again | Failed | Stopped:
-        """Record an error: another attempt if the policy grants one, else the end of the node."""
+        """Record an error: retry if the policy allows another attempt, otherwise fail the node."""
         if isinstance(error, SoftTimeLimitExceeded):
             limit = self.ref.node.policy.time_limit
             error = StageTimeout(f"{self.ref.name} took longer than its time limit of {limit:g} s")
@@ -149,7 +149,7 @@ class ClaimedNode:
         return Failed(told, settled.ready, settled.ending, settled.stopped, error.__traceback__)
 
     def _wait_after(self, error: BaseException) -> float | None:
-        """Seconds until the next attempt, if the policy grants one after this error."""
+        """Return the seconds until the next attempt, or None if this error is not retried."""
         policy, tries = self.ref.node.policy, self.counts.tries
         jitter = random.random()  # noqa: S311 - nobody needs to be kept from guessing it
         if policy.retry and policy.grants_another(error, tries):
@@ -191,18 +191,18 @@ def may_be_stored(counts: AttemptCounts, *, redelivered: bool) -> bool:
 
 
 def is_expensive(seconds: float) -> bool:
-    """Whether so much work is not to be done again because a machine lost its power just then."""
+    """Whether an attempt took so long that its output must survive a power cut."""
     return seconds >= DEAR
 
 
 def is_service_away(error: BaseException) -> bool:
-    """Whether the error is none of the stage's: a service that it needs does not answer."""
+    """Whether the error is caused by an unavailable service rather than by the stage."""
     return isinstance(error, OrchestratorError) and error.transient and not isinstance(error, StageTimeout)
 
 
 @contextmanager
 def _folder_kept() -> Iterator[None]:
-    """Come back to where relative paths start, for the next stage, wherever this one goes."""
+    """Restore the working directory after the stage, so that the next stage's relative paths resolve."""
     try:
         before = Path.cwd()
     except FileNotFoundError:  # it has been removed

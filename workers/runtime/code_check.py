@@ -1,4 +1,4 @@
-"""What becomes of a stage of which this worker has other code than the run: the setting ORCHESTRATOR_CODE."""
+"""Apply ORCHESTRATOR_CODE if this worker's code of a stage differs from the code of the run."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ log = logging.getLogger("orchestrator.code")
 
 
 def is_outdated(context: RunContext, node: Node) -> bool:
-    """Whether this worker has other code than the run, and would have another if it were started anew now."""
+    """Whether this worker's code differs from the run's and a restart would load different code."""
     if settings().code != "reload" or not context.other_code(node):
         return False
     return differs_on_disk(reached(node.stage).modules)
 
 
 def lacks_new_module(stage: str) -> bool:
-    """Whether a worker that does not know a stage might, if it were started anew now."""
+    """Whether a restart of this worker might register a stage that it does not know."""
     module = stage.rpartition(".")[0]
     listed = any(f"{module}.".startswith(f"{each}.") for each in settings().pipelines)
     return settings().code == "reload" and listed and differs_on_disk([module])
 
 
 def check_code(context: RunContext, ref: NodeRef) -> None:
-    """Raise OtherCode if the run was sent with other code, unless the worker's is to be run all the same."""
+    """Raise OtherCode if the run was submitted with other code, unless ORCHESTRATOR_CODE is `worker`."""
     names = context.other_code(ref.node)
     if not names:
         return

@@ -1,4 +1,4 @@
-"""Writes an ended run down: in MLflow, in the artifact store, and that both is done in Redis."""
+"""Conclude a finished run: write its end to MLflow and to the artifact store, then mark that in Redis."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from workers.tracking.records import Order
 
 log = logging.getLogger("orchestrator.conclude")
 
-#: Files or outputs that MLflow is told of as the data of a run.
+#: Maximum number of files or outputs that are logged to MLflow as inputs of a run.
 MOST_DATA = 20
 
 
 @dataclass(frozen=True)
 class _End:
-    """One end of a run, as Redis has it, or else the store."""
+    """One end of a run, as recorded in Redis or, if Redis has lost it, in the store."""
 
-    record: RunRecord  #: without its nodes, if Redis has it and there is no context
+    record: RunRecord  #: without nodes, if it comes from Redis and `context` is None
     tracebacks: Mapping[str, str]
-    context: RunContext | None  #: None: nobody can read any more what the run consists of
-    told_as: str = ""  #: when that was, as `RunStatus` tells it, if Redis knows the run
+    context: RunContext | None  #: None: the specification cannot be read any more
+    told_as: str = ""  #: `RunStatus.ended` verbatim, if Redis knows the run
 
     @property
     def which(self) -> tuple[int, datetime | None]:
-        """Tells this end from others of the run."""
+        """Identify this end among all ends of the run."""
         return (self.record.round, self.record.ended)
 
 
 def conclude(run: RunId, resources: WorkerResources) -> None:
-    """Write everything about an ended run down; idempotent.
+    """Write the end of a run to the store and to MLflow; idempotent.
 
-    If the run was carried on meanwhile and has ended anew, that end is written down, too: what stands last is
-    the latest end, whoever was paused in between.
+    If the run was resumed meanwhile and has ended again, that end is written as well: the latest end is
+    written last, even if a worker was paused in between.
     """
     written = None
     while (end := _latest_end(run, resources)) is not None and end.which != written:
@@ -61,7 +61,7 @@ def conclude(run: RunId, resources: WorkerResources) -> None:
 
 
 def _latest_end(run: RunId, resources: WorkerResources) -> _End | None:
-    """How the run ended last; None while it goes on, or if nothing is known of it."""
+    """Return the latest end of the run; None while the run is open, or if it is unknown."""
     status = resources.runs.status(run)
     if status is None:
         final = read_final(resources.store, run)
@@ -84,14 +84,14 @@ def _context(run: RunId, round: int, resources: WorkerResources) -> RunContext |
 
 
 def _write_down(end: _End, resources: WorkerResources) -> str | None:
-    """Write one end of a run to the store and to MLflow; returns the id of its MLflow run.
+    """Write one end of a run to the store and to MLflow; return the id of its MLflow run.
 
-    Where nobody can read what the run consists of, MLflow is told what Redis knows.
+    If the specification cannot be read, only what Redis knows is logged to MLflow.
     """
     record = end.record
     if end.context is not None:
-        _keep(resources, end)  # before MLflow, which may be away for long
-        resources.flush_outputs(record.id)  # nobody makes them again once the run is written down
+        _keep(resources, end)  # before MLflow, which may be unavailable for long
+        resources.flush_outputs(record.id)  # a concluded run is not resumed to make them again
     resources.tracking.deliver(record.id)
     mlflow_run_id = resources.tracking.conclude(_told_to_mlflow(end, resources))
     if end.context is not None:
@@ -131,7 +131,7 @@ def _told_to_mlflow(end: _End, resources: WorkerResources) -> RunInfo:
 
 
 def _attempt_of(context: RunContext, resources: WorkerResources, node: str) -> Order | None:
-    """Round and number of the attempt that gave what a node's output is; None if there is none."""
+    """Return round and number of the attempt that committed a node's output; None if nothing is committed."""
     ref = context.node_ref(node)
     if ref.index is None:
         manifest = _manifest(context, ref.name, resources)
@@ -143,7 +143,7 @@ def _attempt_of(context: RunContext, resources: WorkerResources, node: str) -> O
 
 
 def _data_of(context: RunContext, resources: WorkerResources) -> list[Data]:
-    """The files that parameters name; where they name none, what the nodes without inputs gave."""
+    """Return the files that parameters name or, if there are none, the outputs of nodes without inputs."""
     files = context.specification.files
     if files:
         return [
@@ -163,11 +163,11 @@ def _manifest(context: RunContext, node: NodeName, resources: WorkerResources) -
     try:
         return Manifest.read(resources.store, context.run, context.stored_as(context.node_ref(node)))
     except StoreError:
-        return None  # the run is over: what it gave is for others to judge
+        return None  # the run is over: a missing output must not keep it from being concluded
 
 
 def _keep(resources: WorkerResources, end: _End, *, concluded: bool = False) -> None:
-    """Keep the record in the store; where that is not possible at all, go on without."""
+    """Write the run's record to the store; log and continue if that fails permanently."""
     try:
         write_final(resources.store, end.record, end.tracebacks, concluded=concluded)
     except StoreError as error:

@@ -1,7 +1,7 @@
-"""Processes that a stage starts: they are allowed, and end with the stage.
+"""Allow a stage to start child processes, and end them together with the stage.
 
-A stage's process leads a process group, which whatever it starts belongs to. What is left of it when the
-stage is over is ended here; when the stage's process is killed, `groups.py` ends it from outside.
+A stage's process leads a process group that its child processes belong to. This module ends the remaining
+ones when the stage is over; if the stage's process itself is killed, `groups.py` ends them from outside.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from typing import Protocol, cast
 from workers.runtime.error_text import traceback_of
 from workers.runtime.processes import started_by
 
-#: Seconds that pools have to end in good order, and the kernel to end what is killed.
+#: Seconds that pools have for an orderly exit, and that killed processes have to exit.
 ORDERLY, DEATH = 5.0, 2.0
 
 _PR_SET_CHILD_SUBREAPER = 36
-#: What multiprocessing and joblib keep beside all else: it removes shared memory that nobody has freed.
+#: Resource trackers of multiprocessing and joblib: helper processes that remove leaked shared memory.
 _TRACKERS = ("multiprocessing.resource_tracker", "joblib.externals.loky.backend.resource_tracker")
 
-#: At which priority multiprocessing's `get_temp_dir` has its folder removed: after all that is in it.
+#: Finalizer priority with which multiprocessing's `get_temp_dir` removes its folder: after its contents.
 _FOLDER_PRIORITY = -100
 
 
 class _MainProcess(multiprocessing.process.BaseProcess):
-    """What multiprocessing takes a stage's process for: its own class of that name is not to be had."""
+    """A stand-in for `multiprocessing.process._MainProcess`, which cannot be instantiated here."""
 
     def __init__(self) -> None:
         self._identity = ()
-        self._name = multiprocessing.process.current_process().name  # it stands in the worker's log
+        self._name = multiprocessing.process.current_process().name  # it appears in the worker's log
         self._parent_pid = None
         self._popen = None
         self._closed = False
@@ -52,13 +52,13 @@ class _Tracker(Protocol):
 
 
 def allow_processes() -> None:
-    """Once in a stage's process: let stages start processes, and make them findable afterwards."""
+    """Prepare a stage's process, once, so that stages can start child processes that can be found later."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
-    if sys.platform == "linux":  # those whose parent has ended become this process' own
+    if sys.platform == "linux":  # orphaned descendants are reparented to this process
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_obey_by_default)
-    # billiard marks its processes as daemonic, which multiprocessing forbids to have children
+    # billiard's processes are daemonic, and multiprocessing forbids daemonic processes to have children
     multiprocessing.process._current_process = _MainProcess()  # type: ignore[attr-defined]
 
 
@@ -71,7 +71,7 @@ def _release() -> None:
 
 
 def _obey_by_default() -> None:
-    """In a forked copy: a handler of Celery's could swallow the SIGTERM of a pool that ends."""
+    """Reset the signal handlers in a forked child: Celery's could swallow the SIGTERM of a closing pool."""
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
     _release()
@@ -79,7 +79,7 @@ def _obey_by_default() -> None:
 
 @contextmanager
 def copies_end_here() -> Iterator[None]:
-    """End a copy of this process (`os.fork`) that leaves the block: it would commit, as this one does."""
+    """Exit a forked copy of this process (`os.fork`) that leaves the block: it would commit a second time."""
     original = os.getpid()
     status = 0
     try:
@@ -96,7 +96,7 @@ def copies_end_here() -> Iterator[None]:
 
 @contextmanager
 def children_end_here() -> Iterator[None]:
-    """End what was started inside the block and still runs."""
+    """End processes that were started inside the block and still run."""
     try:
         yield
     finally:
@@ -106,7 +106,7 @@ def children_end_here() -> Iterator[None]:
 
 
 def _remove_folder() -> None:
-    """Remove multiprocessing's folder for sockets, if there is one: this process never exits in order."""
+    """Remove multiprocessing's socket folder, if it exists: this process never runs its exit handlers."""
     if multiprocessing.process.current_process()._config.get("tempdir") is None:  # type: ignore[attr-defined]
         return
     from multiprocessing import util
@@ -116,7 +116,7 @@ def _remove_folder() -> None:
 
 
 def _has_children() -> bool:
-    """Whether there are any, also such that ended and were not waited for: one call of the kernel."""
+    """Whether this process has child processes, zombies included; costs one system call."""
     try:
         if hasattr(os, "waitid"):
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -136,7 +136,7 @@ def _end_children() -> None:
             os.kill(process, signal.SIGKILL)
     for tracker in trackers:
         with contextlib.suppress(Exception):
-            tracker._stop()  # it goes once nobody uses it, and frees what was left behind
+            tracker._stop()  # it exits once unused, and frees leaked shared memory
     deadline = monotonic() + DEATH
     with contextlib.suppress(ChildProcessError):
         while monotonic() < deadline:
@@ -145,7 +145,7 @@ def _end_children() -> None:
 
 
 def _close_pools() -> None:
-    """Do what Python does at its exit: a pool that was left open would replace each worker that is killed."""
+    """Run multiprocessing's exit finalizers: a pool left open would replace each worker that is killed."""
     if "multiprocessing.util" not in sys.modules:
         return
     from multiprocessing import util

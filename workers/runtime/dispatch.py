@@ -1,4 +1,4 @@
-"""Passes a run on: sends what follows a node, in the place that the node has in its canvas."""
+"""Send the messages that follow a node, at the node's position in its canvas."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pass_on(
     request: Context,
     resources: WorkerResources,
 ) -> None:
-    """Send what a node made ready, but for what Celery sends itself: a chain's next, a chord's body."""
+    """Send the nodes that a node made ready, except what Celery sends: the chain's next, the chord's body."""
     ref = context.node_ref(node)
     carried = _carried(context, ref, request)
     due = {each.node for each in ready}
@@ -46,23 +46,23 @@ def pass_on(
         not request.chain and ref.index is None and _following(context, ref) is not None
     )
     if ends_before_its_sequence or (request.chain and due.isdisjoint(carried)):
-        halt(request)  # the rest has been sent, in its place in a chord, or is not to run
+        halt(request)  # the rest was sent above with its position in the chord, or must not run
 
 
 def send_items(context: RunContext, node: str, count: int, request: Context) -> None:
-    """Call workers to the items of a map; what follows it is sent by whoever records the last of them."""
+    """Enqueue batches for a map's items; the worker that records the last item sends what follows the map."""
     if count:
         context.canvas.batches(context.node_ref(node).node.name, count).apply_async()
     halt(request)
 
 
 def send_batch(context: RunContext, node: str, number: int) -> None:
-    """Call a worker to the items of a map that are left."""
+    """Enqueue one batch for the remaining items of a map."""
     context.canvas.batch(context.node_ref(node).node.name, number).apply_async()
 
 
 def send_item(context: RunContext, node: str, index: int, wait: float) -> None:
-    """Have one item of a map tried again."""
+    """Enqueue a retry of one map item, to be delivered after `wait` seconds."""
     context.canvas.item(context.node_ref(node).node.name, index).apply_async(countdown=wait)
 
 
@@ -73,7 +73,7 @@ def send_ready(
     resources: WorkerResources,
     place: Context | None = None,
 ) -> None:
-    """Send nodes that a node, or the last item of a map, made ready, with what follows them."""
+    """Send the nodes that a node, or the last item of a map, made ready, each with its successors."""
     ref, plan = context.node_ref(node), context.plan
     alone = {each.node: each.alone for each in ready}
     if not alone:
@@ -95,7 +95,7 @@ def send_ready(
 
 
 def _take(names: dict[NodeName, bool], those: Iterable[NodeName]) -> bool:
-    """Whether any of those were there; they are not any more."""
+    """Remove `those` from `names`; return whether any of them was present."""
     found = names.keys() & set(those)
     for name in found:
         del names[name]
@@ -104,12 +104,12 @@ def _take(names: dict[NodeName, bool], those: Iterable[NodeName]) -> bool:
 
 def _following(context: RunContext, ref: NodeRef) -> Link | None:
     name = ref.node.name
-    # what runs after a failure has no place
+    # failure handlers have no position in the canvas
     return context.plan.following(name) if name in context.plan.places else None
 
 
 def _carried(context: RunContext, ref: NodeRef, request: Context) -> tuple[NodeName, ...]:
-    """What Celery sends behind a message."""
+    """Return the nodes that Celery itself sends after this message."""
     following = _following(context, ref)
     if request.chain and following is not None:
         return first_of(following)
@@ -120,20 +120,20 @@ def _carried(context: RunContext, ref: NodeRef, request: Context) -> tuple[NodeN
 
 
 def _leave_canvas(context: RunContext, name: NodeName, resources: WorkerResources) -> None:
-    """What stands in a chord's branch goes on outside of it: the join is sent when its last need ends."""
+    """Detach the join of a chord whose branch leaves the canvas: its last input's worker sends the join."""
     join = context.plan.chord_of(name)
     if join is not None:
         resources.runs.detach(context.run, join)
 
 
 def send_by_itself(context: RunContext, node: NodeName, resources: WorkerResources) -> None:
-    """Send a node without the place that it may have had in a chord."""
+    """Send a node outside the canvas, without its position in a chord."""
     _leave_canvas(context, node, resources)
     context.canvas.by_itself(node).apply_async()
 
 
 def send_ending(context: RunContext, ending: RunEnding, resources: WorkerResources) -> None:
-    """Send what the end of a run asks for, if this was its end."""
+    """Send the failure handlers or the conclusion task if the run has reached that point."""
     match ending:
         case RunEnding.HANDLERS:
             context.canvas.handlers().apply_async()
@@ -144,46 +144,46 @@ def send_ending(context: RunContext, ending: RunEnding, resources: WorkerResourc
 def send_consequences(
     context: RunContext, node: str, settled: Failed | BatchOutcome | Settled, resources: WorkerResources
 ) -> None:
-    """Stop what is at work on a run that has failed fast, and send what is due now."""
+    """Terminate the running deliveries of a run that failed fast, and send the nodes that became ready."""
     terminate(settled.stopped)
     send_ready(context, node, settled.ready, resources)
     send_ending(context, settled.ending, resources)
 
 
 def fail_unreadable(run: RunId, error: StoreError, queue: str, resources: WorkerResources) -> None:
-    """Fail a run of which no worker can read what it consists of, and have one of this queue conclude it."""
+    """Fail a run whose specification no worker can read, and enqueue its conclusion on this queue."""
     log.error("run %s is given up: %s", run, error, extra={"action": "run given up", "run": run})
     if resources.runs.fail_run(run, error=f"{type(error).__name__}: {error}"):
         send_conclusion(run, resources.runs.client, [queue])
 
 
 def conclude_again(run: RunId, queue: str, resources: WorkerResources) -> None:
-    """Have a run that is over concluded once more: that may go on while the last of its processes ends."""
+    """Enqueue another conclusion of a run that is over: the first may overlap with its last process's end."""
     if RunReader(resources.runs.client).end(run) is not None:
         send_conclusion(run, resources.runs.client, [queue])
 
 
 def send_deliveries(resources: WorkerResources) -> None:
-    """MLflow answers again: have what waits delivered, rather than at the end of the runs only."""
+    """Enqueue delivery of the outboxes now that MLflow answers, instead of waiting for the runs to end."""
     for run in resources.due_deliveries():
         queue = queue_with_mlflow(resources.runs.client, resources.context(run).graph.queues)
         app.signature(DELIVER, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
 
 
 def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
-    """A worker killed the process of a delivery at its time limit: have what it ran judged."""
+    """Enqueue the task that retries or fails the node of a delivery killed at its time limit."""
     kwargs = {"run": run, "delivery": delivery, "message": message}
     app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 
 def send_unknown(run: str, node: str, stage: str, queue: str, *, round: int, batch: bool) -> None:
-    """A worker has no code for a stage: have its node failed, or the items of a map that are left."""
+    """Enqueue the task that fails a node, or the remaining items of a map, whose stage is not registered."""
     kwargs = {"run": run, "node": node, "stage": stage, "round": round, "batch": batch}
     app.signature(UNKNOWN, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 
 def send_again(message: Message, queue: str) -> None:
-    """Put a message back as it is, for another worker."""
+    """Publish a message again unchanged, for another worker."""
     kept = {name: message.properties.get(name) for name in ("correlation_id", "reply_to", "priority")}
     with app.producer_pool.acquire(block=True) as producer:
         producer.publish(
@@ -198,7 +198,7 @@ def send_again(message: Message, queue: str) -> None:
 
 
 def halt(request: Context) -> None:
-    """End the canvas here: Celery passes nothing on for this message, and no chord counts it."""
+    """End the canvas here: Celery sends nothing after this message, and no chord counts it."""
     request.chain = None
     request.chord = None
     request.callbacks = None

@@ -1,7 +1,8 @@
-"""An error in words that can be recorded, whatever its author made of it.
+"""Convert any error to text that can be recorded.
 
-`str()` of an error may raise, be endless, or hold what is no text (a lone surrogate, from a file's name). An
-error that cannot be recorded would run its stage for ever: nothing here raises. Passwords are masked.
+`str()` of an error may raise, be huge, or contain characters that cannot be encoded (a lone surrogate from a
+file name). An error that cannot be recorded would make its stage run for ever, so nothing here raises.
+Passwords are masked.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from orchestrator.authoring.errors import OrchestratorError
 from orchestrator.authoring.masking import mask_text
 from orchestrator.text import printable
 
-#: Characters of an error's line, and of its traceback, that are kept.
+#: Maximum characters of an error's message, and of its traceback.
 LINE, TRACE = 10_000, 100_000
 
 
 def in_one_line(error: BaseException) -> str:
-    """An error as the run's record has it, with what to do about it."""
+    """Format an error for the run's record: type, message and hint."""
     name = type(error).__name__
     if isinstance(error, SystemExit):
         return f"{name}: the stage called sys.exit({_shown(error.code)}); to fail, raise an exception"
@@ -30,17 +31,17 @@ def in_one_line(error: BaseException) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """What an error says."""
+    """Return an error's message."""
     try:
         return _bounded(mask_text(printable(str(error))), LINE)
     except BaseException as broken:
         if terminate_handler_fired():
-            raise  # this process is told to end
+            raise  # this process was asked to terminate
         return f"its message cannot be shown ({type(broken).__name__} in __str__)"
 
 
 def traceback_of(error: BaseException) -> str:
-    """An error's traceback, with its causes."""
+    """Format an error's traceback, including its causes."""
     try:
         return _bounded(mask_text(printable("".join(traceback.format_exception(error)))), TRACE)
     except BaseException as broken:
@@ -61,7 +62,7 @@ def _shown(value: object) -> str:
 
 
 def _bounded(text: str, most: int) -> str:
-    """The beginning and the end of a text that is too long."""
+    """Shorten a text that is too long to its beginning and its end."""
     if len(text) <= most:
         return text
     head, tail = most // 4, most - most // 4

@@ -1,4 +1,4 @@
-"""What goes wrong while a stage runs."""
+"""Errors raised while a stage runs."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ class StageTimeout(OrchestratorError):
     """A stage took longer than its time limit."""
 
     exit_status = 1
-    transient = True  # the machine may have been busy: the stage's own policy says whether it is tried again
+    transient = True  # the machine may have been busy; the stage's own retry policy applies
 
 
 class UnknownStage(OrchestratorError):
-    """A run needs a stage that this worker's code does not have."""
+    """A run needs a stage that is not registered in this worker."""
 
     exit_status = 1
 
 
 class OtherCode(OrchestratorError):
-    """A worker's code of a stage is not the code that the run was sent with."""
+    """A worker's code of a stage differs from the code that the run was submitted with."""
 
     exit_status = 1
 
 
 class MissingOutput(MissingArtifact):
-    """A node that is done has no manifest (any more)."""
+    """A finished node has no manifest, or no longer."""
 
     exit_status = 1
 
     @classmethod
     def of(cls, run: RunId, node: str) -> Self:
-        """The error for a node, or an item of a map."""
+        """Create the error for a node or a map item."""
         told = f"run {run}: {node} is not done, or no longer, though what needs it was started"
         return cls(told, hint=AGAIN)
 
 
 class StageFailed(Exception):
-    """What Celery and Flower are told of a failed attempt.
+    """The exception by which Celery and Flower see a failed attempt.
 
-    Not the stage's own error, which may not be printable, nor survive the way to the worker's parent process.
+    It replaces the stage's own error, which may be neither printable nor picklable for the parent process.
     """
 
 
 class DeadlyStage(OrchestratorError):
-    """Workers die of a stage, again and again."""
+    """Several workers were lost while they ran the same node."""
 
     exit_status = 1

@@ -1,4 +1,4 @@
-"""One delivery of a node's message: claim, load, call, commit, record."""
+"""Execute one delivery of a node's message: claim, load, call, commit, record."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def execute(delivery: Delivery, resources: WorkerResources) -> Outcome:
             return _run(claimed, since=monotonic())
     except LeaseLost:
         return SUPERSEDED
-    except BaseException as error:  # whatever a stage raises is recorded, and judged by its policy
+    except BaseException as error:  # record any error of the stage; its retry policy decides what follows
         if terminate_handler_fired():
-            raise  # not the stage's: this process is told to end
+            raise  # not an error of the stage: this process was asked to terminate
         log.add("error", traceback_of(error).rstrip())
         return claimed.failed(error)
     finally:
@@ -73,7 +73,7 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
 
 
 def _still_held(claimed: ClaimedNode) -> bool:
-    """Whether nobody took the node over while its function ran: a short one needs no question."""
+    """Whether the attempt still holds its lease after its function ran; short functions are not checked."""
     return claimed.resources.runs.holds(claimed.context.run, claimed.ref.name, claimed.token)
 
 
@@ -101,7 +101,7 @@ def _commit(
 
 
 def _store(claimed: ClaimedNode, output: Tree, *, flush: bool) -> Tree:
-    """Write an output as what this attempt committed; returns the one that counts."""
+    """Write the output with this attempt's manifest; return the output of the manifest that counts."""
     context, ref, store = claimed.context, claimed.ref, claimed.resources.store
     if ref.index is not None:
         of_item = {ref.index: output}

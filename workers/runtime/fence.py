@@ -1,4 +1,4 @@
-"""Keeps an attempt whose node was taken over from doing anything outside."""
+"""Fence: stop an attempt whose node another worker has claimed from causing external effects."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from orchestrator.runs.errors import LeaseLost
 
 log = logging.getLogger(__name__)
 
-#: It goes on while the machine sleeps, where there is such a clock.
+#: CLOCK_BOOTTIME also runs while the machine is suspended; not every platform has it.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def since_start() -> float:
-    """Seconds on a clock that no pause of this process or machine stops."""
+    """Return seconds of a clock that keeps running while this process is stopped or the machine suspended."""
     return time.clock_gettime(_CLOCK)
 
 
 @dataclass
 class Fence:
-    """Asks the run store whether an attempt is still the one that may commit."""
+    """Asks the run store whether an attempt still holds its lease and may commit."""
 
     node: str
     holds: Callable[[], bool]
@@ -46,9 +46,9 @@ class Fence:
         self._known = now
 
     def glance(self, *, at_once: bool = False) -> None:
-        """The same, but go on if there is no answer: a fit of hours must not end because Redis restarts.
+        """Like `check`, but continue if Redis does not answer: a restart of Redis must not end a long fit.
 
-        Without `at_once`, ask only after half a lease of silence.
+        Without `at_once`, ask only if the last confirmation is older than half a lease.
         """
         if not at_once and self.clock() - self._known < self.lease_seconds / 2:
             return

@@ -1,4 +1,4 @@
-"""What a node's result follows from: code, parameters and inputs."""
+"""Compute a node's fingerprint: the digest of its code, parameters and inputs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from workers.runtime.loaded_code import loaded_code
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """All that a node's result follows from."""
+    """Everything that determines a node's result."""
 
     stage: str
-    code: Code  #: digests of all that the function reaches, or the version that stands for it
+    code: Code  #: digests of all definitions the function reaches, or its policy's version
     inputs: Mapping[str, str]  #: a digest of each argument, by parameter
-    files: Mapping[str, str] = field(default_factory=dict)  #: of the files and folders that these name
+    files: Mapping[str, str] = field(default_factory=dict)  #: digests of the files and folders they name
 
     @cached_property
     def digest(self) -> str:
-        """The same for the same stage, code and inputs."""
+        """The key of the result cache: equal for equal stage, code, inputs and files."""
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def difference(self, other: Fingerprint) -> str:
-        """What is not as it was in `other`, in words."""
+        """Describe what differs from `other`."""
         files = [name for name in self.files if self.files[name] != other.files.get(name, self.files[name])]
         names = [name for name in self.inputs if self.inputs[name] != other.inputs.get(name)]
         ours, theirs = dict(self.code), dict(other.code)
@@ -45,7 +45,7 @@ class Fingerprint:
 
 
 def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
-    """What the result of a claimed node follows from."""
+    """Compute the fingerprint of a claimed node."""
     node, index = claimed.ref.node, claimed.ref.index
     arguments = {name: _digest(value, claimed) for name, value in node.inputs.items()}
     if index is not None:
@@ -56,7 +56,7 @@ def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
 
 
 def files_of(claimed: ClaimedNode) -> Mapping[str, str]:
-    """Digests of what is in the files and folders that the node's parameters name; raises OSError."""
+    """Return content digests of the files and folders that the node's parameters name; raises OSError."""
     memory = claimed.resources.settings.home / MEMORY
     paths = paths_of(claimed.ref.node, stages[claimed.ref.node.stage].function, claimed.ref.index)
     return {str(path): content_digest(path, memory) for path in paths}
@@ -67,7 +67,7 @@ def _short(plain: JSON) -> str:
 
 
 def _digest_of_item(value: Input, index: int, claimed: ClaimedNode) -> JSON:
-    """Of what one item of a map takes: the others may change without it."""
+    """Digest the input of one map item, so that changes of other items do not affect it."""
     item = item_of(value, index)
     if item is not None:
         return _digest(item, claimed)

@@ -1,7 +1,7 @@
-"""In the worker's parent process: what the stages of a killed process have started is ended with it.
+"""In the worker's parent process: kill the descendants of a pool process that was killed.
 
-Each process of the pool leads a process group. One whose leader is gone is killed here, within a fraction of
-a second. A guard, a small process beside the worker, does the same if the whole worker is killed.
+Each process of the pool leads a process group. A group whose leader is gone is killed here, within a fraction
+of a second. A guard, a small process beside the worker, does the same if the whole worker is killed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from kombu.asynchronous import Hub
 from orchestrator.reaper import Reaper
 from workers.runtime.processes import kill_group
 
-#: Seconds between two looks at which processes there are.
+#: Seconds between two checks of the pool's processes.
 PACE = 0.25
 
 
 class ProcessGroups(bootsteps.StartStopStep):
-    """Looks from the worker's event loop which processes of the pool have ended."""
+    """Detects exited pool processes from the worker's event loop, and kills their process groups."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -31,18 +31,18 @@ class ProcessGroups(bootsteps.StartStopStep):
         self.known: set[int] = set()
 
     def include_if(self, worker: WorkController) -> bool:
-        """Only a pool of processes has such."""
+        """Install only with a prefork pool: no other pool has process groups."""
         return bool(worker.use_eventloop) and issubclass(worker.pool_cls, TaskPool)
 
     def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
-        """Called whenever the worker has connected to Redis."""
+        """Start the periodic check; called each time the worker has connected to Redis."""
         del worker
         hub.call_repeatedly(PACE, self._look)
 
     def _look(self) -> None:
         pool = self.worker.pool._pool
         processes = list(pool._pool) if pool is not None else []
-        # Asked of the kernel: a descendant may hold the pipe by which billiard hears of an end
+        # Poll the kernel: a descendant may hold open the pipe by which billiard detects an exit
         alive = {process.pid for process in processes if process._popen.poll() is None}
         for leader in (self.known | {process.pid for process in processes}) - alive:
             kill_group(leader)
@@ -59,7 +59,7 @@ _owner = 0
 
 
 def guard_groups() -> None:
-    """Have a worker start a guard before its pool, and the pool's processes tell it that they are there."""
+    """Start a guard before the worker's pool; the pool's processes register with it."""
     signals.worker_init.connect(_start_guard, weak=False)
 
 
@@ -69,7 +69,7 @@ def _start_guard(**_: object) -> None:
 
 
 def join_guard() -> None:
-    """In a new process of the pool: become known to the guard, which must not take it for the worker."""
+    """In a new pool process: register its group with the guard, and close the inherited end of its pipe."""
     global _reaper
     if _reaper is not None and os.getpid() != _owner:
         _reaper.add(os.getpid())

@@ -1,4 +1,4 @@
-"""What becomes of a stage whose process was killed, because it did not end by itself at its time limit."""
+"""Retry or fail a stage whose process was killed because it did not end at its time limit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from workers.runtime.run_context import RunContext
 
 
 def settle_overdue(run: RunId, delivery: str, message: str, resources: WorkerResources) -> None:
-    """Judge what a delivery ran by its stage's policy; `message` is the one that was delivered."""
+    """Retry or fail the nodes of a killed delivery by their policy; `message` is the delivered signature."""
     signature = Signature.from_dict(json.loads(message), app=app)
     context = resources.context(run, signature.kwargs.get("round", 0))
     batch = batch_number(signature.kwargs)
     for name in RunReader(resources.runs.client).held_by(run, delivery):
         _settle(context, NodeName(name), delivery, None if batch is not None else signature, resources)
-    if batch is not None:  # its items are settled one by one, and it goes on with those that are left
+    if batch is not None:  # its items are settled one by one; a new batch runs the remaining ones
         send_batch(context, signature.kwargs["node"], batch)
 
 

@@ -1,6 +1,6 @@
-"""The worker's heartbeat: renews leases, ends what has lost its lease, and says which queues it serves.
+"""The worker's heartbeat: renew leases, kill attempts that lost theirs, and publish the worker's presence.
 
-It beats in the parent process: a stage that holds its own process for minutes is not taken for dead.
+It runs in the parent process, so a stage that blocks its own process for minutes keeps its lease.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Held during a beat. A child that were forked meanwhile would wait forever for a lock that this thread held,
-#: of redis-py, of logging: a fork waits for the end of the beat instead.
+#: Held during a beat, and acquired before each fork. Otherwise a child process forked during a beat would
+#: inherit locks of redis-py or logging that this thread holds, and deadlock.
 _beating = threading.Lock()
 os.register_at_fork(
     before=_beating.acquire, after_in_parent=_beating.release, after_in_child=_beating.release
 )
 
 
-#: Seconds between two beats at the most, with nothing to do and while stages run: what was cancelled, or was
-#: taken over, is ended no later.
+#: Maximum seconds between two beats, when idle and while stages run. A cancelled or superseded attempt is
+#: killed within this time.
 IDLE_PACE, PACE = 1.0, 0.5
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Beats from when the pool has forked until the worker's very end, at least three times per lease.
+    """Beats at least three times per lease, from the fork of the pool until the worker has ended.
 
-    Stages that finish while the worker stops still need their leases. The first beat is made by the main
-    thread, since it imports what there is to import.
+    Stages that finish during shutdown still need their leases. The main thread makes the first beat, so that
+    lazy imports happen there.
     """
 
     requires = ("celery.worker.components:Pool",)
@@ -58,7 +58,7 @@ class Heartbeat(bootsteps.StartStopStep):
         self._thread: threading.Thread | None = None
 
     def start(self, worker: WorkController) -> None:
-        """Beat for the first time, and keep on."""
+        """Make the first beat and start the heartbeat thread."""
         try_to_beat(worker)
         self._thread = threading.Thread(target=self._beat, args=(worker,), name="heartbeat", daemon=True)
         self._thread.start()
@@ -70,7 +70,7 @@ class Heartbeat(bootsteps.StartStopStep):
                 with _beating:
                     try_to_beat(worker)
         finally:
-            if not self._stop.is_set():  # without it, all that runs here would be taken over by others
+            if not self._stop.is_set():  # without a heartbeat, all leases would expire
                 extra = {"action": "heartbeat_ended"}
                 log.critical("the heartbeat has ended: this worker stops", extra=extra)
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -89,20 +89,20 @@ def _until_next_beat() -> float:
 
 
 def try_to_beat(worker: WorkController) -> None:
-    """Beat, or log that it was not possible: the next beat may be."""
+    """Beat once; on an error, log it and leave the rest to the next beat."""
     try:
         for request in renew_leases():
             _end_soon(request, worker)
-        # A worker that is about to stop serves no queue any more
+        # A worker that shuts down consumes from no queue any more
         tell_presence(worker.app.amqp.queues.consume_from)
     except RedisError as error:
         log.warning("heartbeat missed: %s", error)
-    except Exception:  # whatever it is, a worker must not go silent by it
+    except Exception:  # no error may stop the heartbeat
         log.exception("heartbeat missed; the next one may not be")
 
 
 def renew_leases() -> list[Request]:
-    """Renew every lease of this worker; returns what is to end: it was taken over, or its run is over."""
+    """Renew every lease of this worker; return the requests to kill: superseded, or of a run that is over."""
     runs = worker_resources().runs
     return [
         request
@@ -112,7 +112,7 @@ def renew_leases() -> list[Request]:
 
 
 def tell_presence(queues: Iterable[str]) -> None:
-    """Tell the others that this worker is there, which queues it serves, and which messages it holds."""
+    """Publish this worker's presence: its name, the queues it serves, and the messages it holds."""
     resources = worker_resources()
     holds = {*snapshot(requests), *(each.id for each in snapshot(scheduled_requests))}
     presence = WorkerPresence(identity().name, tuple(queues), frozenset(holds))
@@ -120,7 +120,7 @@ def tell_presence(queues: Iterable[str]) -> None:
 
 
 def _end_soon(request: Request, worker: WorkController) -> None:
-    """Have the worker's event loop end the process of a message; only a pool of processes can do so."""
+    """Kill the process of a message from the worker's event loop; only a prefork pool can do so."""
     if worker.use_eventloop and isinstance(worker.pool, TaskPool):
         worker.hub.call_soon(_end, request, worker.pool)
 
@@ -134,9 +134,9 @@ def _end(request: Request, pool: TaskPool) -> None:
 
 
 def snapshot(collection: Iterable[T]) -> list[T]:
-    """What is in one of Celery's sets or dictionaries, which the worker's main thread changes meanwhile."""
+    """Copy one of Celery's sets or dictionaries, which the main thread may change during the copy."""
     while True:
         try:
             return list(collection)
-        except RuntimeError:  # it was changed just then
+        except RuntimeError:  # changed during iteration
             continue

@@ -1,4 +1,4 @@
-"""Who this worker is: the name people read, and the instance that its leases are held by."""
+"""The identity of this worker: its display name, and the instance that holds its leases."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ class Identity:
 
     name: str  #: Celery's node name, such as `training@host`
     instance: str  #: unique to this start of the worker
-    process: int  #: of the worker itself, which its pool's processes are children of
+    process: int  #: id of the worker's parent process
 
     def delivery(self, message: str, tag: str) -> str:
-        """What a lease is held by: one delivery of a message, which this worker may get twice at once."""
+        """Return the lease holder's id for one delivery; a worker may have two deliveries of one message."""
         return f"{self.instance}#{message}/{tag}"
 
 
 class Received(Protocol):
-    """A message as the worker's parent process has it: Celery's `Request`."""
+    """A message in the worker's parent process: Celery's `Request`."""
 
     id: str
     message: Message
 
 
 def delivery_of(request: Received) -> str:
-    """What the leases are held by of the nodes that a message of this worker is about."""
+    """Return the lease holder's id for a request of this worker."""
     return identity().delivery(request.id, request.message.delivery_tag)
 
 
@@ -40,12 +40,12 @@ _current: Identity | None = None
 
 
 def assume(name: str) -> Identity:
-    """Become a worker; called once in its parent process, before the pool forks."""
+    """Set this process's identity; called once in the worker's parent process, before the pool forks."""
     global _current
     _current = Identity(name, f"{name}/{os.getpid()}/{token_hex(4)}", os.getpid())
     return _current
 
 
 def identity() -> Identity:
-    """This worker's identity."""
+    """Return this worker's identity."""
     return _current or assume(f"celery@{socket.gethostname()}")

@@ -1,4 +1,4 @@
-"""Loads what a node's function is called with."""
+"""Load the arguments of a node's function."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workers.runtime.run_context import NodeRef, RunContext
 
 
 def load_inputs(ref: NodeRef, context: RunContext, resources: WorkerResources) -> dict[str, object]:
-    """The arguments of a node, by parameter."""
+    """Load the arguments of a node, by parameter name."""
     hints = hints_of(stages[ref.node.stage].function)
     loader = _Loader(context, resources)
     arguments = {name: loader.load(value, hints.get(name, object)) for name, value in ref.node.inputs.items()}
@@ -44,7 +44,7 @@ def load_inputs(ref: NodeRef, context: RunContext, resources: WorkerResources) -
 
 
 def small_inputs(ref: NodeRef) -> dict[str, JSON]:
-    """The arguments that were written into the run: what MLflow shows as parameters."""
+    """Return the arguments that are constants in the graph; MLflow shows them as parameters."""
     found = {name: value.value for name, value in ref.node.inputs.items() if isinstance(value, Constant)}
     if ref.index is not None:
         for name, value in ref.node.varying.items():
@@ -55,13 +55,13 @@ def small_inputs(ref: NodeRef) -> dict[str, JSON]:
 
 
 def conditions_hold(ref: NodeRef, context: RunContext, resources: WorkerResources) -> bool:
-    """Whether all that the node depends on came out true."""
+    """Whether all conditions of the node are true."""
     loader = _Loader(context, resources)
     return all(loader.load(condition, object) for condition in ref.node.conditions)
 
 
 def count_items(ref: NodeRef, context: RunContext, resources: WorkerResources) -> int:
-    """How many items a map has, now that what it goes through is there. Raises UnevenMap if lists differ."""
+    """Count the items of a map whose inputs are available. Raises UnevenMap if the lists differ in length."""
     loader = _Loader(context, resources)
     lengths = {name: loader.length(value) for name, value in ref.node.varying.items()}
     if len(set(lengths.values())) > 1:
@@ -70,7 +70,7 @@ def count_items(ref: NodeRef, context: RunContext, resources: WorkerResources) -
 
 
 def input_trees(value: Output, context: RunContext, resources: WorkerResources) -> list[Tree]:
-    """The stored form of what an input refers to: of each item, if it is a map."""
+    """Return the stored trees of the output that an input refers to; for a map, one per item."""
     return _Loader(context, resources).trees(value)
 
 
@@ -126,7 +126,7 @@ class _Loader:
         return [_item(source, index) for index in self._indexes(source)]
 
     def _indexes(self, source: Node) -> Sequence[int]:
-        """The items of a map that succeeded: all, unless its policy tolerates failures."""
+        """Return the indexes of a map's succeeded items: all, unless its policy tolerates failures."""
         if source.policy.tolerate:
             succeeded_items = self._resources.succeeded_items(self._context, source.name)
             if succeeded_items is not None:
@@ -134,7 +134,7 @@ class _Loader:
         count = source.known_length
         if count is None:
             count = self._resources.runs.items(self._context.run, source.name)
-        if source.policy.tolerate:  # Redis has forgotten how the items ended: the store knows which succeeded
+        if source.policy.tolerate:  # Redis has lost the items' states: the store has those that succeeded
             return [index for index in range(count) if self._is_there(_item(source, index))]
         return range(count)
 
@@ -161,9 +161,10 @@ def _item(source: Node, index: int) -> NodeRef:
 
 
 def _failure_of(context: RunContext, resources: WorkerResources) -> Failure:
-    """The run's first error, and every node that had failed then: the same for each handler.
+    """Return the run's first error and the failed nodes; identical for each failure handler.
 
-    Handlers run side by side, so another one may have failed by now; nothing else of the run goes on.
+    Handlers run in parallel, so another handler may have failed by now: handlers are left out. No other node
+    of the run is still running.
     """
     reader = RunReader(resources.runs.client)
     record, tracebacks = reader.read(context.run, context.graph), reader.tracebacks(context.run)

@@ -1,22 +1,22 @@
-"""Cuts what a process writes into lines, in time that grows with the bytes alone."""
+"""Split the output of a process into lines, in time linear in its bytes."""
 
 from __future__ import annotations
 
-#: Bytes of one line that are kept.
+#: Maximum bytes kept of one line.
 LONGEST = 10_000
 
 
 class Lines:
-    """The lines of one stream. One that is drawn again and again (`\\r`) counts as it was drawn last."""
+    """The lines of one stream. Of a line that is redrawn (`\\r`), only the last version is kept."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
         self._dropped = 0
-        self._drawn = ""  #: what stood there before the last `\r`
+        self._drawn = ""  #: the line's text before the last `\r`
 
     def feed(self, data: bytes) -> list[str]:
-        """Take what was written; returns the lines that have ended."""
+        """Consume written bytes; return the completed lines."""
         *ended, last = data.split(b"\n")
         lines = []
         for piece in ended:
@@ -26,7 +26,7 @@ class Lines:
         return lines
 
     def rest(self) -> str:
-        """Take what has no end of line; empty if there is nothing."""
+        """Consume and return the unfinished line; empty if there is none."""
         return self._take()
 
     def _extend(self, piece: bytes) -> None:

@@ -10,19 +10,19 @@ from orchestrator.code import Code, Reached, reached_by
 
 
 def know_code(**_: object) -> None:
-    """Work out what all stages reach, before the pool is forked: its processes need not do it each."""
+    """Compute the reached code of all stages before the pool forks, so that its processes inherit it."""
     for stage in stages:
         reached(stage)
 
 
 def loaded_code(node: Node) -> Code:
-    """The code that a node's stage reaches in this process."""
+    """Return digests of the code that a node's stage reaches in this process."""
     return _with_versions(node.stage) if node.policy.libraries else reached(node.stage).definitions
 
 
 @cache
 def reached(stage: StageName) -> Reached:
-    """What a stage reaches: worked out once, since a worker never loads a module again."""
+    """Return what a stage reaches; cached, since a worker never reloads a module."""
     return reached_by(stages[stage])
 
 

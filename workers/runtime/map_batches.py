@@ -1,7 +1,7 @@
-"""Items of a map in batches: a worker takes as many as it can run in one turn, until none are left.
+"""Run the items of a map in batches: a worker takes as many items as fit in one turn, until none are left.
 
-Items that take milliseconds are taken, stored and recorded many at a time; items that take longer one at a
-time. How many, follows the time that the last ones took.
+Items that take milliseconds are taken, stored and recorded many at a time; longer items one at a time. The
+batch size follows from the duration of the previous items.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from workers.runtime.outcome import Again, BatchOutcome, Failed
 from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
 
-#: Seconds of work that a worker takes at once, and after which it records what it has.
+#: Seconds of work that a worker takes at once, and after which it records finished items.
 STRIDE = 0.2
-#: Seconds that one message may go on: other messages, and a worker that is to stop, wait no longer.
+#: Maximum seconds for one message, so that other messages, and a shutdown, wait no longer than this.
 TURN = 1.0
-#: Seconds after which an item that still runs is taken to hold up those behind it.
+#: Seconds after which a running item is considered to block the items taken after it.
 HELD_UP = 0.5
-#: Items that are taken at once at the most.
+#: Maximum number of items taken at once.
 MOST = 500
 
 
 def work_batch(
     delivery: Delivery, resources: WorkerResources, call_others: Callable[[], None]
 ) -> BatchOutcome:
-    """Run items of a map for one turn; `call_others` calls another worker to items that were returned."""
+    """Run items of a map for one turn; `call_others` enqueues a batch for items that were returned."""
     batch = _Batch(delivery, resources, resources.context(delivery.run, delivery.round), call_others)
     batch.work()
     return batch.outcome()
@@ -69,7 +69,7 @@ class _Batch:
     context: RunContext
     call_others: Callable[[], None]
     pending: deque[tuple[int, AttemptCounts]] = field(default_factory=deque)  #: taken and not begun
-    done: dict[int, _Done] = field(default_factory=dict)  #: not yet recorded
+    done: dict[int, _Done] = field(default_factory=dict)  #: finished and not yet recorded
     retries: list[tuple[int, float]] = field(default_factory=list)
     ready: list[WokenMessage] = field(default_factory=list)
     ending: RunEnding = RunEnding.NONE
@@ -104,7 +104,7 @@ class _Batch:
         self.resources.runs.drop_lease(self.run, self.delivery.holder(self.token).delivery)
 
     def outcome(self) -> BatchOutcome:
-        """What is to be sent now."""
+        """Return what the caller must send: retries, ready nodes, and possibly another batch."""
         return BatchOutcome(
             tuple(self.ready),
             self.ending,
@@ -120,7 +120,7 @@ class _Batch:
             self.map,
             self.delivery.holder(self.token),
             wanted=wanted,
-            # whoever recorded the last item sent what follows, unless it died of it
+            # the worker that recorded the last item sent what follows, unless it died before that
             needed_by=self.context.needed_by(self.ref) if self.delivery.redelivered else (),
         )
         self.ready.extend(taken.ready)
@@ -129,7 +129,7 @@ class _Batch:
         self.exhausted = not taken.items
 
     def _stored(self, items: Mapping[int, AttemptCounts]) -> Mapping[str, Tree]:
-        """What earlier attempts of these items may have stored."""
+        """Return the outputs that earlier attempts of these items stored."""
         redelivered = self.delivery.redelivered
         again = [index for index, each in items.items() if may_be_stored(each, redelivered=redelivered)]
         return self.resources.stored_items(self.context, map(self._item, again))
@@ -177,10 +177,10 @@ class _Batch:
             with self.lock:
                 self.done[index] = _Done(claimed, began, monotonic(), output, earlier.reused, earlier.why)
         except LeaseLost as error:
-            log.add("warning", str(error))  # the item is another worker's now
-        except BaseException as error:  # whatever a stage raises is recorded, and judged by its policy
+            log.add("warning", str(error))  # another worker has claimed the item
+        except BaseException as error:  # record any error of the stage; its retry policy decides what follows
             if terminate_handler_fired():
-                raise  # not the stage's: this process is told to end
+                raise  # not an error of the stage: this process was asked to terminate
             log.add("error", traceback_of(error).rstrip())
             self._settle_failure(index, claimed, error)
         finally:
@@ -196,9 +196,9 @@ class _Batch:
                 self.ending = ending or self.ending
 
     def _record(self) -> None:
-        """Store and record the outputs there are; what has lost its lease is passed over.
+        """Store and record the finished outputs; items that lost their lease are skipped.
 
-        Where they cannot be stored, all of these items have failed.
+        If the outputs cannot be stored, all of these items fail.
         """
         with self.lock:
             done, self.done = self.done, {}
@@ -228,7 +228,7 @@ class _Batch:
             self._note(settled)
 
     def _store(self, done: Mapping[int, _Done]) -> None:
-        """Write outputs, many to a file."""
+        """Write outputs, many per file."""
         files: dict[tuple[str, FencingNumber], dict[int, Tree]] = {}
         for index, item in done.items():
             file = (self.context.folder_of(item.claimed.ref), item.claimed.fencing)
@@ -244,7 +244,7 @@ class _Batch:
         self.ending = settled.ending or self.ending
 
     def _watch(self, over: threading.Event) -> None:
-        """While one item takes long: record those that are done, and leave those not begun to others."""
+        """While one item takes long: record the finished items, and return those not begun to the map."""
         while not over.wait(HELD_UP / 2):
             with self.lock:
                 if not self.pending or monotonic() - self.began < HELD_UP:

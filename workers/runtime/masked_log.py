@@ -1,4 +1,4 @@
-"""Leaves passwords out of the worker's own log: of log records and tracebacks, and of what stages print."""
+"""Mask passwords in the worker's own log: in log records, in tracebacks, and in the output of stages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from celery import signals
 
 from orchestrator.authoring.masking import mask_text
 
-#: Bytes of an unfinished line that are waited with; what is longer goes on in pieces.
+#: Maximum bytes of an unfinished line that are buffered; longer lines are passed on in pieces.
 _LONGEST = 65_536
 _AS_BYTES = ("utf-8", "surrogateescape")
 
 
 class MaskedFormatter(logging.Formatter):
-    """Formats as another formatter does, and masks what comes of it."""
+    """Wraps another formatter and masks its result."""
 
     def __init__(self, inner: logging.Formatter | None) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class MaskedFormatter(logging.Formatter):
 
 
 def mask_log() -> None:
-    """Have Celery's loggers mask what they write, in all processes of the worker."""
+    """Install the masking formatter in Celery's loggers, in all processes of the worker."""
     signals.after_setup_logger.connect(_mask_handlers, weak=False)
     signals.after_setup_task_logger.connect(_mask_handlers, weak=False)
 
@@ -38,13 +38,13 @@ def _mask_handlers(logger: Logger, **_: object) -> None:
 
 
 class MaskedBytes:
-    """Masks what is written bit by bit, a line at a time: a password may come in two writes."""
+    """Masks a byte stream line by line, since a password may be split over two writes."""
 
     def __init__(self) -> None:
         self._begun = bytearray()
 
     def feed(self, data: bytes) -> bytes:
-        """Take what was written; returns what can be passed on, masked."""
+        """Consume written bytes; return the masked bytes that are ready to pass on."""
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if not end and len(self._begun) + len(data) <= _LONGEST:
             self._begun += data
@@ -55,7 +55,7 @@ class MaskedBytes:
         return _masked(ready)
 
     def rest(self) -> bytes:
-        """What has no end of line yet."""
+        """Consume and return the unfinished line, masked."""
         rest, self._begun = bytes(self._begun), bytearray()
         return _masked(rest)
 

@@ -1,8 +1,8 @@
-"""Watches how much memory each running stage uses, in the worker's parent process.
+"""Watch the memory of each running stage from the worker's parent process.
 
-A process that has used more than the limit is replaced after its stage, by Celery
-(`worker_max_memory_per_child`). One that goes on growing does not get so far: it is killed here, before the
-kernel kills something else.
+Celery replaces a process that has used more than the limit after its stage
+(`worker_max_memory_per_child`). A process that keeps growing while its stage runs is killed here, before the
+kernel kills another process.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from workers.runtime.processes import kill, memory_of
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 PACE = 0.25
-#: A stage that needs up to this much more than the limit may finish first.
+#: A stage that uses up to this multiple of the limit may finish.
 ALLOWANCE = 1.1
-#: Looks for which the kernel's kills are remembered: what it killed is noticed within these.
+#: Number of checks whose OOM counts are kept; an OOM kill is detected within these.
 REMEMBERED = 40
 
-#: Where the kernel counts the processes that it killed for lack of memory.
+#: Where the kernel counts its OOM kills.
 _ROOT = Path("/sys/fs/cgroup")
 _COUNTER = "oom_kill"
 
-#: Why the processes with these ids were killed.
+#: Reasons why this module killed processes, by process id.
 _killed: dict[int, str] = {}
 _kills: deque[int] = deque(maxlen=REMEMBERED)
 
 
 class MemoryWatch(bootsteps.StartStopStep):
-    """Looks at the processes from the worker's event loop: no thread that a fork would have to wait for."""
+    """Checks the processes from the worker's event loop, since a fork would have to wait for a thread."""
 
     requires = ("celery.worker.components:Pool",)
 
     def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
-        """Called whenever the worker has connected to Redis."""
+        """Start the periodic check; called each time the worker has connected to Redis."""
         del worker
         hub.call_repeatedly(PACE, look)
 
 
 def look() -> None:
-    """Kill the processes whose stages use far too much."""
+    """Kill the processes of stages that use more than the limit times ALLOWANCE."""
     _kills.append(count_kills())
     limit = settings().memory_limit
     if limit is None:
@@ -67,7 +67,7 @@ def look() -> None:
 
 
 def reason_of_death(process: int | None, error: BaseException) -> str:
-    """Why a stage's process is gone, in words that an attempt is recorded with."""
+    """Describe why a stage's process was lost, for the attempt's record."""
     if process in _killed:
         return _killed.pop(process)
     if f"signal {signal.SIGKILL.value}" in str(error) and _kills and count_kills() > _kills[0]:
@@ -76,12 +76,12 @@ def reason_of_death(process: int | None, error: BaseException) -> str:
 
 
 def in_words(size: int) -> str:
-    """A size as people write it: 2 GB, 2.3 GB, 512 MB."""
+    """Format a size in bytes: 2 GB, 2.3 GB, 512 MB."""
     return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
 def count_kills() -> int:
-    """The kills in this process' memory cgroup, else on the machine; 0 where nothing is counted."""
+    """Count OOM kills in this process's memory cgroup, else on the machine; 0 if there is no counter."""
     for file in _counter_files():
         found = _read_counter(file)
         if found is not None:
@@ -90,7 +90,7 @@ def count_kills() -> int:
 
 
 def _counter_files() -> list[Path]:
-    """Where the counters may be: inside a container, the group's path may be the root of what is mounted."""
+    """List candidate counter files: inside a container, the cgroup's path may be the root of the mount."""
     files: list[Path] = []
     for line in _lines(Path("/proc/self/cgroup")):
         _, controllers, path = line.split(":", 2)

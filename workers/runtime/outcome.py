@@ -1,4 +1,4 @@
-"""How the delivery of a message ends."""
+"""Outcomes of a delivery."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from orchestrator.runs.values import RunEnding, WokenMessage
 
 @dataclass(frozen=True)
 class Committed:
-    """The node is done: the canvas goes on."""
+    """The node has succeeded: the canvas continues."""
 
-    ready: tuple[WokenMessage, ...] = ()  #: nodes that need it, and have all they need now
+    ready: tuple[WokenMessage, ...] = ()  #: successors whose last missing input this was
     ending: RunEnding = RunEnding.NONE
 
 
 @dataclass(frozen=True)
 class Expanded:
-    """A map has become items, which are to be sent."""
+    """A map was expanded into items, which must be sent."""
 
     items: int
-    ready: tuple[WokenMessage, ...] = ()  #: where all of them were done before
+    ready: tuple[WokenMessage, ...] = ()  #: successors, if all items had succeeded before
     ending: RunEnding = RunEnding.NONE
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """The canvas ends here: skipped, held by another worker, or not to run any more."""
+    """The canvas ends here: the node is skipped, held by another worker, or must not run any more."""
 
     why: str
     ending: RunEnding = RunEnding.NONE
@@ -36,30 +36,30 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Again:
-    """The attempt failed, and the policy grants another one."""
+    """The attempt failed and is retried."""
 
     error: str  #: in one line
-    wait: float  #: seconds until then
+    wait: float  #: seconds until the next attempt
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The node has failed for good."""
+    """The node has failed permanently."""
 
     error: str  #: in one line
     ready: tuple[WokenMessage, ...] = ()
     ending: RunEnding = RunEnding.NONE
-    stopped: tuple[str, ...] = ()  #: deliveries at work on a run that fails fast
-    trace: TracebackType | None = None  #: where it was raised
+    stopped: tuple[str, ...] = ()  #: running deliveries of a run that fails fast, to be terminated
+    trace: TracebackType | None = None
 
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """A turn of working on a map's items is over."""
+    """One turn of a batch is over."""
 
     ready: tuple[WokenMessage, ...]
     ending: RunEnding
-    retries: tuple[tuple[int, float], ...]  #: items that are due again, and in how many seconds
+    retries: tuple[tuple[int, float], ...]  #: items to retry, and in how many seconds
     again: bool  #: there may be more items
     stopped: tuple[str, ...] = ()
 

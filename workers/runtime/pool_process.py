@@ -1,7 +1,7 @@
-"""What a process of a worker's pool begins with.
+"""Initialize each process of a worker's pool.
 
-It waits for a Redis that is away, and keeps what it has; its stages may start processes, see no password of
-Redis in their environment, and what they print is kept.
+The process waits for an unavailable Redis and keeps its results meanwhile. Its stages may start child
+processes, do not see Redis passwords in their environment, and have their output captured.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from workers.runtime import streams
 from workers.runtime.descendants import allow_processes
 from workers.runtime.groups import join_guard
 
-#: Tries to send a message, a second apart. Celery takes no word for "endless" here; after an hour the message
-#: that is being worked on goes back to its queue, and whoever gets it next finds the node done.
+#: Retries of a publish, one second apart, since Celery has no value for "unlimited" here. After an hour the
+#: current message is requeued, and its next delivery finds the node committed.
 TRIES = 3600
 
 
-#: Variables that a stage need not see. What MLflow's and the store's own clients read has to stay.
+#: Environment variables hidden from stages. Variables that MLflow's and the store's clients read must stay.
 HIDDEN = ("REDIS_URL", "REDIS_URL_FILE", "REDIS_PASSWORD", "REDIS_PASSWORD_FILE")
 
 
 def expect_children() -> None:
-    """Have every process of the pool begin with that."""
+    """Register the initialization for every process of the pool."""
     signals.worker_process_init.connect(_begin, weak=False)
 
 
 def _begin(**_: object) -> None:
     wait_for_ever()
     app.conf.task_publish_retry_policy.update(max_retries=TRIES)
-    app.backend.__dict__.pop("client", None)  # where the parent made one before it forked
-    settings()  # it is read here for the last time
+    app.backend.__dict__.pop("client", None)  # a connection inherited from the parent
+    settings()  # cache the settings before their variables are removed
     for name in HIDDEN:
         os.environ.pop(name, None)
     allow_processes()

@@ -1,4 +1,4 @@
-"""The processes of stages, seen from the worker's parent: what they use, and how they are ended."""
+"""Inspect and kill the processes of stages from the worker's parent process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROC = Path("/proc/self/statm")
 
 
 def memory_of(process: int) -> int:
-    """The memory that a process has in use, in bytes; 0 if it is gone."""
+    """Return the resident memory of a process in bytes; 0 if it has exited."""
     if _PROC.exists():
         with contextlib.suppress(OSError):
             pages = Path(f"/proc/{process}/statm").read_text().split()[1]
@@ -24,7 +24,7 @@ def memory_of(process: int) -> int:
 
 
 def kill(process: int, *, itself: bool = True) -> None:
-    """Kill a process with all that it has started: a stage's own workers would go on without it."""
+    """Kill a process and all its descendants, which would otherwise outlive it."""
     for each in [*([process] if itself else []), *started_by(process)]:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(each, signal.SIGKILL)
@@ -33,13 +33,13 @@ def kill(process: int, *, itself: bool = True) -> None:
 
 
 def kill_group(leader: int) -> None:
-    """Kill all processes of a group, whether its leader is still there or not."""
+    """Kill all processes of a group, even if its leader has already exited."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
 def started_by(process: int) -> list[int]:
-    """The children of a process, their children, and so on."""
+    """Return the ids of all descendants of a process."""
     children: dict[int, list[int]] = {}
     for child, parent in _parents():
         children.setdefault(parent, []).append(child)
@@ -52,7 +52,7 @@ def started_by(process: int) -> list[int]:
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    """Each process of the machine, and its parent."""
+    """Yield (process, parent) for each process of the machine."""
     if not _PROC.exists():
         listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout
         for line in listed.splitlines():
@@ -62,6 +62,6 @@ def _parents() -> Iterator[tuple[int, int]]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with contextlib.suppress(OSError):
-                # The second field, the program's name in brackets, may hold anything
+                # The second field, the program's name in parentheses, may contain any character
                 _, parent_text = (folder / "stat").read_bytes().rpartition(b")")[2].split()[:2]
                 yield int(folder.name), int(parent_text)

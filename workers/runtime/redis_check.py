@@ -1,4 +1,4 @@
-"""Before a worker begins: its Redis is one that runs can be entrusted to, however the worker was started."""
+"""Check that Redis is suitable for runs before a worker starts, however the worker was started."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from orchestrator.text import visible
 
 
 def check_redis(**_: object) -> None:
-    """Wait for a Redis that is away; end the process where waiting would not help.
+    """Wait for Redis if it is unavailable; exit if its configuration is refused.
 
-    `orchestrator worker` has asked already; for `celery -A workers worker` nobody has.
+    `orchestrator worker` has already checked it; `celery -A workers worker` has not.
     """
     url = settings().redis_url
     if url is None:
-        return  # Celery says that it has no broker
+        return  # Celery reports the missing broker
     try:
         wait_for(url, evicting=settings().redis_eviction, warn=lambda text: _tell(f"note: {text}"))
     except OrchestratorError as error:

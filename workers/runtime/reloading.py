@@ -1,8 +1,8 @@
-"""A worker whose code on the disk has changed is started anew, when the stages that it runs are over.
+"""Restart a worker whose code on disk has changed, once its running stages are over.
 
-A process of its pool notices, and tells the worker. That leaves, as if told to stop but with no end to its
-grace, and begins anew; one that `workers.multi_queue` runs tells that process, which imported the code for
-all of its workers.
+A process of its pool notices the change and signals the worker. The worker shuts down with an unlimited grace
+period and restarts. A worker started by `workers.multi_queue` signals that process instead, which imported
+the code for all of its workers.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from celery import platforms
 
 from workers.runtime.identity import identity
 
-#: Tells a worker, or the process that runs several, that its code is outdated.
+#: Signals to a worker, or to the process that runs several workers, that its code is outdated.
 RELOAD = signal.SIGUSR2
-#: Tells a worker to finish what it runs and to end, since the next one is being started.
+#: Signals to a worker to finish its running stages and exit, since its replacement is being started.
 FINISH = signal.SIGUSR1
 
 _multi_queue: int | None = None
 
 
 def belong_to(process: int) -> None:
-    """From now on, this process starts this worker anew."""
+    """Register `process` as the multi-queue process that restarts this worker."""
     global _multi_queue
     _multi_queue = process
 
 
 def multi_queue() -> int | None:
-    """The process that runs this worker and others, if there is one."""
+    """Return the id of the multi-queue process that runs this worker; None if there is none."""
     return _multi_queue
 
 
 def ask_for_reload() -> None:
-    """Have this worker started anew; called in any of its processes."""
+    """Request a restart of this worker; may be called in any of its processes."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(identity().process, RELOAD)
 
 
 def begin_anew(command: Sequence[str] = ()) -> NoReturn:
-    """Become the same command again, or another one of Python's, with the same process id."""
+    """Replace this process (exec) by the same command, or by another Python command, under the same id."""
     for each in (multiprocessing.util, billiard.util):
-        each._run_finalizers()  # they remove folders, and are forgotten
+        each._run_finalizers()  # they remove temporary folders, and exec would skip them
     sys.stdout.flush()
     sys.stderr.flush()
     platforms.close_open_fds([sys.__stdin__, sys.__stdout__, sys.__stderr__])

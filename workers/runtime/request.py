@@ -1,4 +1,4 @@
-"""A message in the worker's parent process, which learns first that a child process is lost."""
+"""Celery's request of a stage in the worker's parent process, which detects the loss of a child process."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ log = get_task_logger(__name__)
 
 
 class StageRequest(Request):
-    """Marks the attempt of a lost child as lost before the message goes back to the queue."""
+    """Marks the attempt of a lost child process as lost before its message is requeued."""
 
     def on_failure(
         self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False
     ) -> None:
-        """Called when an attempt raised, or when its process is gone."""
+        """Mark the attempt as lost if its process is gone; also called when the task raised."""
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
@@ -43,21 +43,21 @@ class StageRequest(Request):
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """Called at each time limit; at the hard one, `on_failure` was called just before."""
+        """Handle the soft time limit only: at the hard limit, `on_failure` was called just before."""
         if soft:
             super().on_timeout(soft, timeout)
 
     def terminate(self, pool: TaskPool, signal: str | None = None) -> None:
-        """Called when its run was cancelled, or its node was taken over."""
+        """Kill the process and its descendants after its run was cancelled or its node was taken over."""
         if self.worker_pid:
             kill(self.worker_pid, itself=False)
         super().terminate(pool, signal=signal)
         if self.worker_pid:
-            kill_group(self.worker_pid)  # what it has started meanwhile
+            kill_group(self.worker_pid)  # descendants started meanwhile
             self._conclude_again()
 
     def _conclude_again(self) -> None:
-        """What the process has begun in MLflow after its run was concluded is to end, too."""
+        """Conclude the run again, to end MLflow runs that the process started after the first conclusion."""
         try:
             conclude_again(RunId(self.kwargs["run"]), self.delivery_info["routing_key"], worker_resources())
         except (OperationalError, RedisError) as error:
@@ -70,9 +70,9 @@ class StageRequest(Request):
             log.warning("the lease of %s ends by itself: %s", self.kwargs["node"], error)
 
     def _settle_overdue(self, error: TimeLimitExceeded) -> None:
-        """A stage ignored its time limit, so its process is killed: its policy says whether it runs again.
+        """Kill a stage that ignored its time limit; a separate task retries or fails it by its policy.
 
-        Celery would count it as a failed part of its chord here, and forget what was to follow it.
+        Celery would count it as a failed part of its chord here, and drop the messages that follow it.
         """
         task_ready(self)
         message = json.dumps(self.task.signature_from_request(self._context))
@@ -84,6 +84,6 @@ class StageRequest(Request):
             return
         log.error("%s[%s] was killed at its time limit of %s s", self.name, self.id, error.args[0])
         if self.worker_pid:
-            kill(self.worker_pid, itself=False)  # billiard kills it, and would leave what it has started
+            kill(self.worker_pid, itself=False)  # billiard kills it, but not its descendants
         self.acknowledge()
         self.send_event("task-failed", exception=repr(error), traceback="")

@@ -1,4 +1,4 @@
-"""Gives back what a stopping worker holds: messages that it has not begun, and stages that did not finish."""
+"""Requeue what a stopping worker holds: messages it has not begun, and stages that did not finish."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What an attempt ends with that was still running at the end of the grace.
+#: Error of an attempt that was still running at the end of the grace period.
 STOPPED = "its worker was stopped"
-#: Seconds that the kernel has to end a killed process.
+#: Seconds to wait for a killed process to exit.
 _DEATH_SECONDS = 2.0
 
 
 def has_begun(request: Request) -> bool:
-    """Whether a process has a message, or is about to have it."""
+    """Whether a pool process has received the message, or is about to receive it."""
     job = request._apply_result and request._apply_result()
     return request in state.active_requests or bool(job and job._write_to)
 
 
 def requeue(worker: WorkController, requests: Iterable[Request]) -> None:
-    """Put messages back where their queues are served next; this worker is done with them."""
+    """Put messages back at the consuming end of their queues, and drop them from this worker's state."""
     client = worker_resources().runs.client
     outbound = worker.pool._pool.outbound_buffer
     for request in requests:
@@ -57,13 +57,13 @@ def requeue(worker: WorkController, requests: Iterable[Request]) -> None:
 
 
 def end(worker: WorkController) -> None:
-    """Kill what still runs, and let other workers start it at once."""
+    """Kill the processes that still run, and requeue their messages at once for other workers."""
     pool = worker.pool._pool
     running = list(state.reserved_requests)
     processes = [child for child in pool._pool if child.pid in set(map(_process_of, running))]
     kill_all(worker, processes)
     for child in processes:
-        pool.process_flush_queues(child)  # a result may have come in the last moment
+        pool.process_flush_queues(child)  # collect results that arrived just before the kill
     unfinished = [request for request in running if request in state.reserved_requests]
     try:
         for request in unfinished:
@@ -84,7 +84,7 @@ def _process_of(request: Request) -> int | None:
 
 
 def kill_all(worker: WorkController, processes: Iterable[BaseProcess]) -> None:
-    """Kill processes of the pool, and return once they are gone; none is replaced."""
+    """Kill processes of the pool without replacing them; return once they have exited."""
     worker.pool.close()
     for child in processes:
         child._controlled_termination = True  # else billiard logs an error

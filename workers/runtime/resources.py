@@ -1,4 +1,4 @@
-"""What a worker process works with: the stores, the tracker, and the runs that it knows."""
+"""Resources of a worker process: run store, artifact store, MLflow tracking, and cached run contexts."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Jobs and outputs (their trees, not their data) that a process keeps; both never change.
+#: Maximum number of run contexts and outputs (trees, not data) cached per process; both are immutable.
 CONTEXTS, OUTPUTS = 32, 20_000
 
 
 @dataclass
 class WorkerResources:
-    """The stores of one process. Made after forking, since connections must not be shared."""
+    """The stores of one process. Create it after the fork, since connections must not be shared."""
 
     settings: Settings
     runs: RunStore
@@ -49,14 +49,14 @@ class WorkerResources:
 
     @property
     def store(self) -> ArtifactStore:
-        """The artifact store; a process that forks must not touch it, or its children cannot use it."""
+        """The artifact store. A process must not use it before it forks, or its children cannot use it."""
         if self._store is None:
             self._store = ArtifactStore(self.settings.store_url)
         return self._store
 
     @property
     def tracking(self) -> MlflowTracking:
-        """The way to MLflow."""
+        """MLflow tracking, created at first use."""
         if self._tracking is None:
             from workers.tracking import MlflowTracking
 
@@ -70,7 +70,7 @@ class WorkerResources:
         return self._tracking
 
     def _recall(self, key: str) -> str | None:
-        """What the store has bound a key to; Redis answers faster, where it knows that already."""
+        """Look up the MLflow id bound to a key: in Redis, which is faster, then in the store."""
         run = _run_of(key)
         return self.runs.recall(run, key) or read_mlflow_id(self.store, run, key)
 
@@ -85,11 +85,11 @@ class WorkerResources:
         return self.runs.remember(run, key, made)
 
     def due_deliveries(self) -> list[RunId]:
-        """Runs for which this process kept what it could not log, now that MLflow answers again."""
+        """Return the runs with entries that this process could not log, once MLflow answers again."""
         return [] if self._tracking is None else [RunId(run) for run in sorted(self._tracking.due())]
 
     def context(self, run: RunId, round: int = 0) -> RunContext:
-        """A run's graph, and the plan of one of its rounds; raises UnknownRun."""
+        """Return a run's graph and the plan of one of its rounds, cached; raises UnknownRun."""
         key = (run, round)
         if key not in self._contexts:
             _make_room(self._contexts, CONTEXTS)
@@ -98,7 +98,7 @@ class WorkerResources:
         return self._contexts[key]
 
     def output(self, context: RunContext, ref: NodeRef) -> Tree:
-        """What a node, or an item of a map, that is done gave; raises MissingOutput if it is not done."""
+        """Return the output of a finished node or map item, cached; raises MissingOutput if not finished."""
         key = (context.run, context.stored_as(ref))
         if key not in self._outputs:
             found = self._stored(context, ref)
@@ -109,7 +109,7 @@ class WorkerResources:
         return self._outputs[key]
 
     def succeeded_items(self, context: RunContext, map: NodeName) -> Sequence[int] | None:
-        """The items of a map that succeeded, where it is done; None if Redis does not know it as done."""
+        """Return the succeeded items of a finished map; None if Redis does not know it as finished."""
         key = (context.run, context.round.number, map)
         if key not in self._succeeded_items:
             found = self.runs.succeeded_items(context.run, map)
@@ -120,26 +120,26 @@ class WorkerResources:
         return self._succeeded_items[key]
 
     def stored_output(self, context: RunContext, ref: NodeRef) -> Tree:
-        """What any attempt stored of a node or item, as the store has it now; it need not be what counts."""
+        """Return what any attempt stored for a node or item, uncached; possibly not the committed output."""
         found = self._stored(context, ref).get(context.stored_as(ref))
         if found is None:
             raise MissingOutput.of(context.run, ref.name)
         return found
 
     def stored_items(self, context: RunContext, refs: Iterable[NodeRef]) -> dict[str, Tree]:
-        """The same of items of one map, by the names that they are stored under; each file is read once."""
+        """Return what any attempt stored for items of one map, by stored name; each file is read once."""
         found: dict[str, Tree] = {}
         for ref in {context.folder_of(ref): ref for ref in refs}.values():
             found |= self._stored(context, ref)
         return found
 
     def remember_output(self, context: RunContext, ref: NodeRef, output: Tree) -> None:
-        """Keep what was just committed: the next node often comes to the same process."""
+        """Cache an output that was just committed: the next node often runs in the same process."""
         _make_room(self._outputs, OUTPUTS)
         self._outputs[context.run, context.stored_as(ref)] = output
 
     def flush_needs(self, context: RunContext, ref: NodeRef) -> None:
-        """Have on the disk what a node was made from: who loses that has to run the node again as well."""
+        """Flush the inputs of a node to disk: if they were lost, the node would have to run again as well."""
         if not self.store.keeps_at_once:
             for node in map(context.graph.__getitem__, context.graph.ancestors(ref.node.name)):
                 for stored in context.round.folders_of(node.name):
@@ -148,7 +148,7 @@ class WorkerResources:
                     )
 
     def flush_outputs(self, run: RunId) -> None:
-        """Have on the disk all that a run has committed."""
+        """Flush all committed outputs of a run to disk."""
         if not self.store.keeps_at_once:
             self._flush(run, manifest_keys(self.store, run))
 
@@ -161,7 +161,7 @@ class WorkerResources:
             self._flushed[run].add(key)
 
     def _stored(self, context: RunContext, ref: NodeRef) -> dict[str, Tree]:
-        """What the store has of a node, or of all items of a map, by the names that they are stored under."""
+        """Read the outputs of a node, or of all items of a map, by the names they are stored under."""
         if ref.index is None:
             stored = context.stored_as(ref)
             manifest = Manifest.read(self.store, context.run, stored)
@@ -172,7 +172,7 @@ class WorkerResources:
 
 
 def worker_resources() -> WorkerResources:
-    """This process's resources."""
+    """Return this process's resources, created at first use."""
     return _resources_of(os.getpid())
 
 

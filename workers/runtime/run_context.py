@@ -1,4 +1,4 @@
-"""A run as a worker knows it: its graph, its plan, its canvas; read once and kept."""
+"""A run as cached by a worker: its graph, plan and canvas, read once."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from workers.runtime.loaded_code import loaded_code
 
 @dataclass(frozen=True)
 class NodeRef:
-    """What one message asks for: a node, or one item of a map."""
+    """The target of a message: a node, or one item of a map."""
 
     name: NodeName
     node: Node
-    index: int | None = None  #: of the item
+    index: int | None = None  #: index of the map item; None for a node
 
     @property
     def group(self) -> NodeName | None:
-        """The map that this is an item of."""
+        """The map that this item belongs to; None for a node."""
         return None if self.index is None else self.node.name
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """A run's specification and all that follows from it."""
+    """A run's specification and everything derived from it."""
 
     specification: Specification
     app: Celery
@@ -53,45 +53,45 @@ class RunContext:
 
     @cached_property
     def plan(self) -> Plan:
-        """How the graph is laid out; worked out once for all its nodes."""
+        """The layout of the graph for this round, computed once for all nodes."""
         return arrange(self.graph.without(self.round.done))
 
     @cached_property
     def canvas(self) -> Canvas:
-        """The signatures of what follows each node."""
+        """The Celery signatures of each node's successors."""
         return Canvas(self.app, self.plan, self.run, self.round.number)
 
     def other_code(self, node: Node) -> tuple[str, ...]:
-        """What of the code that a node's stage reaches is not the run's in this process."""
+        """Return the definitions a node's stage reaches that differ between this process and the run."""
         if node.stage not in self._compared:
             self._compared[node.stage] = differing(loaded_code(node), self.specification.code)
         return self._compared[node.stage]
 
     def knows(self, name: str) -> bool:
-        """Whether the run has a node of that name, or a map with such an item."""
+        """Whether the run has a node of that name, or a map that the item name refers to."""
         group, _ = group_and_index(name)
         return group in self.graph
 
     def node_ref(self, name: str) -> NodeRef:
-        """What a message's `node` stands for."""
+        """Return the node or map item that a message's `node` argument names."""
         group, index = group_and_index(name)
         return NodeRef(NodeName(name), self.graph[group], index)
 
     def stored_as(self, ref: NodeRef) -> str:
-        """The name under which a node's output is stored."""
+        """Return the name under which a node's output is stored."""
         stored = self.folder_of(ref)
         if self.round.number and ref.node in self.graph.handlers:
-            stored = f"{stored}@{self.round.number}"  # each round that fails is told of
+            stored = f"{stored}@{self.round.number}"  # failure handlers run once per failed round
         return stored if ref.index is None else f"{stored}[{ref.index}]"
 
     def folder_of(self, ref: NodeRef) -> str:
-        """The name under which a node's output is stored with those of other items of its map."""
+        """Return the name of the folder that stores a node's output, shared by all items of a map."""
         return self.round.stored_as(ref.node.name, ref.index)
 
     def needed_by(self, ref: NodeRef) -> tuple[NodeName, ...]:
-        """The nodes that need this one or, of an item, its map."""
+        """Return the direct successors of this node; for an item, those of its map."""
         return self.graph.successors[ref.node.name]
 
     def descendants(self, ref: NodeRef) -> tuple[NodeName, ...]:
-        """Everything that cannot run without this node."""
+        """Return all transitive successors of this node."""
         return self.graph.descendants(ref.node.name)

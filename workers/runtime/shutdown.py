@@ -1,9 +1,10 @@
-"""How a worker leaves: it takes no more messages, and gives its running stages a grace.
+"""Graceful shutdown of a worker: it stops consuming and gives its running stages a grace period.
 
-SIGTERM, SIGINT and a remote `shutdown` begin the grace. Messages not begun go back to their queues at once,
-and what still runs at its end is killed and handed back, without being blamed for it. A second signal, or
-SIGQUIT, ends the grace. Celery's own shutdown, which waits for its pool without limit, begins when nothing
-runs any more. A worker that is told to reload its code leaves in the same way, with a grace that has no end.
+SIGTERM, SIGINT and a remote `shutdown` start the grace period. Messages not begun are requeued at once.
+Stages still running at its end are killed and requeued, and the loss is not counted against them. A second
+signal, or SIGQUIT, ends the grace period. Celery's own shutdown, which waits for its pool without limit,
+begins when nothing runs any more. A worker that must reload its code shuts down in the same way, with an
+unlimited grace period.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ from workers.runtime.requeue import end, has_begun, kill_all, requeue
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at what still runs.
+#: Seconds between two checks of what still runs.
 PACE = 0.1
-#: A second signal this soon is the same wish, come twice: from a terminal, and from the process above.
+#: A second signal within this time is a duplicate: the terminal and the parent process both send it.
 ECHO_SECONDS = 1.0
-#: Seconds without a look after which the event loop is taken to be stuck, as while Redis is away.
+#: Seconds without a check after which the event loop is considered stuck, as while Redis is unavailable.
 STUCK_SECONDS = 1.0
-#: What Celery's own shutdown may take, when all stages are over.
+#: Seconds that Celery's own shutdown may take after all stages have ended.
 MARGIN_SECONDS = 5.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, RELOAD)  # and FINISH, under `multi_queue`
 
 
 class GracefulShutdown(bootsteps.StartStopStep):
-    """Waits in the worker's event loop for its stages; a thread sees to it that the worker ends at all."""
+    """Waits for running stages in the worker's event loop; a watchdog thread ends a worker that is stuck."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -53,25 +54,25 @@ class GracefulShutdown(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         self.worker = worker
         self.process = os.getpid()
-        self.told = 0.0  #: when the worker was told to stop; 0: it was not
+        self.told = 0.0  #: when the worker was asked to stop; 0: not asked
         self.deadline = 0.0
         self.looked = 0.0
         self.begun = False
-        self.reloads = False  #: it leaves to begin anew with other code, when all that runs is over
-        self.over = False  #: from here on it is Celery's shutdown
-        self.wake: SimpleQueue[None] = SimpleQueue()  # the only kind whose `put` a signal may interrupt
+        self.reloads = False  #: it restarts with new code once nothing runs any more
+        self.over = False  #: Celery's own shutdown has begun
+        self.wake: SimpleQueue[None] = SimpleQueue()  # its `put` is reentrant, so safe in a signal handler
 
     def include_if(self, worker: WorkController) -> bool:
-        """Only a pool of processes can be ended while its stages run."""
+        """Install only with a prefork pool: only its processes can be killed while stages run."""
         return bool(worker.use_eventloop) and issubclass(worker.pool_cls, TaskPool)
 
     def start(self, worker: WorkController) -> None:
-        """Hear the signals in Celery's stead."""
+        """Install the signal handlers in place of Celery's."""
         del worker
         self.readable, writable = os.pipe()
         os.set_blocking(self.readable, False)
         os.set_blocking(writable, False)
-        # The event loop would otherwise go on waiting for messages, and heed a signal up to a second later
+        # Without it, the event loop would keep waiting for messages and react up to a second later
         signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
         signals.worker_process_init.connect(_hear_nothing, weak=False)
         for number in (*_SIGNALS, *([FINISH] if multi_queue() else [])):
@@ -82,14 +83,14 @@ class GracefulShutdown(bootsteps.StartStopStep):
             atexit.register(self._begin_anew)
 
     def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
-        """Called whenever the worker has connected to Redis."""
+        """Register the wake-up pipe; called each time the worker has connected to Redis."""
         del worker
         hub.add_reader(self.readable, self._heard)
         if self.told:
             hub.call_soon(self._look)
 
     def _tell(self, number: int, frame: FrameType | None) -> None:
-        """The signals' handler: sets the deadline, and leaves all else to the loop and to the thread."""
+        """Signal handler: set the deadline only; the event loop and the thread do the rest."""
         del frame
         if os.getpid() != self.process:
             return
@@ -117,7 +118,7 @@ class GracefulShutdown(bootsteps.StartStopStep):
             self._look()
 
     def _look(self) -> None:
-        """In the event loop: begin to leave, go on waiting, or be done with it."""
+        """In the event loop: begin the shutdown, keep waiting, or finish."""
         if self.over:
             return
         self.looked = monotonic()
@@ -149,7 +150,7 @@ class GracefulShutdown(bootsteps.StartStopStep):
         consumer = self.worker.consumer
         for queue in list(self.worker.app.amqp.queues.consume_from):
             consumer.cancel_task_queue(queue)
-        self.worker.semaphore.clear()  # it holds those that wait for a free process
+        self.worker.semaphore.clear()  # drops requests that wait for a free process
         waiting = [request for request in list(state.requests.values()) if not has_begun(request)]
         try:
             requeue(self.worker, waiting)
@@ -157,7 +158,7 @@ class GracefulShutdown(bootsteps.StartStopStep):
             log.warning("%d messages go back later, by the supervisor: %s", len(waiting), error)
 
     def _see_to_the_end(self) -> None:
-        """The thread: nothing may keep this process from ending, least of all a Redis that is away."""
+        """Watchdog thread: end this process even if the event loop hangs, as while Redis is unavailable."""
         self.wake.get()
         while True:
             now = monotonic()
@@ -175,11 +176,11 @@ class GracefulShutdown(bootsteps.StartStopStep):
             os._exit(os.EX_SOFTWARE)
 
     def _begin_anew(self) -> None:
-        """At the very end of the process."""
+        """Restart the process with new code, as its atexit handler."""
         if self.reloads and os.getpid() == self.process:
             begin_anew()
 
 
 def _hear_nothing(**_: object) -> None:
-    """In a new child: its signals are none of its parent's."""
+    """In a new child process: do not write its signals to the parent's wake-up pipe."""
     signal.set_wakeup_fd(-1)

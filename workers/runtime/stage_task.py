@@ -1,4 +1,4 @@
-"""Every stage as a Celery task of its own name."""
+"""Register each stage as a Celery task under its own name, and process its messages."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ from workers.runtime.run_context import RunContext
 
 log = get_task_logger(__name__)
 
-#: How often a message is tried again whose run cannot be read, though the store answers: another worker may.
+#: Retries of a message whose run cannot be read although the store answers: another worker may be able to.
 UNREADABLE = 3
 
-#: Seconds before a message is handed back that could not be worked on, because a service is away.
+#: Seconds to wait before a message is requeued because a service is unavailable.
 PAUSE = 2.0
-#: The same where this worker is about to be replaced.
+#: Seconds to wait before a message is requeued because this worker is about to be replaced.
 SOON = 0.2
 
 
 class StageTask(Task):
-    """A stage's task. Its message names a run and a node; `again` says that it was sent before."""
+    """The Celery task of a stage. Its message names a run and a node; `again` marks one sent before."""
 
     abstract = True
     Request = "workers.runtime.request:StageRequest"
@@ -69,9 +69,9 @@ class StageTask(Task):
         again: bool = False,
         share: int | None = None,
     ) -> str:
-        """Execute one delivery and do what its outcome asks for; returns a word for Flower.
+        """Execute one delivery and send the messages its outcome requires; return a short result for Flower.
 
-        With `batch` it runs items of the map `node`; messages of earlier versions call it `share`.
+        With `batch`, run items of the map `node`; messages of earlier versions name this argument `share`.
         """
         resources = worker_resources()
         try:
@@ -95,19 +95,19 @@ class StageTask(Task):
                 self._count_as_lost(RunId(run), node, error, resources)
             self._requeue(run, node, error)
         except TaskPredicate:
-            raise  # what Celery is told to do next
+            raise  # Retry, Reject and Ignore are instructions to Celery
         except BaseException as error:
             if terminate_handler_fired():
                 raise
             self._count_as_lost(RunId(run), node, error, resources)
         if isinstance(word, StageFailed):
-            raise word  # for Celery's log and Flower: the failure itself is recorded
+            raise word  # for Celery's log and Flower only: the failure is already recorded
         return word
 
     def _count_as_lost(
         self, run: RunId, node: str, error: BaseException, resources: WorkerResources
     ) -> NoReturn:
-        """An attempt that could not be recorded is over all the same: after a few of them, the node fails."""
+        """Count an attempt whose end could not be recorded as lost; after a few of them, the node fails."""
         log.exception("%s of run %s could not be recorded", node, run)
         why = f"its end could not be recorded: {in_one_line(error)}"
         resources.runs.mark_lost(run, identity().delivery(self.request.id, tag_of(self.request)), error=why)
@@ -115,20 +115,20 @@ class StageTask(Task):
         raise Reject(why, requeue=True) from error
 
     def _requeue(self, run: str, node: str, error: Exception) -> NoReturn:
-        """A service is away: somebody takes the message when it is back."""
+        """Requeue the message because a service is unavailable."""
         log.warning("%s of run %s is handed back: %s", node, run, error)
         sleep(PAUSE)
         raise Reject(error, requeue=True) from error
 
     def _leave_to_reloaded(self, context: RunContext, node: str) -> NoReturn:
-        """The code on the disk is newer than this worker's: the next worker takes the message."""
+        """Requeue the message for a reloaded worker: the code on disk is newer than this worker's."""
         log.warning("%s of run %s waits for a worker with its code", node, context.run)
         ask_for_reload()
         sleep(SOON)
         raise Reject("this worker's code is outdated", requeue=True)
 
     def _cannot_read(self, run: RunId, error: StoreError, resources: WorkerResources) -> str:
-        """What the run consists of cannot be read here: let others try, but not for ever."""
+        """Retry a message whose run this worker cannot read; after UNREADABLE retries, fail the run."""
         if self.request.retries < UNREADABLE:
             raise self.retry(exc=error, countdown=PAUSE * 2**self.request.retries)
         halt(self.request)
@@ -183,12 +183,12 @@ class StageTask(Task):
 
 
 def tag_of(request: Context) -> str:
-    """Which delivery of its message a request is."""
+    """Return the delivery tag of a request: it tells deliveries of the same message apart."""
     return str((request.properties or {}).get("delivery_tag", ""))
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether Redis would refuse the same call again, however long we wait."""
+    """Whether Redis rejects this call permanently, so that a retry cannot help."""
     return isinstance(error, DataError) or (type(error) is ResponseError and "user_script" in str(error))
 
 

@@ -1,9 +1,9 @@
-"""The output of a stage's process: what its code prints, and what C libraries and child processes write.
+"""Capture the output of a stage's process: Python's prints, and output of C libraries and child processes.
 
-Python's own prints are taken where they are written, at once and in order. All else arrives through the file
-descriptors 1 and 2, which are pipes: a thread reads them, and so does the end of an attempt, so that nothing
-is lost or taken for the next attempt's. Everything also goes, masked, to where the
-worker's output goes.
+Python's prints are captured in `sys.stdout` and `sys.stderr`, at once and in order. All other output arrives
+through the file descriptors 1 and 2, which are pipes. A thread reads them, and so does the end of an attempt,
+so that no output is lost or attributed to the next attempt. All output is also written, masked, to the
+worker's own output.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from workers.runtime.masked_log import MaskedBytes
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-#: Takes lines, and where they come from: `stdout` or `stderr`.
+#: Receives the stream's name, `stdout` or `stderr`, and lines.
 Sink: TypeAlias = Callable[[str, Iterable[str]], None]
 
 _CHUNK = 65_536
-#: Reads of a pipe at once: as much as it holds, and not all that a process writes without end.
+#: Maximum reads per drain: enough to empty a pipe, but bounded if a process writes without end.
 _READS = 16
 
 
 class Streams:
-    """Standard output and standard error of this process, for as long as it runs."""
+    """Captures standard output and standard error of this process for its whole lifetime."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._sink: Sink | None = None
-        self._copied = False  #: this is a copy of the process, made by `os.fork`
+        self._copied = False  #: this is a forked child process (`os.fork`)
         self._flush_c = ctypes.CDLL(None).fflush
         self._poll = select.poll()
         self._streams = {number: _Stream(number, name) for number, name in ((1, "stdout"), (2, "stderr"))}
@@ -53,7 +53,7 @@ class Streams:
         threading.Thread(target=self._read_on, name="streams", daemon=True).start()
 
     def begin(self, sink: Sink) -> None:
-        """From here on, the lines are this sink's."""
+        """Send all lines written from now on to this sink."""
         with self._lock:
             for stream in self._streams.values():
                 stream.connect()
@@ -63,7 +63,7 @@ class Streams:
             self._open()
 
     def end(self) -> None:
-        """Hand over all that was written until now, and from here on nothing."""
+        """Send everything written so far to the sink, then detach it."""
         for file in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 file.flush()  # type: ignore[union-attr]
@@ -78,17 +78,17 @@ class Streams:
             self._sink = None
 
     def write(self, number: int, data: ReadableBuffer) -> int:
-        """What Python code prints."""
+        """Write what Python code prints; return the number of bytes."""
         if self._copied:
             return os.write(number, data)
         written = bytes(data)
         with self._lock:
-            self._drain()  # what a child process has written before
+            self._drain()  # keep the order with earlier output of child processes
             self._take(self._streams[number], written)
         return len(written)
 
     def catch_up(self) -> None:
-        """Hand over what C libraries and child processes have written: it comes before a log record."""
+        """Send pending output of C libraries and child processes to the sink, ahead of a log record."""
         with self._lock:
             self._drain()
 
@@ -129,7 +129,7 @@ class Streams:
         sys.stdout, sys.stderr = self._texts
 
     def _is_as_made(self, text: TextIO) -> bool:
-        """Whether no stage has closed, replaced or reconfigured it."""
+        """Whether the stream is unchanged: no stage has closed, replaced or reconfigured it."""
         return (
             text in self._texts
             and not text.closed
@@ -139,17 +139,17 @@ class Streams:
         )
 
     def _become_a_copy(self) -> None:
-        """In a forked child: its prints reach the original through the pipes, as any child's do."""
+        """In a forked child: write prints to the pipes, which the original process reads."""
         self._copied = True
 
     @property
     def copied(self) -> bool:
-        """Whether this is a copy of the process that the attempt runs in."""
+        """Whether this is a forked child of the process that runs the attempt."""
         return self._copied
 
 
 class _Stream:
-    """One of the two: its pipe, and where its output went before."""
+    """Standard output or standard error: its pipe, and its original destination."""
 
     def __init__(self, number: int, name: str) -> None:
         self.name = name
@@ -161,11 +161,11 @@ class _Stream:
         self.connect()
 
     def connect(self) -> None:
-        """Have the descriptor lead into the pipe, wherever a stage has let it lead."""
+        """Point the descriptor to the pipe, even if a stage has redirected it."""
         os.dup2(self._write_end, self.number)
 
     def pass_on(self, data: bytes) -> None:
-        """Write to where the worker's output goes. No stage fails because its worker's log is full."""
+        """Write to the worker's own output; ignore errors, so that a full disk there fails no stage."""
         if data:
             with contextlib.suppress(OSError):
                 self.through.buffer.write(data)
@@ -173,7 +173,7 @@ class _Stream:
 
 
 class _Python(io.FileIO):
-    """The file below `sys.stdout`: a descriptor to whoever asks for one, such as `subprocess`."""
+    """The raw file below `sys.stdout`; it has a real `fileno`, which `subprocess` and others need."""
 
     def __init__(self, number: int, write: Callable[[int, ReadableBuffer], int]) -> None:
         super().__init__(number, "w", closefd=False)
@@ -184,7 +184,7 @@ class _Python(io.FileIO):
 
 
 def _as_text(number: int) -> io.TextIOWrapper:
-    """Where a descriptor leads to now; nowhere if it is closed."""
+    """Open a duplicate of a descriptor as a text file; `os.devnull` if the descriptor is closed."""
     try:
         copy = os.dup(number)
     except OSError:
@@ -198,7 +198,7 @@ def _as_text(number: int) -> io.TextIOWrapper:
 
 
 def _send_elsewhere(worker_log: TextIO) -> None:
-    """Let the loggers there are, and the traceback of a crash, write to the worker's log alone."""
+    """Redirect the existing log handlers and faulthandler to the worker's log, past the capture."""
     ours = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     for logger in loggers:
@@ -212,11 +212,11 @@ _installed: Streams | None = None
 
 
 def install() -> None:
-    """Take over the output of this process, once."""
+    """Start capturing the output of this process; idempotent."""
     global _installed
     _installed = _installed or Streams()
 
 
 def installed() -> Streams | None:
-    """This process' streams, where a worker's pool has begun with them."""
+    """Return this process's streams; None if capture is not installed."""
     return _installed

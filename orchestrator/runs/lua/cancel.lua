@@ -1,7 +1,7 @@
--- A run is to stop: nothing of it starts any more, and what runs cannot commit. Who stops one that was cancelled
--- before is told the same.
--- ARGV: why it failed (empty: it did not, somebody wanted it to stop), token of who asks
--- Reply: {cancelled | over | unknown, deliveries that are at work, …}
+-- Cancel a run: no node of it starts any more, and running attempts cannot commit. A repeated call on a
+-- cancelled run gets the same reply.
+-- ARGV: error (empty: cancelled on request; else the run fails with it), token of the caller
+-- Reply: {cancelled | over | unknown, running deliveries, …}
 local reply = {'cancelled'}
 local state = redis.call('HGET', META, 'state')
 local at_work = stopped_by(state ~= 'cancelled' and ARGV[2] or nil)

@@ -1,12 +1,12 @@
--- A worker asks for a node. Atomic, because two workers may hold a message for it.
--- ARGV: node, token, holder (the delivery that asks), worker (its name), lease in ms, the message's round, then
---       the nodes that need this one
--- Reply: {verdict, number of the attempt, …}; for claimed also its tries, how many attempts were lost, when it was
---         claimed, and 1 where Redis may have forgotten an attempt
---   claimed: it is this worker's; done: committed before, followed by nodes that are due (name, sent alone, …)
---   expanded: a map that became items before; the number is how many, or 0 where none is left to be taken
---   early: it misses something, and is sent once that is there; held: another live worker has it; over: it is not to run; gone: no such run
---   outdated: a later round of the run sends it, or had no need to
+-- A worker claims a node. Atomic, because two workers may hold a message for it.
+-- ARGV: node, token, holder (the claiming delivery), worker (its name), lease in ms, the message's round,
+--       then the node's successors
+-- Reply: {status, number of the attempt, …}; for claimed also its tries, number of lost attempts, when it was
+--         claimed, and 1 if Redis may have lost an attempt
+--   claimed: the caller holds the lease; done: committed before, with due successors (name, sent alone, …)
+--   expanded: a map that was expanded before; the number is its items, or 0 if none is left to take
+--   early: an input is missing, the node is sent when it is available; held: another live worker runs it
+--   over: it must not run; gone: no such run; outdated: a later round has sent the node, or did not need it
 local node, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run_state = redis.call('HGET', META, 'state')
 if not run_state then return {'gone', 0} end
@@ -18,7 +18,7 @@ if record.state == 'succeeded' then
   return reply
 end
 if OVER[run_state] or is_too_late(node) or is_too_soon(node) then return {'over', 0} end
--- even of a map that has failed: what is left of its items is to end, too
+-- also for a failed map: its remaining items must still end
 if record.items then return {'expanded', redis.call('ZSCORE', DUE, node) and record.items or 0} end
 if OVER[record.state] then return {'over', 0} end
 if missing(node) > 0 then

@@ -1,7 +1,7 @@
--- An attempt's outputs are written and its manifest exists. Refused when the lease has moved.
--- ARGV: node, token, value (JSON, or empty), reused (0/1), why (or empty), map it is an item of (or empty), the nodes
---       that need it, or that need the map
--- Reply: {committed | lost, state of the run, nodes that are due by it (name, sent alone, …)}
+-- Record a node as succeeded; its outputs and manifest are written. Refused if the lease is lost.
+-- ARGV: node, token, value (JSON, or empty), reused (0/1), why (or empty), map that it is an item of (or
+--       empty), the successors of the node, or of the map
+-- Reply: {committed | lost, state of the run, successors that are due now (name, sent alone, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then

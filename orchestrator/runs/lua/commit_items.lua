@@ -1,7 +1,7 @@
--- Outputs of several items of a map are written. Those whose lease has moved are passed over.
--- ARGV: map, token, number of nodes that need the map, those nodes, then for each item: index,
---       microseconds since its start and since its end, value (or empty), reused (0/1), why (or empty)
--- Reply: {committed, state of the run, nodes that are due by it (name, sent alone, …)}
+-- Record items of a map, whose outputs are written, as succeeded. Items that lost their lease are skipped.
+-- ARGV: map, token, number of the map's successors, those successors, then for each item: index, microseconds
+--       since its start and since its end, value (or empty), reused (0/1), why (or empty)
+-- Reply: {committed, state of the run, successors that are due now (name, sent alone, …)}
 local group, token = ARGV[1], ARGV[2]
 local followers, count, repeated = tonumber(ARGV[3]), 0, false
 for at = 4 + followers, #ARGV, 6 do

@@ -1,4 +1,5 @@
--- A branch of a join goes on outside of the canvas: no chord sends the join, so whoever ends its last need does.
+-- Mark a join whose branch has left the canvas: the worker that ends its last input sends it,
+-- since no chord does.
 -- ARGV: join
 -- Reply: {detached, ''}
 local run_state = redis.call('HGET', META, 'state')

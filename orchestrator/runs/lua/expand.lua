@@ -1,7 +1,8 @@
--- A map turns into its items, of which an earlier round may have done some, or all. Its own attempt ends here; it
--- succeeds with its last item. Whatever its message was to pass on to is sent by whoever records that.
--- ARGV: node, token, number of items, join whose chord was to count the message (or empty), the nodes that need the map
--- Reply: {expanded | lost, state of the run, nodes that are due as all items are done (name, sent alone, …)}
+-- Expand a map into its items; an earlier round may have done some or all of them. The map's own attempt ends
+-- here; it succeeds with its last item. The worker that records that item sends the map's successors.
+-- ARGV: node, token, number of items, join whose chord would count the message (or empty), the map's
+--       successors
+-- Reply: {expanded | lost, state of the run, due successors if all items are done (name, sent alone, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then

@@ -1,9 +1,9 @@
--- A node's last attempt failed: it ends, and so does all that needs it; the others too, if the run fails fast.
--- An item of a map may fail without that, as long as no larger share of the items does than is tolerated.
--- ARGV: node, token, error, traceback, map it is an item of (or empty), tolerated share,
---       number of nodes that need the map, those nodes, then all nodes that cannot run without it
--- Reply: {failed | lost, state of the run, how many deliveries are to be stopped, those, then nodes that are due as the
---         map is done all the same (name, sent alone, …)}
+-- Fail a node and everything downstream of it; with fail_fast, stop all other nodes too. A map item fails
+-- alone as long as the share of failed items is tolerated.
+-- ARGV: node, token, error, traceback, map that it is an item of (or empty), tolerated share,
+--       number of the map's successors, those successors, then all nodes downstream
+-- Reply: {failed | lost, state of the run, number of deliveries to terminate, those, then successors that are
+--        due because the map has succeeded all the same (name, sent alone, …)}
 local node, token, group, followers = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[7])
 local record = load_node(node)
 local function answer(word, state, at_work)
@@ -20,7 +20,7 @@ if not speaks_for(record, token) then
 end
 local own = record.holder
 local number = #record.attempts
-if group == '' then redis.call('ZREM', LEASES, record.holder) end -- else it may be at work on other items
+if group == '' then redis.call('ZREM', LEASES, record.holder) end -- else it may be running other items
 close_attempt(record, ARGV[3])
 grant(record, token, 'failed')
 record.state = 'failed'

@@ -1,8 +1,8 @@
--- The process that worked on a delivery is lost: its attempts are over, the nodes up for the next claim.
--- ARGV: holder, error, spared (1 where the node cannot be to blame, since its worker was stopped; else 0), until when
---       this counts, in ms (empty for the worker itself, who knows; else only a lease that is over ends, and so does
---       a process that may be there after all)
--- Reply: {released, how many}
+-- End the attempts of a delivery whose process is lost, so that its nodes can be claimed again.
+-- ARGV: holder, error, spared (1 if the loss does not count against the node, since its worker was stopped;
+--       else 0), time in ms until which the call is valid (empty if the worker itself calls; otherwise only
+--       an expired lease ends, and the delivery is revoked, in case its process is still alive)
+-- Reply: {released, number of nodes}
 local holder, count, until_ms = ARGV[1], 0, tonumber(ARGV[4])
 if until_ms and (NOW_MS > until_ms or tonumber(redis.call('ZSCORE', LEASES, holder) or 0) > NOW_MS) then
   return {'released', 0}

@@ -1,20 +1,20 @@
--- Prepended to every transition: the keys, the clock, and how a node's record is read and written.
+-- Prepended to every transition: the keys, the clock, and functions that read and write records of nodes.
 --
--- KEYS: the beginning that all keys of the run share. They are made from it: naming all of them would double the
--- size of each call. None of another run, and no list over all runs, is touched: it lives in another hash slot.
+-- KEYS: the common prefix of the run's keys. All keys are built from it, since passing each would double the
+-- size of a call. Keys of other runs and lists over all runs are not used: they are in other hash slots.
 --
--- Times are microseconds since 1970 by Redis's own clock, the one clock that all machines share; they are
--- kept as strings because cjson rounds numbers to 14 digits.
+-- Times are microseconds since 1970 by Redis's clock, the only clock that all machines share; they are stored
+-- as strings because cjson rounds numbers to 14 digits.
 local BASE = KEYS[1]
 local META, NODES, LEASES, EVENTS = BASE .. 'meta', BASE .. 'nodes', BASE .. 'leases', BASE .. 'events'
 local TRACEBACKS, MEMORY, TAKEN = BASE .. 'tracebacks', BASE .. 'memory', BASE .. 'taken'
--- Deliveries that an attempt was taken from: their workers end the processes that are still at work on them.
+-- Deliveries whose attempt was taken over or cancelled: their workers kill the processes that still run them.
 local REVOKED = BASE .. 'revoked'
--- How many needs a node still misses; since when nodes with all they need have not been claimed; nodes whose
--- message nobody sends by itself, since the canvas was left before it.
+-- MISSING: number of missing inputs by node. DUE: nodes with all inputs, by the time since when they are
+-- unclaimed. ALONE: nodes that the canvas no longer sends, because it was left before them.
 local MISSING, DUE, ALONE = BASE .. 'missing', BASE .. 'due', BASE .. 'alone'
-local KEPT = {META, NODES, EVENTS, TRACEBACKS, MEMORY, REVOKED} -- as long as the run is remembered
-local OPEN = {LEASES, TAKEN, MISSING, DUE, ALONE} -- as long as it is open
+local KEPT = {META, NODES, EVENTS, TRACEBACKS, MEMORY, REVOKED} -- until the run expires
+local OPEN = {LEASES, TAKEN, MISSING, DUE, ALONE} -- while the run is open
 
 local clock = redis.call('TIME')
 local NOW = string.format('%d%06d', clock[1], clock[2])
@@ -36,18 +36,18 @@ local function emit(node, state, detail)
   redis.call('XADD', EVENTS, 'MAXLEN', '~', 20000, '*', 'node', node, 'state', state, 'detail', detail or '')
 end
 
--- Whether a token speaks for the running attempt: its own, or that of the delivery that holds it.
+-- Whether a token belongs to the running attempt: its own token, or the delivery that holds it.
 local function speaks_for(record, token)
   return record.state == 'running' and (record.token == token or record.holder == token)
 end
 
--- Whether a delivery may still run a node. A lease that is over counts until the supervisor ends it: it may be
--- over only because Redis was away, and nobody could renew it.
+-- Whether a delivery still holds a node. An expired lease counts until the supervisor removes it: it may have
+-- expired only because Redis was unavailable and it could not be renewed.
 local function is_held(record)
   return record.holder and redis.call('ZSCORE', LEASES, record.holder)
 end
 
--- A moment some microseconds ago, as a string.
+-- The time some microseconds ago, as a string.
 local function ago(microseconds)
   return string.format('%.0f', tonumber(NOW) - tonumber(microseconds))
 end
@@ -63,19 +63,19 @@ local function open_attempt(record, token, holder, worker)
   return number
 end
 
--- Which start of Redis this is. One that came back may have forgotten the last that it was told.
+-- The id of this start of the Redis server. A restarted Redis may have lost its last writes.
 local function this_start()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
 end
 
--- Whether a node may have been claimed, and done, in a way that Redis has forgotten: who claims it looks in the store.
+-- 1 if Redis may have lost a claim and commit of a node, so that a claim must check the store; else 0.
 local function may_have_forgotten()
   return redis.call('HGET', META, 'start') == this_start() and 0 or 1
 end
 
--- What a claim is told: the attempt's number, how many tries the policy counts, how many attempts were lost, when
--- it was claimed. Tries of an earlier round and attempts whose worker died are not held against a node, and those
--- whose worker was stopped (`spared`) do not make it suspect either.
+-- The counts in a claim's reply: the attempt's number, the tries that the policy counts, the lost attempts,
+-- and when it was claimed. Tries exclude earlier rounds and attempts whose worker died. Lost attempts exclude
+-- those whose worker was stopped (`spared`).
 local function attempt_counts(record)
   local lost, spared, base = 0, 0, record.base or 0
   for number, attempt in ipairs(record.attempts) do
@@ -86,13 +86,13 @@ local function attempt_counts(record)
   return number, number - base - lost - spared, lost, record.attempts[number].started
 end
 
--- Nobody works on a node any more.
+-- Clear token and holder of a node that is not running any more.
 local function clear_holder(record)
   record.token = nil
   record.holder = nil
 end
 
--- A node's only attempt was none: it had not to run itself, or not at all.
+-- Remove a node's only attempt: the node is a map that was expanded, or is skipped.
 local function undo_attempt(record)
   redis.call('ZREM', LEASES, record.holder)
   record.attempts = nil
@@ -108,7 +108,7 @@ local function lose_attempt(record, failure, spared)
   clear_holder(record)
 end
 
--- A delivery takes a node over whose lease is gone: the one that had it ends, if it is there after all.
+-- A delivery takes over a node whose lease is gone; the previous holder is revoked, as it may be alive.
 local function take_over(record, holder)
   if record.holder ~= holder then redis.call('SADD', REVOKED, record.holder) end
   lose_attempt(record, 'its worker was lost')
@@ -121,8 +121,8 @@ local function close_attempt(record, failure, ended)
   clear_holder(record)
 end
 
--- Put a node to rest without running; returns how many open ones it counted for. A map that the canvas writes
--- out counts as its items, which rest with it.
+-- End a node without running it; returns the number of open nodes that it counts for. A map with items in the
+-- canvas counts as its items, which end with it.
 local function rest_one(name, state)
   local record = load_node(name)
   if OVER[record.state] then return 0 end
@@ -136,14 +136,14 @@ local function rest_one(name, state)
   return count
 end
 
--- The same for nodes that need one which does not succeed.
+-- End the nodes downstream of one that does not succeed.
 local function close_unrun(names, first, state)
   local count = 0
   for index = first, #names do count = count + rest_one(names[index], state) end
   return count
 end
 
--- The nodes that run once the run has failed, as a set of their names.
+-- The failure handlers: as a set of names, and as a list.
 local function handlers()
   local names = cjson.decode(redis.call('HGET', META, 'handlers') or '[]')
   local set = {}
@@ -151,9 +151,9 @@ local function handlers()
   return set, names
 end
 
--- Nothing of the run starts or commits any more, but for what is to run after a failure: open nodes are cancelled.
--- Returns the deliveries that were at work, each once, but for the `own` one of who asks. They are kept for the
--- case that the token asks again: nobody else knows which processes are to be ended.
+-- Cancel all open nodes of the run except failure handlers; nothing else starts or commits any more. Returns
+-- the deliveries that were running, each once, without the caller's `own`. They are stored for a repeated
+-- call with the same token: there is no other record of the processes to be terminated.
 local function stop_all(token, own)
   local spared, seen, at_work = handlers(), {[own or ''] = true}, {}
   for _, name in ipairs(redis.call('HKEYS', NODES)) do
@@ -178,14 +178,14 @@ local function stop_all(token, own)
   return at_work
 end
 
--- The deliveries that were at work when this token (or whoever it was) stopped the run; nil if it did not, or
--- another one did later.
+-- The deliveries that were running when the run was stopped by this token, or by any if it is nil; nil if
+-- this token did not stop the run, or another one did later.
 local function stopped_by(token)
   local stopped = cjson.decode(redis.call('HGET', META, 'stopped') or '{}')
   if not token or stopped.token == token then return stopped.at_work end
 end
 
--- The run has failed: what is to run then is due, once in a round. Returns whether there is any.
+-- Make the failure handlers of a failed run due, once per round. Returns whether any became due.
 local function release_handlers()
   local _, names = handlers()
   if #names == 0 or redis.call('HSETNX', META, 'handling', NOW) == 0 then return false end
@@ -200,31 +200,31 @@ local function release_handlers()
   return true
 end
 
--- Once what runs after a failure is due, nothing else of the run starts.
+-- Once the failure handlers are due, no other node of the run starts.
 local function is_too_late(name)
   return redis.call('HEXISTS', META, 'handling') == 1 and not handlers()[name]
 end
 
--- What runs after a failure does not start before: Redis may have forgotten that it was due.
+-- A failure handler does not start before it is due: Redis may have lost that it was.
 local function is_too_soon(name)
   return redis.call('HEXISTS', META, 'handling') == 0 and handlers()[name]
 end
 
--- Whether a message is an earlier round's than the run's. Such a one starts nothing and waits for nothing:
--- reopening puts down all that is open, and its round sends all of it itself, so nothing is lost with the message.
--- A later round's counts, though: Redis has then forgotten the reopening, and there may be no other message.
+-- Whether a message belongs to an earlier round than the run's. Such a message starts nothing, and nothing is
+-- lost with it: reopening resets all open nodes, and the new round sends all of them itself. A message of a
+-- later round is accepted: Redis has then lost the reopening, and there may be no other message.
 local function is_outdated(round)
   return tonumber(round) < tonumber(redis.call('HGET', META, 'round') or 0)
 end
 
--- The run is over, and nobody works on it or waits in it any more: it is to be written down.
+-- End the run: nothing of it runs or waits any more, and it must be concluded.
 local function end_run(state)
   redis.call('HSET', META, 'state', state, 'ended', NOW)
   redis.call('DEL', unpack(OPEN))
   emit('', state)
 end
 
--- Keep which transition a token was granted, for the case that it asks again.
+-- Store which transition a token was granted, so that a repeated call gets the same reply.
 local function grant(record, token, word)
   record.settled = {token = token, word = word}
 end
@@ -233,23 +233,24 @@ local function was_granted(record, token, word)
   return record.settled and record.settled.token == token and record.settled.word == word
 end
 
--- The run's state, as it concerns who asks again after a node.
+-- The state of the run for a repeated call about a node.
 local function state_after(name)
   local state = redis.call('HGET', META, 'state')
   if not OVER[state] and is_too_late(name) then return 'handling' end
   return state
 end
 
--- The reply to a token that speaks for no attempt: `lost`, or else what it was told before. A transition is
--- asked for twice when its first reply was lost together with the connection. One that asks for something else
--- than it was granted is lost: whose attempt was failed by its parent, or cancelled, has not committed.
+-- The reply to a token without a running attempt: `lost`, or the earlier reply if it was granted the same
+-- transition. A transition is called twice if its first reply was lost together with the connection. A call
+-- of another transition than the granted one gets `lost`: an attempt that was failed by its parent, or
+-- cancelled, has not committed.
 local function refuse(name, record, token, word)
   if not was_granted(record, token, word) then return {'lost', ''} end
   return {word, state_after(name)}
 end
 
--- Take nodes off the count of open ones; the last of them ends the run. Returns the run's state, or `handling`
--- where what is to run after a failure has become due.
+-- Decrement the count of open nodes; at zero, the run ends. Returns the run's state, or `handling` if the
+-- failure handlers have become due.
 local function settle(count)
   local open = redis.call('HINCRBY', META, 'open', string.format('%d', -count))
   if open > 0 then return 'running' end
@@ -262,7 +263,8 @@ local function settle(count)
   return state
 end
 
--- A node has all it needs: it is due until somebody claims it. A map that the canvas writes out is so item by item.
+-- Mark a node that has all inputs as due until it is claimed. A map with items in the canvas becomes due
+-- item by item.
 local function make_due(name)
   local record = load_node(name)
   if OVER[record.state] then return end
@@ -273,7 +275,7 @@ local function make_due(name)
   end
 end
 
--- Nodes begin: names and how many others each needs, in turn, from `first` on. Those that need none are due.
+-- Register nodes: alternating names and numbers of inputs, from `first` on. Nodes without inputs are due.
 local function expect(names, first)
   for at = first, #names, 2 do
     if names[at + 1] == '0' then make_due(names[at]) else redis.call('HSET', MISSING, names[at], names[at + 1]) end
@@ -290,12 +292,12 @@ local function is_due(name)
   return false
 end
 
--- How many needs a node, or the map that it is an item of, still misses.
+-- The number of missing inputs of a node, or of the map that it is an item of.
 local function missing(name)
   return tonumber(redis.call('HGET', MISSING, string.match(name, '^(.*)%[%d+%]$') or name) or 0)
 end
 
--- The end of a reply: those of `names`, from `first` to `last`, that are due, and whether nobody else sends them.
+-- Append to a reply those of `names`, from `first` to `last`, that are due, each with whether it is in ALONE.
 local function tell_due(reply, names, first, last)
   for index = first, last or #names do
     local name = names[index]
@@ -306,7 +308,7 @@ local function tell_due(reply, names, first, last)
   end
 end
 
--- A node has succeeded, which these nodes need: they miss one less.
+-- A node has succeeded: decrement the number of missing inputs of its successors.
 local function satisfy(names, first, last)
   for index = first, last or #names do
     local name = names[index]
@@ -317,7 +319,7 @@ local function satisfy(names, first, last)
   end
 end
 
--- Items of a map are done: the map itself is done with its last item, and what needs it misses one less.
+-- Record that items of a map have ended; with its last item, the map succeeds and satisfies its successors.
 local function settle_items(group, count, names, first, last)
   local record = load_node(group)
   record.left = record.left - count

@@ -1,7 +1,7 @@
--- Keep a word about a run: the id of something made outside, or why its end is not written down. It goes with the run;
--- one that Redis does not know (any more) is not remembered for long.
--- ARGV: field, value, replace (1: instead of what is kept; 0: unless something is)
--- Reply: what is kept
+-- Store a value for a run: the id of an external object, or why the run is not concluded yet. It expires with
+-- the run, or after a day (86,400 s) if Redis does not know the run (any more).
+-- ARGV: field, value, replace (1: overwrite an existing value; 0: keep it)
+-- Reply: the stored value
 if ARGV[3] == '1' then redis.call('HSET', MEMORY, ARGV[1], ARGV[2]) else redis.call('HSETNX', MEMORY, ARGV[1], ARGV[2]) end
 local left = redis.call('PTTL', META)
 if left == -2 then left = 86400000 end

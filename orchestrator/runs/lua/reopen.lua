@@ -1,13 +1,14 @@
--- A run goes on in a new round: what is done stays, everything else is up again. Atomic, so that no attempt is left
--- at work on what the round sends, and no earlier message begins one.
--- ARGV: run id, pipeline, parameters (JSON), number of open nodes (maps count as their open items, or as one),
---       whether the first failure stops the run (0/1), nodes that run after a failure (JSON list), the round's number,
---       number of done nodes and items, number of nodes that are left with a reason, number of nodes that have ended
---       otherwise and stay so, number of maps that are done or that the canvas writes out, how the run stood when all
---       that was worked out (`ended/round`; empty: it was unknown); names and values of the
---       first in turn, names and reasons of the second in turn, names of the third, name, items and items left of the
---       fourth, then nodes that are left and how many others of these each needs, in turn
--- Reply: {taken, ''} if it stands otherwise now; else {reopened, the run's state or `handling`}: where nothing is left to do, the run ends here
+-- Reopen a run in a new round: what has succeeded stays, everything else is reset. Atomic, so that no attempt
+-- keeps running a node that the round sends, and no earlier message starts one.
+-- ARGV: run id, pipeline, parameters (JSON), number of open nodes (maps count as their open items, or as
+--       one), fail_fast (0/1), failure handlers (JSON list), the round's number, number of (1) succeeded
+--       nodes and items, of (2) nodes left with a reason, of (3) nodes that ended without success and stay
+--       so, of (4) maps that have succeeded or have items in the canvas, then the run's status from which all
+--       this was computed (`ended/round`; empty: it was unknown); alternating names and values of (1),
+--       alternating names and reasons of (2), names of (3), name, items and items left of (4), then
+--       alternating nodes left and how many other nodes left each needs
+-- Reply: {taken, ''} if the status has changed; else {reopened, the run's state or `handling`}: if nothing is
+--        left to do, the run ends here
 local known = redis.call('HMGET', META, 'state', 'ended', 'round')
 local stands = known[1] and (known[2] or '') .. '/' .. (known[3] or '0') or ''
 if stands ~= ARGV[12] then return {'taken', ''} end
@@ -24,7 +25,7 @@ local function end_attempt(record)
   if record.holder then redis.call('SADD', REVOKED, record.holder) end
 end
 
--- A map that stays as it ended starts none of its items any more.
+-- Cancel an item of a map that stays as it ended: none of its items starts any more.
 local function close_item(name)
   local record = load_node(name)
   settled[name] = true

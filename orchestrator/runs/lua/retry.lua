@@ -1,4 +1,4 @@
--- An attempt failed and another one is due later. For an item of a map, the delivery may be at work on others.
+-- Record a failed attempt; the next one is due later. A map item's lease stays: its delivery may run others.
 -- ARGV: node, token, error, traceback, milliseconds until the next attempt
 -- Reply: {retrying | lost, ''}
 local node, token = ARGV[1], ARGV[2]

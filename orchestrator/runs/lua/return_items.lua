@@ -1,6 +1,6 @@
--- A worker is held up by one item of a map: others shall have those that it took and has not begun.
+-- Return items that a worker has not begun, because another item takes long, so that others can take them.
 -- ARGV: map, token, indexes
--- Reply: {given, how many}
+-- Reply: {given, number of items}
 local group, token = ARGV[1], ARGV[2]
 local map = load_node(group)
 local back, count = map.back or {}, 0

@@ -1,5 +1,5 @@
--- A node's condition came out false: it and all that needs it are skipped.
--- ARGV: node, token, nodes that need it
+-- Skip a node whose condition is false, and everything downstream of it.
+-- ARGV: node, token, all nodes downstream
 -- Reply: {skipped | lost, state of the run}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)

@@ -1,8 +1,8 @@
--- Make a run known. Atomic, so that a run is never seen half-made.
--- ARGV: run id, number of nodes, pipeline, parameters (JSON), whether the first failure stops the run (0/1), nodes
---       that run after a failure (JSON list), number of maps that the canvas writes out, token of who submits, those
---       maps with how many items each has in turn, then all nodes with how many others each needs in turn
--- Reply: 1 if it is new, 0 if there is a run of this id.
+-- Register a run. Atomic, so that a run is never seen incomplete.
+-- ARGV: run id, number of nodes, pipeline, parameters (JSON), fail_fast (0/1), failure handlers (JSON list),
+--       number of maps with items in the canvas, token of the caller, alternating those maps and their
+--       numbers of items, then alternating all nodes and their numbers of inputs
+-- Reply: 1 if the run is new, 0 if a run has this id already.
 if redis.call('EXISTS', META) == 1 then
   return redis.call('HGET', META, 'submission') == ARGV[8] and 1 or 0 -- the first reply was lost
 end

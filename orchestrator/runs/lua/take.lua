@@ -1,10 +1,11 @@
--- A worker asks for items of a map: items given back or lost first, then fresh ones in order. Towards the end
--- it gets fewer, so that no worker is left with many while others have none. An item whose worker died is taken
--- by itself: if it is the cause, it takes no others with it again. Whoever asks has settled what it was given
--- before, unless that reply was lost: it is given the same again then, or nobody would run these.
--- ARGV: map, token, holder (the delivery that asks), worker (its name), lease in ms, the message's round, how
---       many it would like, then the nodes that need the map
--- Reply: {taken | done | none, then of each its index and what a claim is told; for done, the nodes that are due}
+-- Claim items of a map: returned and lost items first, then new ones in order. Towards the end a worker gets
+-- fewer, so that no worker has many while others have none. An item whose worker died is taken alone: if it
+-- is the cause, no other items are lost with it again. A caller has settled the items it took before, unless
+-- that reply was lost: it then gets the same items again, since nobody else would run them.
+-- ARGV: map, token, holder (the claiming delivery), worker (its name), lease in ms, the message's round,
+--       number of items wanted, then the map's successors
+-- Reply: {taken | done | none, then for each item its index and counts as in a claim; for done, due
+--        successors}
 local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run_state = redis.call('HGET', META, 'state')
 if not run_state or OVER[run_state] or is_outdated(ARGV[6]) then return {'none'} end
@@ -14,7 +15,7 @@ if map.state == 'succeeded' then
   tell_due(reply, ARGV, 8)
   return reply
 end
--- no items yet, or each has a message of its own
+-- not expanded yet, or each item has its own message
 if not map.next or map.state == 'cancelled' or is_too_late(group) then return {'none'} end
 
 local reply, given, forgotten = {'taken'}, {}, may_have_forgotten()
@@ -27,7 +28,7 @@ end
 for position, index in ipairs(cjson.decode(redis.call('HGET', TAKEN, holder) or '[]')) do
   local record = load_node(group .. '[' .. index .. ']')
   if record.state == 'running' and record.token == token then tell(index, record)
-  elseif position == 1 then break end -- one that is settled tells that the reply came
+  elseif position == 1 then break end -- a settled item proves that the reply arrived
 end
 if #reply > 1 then return reply end
 
