@@ -1,1 +1,1 @@
-"""What happens during a run: stages are executed, tracked and deployed. `celery -A workers` starts here."""
+"""Workers: execution of stages, MLflow tracking and deployment. The app of `celery -A workers`."""

@@ -1,4 +1,4 @@
-"""The application as a worker loads it: with a Celery task for every stage of the known pipelines."""
+"""The Celery application as a worker loads it: with a task for every stage of the known pipelines."""
 
 from __future__ import annotations
 

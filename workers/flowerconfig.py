@@ -1,4 +1,4 @@
-"""How Flower keeps and shows tasks: `celery -A workers flower --conf=workers/flowerconfig.py`."""
+"""Flower's configuration: `celery -A workers flower --conf=workers/flowerconfig.py`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from celery.events.state import Task
 from flower.views.monitor import Metrics
 from tornado.web import authenticated
 
-# Flower 2.2 shows its metrics to whoever reaches it, although it asks for a password for all else
+# Flower 2.2 serves its metrics without authentication, although everything else requires a password
 Metrics.get = authenticated(Metrics.get)
 
-# Flower reads no password from a file by itself
+# Flower cannot read a password from a file by itself
 if "FLOWER_PASSWORD_FILE" in os.environ:
     password = Path(os.environ["FLOWER_PASSWORD_FILE"]).read_text(encoding="utf-8").strip()
     basic_auth = [f"{os.environ.get('FLOWER_USER', 'admin')}:{password}"]
@@ -22,10 +22,10 @@ persistent = True
 max_tasks = 20_000
 tasks_columns = "name,kwargs,state,received,runtime,worker,uuid"
 
-# A worker that was killed is forgotten; the metrics would call it online for ever
+# Seconds until a killed worker is dropped; otherwise the metrics would report it as online for ever
 purge_offline_workers = 60
 
-# Seconds, up to half a day; without, all above ten seconds is one
+# Seconds, up to half a day; by default all durations above ten seconds share one bucket
 task_runtime_metric_buckets = [
     0.1,
     0.3,
@@ -44,13 +44,13 @@ task_runtime_metric_buckets = [
 
 
 def format_task(task: Task) -> Task:
-    """In the pages, `score[3] of digits-…` instead of keyword arguments, cut off before the node."""
-    task.kwargs = in_words(task.kwargs)  # Flower hands over a copy
+    """Show `score[3] of digits-…` instead of keyword arguments, which would be truncated before the node."""
+    task.kwargs = in_words(task.kwargs)  # Flower passes a copy
     return task
 
 
 def in_words(kwargs: str) -> str:
-    """The node and the run that a task is about; what is no stage's arguments stays as it is."""
+    """Format the node and run of a task's arguments; return arguments of other tasks unchanged."""
     try:
         given = ast.literal_eval(kwargs)
         run, node = given["run"], given.get("node")

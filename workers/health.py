@@ -1,4 +1,4 @@
-"""Whether this host has a worker whose heart beats, for health checks: `python -m workers.health`."""
+"""Health check: whether this host has a live worker (`python -m workers.health`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.settings import settings
 
 
 def main() -> int:
-    """0 if it has, else 1 with the reason."""
+    """Return 0 if it has; otherwise print the reason and return 1."""
     here = socket.gethostname()
     try:
         workers = present_workers(connect(settings().redis_url or ""))

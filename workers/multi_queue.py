@@ -26,49 +26,49 @@ from orchestrator.messaging.tasks import PRELOADED
 
 log = logging.getLogger("workers.multi_queue")
 
-#: A queue's worker that ends unexpectedly is started again, but not more often than so many times a minute.
+#: Maximum restarts per minute of a queue's worker that ends unexpectedly.
 RESTARTS_A_MINUTE = 3
 
-#: How long the workers may take to hand back what is unfinished, before the kill.
+#: Seconds that workers have to requeue unfinished messages before they are killed.
 _COLD_SECONDS = 3.0
 _LOOK_SECONDS = 1.0
 
 
 class StopRequested(BaseException):
-    """SIGTERM or SIGINT: all workers are to stop."""
+    """SIGTERM or SIGINT was received: stop all workers."""
 
 
 class CrashLoop(Exception):
-    """A queue's worker keeps ending."""
+    """A queue's worker ends again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line asks for."""
+    """The command line options."""
 
-    slots: Mapping[str, int]  #: how many stages of each queue run at once
-    parent: int | None = None  #: all ends when this process is no longer its parent
-    ready: Path | None = None  #: a file named like the queue appears here when its worker takes messages
-    logs: Path | None = None  #: `<queue>.log` is written here; without, all goes to this process' output
-    grace: float | None = None  #: seconds that running stages are given at the end; else as the settings say
-    generation: int = 1  #: which start of the workers this is: they start anew with other code
-    finishing: tuple[int, ...] = ()  #: processes of earlier workers, which run their last stages
+    slots: Mapping[str, int]  #: number of stages that run at once, by queue
+    parent: int | None = None  #: stop when this process is no longer the parent
+    ready: Path | None = None  #: a file named after the queue is created here when its worker is ready
+    logs: Path | None = None  #: folder for `<queue>.log`; None: log to this process's output
+    grace: float | None = None  #: grace period of running stages in seconds; None: from the settings
+    generation: int = 1  #: number of this start of the workers; each reload of code increments it
+    finishing: tuple[int, ...] = ()  #: processes of earlier generations, which finish their stages
 
 
 @dataclass
 class QueueWorkers:
-    """The workers that are running, by their process id."""
+    """The running workers, by process id."""
 
     options: Options
     consume: Callable[..., int]  #: `queue_worker.consume`
     queues: dict[int, str] = field(default_factory=dict)
     restarts: dict[str, deque[float]] = field(default_factory=dict)
     finishing: set[int] = field(default_factory=set)  #: workers with older code
-    outdated: bool = False  #: a worker has said so
+    outdated: bool = False  #: a worker has reported outdated code
 
     def launch(self, queue: str) -> None:
         """Fork the worker of a queue."""
-        # Between fork and the worker's own handlers, ours must not run in the child.
+        # Our signal handlers must not run in the child before it installs its own.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         try:
             pid = os.fork()
@@ -100,7 +100,7 @@ class QueueWorkers:
             os._exit(status)
 
     def watch(self, wake: int) -> int:
-        """Stay until all workers have ended on their own (exit status 0) or one keeps ending (CrashLoop)."""
+        """Wait until all workers have exited with status 0, or raise CrashLoop if one keeps ending."""
         while self.queues:
             select.select([wake], [], [], _LOOK_SECONDS)
             with contextlib.suppress(BlockingIOError):
@@ -110,21 +110,21 @@ class QueueWorkers:
             if self.outdated:
                 self.reload()
             for queue, status in self.reap():
-                if status != 0:  # 0: somebody shut it down through Celery or Flower
+                if status != 0:  # 0: it was shut down through Celery or Flower
                     self._restart(queue, status)
         return 0
 
     def note_outdated(self, *_: int | FrameType | None) -> None:
-        """A signal's handler: the code that this process has imported is not what is on the disk."""
+        """Signal handler: the code on disk differs from the code that this process has imported."""
         self.outdated = True
 
     def reload(self) -> None:
-        """Begin anew with the code that is on the disk, in the same process; what runs is finished first."""
+        """Restart in the same process with the code on disk; earlier workers finish their running stages."""
         from workers.runtime.reloading import FINISH, begin_anew
 
         log.warning("the code has changed: all workers are started anew", extra={"action": "reloading"})
         signal.signal(_RELOAD, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # until the next generation hears them
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # until the next generation handles them
         for pid, queue in self.queues.items():
             if self.options.ready is not None:
                 (self.options.ready / queue).unlink(missing_ok=True)
@@ -149,7 +149,7 @@ class QueueWorkers:
         self.launch(queue)
 
     def reap(self) -> list[tuple[str, int]]:
-        """The queues whose workers have ended by now, with their exit status."""
+        """Return the queues whose workers have ended, with their exit status."""
         ended = []
         for pid in list(self.finishing):
             if os.waitpid(pid, os.WNOHANG)[0]:
@@ -161,7 +161,7 @@ class QueueWorkers:
         return ended
 
     def stop(self) -> None:
-        """Give running stages their grace, then have them handed back, then kill."""
+        """Stop workers: grace period for running stages, then requeue them, then kill."""
         from orchestrator.settings import settings
 
         for number, seconds in (
@@ -181,19 +181,19 @@ class QueueWorkers:
 
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
-_RELOAD = signal.SIGUSR2  # as `workers.runtime.reloading` has it, which must not be imported yet
+_RELOAD = signal.SIGUSR2  # same as in `workers.runtime.reloading`, which must not be imported yet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the workers until they are told to stop; returns the exit status."""
+    """Run the workers until they are asked to stop; return the exit status."""
     options = _parse(arguments)
     if options.grace is not None:
-        os.environ["ORCHESTRATOR_GRACE_SECONDS"] = str(options.grace)  # the workers keep to it by themselves
+        os.environ["ORCHESTRATOR_GRACE_SECONDS"] = str(options.grace)  # the workers read it
     wake = _take_signals()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     workers: QueueWorkers | None = None
     try:
-        # Heavy from here on, and stopped at any time by the signals.
+        # Slow imports from here on, which the signals may interrupt at any time.
         from workers.queue_worker import consume, load_application, load_libraries
 
         load_application()
@@ -223,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _take_signals() -> int:
-    """Stop at SIGTERM and SIGINT; returns the end of a pipe that is readable when a child has ended."""
+    """Install the signal handlers; return a pipe that becomes readable when a child process has ended."""
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
     os.set_blocking(writable, False)
@@ -262,4 +262,4 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # taking down the interpreter with all its libraries would take a tenth of a second
+    os._exit(status)  # skips the interpreter's shutdown, which would take 0.1 s

@@ -1,4 +1,4 @@
-"""One Celery worker for one queue, as `multi_queue` forks it: quick to start, quick to leave when idle."""
+"""One Celery worker for one queue, as forked by `multi_queue`: fast to start, and fast to stop when idle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.runtime.pool import QuickPool
 
 
 def load_application() -> None:
-    """Import what every worker needs: the application with all stages, and Celery's own parts."""
+    """Import what every worker needs: the application with all stages, and Celery's modules."""
     import kombu.transport.redis  # noqa: F401
 
     from workers.celery import app
@@ -26,7 +26,7 @@ def load_application() -> None:
 
 
 def load_libraries() -> None:
-    """Import what stages that train and deploy need, and would otherwise import in each child."""
+    """Import libraries of training and deployment stages, which each child process would import otherwise."""
     from workers.tracking import preload
 
     preload()
@@ -35,10 +35,10 @@ def load_libraries() -> None:
 def consume(
     queue: str, *, slots: int, generation: int = 1, log: Path | None = None, ready: Path | None = None
 ) -> int:
-    """Be the worker of a queue until it is shut down; returns the exit status.
+    """Run the worker of a queue until it is shut down; return the exit status.
 
-    All that it prints goes to `log`; the file `ready` is made once it takes messages. Of a later `generation`
-    of the same workers, it has a name of its own: the earlier ones may still run stages.
+    Its output goes to `log`; the file `ready` is created once it consumes messages. A worker of a later
+    `generation` has its own name, since earlier ones may still run stages.
     """
     from workers.celery import app
     from workers.runtime.reloading import belong_to
@@ -46,8 +46,8 @@ def consume(
     parent = os.getppid()
     platforms.set_pdeathsig("SIGKILL")
     if os.getppid() != parent:
-        return 1  # it ended before it could take us along
-    # A worker that leaves waits until Redis has answered its last blocking read: for up to a second otherwise
+        return 1  # the parent ended before PDEATHSIG was set
+    # At shutdown a worker waits for its last blocking read of Redis: up to one second by default
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "polling_interval": 0.2}
     belong_to(parent)
     if log is not None:
@@ -61,7 +61,7 @@ def consume(
         hostname=f"{name}@{socket.gethostname()}",
         concurrency=slots,
         pool=QuickPool,
-        # Both are chatter between workers; the first waits a second for answers at the start.
+        # Both are messages between workers; mingle waits one second for replies at startup.
         without_mingle=True,
         without_gossip=True,
         task_events=True,
@@ -74,12 +74,12 @@ def consume(
 
 
 def _leave_at_once(**_: object) -> None:
-    """In a new child: connect the last of the receivers of its end."""
+    """In a new child process: connect the last receiver of its shutdown signal."""
     signals.worker_process_shutdown.connect(_leave, weak=False)
 
 
 def _leave(exitcode: int, **_: object) -> None:
-    """End this child, instead of sleeping for a second first, as billiard does (`Worker._do_exit`)."""
+    """Exit this child process at once; billiard would sleep for one second first (`Worker._do_exit`)."""
     if exitcode == 0:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -87,7 +87,7 @@ def _leave(exitcode: int, **_: object) -> None:
 
 
 def _remove_own_folder() -> None:
-    """Remove the folder that billiard's shared memory was in: its finalizers are not run at `os._exit`."""
+    """Remove the folder of billiard's shared memory, since `os._exit` runs no finalizers."""
     folder = current_process()._config.get("tempdir")  # type: ignore[attr-defined]
     if folder:
         shutil.rmtree(folder, ignore_errors=True)

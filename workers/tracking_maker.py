@@ -1,7 +1,7 @@
-"""Makes MLflow's SQLite file, whole or not at all: `python -m workers.tracking_maker HOME`.
+"""Create MLflow's SQLite file atomically: `python -m workers.tracking_maker HOME`.
 
-The migrations take 2 s. The file gets its name when it is complete, so that ending this process in the middle
-leaves nothing half-made. Who starts it holds `mlflow.db.lock`, which this process inherits.
+The migrations take 2 s. The file is linked to its name when it is complete, so that killing this process
+leaves no incomplete database. The caller holds `mlflow.db.lock`, which this process inherits.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from orchestrator.tracking_address import MLFLOW_FILE, local_artifact_root, sqli
 
 
 def make(home: Path) -> None:
-    """Make the file, unless it is there."""
+    """Create the file unless it exists."""
     file = home / MLFLOW_FILE
     unfinished = file.with_name(f"{MLFLOW_FILE}.{os.getpid()}.new")
-    for leftover in home.glob(f"{MLFLOW_FILE}.*.new*"):  # of a process that was killed; we hold the lock
+    for leftover in home.glob(f"{MLFLOW_FILE}.*.new*"):  # of a killed process; we hold the lock
         leftover.unlink()
     if file.exists():
         return
@@ -30,7 +30,7 @@ def make(home: Path) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         with contextlib.closing(sqlite3.connect(unfinished)) as connection:
-            # Readers (the UI) and the writing workers do not wait for one another then.
+            # With WAL, readers (the UI) and writing workers do not block each other.
             connection.execute("PRAGMA journal_mode=WAL")
         store = SqlAlchemyStore(sqlite_url(unfinished), local_artifact_root(home))
         store.engine.dispose()
@@ -44,5 +44,5 @@ def make(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves by way of `finally`
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # exit through `finally`
     make(Path(sys.argv[1]))

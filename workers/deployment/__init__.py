@@ -1,4 +1,4 @@
-"""Puts models into MLflow's registry, judges, promotes and loads them."""
+"""Register, gate, promote and load models in MLflow's registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a registered model, said in one line each."""
+"""Errors of registered models, with one-line messages."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from orchestrator.errors import OrchestratorError
 
 
 class UnknownModel(OrchestratorError):
-    """A model, a version or an alias that the registry does not have."""
+    """The registry does not have this model, version or alias."""
 
     exit_status = 1
 
 
 class UnsafeModel(OrchestratorError):
-    """A model whose loading could run somebody else's code, or that was altered."""
+    """Loading the model could run foreign code, or the model was altered."""
 
     exit_status = 1
 
 
 class NothingToRollBack(OrchestratorError):
-    """A model without a champion, or whose champion had no predecessor."""
+    """The model has no champion, or its champion has no predecessor."""
 
     exit_status = 1

@@ -1,4 +1,4 @@
-"""The rule by which a challenger may replace the champion."""
+"""The gate: decide whether a challenger may replace the champion."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def compare_with_champion(
     With `greater_is_better=False` (an error, a loss) read "at most" and "minus". A champion without a score
     by this metric cannot be compared; then `minimum` alone decides.
 
-    `measure_again` gives the champion's score on the challenger's test data: scores of different data tell
-    nothing. Where the champion cannot take that data, `minimum` alone decides, and the reason says so.
+    `measure_again` returns the champion's score on the challenger's test data, since scores on different data
+    are not comparable. If the champion cannot process that data, `minimum` alone decides, as the reason says.
     """
     reigning, version = _champion_of(name, metric)
     on = ""
@@ -51,7 +51,7 @@ def compare_with_champion(
 def _measured_again(
     name: str, version: int, measure: Callable[[BaseEstimator], float]
 ) -> tuple[float | None, str]:
-    """The champion's score on the challenger's test data, and what to say about it; None if it has none."""
+    """Return the champion's score on the challenger's test data, None if not measurable, and a remark."""
     try:
         found = measure(load_model(name, version=version))
     except (UnknownModel, UnsafeModel, ValueError, TypeError, KeyError) as error:
@@ -64,7 +64,7 @@ def _measured_again(
 
 
 def _champion_of(name: str, metric: str) -> tuple[float | None, int | None]:
-    """The champion's score by the metric, and its version; None where there is none."""
+    """Return the champion's score by the metric, and its version; None if there is none."""
     local = local_registry()
     if local is not None:
         here = local.by_alias(name, CHAMPION)
@@ -84,7 +84,7 @@ def judge(
     margin: float = 0.0,
     greater_is_better: bool = True,
 ) -> tuple[bool, str]:
-    """The rule itself: whether the challenger passes, and why in plain English."""
+    """Apply the rule: return whether the challenger passes, and the reason in plain English."""
     if math.isnan(score):
         return False, f"{metric} is not a number"
     sign = 1 if greater_is_better else -1
@@ -110,7 +110,7 @@ def judge(
 
 
 def _said(one: float, other: float) -> tuple[str, str]:
-    """Both numbers, with as few digits (four or more) as tell them apart."""
+    """Format both numbers with the fewest digits (at least four) that distinguish them."""
     for digits in range(4, 17):
         said = f"{one:.{digits}g}", f"{other:.{digits}g}"
         if said[0] != said[1] or one == other:
@@ -119,7 +119,7 @@ def _said(one: float, other: float) -> tuple[str, str]:
 
 
 def _score_of(client: MlflowClient, version: Registered, metric: str) -> float | None:
-    """What the version reached by this metric: as it was registered, else as its run measured it."""
+    """Return the version's score by this metric: as registered, else as measured in its run."""
     if version.tags.get(METRIC) == metric and SCORE in version.tags:
         found: float | None = float(version.tags[SCORE])
     elif version.run_id:

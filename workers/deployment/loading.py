@@ -1,4 +1,4 @@
-"""Loads a registered model by skops; what is trusted is our own list, not one that comes with the model."""
+"""Load a registered model with skops; trusted types come from our own list, not from the model."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def load_model(name: str, alias: str = CHAMPION, *, version: int | None = None) -> BaseEstimator:
-    """The estimator that the registry has under `name` and `alias`, or as this version.
+    """Load the estimator that is registered under `name` with `alias`, or as `version`.
 
-    Only scikit-learn models kept by skops are loaded, and only if they are what was registered: raises
-    UnsafeModel for pickled ones, for types that are not trusted, and for a file that was altered since.
+    Only scikit-learn models in skops format are loaded, and only if they are unaltered: raises UnsafeModel
+    for pickled models, for untrusted types, and for a file that was altered since its registration.
     """
     local = local_registry()
     if local is not None:
@@ -41,7 +41,7 @@ def load_model(name: str, alias: str = CHAMPION, *, version: int | None = None) 
 
 
 def _download(version: Registered, folder: Path) -> Path:
-    """The model's skops file, on this machine."""
+    """Download the model's skops file; return its path."""
     from mlflow.artifacts import download_artifacts
     from mlflow.models import Model
 

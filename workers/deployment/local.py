@@ -1,4 +1,4 @@
-"""The registry of a run in this process: by the rules of MLflow's, in memory, and without MLflow."""
+"""An in-memory model registry for local runs, with the rules of MLflow's, and without MLflow."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def local_registry() -> LocalRegistry | None:
-    """The registry of the local run that the caller is in; None where MLflow's counts."""
+    """Return the registry of the current local run; None if MLflow's registry is used."""
     models = current_attempt().models
     return None if models is None else LocalRegistry(models)
 
 
 class LocalRegistry:
-    """What stages ask of a registry. It begins empty with each run."""
+    """The registry operations of stages. It is empty at the start of each run."""
 
     def __init__(self, models: LocalModels) -> None:
         self._models = models
 
     def register(self, uri: str, name: str, metric: str, score: float) -> ModelVersion:
-        """The newest version of a name; a node that is tried again finds the one it made."""
+        """Register the newest version of a name; a retried node gets the version it made before."""
         if uri not in self._models.logged:
             raise UnknownModel(
                 f"there is no model '{uri}' to register as '{name}'",
@@ -47,12 +47,12 @@ class LocalRegistry:
         return _as_version(name, version)
 
     def by_alias(self, name: str, alias: str) -> ModelVersion | None:
-        """The version that bears an alias; None if there is none."""
+        """Return the version with an alias; None if there is none."""
         number = self._models.aliases.get((name, alias))
         return None if number is None else _as_version(name, self._version(name, number))
 
     def score_of(self, version: ModelVersion, metric: str) -> float | None:
-        """What a version was registered with, if it was by this metric."""
+        """Return the score that a version was registered with; None if it was by another metric."""
         found = self._version(version.name, version.version)
         return found.score if found.metric == metric else None
 
@@ -88,7 +88,7 @@ class LocalRegistry:
         return Promotion(name, current.previous, number)
 
     def load(self, name: str, alias: str, number: int | None) -> BaseEstimator:
-        """A model as it comes back from its file: what cannot be kept on workers is refused here, too."""
+        """Return a model after a skops round trip, so that models refused by workers are refused here too."""
         from orchestrator.artifacts.codecs.estimators import dump_estimator, load_estimator
 
         number = self._models.aliases.get((name, alias)) if number is None else number
@@ -109,7 +109,7 @@ class LocalRegistry:
 
 
 def _left_before(version: LocalVersion) -> bool:
-    """Whether another attempt of the calling node has gone back from it."""
+    """Whether another attempt of the calling node has rolled back from this version."""
     return version.left_by == context.node and version.left_in != context.attempt
 
 

@@ -1,4 +1,4 @@
-"""Which version is the champion: moves the alias, once for all attempts of a node."""
+"""Promotion and rollback: move the champion alias, once for all attempts of a node."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: On a version: the champion before it, and which attempt of which node was about to promote it.
+#: Tags of a version: the champion before it, and the node and attempt that began to promote it.
 PREVIOUS = "orchestrator.previous_champion"
 PROMOTED_BY, PROMOTED_IN = "orchestrator.promoted_by", "orchestrator.promoted_in"
-#: On a version: which attempt of which node was about to go back from it to the one before.
+#: Tags of a version: the node and attempt that began to roll back from it to its predecessor.
 LEFT_BY, LEFT_IN = "orchestrator.rolled_back_by", "orchestrator.rolled_back_in"
 
 
 def promote(version: ModelVersion) -> Promotion:
-    """Make this version the champion. The former one is remembered on it, for `rollback`.
+    """Make this version the champion. A tag of the version records the former one for `rollback`.
 
     If an earlier attempt of the same node has begun to promote it and the champion has changed since, that
-    attempt or a later promotion has done so: then it stays as it is.
+    attempt or a later promotion has changed it: then nothing is done.
     """
     local = local_registry()
     if local is not None:
@@ -44,7 +44,7 @@ def promote(version: ModelVersion) -> Promotion:
                 version.name, version.version, _previous(found), changed=False, replaced_by=previous
             )
         else:
-            # The memory first: a worker that dies in between leaves the former champion in its place.
+            # The tags first: if the worker dies in between, the former champion stays.
             _tag(client, found, PREVIOUS, str(previous or ""))
             if found.tags.get(LEFT_BY):
                 _tag(client, found, LEFT_BY, "")
@@ -59,8 +59,8 @@ def promote(version: ModelVersion) -> Promotion:
 def rollback(name: str, *, of: int | None = None) -> Promotion:
     """Make the champion's predecessor the champion again; a further call goes back further.
 
-    With `of`, only from that version: a champion that was promoted since stays. Another attempt of a node
-    that has gone back does not go back further.
+    With `of`, only from that version: a champion that was promoted since stays. If an earlier attempt of the
+    node has rolled back, another attempt does not go back further.
     """
     local = local_registry()
     if local is not None:
@@ -92,24 +92,24 @@ def _previous(version: Registered | None) -> int | None:
 
 
 def _note(client: MlflowClient, version: Registered, by: str, within: str) -> None:
-    """Write down on a version which attempt is about to do something with it."""
+    """Record in a version's tags which attempt begins a promotion or a rollback."""
     _tag(client, version, within, str(context.attempt))
     _tag(client, version, by, context.idempotency_key)
 
 
 def _begun_before(version: Registered, by: str, within: str) -> bool:
-    """Whether another attempt of the calling node has been about to do the same."""
+    """Whether another attempt of the calling node has begun the same operation."""
     tags = version.tags
     return bool(tags.get(by) == context.idempotency_key and tags.get(within) != str(context.attempt))
 
 
 def _moved_on(version: Registered, champion: int | None) -> bool:
-    """Whether the champion has changed since somebody was about to promote the version, or came back."""
+    """Whether the champion has changed since the promotion began, or the version was rolled back."""
     return champion != _previous(version) or bool(version.tags.get(LEFT_BY))
 
 
 def _left_before(client: MlflowClient, name: str) -> Registered | None:
-    """The version from which another attempt of the calling node has gone back, or was about to."""
+    """Return the version from which another attempt of the calling node began to roll back."""
     wanted = f"name = '{name}' AND tags.`{LEFT_BY}` = '{context.idempotency_key}'"
     found = client.search_model_versions(wanted)
     return next((version for version in found if _begun_before(version, LEFT_BY, LEFT_IN)), None)

@@ -1,10 +1,10 @@
-"""What the registry tells of a version, a verdict and a promotion."""
+"""Values of the registry: a model version, a verdict and a promotion."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The aliases of the version in use, and of the newest one that is not.
+#: Aliases of the version in production, and of the newest other version.
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -16,7 +16,7 @@ class ModelVersion:
     version: int
     uri: str  #: `models:/<name>/<version>`
     source_run: str  #: the MLflow run that logged the model; empty if none did
-    score: float  #: by the metric it was registered with; NaN if it was registered by other means
+    score: float  #: by its registered metric; NaN if it was registered by other means
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Promotion:
-    """Which version is the champion now, and which one was before."""
+    """The result of a promotion or rollback: the champion now, and the one before."""
 
     name: str
     version: int
     previous: int | None
-    changed: bool = True  #: False if an earlier attempt has done it, or it was the champion already
+    changed: bool = True  #: False if an earlier attempt did it, or it was the champion already
     replaced_by: int | None = None  #: the champion that was promoted since an earlier attempt began
 
     @property
     def summary(self) -> str:
-        """The same in plain English."""
+        """The result in plain English."""
         if self.replaced_by is not None:
             return f"version {self.version} of {self.name} stays replaced by version {self.replaced_by}"
         if not self.changed:

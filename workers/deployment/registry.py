@@ -1,4 +1,4 @@
-"""Versions of models in MLflow's registry: made, found by their alias or number."""
+"""Register models in MLflow's registry, and find versions by alias or number."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def register(
     score: float,
     tags: Mapping[str, str] = MappingProxyType({}),
 ) -> ModelVersion:
-    """Make a logged model the newest version of `name`, with the alias `challenger`.
+    """Register a logged model as the newest version of `name`, with the alias `challenger`.
 
-    `score` is what it reached by `metric`. A repeated call from the same node of the same run finds the
-    version that it made; one whose model a later attempt has replaced goes. A model that was logged while
-    MLflow was away is delivered first; as long as it is away, TrackingUnavailable is raised, and a stage is
-    tried again.
+    `score` is the model's value of `metric`. A repeated call from the same node of the same run returns the
+    version that it made; a version whose model a later attempt has replaced is deleted. A model that was
+    logged while MLflow was unavailable is delivered first; while MLflow is still unavailable,
+    TrackingUnavailable is raised, and the stage is retried.
     """
     if not model_uri:
         raise UnknownModel(
@@ -69,7 +69,7 @@ def register(
 
 
 def champion(name: str) -> ModelVersion | None:
-    """The version of `name` that is in use; None if there is none yet."""
+    """Return the champion of `name`; None if there is none yet."""
     local = local_registry()
     if local is not None:
         return local.by_alias(name, CHAMPION)
@@ -80,9 +80,9 @@ def champion(name: str) -> ModelVersion | None:
 
 @contextmanager
 def open_registry() -> Iterator[MlflowClient]:
-    """A client of the registry that belongs to MLflow's current tracking URI.
+    """Yield a client of the registry of MLflow's current tracking URI.
 
-    A worker sets it. Where nobody has, it becomes the one that workers on this machine would use, rather than
+    A worker sets the URI. If it is not set, it becomes the one that workers on this machine use, rather than
     a new database in the current folder.
     """
     settle_environment()
@@ -96,7 +96,7 @@ def open_registry() -> Iterator[MlflowClient]:
 
 
 def by_alias(client: MlflowClient, name: str, alias: str) -> Registered | None:
-    """The version that bears an alias; None if there is no such model or alias."""
+    """Return the version with an alias; None if there is no such model or alias."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -108,7 +108,7 @@ def by_alias(client: MlflowClient, name: str, alias: str) -> Registered | None:
 
 
 def by_number(client: MlflowClient, name: str, version: int) -> Registered:
-    """The version of this number; raises UnknownModel."""
+    """Return the version of this number; raises UnknownModel."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -120,10 +120,10 @@ def by_number(client: MlflowClient, name: str, version: int) -> Registered:
 
 
 def _is_absent(client: MlflowClient, name: str, error: MlflowException) -> bool:
-    """Whether the error says that there is no such version.
+    """Whether the error means that the version does not exist.
 
-    An MLflow that asks for a password refuses whoever is no administrator a model that there is not; a search
-    by name is open to all.
+    An MLflow with authentication answers 403 for a missing model unless the user is an administrator; a
+    search by name is allowed for all users.
     """
     if "failed with error code 403" in str(error):
         return not client.search_registered_models(f"name = '{name}'", max_results=1)
@@ -131,7 +131,7 @@ def _is_absent(client: MlflowClient, name: str, error: MlflowException) -> bool:
 
 
 def _logged_model(client: MlflowClient, model_uri: str) -> LoggedModel | None:
-    """The logged model that a URI speaks of; None for other URIs and for one that is deleted."""
+    """Return the logged model of a URI; None for other URIs and for a deleted model."""
     from mlflow.exceptions import MlflowException
 
     if not model_uri.startswith(_LOGGED_MODEL):
@@ -175,9 +175,9 @@ def _make_version(
 
 
 def _leave_one(client: MlflowClient, name: str, source: str, logged: LoggedModel | None) -> Registered:
-    """The node's version of this source; a second one goes, and those whose models have been replaced.
+    """Return the node's version of this source; delete duplicates, and versions of replaced models.
 
-    A worker that was paused before it made its version makes a second one when it wakes up: the first counts.
+    A worker that was paused before it made its version makes a duplicate when it continues: the first counts.
     """
     made_here = _made_here(client, name)
     stays = min(_of_source(made_here, source), key=lambda known: int(known.version))
@@ -190,7 +190,7 @@ def _leave_one(client: MlflowClient, name: str, source: str, logged: LoggedModel
 
 
 def _is_replaced(client: MlflowClient, source: str, later: LoggedModel | None) -> bool:
-    """Whether a model is gone, or another was logged for its node and name by a later attempt."""
+    """Whether a model is deleted, or a later attempt has logged another for its node and name."""
     earlier = _logged_model(client, source)
     if earlier is None or later is None:
         return _orphaned(source, earlier)
@@ -203,7 +203,7 @@ def _of_source(versions: list[Registered], source: str) -> list[Registered]:
 
 
 def _made_here(client: MlflowClient, name: str) -> list[Registered]:
-    """The versions that this node of this run has made."""
+    """Return the versions that this node of this run has made."""
     return list(
         client.search_model_versions(
             f"name = '{name}' AND tags.`{RUN}` = '{context.run}' AND tags.`{NODE}` = '{context.node}'"

@@ -1,4 +1,4 @@
-"""Writes runs of pipelines to MLflow: one run per pipeline run, a nested run per training node."""
+"""Track pipeline runs in MLflow: one MLflow run per pipeline run, a nested run per training node."""
 
 from __future__ import annotations
 

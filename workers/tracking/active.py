@@ -1,4 +1,4 @@
-"""Makes an attempt's run the active one, so that plain `mlflow` calls of a stage land in it."""
+"""Make an attempt's MLflow run the active run, so that plain `mlflow` calls of a stage log to it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ACTIVE_EXPERIMENT = "_active_experiment_id"
 
 @contextmanager
 def active(resolve: Callable[[], Run], tracking_uri: str) -> Iterator[None]:
-    """Within the block, the run that `resolve` makes or finds is MLflow's active run.
+    """Within the block, MLflow's active run is the one that `resolve` finds or creates.
 
-    `resolve` is called when somebody first looks at the run, which may be never. However the stage leaves
-    MLflow - runs of its own still open, ours ended, another experiment chosen - it is as before afterwards.
+    `resolve` is called at the first use of the run, possibly never. MLflow's state is restored afterwards,
+    even if the stage has left its own runs open, ended this run, or selected another experiment.
     """
     stage: list[_Stage] = []
 
@@ -32,7 +32,7 @@ def active(resolve: Callable[[], Run], tracking_uri: str) -> Iterator[None]:
         stage.append(_Stage(fluent, resolve, tracking_uri))
 
     previous = os.environ.get(_EXPERIMENT_ID)
-    # A stage that imports MLflow itself must find the worker's store.
+    # A stage that imports MLflow itself must use the worker's tracking URI.
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     failed = True
     try:
@@ -53,7 +53,7 @@ class _Stage:
 
     def __init__(self, fluent: ModuleType, resolve: Callable[[], Run], tracking_uri: str) -> None:
         self._uri = tracking_uri
-        # While MLflow is being imported it has no such function yet, and will look at the environment.
+        # During the import of MLflow this function does not exist yet; MLflow will read the environment.
         set_tracking_uri = getattr(sys.modules["mlflow"], "set_tracking_uri", None)
         if set_tracking_uri is not None:
             set_tracking_uri(tracking_uri)
@@ -65,7 +65,7 @@ class _Stage:
         self._stack.append(self._run)
 
     def leave(self, status: str) -> None:
-        """Put MLflow's state back, and end the runs that the stage left open: all but ours, which goes on."""
+        """Restore MLflow's state, and end the runs that the stage left open, except the attempt's own."""
         opened, self._stack[self._depth :] = self._stack[self._depth :], []
         vars(self._fluent)[_ACTIVE_EXPERIMENT] = self._experiment
         others = [run for run in reversed(opened) if run is not self._run]
@@ -83,9 +83,9 @@ class _Stage:
 
 
 def _lazy_run(fluent: ModuleType, resolve: Callable[[], Run]) -> Run:
-    """An ActiveRun that comes into being when somebody looks at it.
+    """Return an ActiveRun that is resolved at first use.
 
-    MLflow keeps what a run is in these four fields, which its properties read.
+    MLflow stores a run's data in these four fields, which its properties read.
     """
     fields = {"_info", "_data", "_inputs", "_outputs"}
 

@@ -1,4 +1,4 @@
-"""What a stage's `context` writes to: the MLflow run of its attempt, or an outbox while MLflow is away."""
+"""The tracker behind a stage's `context`: logs to MLflow, or to an outbox while MLflow is unavailable."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class AttemptTracker:
-    """Fulfils the stage context's `Tracker`. Its run is made or found when it is first needed.
+    """Implements the stage context's `Tracker`. Its MLflow run is found or created at first use.
 
-    Once MLflow did not answer, nothing of the attempt is sent to it any more: each call would wait for it
-    again, and what was logged would arrive out of order.
+    Once MLflow has not answered, the attempt sends nothing to it any more: each call would wait for a timeout
+    again, and entries would arrive out of order.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class AttemptTracker:
         fence: Fence,
         circuit: Circuit,
     ) -> None:
-        """`outgoing` keeps what cannot be logged; without it, the stage is told that MLflow is away."""
+        """`outgoing` keeps entries that cannot be logged; without it, TrackingUnavailable is raised."""
         self._uri = tracking_uri
         self._info = info
         self._find_run = find_run
@@ -58,11 +58,11 @@ class AttemptTracker:
         self._away: TrackingUnavailable | None = None
         self._names = Names()
         self._models = 0
-        self._latest = 0  #: milliseconds since 1970: of the metrics that the run has
+        self._latest = 0  #: time of the run's latest metric, in milliseconds since 1970
 
     @property
     def run(self) -> Run:
-        """The MLflow run that all of this lands in; raises TrackingUnavailable."""
+        """The MLflow run that the attempt logs to; raises TrackingUnavailable."""
         if self._run is None:
             away = self._away or self._circuit.error()
             if away is not None:
@@ -75,12 +75,12 @@ class AttemptTracker:
 
     @property
     def is_away(self) -> bool:
-        """Whether MLflow did not answer in this attempt."""
+        """Whether MLflow has failed to answer in this attempt."""
         return self._away is not None
 
     @property
     def has_reached(self) -> bool:
-        """Whether MLflow did answer."""
+        """Whether MLflow has answered in this attempt, without a failure."""
         return self._run is not None and self._away is None
 
     @property
@@ -88,16 +88,16 @@ class AttemptTracker:
         return str(self.run.info.run_id)
 
     def begin(self) -> None:
-        """Make or find the run now, if MLflow answers."""
+        """Find or create the MLflow run now, if MLflow answers."""
         try:
             self.run  # noqa: B018 - makes it
         except TrackingUnavailable as error:
             self._set_aside(error)
 
     def end(self, status: str) -> None:
-        """Write down how the attempt ended, or keep that; raises LeaseLost if another has the node now.
+        """Log how the attempt ended, or keep that in the outbox; raises LeaseLost if the node was taken over.
 
-        A failure is only logged: hours of fitting are worth more, and the end of the pipeline's run mends it.
+        A failure is only a warning, so as not to lose hours of fitting; the run's conclusion repairs it.
         """
         self._fence.glance(at_once=self._info.nested)
         if self._info.nested:
@@ -106,33 +106,33 @@ class AttemptTracker:
         if self.has_reached:
             self._circuit.close()
         if self._outgoing is not None:
-            self._outgoing.write()  # if the store is away, too, the stage's result cannot be kept either
+            self._outgoing.write()  # if the store fails too, the stage's output cannot be stored either
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers."""
+        """Log metrics."""
         numbers = {self._names.of(name): float(value) for name, value in values.items()}
         self._log(Metrics(values=numbers, step=step or 0, time=self._after_latest()))
 
     def log_params(self, values: Mapping[str, object]) -> None:
-        """Record settings. MLflow's params never change: one that an earlier attempt set stays as it is."""
+        """Log params. MLflow's params are immutable: a value logged by an earlier attempt stays."""
         self._log(Params(values=as_params(values, names=self._names)))
 
     def set_tag(self, name: str, value: str) -> None:
-        """Label the run."""
+        """Set a tag of the run."""
         text = fitting_value(f"tag {name}", masked(name, value), LONGEST_TAG)
         self._log(Tag(name=self._names.of(name), value=text))
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
-        """Keep a file or a folder."""
+        """Log a file or a folder as an artifact."""
         path = Path(path)
         self._log(File(path=path.absolute(), folder=folder))
 
     def log_text(self, text: str, file_name: str) -> None:
-        """Keep a text as a file."""
+        """Log a text as an artifact file."""
         self._log(Text(text=printable(text), file_name=file_name))
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
-        """Keep a fitted estimator; see `workers.tracking.models`."""
+        """Log a fitted estimator and return its URI; see `workers.tracking.models`."""
         name = fitting_model_name(name)
         with temporary_folder() as folder:
             saved = folder / "model"
@@ -142,11 +142,11 @@ class AttemptTracker:
         return uri or str(PendingModel(self._info.pipeline, self._info.run_id, self._info.node, name))
 
     def model_uri(self, uri: str) -> str:
-        """MLflow's own URI of a model, which is delivered if it waits; raises TrackingUnavailable."""
+        """Return MLflow's URI of a model; a pending one is delivered first. Raises TrackingUnavailable."""
         return self._find_model(uri)
 
     def _after_latest(self) -> int:
-        """Now, or later: of equal steps MLflow shows the latest, and another clock may have been ahead."""
+        """Return a time after all earlier metrics: MLflow shows the latest of equal steps; clocks differ."""
         self._latest = max(_now(), self._latest + 1)
         return self._latest
 
@@ -159,7 +159,7 @@ class AttemptTracker:
             except TrackingUnavailable as error:
                 self._set_aside(error)
             except Exception as error:
-                # What we write to may have been deleted by the attempt that took the node over.
+                # The run may have been deleted by the attempt that took the node over.
                 self._fence.glance(at_once=True)
                 if self._outgoing is None or isinstance(entry, LoggedModel) or not _is_mlflows(error):
                     raise
@@ -170,7 +170,7 @@ class AttemptTracker:
         return ""
 
     def _write(self, entry: Entry) -> str:
-        """Write it; where somebody has deleted the run meanwhile, to the one that takes its place."""
+        """Write an entry to the run or, if it was deleted meanwhile, to the run that replaces it."""
         try:
             return entry.write(self._target(self.run))
         except Exception as error:
@@ -181,7 +181,7 @@ class AttemptTracker:
         return entry.write(self._target(self.run))
 
     def _set_aside(self, error: TrackingUnavailable) -> None:
-        """MLflow is away: from now on everything is kept."""
+        """Switch to the outbox, since MLflow is unavailable."""
         if self._outgoing is None:
             raise error
         self._away = error

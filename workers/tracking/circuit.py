@@ -1,4 +1,4 @@
-"""Whether it is worth asking MLflow: not again for a while after it did not answer."""
+"""Circuit breaker for MLflow: no requests for a while after it did not answer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from time import monotonic
 
 from workers.tracking.errors import TrackingUnavailable
 
-#: Seconds until MLflow is asked again: first, and at the most; the wait doubles each time in vain.
+#: Seconds until the next request to MLflow: initial and maximum; doubled after each failure.
 FIRST, LONGEST = 5.0, 60.0
 
 
 @dataclass
 class Circuit:
-    """What this process knows of MLflow: to notice that it is away takes seconds, which add up."""
+    """The circuit breaker of this process: each timeout of an unavailable MLflow would take seconds."""
 
     clock: Callable[[], float] = monotonic
     _error: TrackingUnavailable | None = None
@@ -22,7 +22,7 @@ class Circuit:
     _until: float = 0.0
 
     def open(self, error: TrackingUnavailable) -> None:
-        """MLflow did not answer."""
+        """Open the circuit after MLflow did not answer."""
         if self.error() is not None:
             return
         self._error = error
@@ -30,9 +30,9 @@ class Circuit:
         self._pause = min(LONGEST, self._pause * 2)
 
     def close(self) -> None:
-        """MLflow did answer."""
+        """Close the circuit after MLflow answered."""
         self._error, self._pause = None, FIRST
 
     def error(self) -> TrackingUnavailable | None:
-        """Why not to ask now; None if it is worth it."""
+        """Return the last error while the circuit is open; None if requests may be sent."""
         return self._error if self.clock() < self._until else None

@@ -1,7 +1,7 @@
-"""What a stage logs, as values: written to MLflow at once, or kept as JSON and written when it is back.
+"""Log entries as values: written to MLflow at once, or kept as JSON and written when it is available.
 
-What is kept may have been altered since: it is read as strictly as a message. Its files are blobs, named by
-their digest only, so that nobody can have a worker publish a file of its own machine.
+Kept entries may have been altered, so they are validated as strictly as messages. Their files are blobs,
+referenced by digest only, so that an altered entry cannot make a worker publish a file of its own machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def _within(path: str) -> str:
-    """A path of a run's artifacts, which must not lead out of them."""
+    """Validate an artifact path, which must stay inside the run's artifacts."""
     if posixpath.normpath(path).startswith(("/", "..")) or "\0" in path:
         raise ValueError("it leads out of the run's artifacts")
     return path
@@ -48,7 +48,7 @@ def _file_name(name: str) -> str:
     return name
 
 
-_LARGEST = 2**63 - 1  #: of what MLflow's databases can keep
+_LARGEST = 2**63 - 1  #: the largest integer in MLflow's databases
 Time = Annotated[int, Field(ge=0, le=_LARGEST)]  #: milliseconds since 1970
 Step = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
 Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -58,49 +58,49 @@ ArtifactPath = Annotated[str, AfterValidator(_within)]
 
 @dataclass(frozen=True)
 class Target:
-    """The MLflow run that entries are written to, and on whose behalf."""
+    """The MLflow run that entries are written to, and the attempt that writes them."""
 
     client: MlflowClient
     run_id: str
-    artifacts: str  #: where the run's artifacts are
+    artifacts: str  #: URI of the run's artifacts
     author: Authorship
     remember: Remember
-    store: ArtifactStore | None  #: where files wait
+    store: ArtifactStore | None  #: holds the files of kept entries
     check: Callable[[], None]  #: raises if another worker has taken the node over
-    known_params: bool = False  #: an earlier attempt may have set params, which never change
-    late: bool = False  #: what was kept is delivered: a later attempt may have been there since
+    known_params: bool = False  #: an earlier attempt may have logged params, which are immutable
+    late: bool = False  #: a delivery of kept entries: a later attempt may have logged since
 
     @property
     def blobs(self) -> ArtifactStore:
-        """The store, for what was kept there."""
+        """The artifact store with the files of kept entries."""
         if self.store is None:
             raise LookupError("nothing can have been kept without an artifact store")
         return self.store
 
 
 class Entry(BaseModel):
-    """One thing that was logged."""
+    """One log entry."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants", extra="forbid")
     kind: str
 
     def write(self, target: Target) -> str:
-        """Write it to MLflow, any number of times with the effect of one; a model's URI, else nothing."""
+        """Write it to MLflow, idempotently; return the URI of a model, otherwise an empty string."""
         raise NotImplementedError
 
     def kept(self, store: ArtifactStore) -> Entry:
-        """The same, with its files in the artifact store."""
+        """Return the entry with its files moved to the artifact store."""
         del store
         return self
 
     @property
     def named(self) -> str:
-        """What it is, in a few words."""
+        """A short description for messages."""
         raise NotImplementedError
 
 
 class Metrics(Entry):
-    """Numbers. MLflow keeps one of those with the same name, time, step and value."""
+    """Metrics. MLflow deduplicates those with the same name, time, step and value."""
 
     kind: Literal["metrics"] = "metrics"
     values: dict[str, float]
@@ -121,7 +121,7 @@ class Metrics(Entry):
 
 
 class Params(Entry):
-    """Settings, as text. One that an earlier attempt set stays as it is: MLflow's params never change."""
+    """Params, as text. MLflow's params are immutable: a value logged by an earlier attempt stays."""
 
     kind: Literal["params"] = "params"
     values: dict[str, str]
@@ -148,7 +148,7 @@ class Params(Entry):
 
 
 class Tag(Entry):
-    """A label."""
+    """A tag."""
 
     kind: Literal["tag"] = "tag"
     name: str
@@ -164,7 +164,7 @@ class Tag(Entry):
 
 
 class Text(Entry):
-    """A text that becomes a file."""
+    """A text that is logged as a file."""
 
     kind: Literal["text"] = "text"
     text: str
@@ -185,7 +185,7 @@ class File(Entry):
 
     kind: Literal["local file"] = "local file"
     path: Path
-    folder: ArtifactPath = ""  #: of the run's artifacts
+    folder: ArtifactPath = ""  #: target folder in the run's artifacts
 
     def write(self, target: Target) -> str:
         target.client.log_artifact(target.run_id, str(self.path), self.folder or None)
@@ -211,7 +211,7 @@ class KeptFile(Entry):
     kind: Literal["file"] = "file"
     name: FileName
     is_folder: bool
-    folder: ArtifactPath = ""  #: of the run's artifacts
+    folder: ArtifactPath = ""  #: target folder in the run's artifacts
     digest: Sha256
 
     def write(self, target: Target) -> str:
@@ -227,12 +227,12 @@ class KeptFile(Entry):
 
 
 class LoggedModel(Entry):
-    """A fitted estimator, saved in a folder of this machine, which is written to."""
+    """A fitted estimator, saved in a folder of this machine, which writing modifies."""
 
     kind: Literal["local model"] = "local model"
     name: str
     path: Path
-    number: int  #: of the models that its attempt has logged
+    number: int  #: its number among the models of its attempt
 
     def write(self, target: Target) -> str:
         client, run_id, author = target.client, target.run_id, target.author
@@ -251,7 +251,7 @@ class KeptModel(Entry):
 
     kind: Literal["model"] = "model"
     name: Annotated[str, Field(pattern=r"""^[^/:.%"']+$""")]
-    #: Of the models that its attempt has logged; earlier releases kept the time.
+    #: Its number among the models of its attempt; earlier releases stored the time.
     number: Annotated[int, Field(ge=0, le=_LARGEST, validation_alias=AliasChoices("number", "time"))]
     digest: Sha256
 
@@ -266,7 +266,7 @@ class KeptModel(Entry):
 
     @contextmanager
     def _own_copy(self, store: ArtifactStore) -> Iterator[Path]:
-        """The folder, to be written to."""
+        """Yield a writable copy of the folder."""
         with temporary_folder() as folder:
             source = store.folder(Digest(self.digest), "model")
             yield shutil.copytree(source, folder / "model", copy_function=shutil.copyfile)
@@ -296,11 +296,11 @@ _KEPT: TypeAdapter[AnyKept] = TypeAdapter(AnyKept)
 
 
 def to_json(entry: Entry) -> JSON:
-    """An entry that is kept."""
+    """Serialize a kept entry."""
     plain: JSON = entry.model_dump(mode="json")
     return plain
 
 
 def from_json(plain: JSON) -> Entry:
-    """The inverse of `to_json`; raises ValueError for what it did not write."""
+    """The inverse of `to_json`; raises ValueError for anything that it has not written."""
     return _KEPT.validate_python(plain)

@@ -1,4 +1,4 @@
-"""What can go wrong between a worker and MLflow, said in one line each."""
+"""Errors between a worker and MLflow, with one-line messages."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ log = logging.getLogger(__name__)
 
 
 class TrackingUnavailable(OrchestratorError):
-    """MLflow does not answer, or does not let us in."""
+    """MLflow does not answer, or refuses access."""
 
     exit_status = 1
     transient = True
 
 
 class ModelNotLoggable(OrchestratorError):
-    """A model that MLflow cannot keep the way this project keeps models."""
+    """A model cannot be logged in the format that this project uses."""
 
     exit_status = 1
 
 
 class ModelNotDelivered(OrchestratorError):
-    """A model that was logged while MLflow was away, and that MLflow did not take afterwards."""
+    """A model was logged while MLflow was unavailable, and could not be delivered afterwards."""
 
     exit_status = 1
 
 
 @contextmanager
 def clear_errors(tracking_uri: str) -> Iterator[None]:
-    """Say in one line that MLflow at `tracking_uri` is out of reach; other errors pass as they are."""
+    """Raise TrackingUnavailable, with a one-line message, if MLflow is unreachable; pass other errors on."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -60,7 +60,7 @@ def clear_errors(tracking_uri: str) -> Iterator[None]:
 
 @contextmanager
 def clear_plain_errors() -> Iterator[None]:
-    """The same for what a stage asks of MLflow by itself; costs nothing where it does not use MLflow."""
+    """Like `clear_errors`, for a stage's plain `mlflow` calls; costs nothing if it does not use MLflow."""
     try:
         yield
     except Exception as error:
@@ -74,7 +74,7 @@ def clear_plain_errors() -> Iterator[None]:
 
 @contextmanager
 def only_warn(tracking_uri: str, lost: str) -> Iterator[None]:
-    """Go on if MLflow is out of reach: what is written here is worth less than a stage's result."""
+    """Only log a warning if MLflow is unreachable, so that the stage does not fail."""
     try:
         with clear_errors(tracking_uri):
             yield
@@ -83,17 +83,17 @@ def only_warn(tracking_uri: str, lost: str) -> Iterator[None]:
 
 
 def is_gone(error: MlflowException) -> bool:
-    """Whether what was written to has been deleted: a run, or an experiment."""
+    """Whether the run or experiment that was written to has been deleted."""
     return is_removed(error) or "must be in the 'active' state" in str(error)
 
 
 def is_removed(error: MlflowException) -> bool:
-    """Whether there is no such thing, not even a deleted one."""
+    """Whether the object does not exist, not even as deleted."""
     return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
 
 
 def _trouble(error: MlflowException) -> tuple[str, str] | None:
-    """What a failed request is about, and what to do; None if MLflow did answer."""
+    """Return why a request failed and a hint; None if MLflow did answer."""
     message = str(error)
     if "failed with error code 401" in message:
         return "refused our credentials", "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
@@ -104,6 +104,6 @@ def _trouble(error: MlflowException) -> tuple[str, str] | None:
         return reason, "Start it, or correct MLFLOW_TRACKING_URI; the stage can then be tried again."
     if error.error_code == "TEMPORARILY_UNAVAILABLE":
         return "cannot reach its database", "Start the database that MLflow keeps its runs in."
-    # Its client hides some failures behind another: 3.17's `set_logged_model_tags` asks first.
+    # MLflow's client wraps some failures in others: 3.17's `set_logged_model_tags` sends a request first.
     cause = error.__cause__
     return _trouble(cause) if isinstance(cause, type(error)) else None

@@ -1,7 +1,7 @@
-"""Has artifacts on the disk where MLflow keeps them in a folder, as its file store does not see to that.
+"""Flush artifacts to disk (fsync) if MLflow stores them in a folder, since its file store does not.
 
-MLflow's database is flushed at each commit. Without this, a power cut would leave a model that MLflow has as
-complete, with empty files.
+MLflow's database is flushed at each commit. Without this, a power cut could leave a model with empty files
+that MLflow has as complete.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from orchestrator.artifacts.local_files import fsync_tree
 
 
 def flush_artifacts(location: str, *parts: str) -> None:
-    """Flush all below a location of artifacts, or one of its files or folders; a server keeps its own."""
+    """Flush an artifact location, or one of its files or folders; does nothing for a server's artifacts."""
     folder = _local(location)
     if folder is not None:
         place = folder.joinpath(*parts)

@@ -1,4 +1,4 @@
-"""What the MLflow run of a whole run sums up: its nodes' metrics, the commit of its code, and its data."""
+"""Summarize a run in its parent MLflow run: its nodes' metrics, the commit of its code, and its data."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from mlflow.entities import Dataset, Run
 
 COMMIT, DIRTY = "mlflow.source.git.commit", "mlflow.source.git.dirty"
-_OF_THE_MACHINE = "system/"  #: metrics that MLflow itself takes of a process
+_OF_THE_MACHINE = "system/"  #: MLflow's system metrics of a process
 _LONGEST_DIGEST, _LONGEST_DATA = 36, 500  #: MLflow's own limits
 
 
 def source_tags(info: RunInfo) -> dict[str, str]:
-    """The commit that the pipeline's code was at when the run was sent, if git knew."""
+    """Return tags with the git commit of the pipeline's code at submission, if known."""
     return {COMMIT: info.commit, DIRTY: str(info.dirty).lower()} if info.commit else {}
 
 
 def write_headlines(client: MlflowClient, parent: Run, nodes: Mapping[str, Run], info: RunInfo) -> None:
-    """Give the run `<node>/<metric>` of each node that has succeeded and is no item of a map, and its data.
+    """Log the metrics of each succeeded node, except map items, as `<node>/<metric>`, and the run's data.
 
-    Writes nothing that is there already.
+    Skips what is logged already.
     """
     from mlflow.entities import Metric
 

@@ -1,4 +1,4 @@
-"""MLflow, imported late and quietly: it takes seconds, and most stages never need it."""
+"""Import MLflow lazily and without its warnings: it takes seconds, and most stages never need it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from orchestrator.tracking_address import never_proxy_loopback
 
 _FLUENT = "mlflow.tracking.fluent"
 
-#: What MLflow itself would import in the middle of its first use.
+#: Modules that MLflow would otherwise import at its first use.
 STORE_MODULES = ("mlflow", "mlflow.store.tracking.sqlalchemy_store")
 MODEL_MODULES = ("mlflow.sklearn", "mlflow.pyfunc", "skops.io")
 
-#: What a worker wants of MLflow unless its environment says otherwise. An outage is noticed after about 3 s
-#: (two more tries, after 0 and 2 s) instead of MLflow's four minutes: what cannot be logged is kept.
+#: Defaults of MLflow's environment variables in a worker. An outage is detected after about 3 s (two retries,
+#: after 0 and 2 s) instead of MLflow's four minutes, since entries that cannot be logged are kept.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -36,20 +36,20 @@ _ENVIRONMENT = {
 
 
 def settle_environment() -> None:
-    """Give MLflow's environment variables our defaults; what is set already stays. No proxy to loopback."""
+    """Set defaults of MLflow's environment variables, keeping those set, and bypass proxies for loopback."""
     never_proxy_loopback(os.environ)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 def preload() -> None:
-    """Import what logging needs, before a worker forks: 4 s once, instead of in each child's first stage."""
+    """Import what logging needs before the worker forks: 4 s once, instead of in each child process."""
     settle_environment()
     load(*STORE_MODULES, *MODEL_MODULES)
 
 
 def load(*modules: str) -> None:
-    """Import modules of MLflow's, whose imports warn of matters between it and its own dependencies."""
+    """Import MLflow modules, ignoring warnings that concern MLflow and its dependencies only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for module in modules:
@@ -58,7 +58,7 @@ def load(*modules: str) -> None:
 
 @contextmanager
 def once_imported(act: Callable[[ModuleType], None]) -> Iterator[None]:
-    """Within the block, call `act` with MLflow's fluent module: now, or as soon as this thread imports it."""
+    """Call `act` with MLflow's fluent module: now, or when this thread imports it within the block."""
     if _FLUENT in sys.modules:
         act(sys.modules[_FLUENT])
         yield
@@ -72,10 +72,10 @@ def once_imported(act: Callable[[ModuleType], None]) -> Iterator[None]:
 
 
 class _FluentFinder(MetaPathFinder):
-    """Finds one module like everybody else does, and tells when it has been executed.
+    """Finds one module in the normal way, and calls `act` after it was executed.
 
-    Importing MLflow for every stage, only so that a plain `mlflow.log_metric` of the few that call it lands
-    in the right run, would cost each worker 4 s at its start.
+    The alternative, importing MLflow for every stage so that the plain `mlflow.log_metric` of a few stages
+    logs to the right run, would cost each worker 4 s at its start.
     """
 
     def __init__(self, act: Callable[[ModuleType], None]) -> None:
@@ -100,6 +100,6 @@ class _FluentFinder(MetaPathFinder):
         return spec
 
     def retire(self) -> None:
-        """Look for nothing any more."""
+        """Remove this finder from `sys.meta_path`."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)

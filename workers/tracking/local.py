@@ -1,4 +1,4 @@
-"""Runs stages or a whole pipeline in this process with MLflow on, for notebooks and unit tests."""
+"""Run stages or a whole pipeline in this process with MLflow tracking, for notebooks and unit tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tracked(
     run_id: str | None = None,
     artifact_root: str | None = None,
 ) -> Iterator[AttemptTracker]:
-    """Within the block, whatever stages log lands in one MLflow run of the experiment `pipeline`.
+    """Within the block, all logging of stages goes to one MLflow run of the experiment `pipeline`.
 
         with tracked("sqlite:///mlflow.db", pipeline="churn"):
             churn.run_locally(path="churn.parquet")
@@ -70,7 +70,7 @@ def tracked(
 
 
 def _point_back(tracking_uri: str | None) -> None:
-    """Let plain `mlflow` calls go where they went before."""
+    """Restore the tracking URI of plain `mlflow` calls."""
     sys.modules["mlflow"].set_tracking_uri(tracking_uri)
     if tracking_uri is not None:
         os.environ[_TRACKING_URI] = tracking_uri

@@ -1,4 +1,4 @@
-"""Logs a fitted estimator to MLflow: by skops, with its signature, once for a node and name."""
+"""Log a fitted estimator to MLflow: in skops format, with its signature, once per node and name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN, NODE, ATTEMPT = "orchestrator.run", "orchestrator.node", "orchestrator.attempt"
-#: `LOGGED` counts the models that one attempt has logged.
+#: `LOGGED` is the tag with a model's number among those of its attempt.
 ROUND, LOGGED = "orchestrator.round", "orchestrator.logged"
 DIGEST = "orchestrator.digest"
 MODEL_FILE = "model.skops"
@@ -37,32 +37,32 @@ _ODD = ("period[", "interval[")
 
 @dataclass(frozen=True)
 class Authorship:
-    """Which attempt logs."""
+    """The attempt that logs."""
 
     run: str
     node: str
     order: Order
 
     def is_latest(self, tags: Mapping[str, str]) -> bool:
-        """Whether what bears these tags is of this attempt or of an earlier one."""
+        """Whether the run or model with these tags belongs to this attempt or an earlier one."""
         return order_of(tags) <= self.order
 
 
 def order_of(tags: Mapping[str, str]) -> Order:
-    """The attempt that a run or a model bears in its tags."""
+    """Return the attempt's order from the tags of a run or a model."""
     return (int(tags.get(ROUND, 0)), int(tags.get(ATTEMPT, 0)))
 
 
 def order_tags(order: Order) -> dict[str, str]:
-    """The tags of what an attempt makes or takes up."""
+    """Return the tags that mark a run or a model with its attempt."""
     return {ROUND: str(order[0]), ATTEMPT: str(order[1])}
 
 
 def save_model(model: object, example: object, folder: Path) -> None:
-    """Write a fitted estimator with its signature and up to five rows of `example`; asks nothing of MLflow.
+    """Save a fitted estimator with its signature and up to five rows of `example`; no request to MLflow.
 
-    MLflow's own `log_model` takes seconds: it guesses the requirements by loading the model in another
-    process, and loads it twice more to try it as a server would. The requirements are known here.
+    MLflow's own `log_model` takes seconds: it infers the requirements by loading the model in another
+    process, and loads it twice more to validate serving. The requirements are known here.
     """
     load(*MODEL_MODULES)
     import mlflow.sklearn
@@ -73,7 +73,7 @@ def save_model(model: object, example: object, folder: Path) -> None:
     trusted = _types_in(model)
     try:
         with warnings.catch_warnings():
-            # A hint that integers may one day be missing: arrays and lists have no types for that.
+            # A hint that integers may be missing in later data: arrays and lists have no type for that.
             warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer")
             # MLflow 3.17 compares columns in a way that pandas 4 will drop.
             warnings.filterwarnings("ignore", message="Operation with range is deprecated")
@@ -100,10 +100,10 @@ def enter_model(
     logged: int,
     check: Callable[[], None],
 ) -> str:
-    """Log what `save_model` wrote as the attempt's model number `logged`; what it logged before goes.
+    """Log a saved model as the attempt's model number `logged`, replacing its earlier ones; return the URI.
 
-    Models of other attempts stay until the run is concluded: one of them may have stored its output first,
-    which names its model. Returns the URI.
+    Models of other attempts stay until the run is concluded: another attempt may have committed its output
+    first, which refers to its model.
     """
     run = client.get_run(run_id)
     made = _make(client, run, name, folder, author, logged)
@@ -127,9 +127,9 @@ def enter_late(
     logged: int,
     remember: Remember,
 ) -> str:
-    """The same for a model that had to wait: one that its attempt logged after it stays, and is returned.
+    """Log a kept model from an outbox; return the URI.
 
-    So is what another delivery of the same model has made.
+    If its attempt has logged a later model, or another delivery has logged this one, return that instead.
     """
     run, place = client.get_run(run_id), (*author.order, logged)
     others = models_of(client, run.info.experiment_id, author.run, author.node, name)
@@ -145,13 +145,13 @@ def enter_late(
 
 
 def models_of(client: MlflowClient, experiment: str, run: str, node: str, name: str) -> list[LoggedModel]:
-    """The models that a node of a run has logged under a name, complete or not; the latest first."""
+    """Return the models that a node has logged under a name, complete or not, latest first."""
     wanted = f"name = '{name}' AND tags.`{RUN}` = '{run}' AND tags.`{NODE}` = '{node}'"
     return search_models(client, experiment, wanted)
 
 
 def search_models(client: MlflowClient, experiment: str, wanted: str) -> list[LoggedModel]:
-    """Models in the order in which they count: complete ones first, and those of the latest attempt."""
+    """Search models; sort complete ones first, then by attempt, latest first."""
     found: list[LoggedModel] = []
     token = None
     while True:
@@ -164,22 +164,22 @@ def search_models(client: MlflowClient, experiment: str, wanted: str) -> list[Lo
 
 
 def is_ready(model: LoggedModel) -> bool:
-    """Whether all of it was written."""
+    """Whether the model was written completely."""
     return bool(model.status == "READY")
 
 
 def place_of(model: LoggedModel) -> tuple[int, int, int]:
-    """Of two models of one name, the one with the greater was logged later."""
+    """Sort key of models of one name: the greatest was logged last."""
     return (*order_of(model.tags), int(model.tags.get(LOGGED, 0)))
 
 
 def _replaced(place: tuple[int, int, int], models: Iterable[LoggedModel]) -> list[LoggedModel]:
-    """Those that the same attempt has logged, and not later."""
+    """Return the models of the same attempt that were not logged later."""
     return [model for model in models if place_of(model)[:2] == place[:2] and place_of(model) <= place]
 
 
 def delete_models(client: MlflowClient, models: Sequence[LoggedModel], *, but: str) -> None:
-    """Delete models, all but one."""
+    """Delete all models except one."""
     for model in models:
         if model.model_id != but:
             client.delete_logged_model(model.model_id)
@@ -198,7 +198,7 @@ def _make(client: MlflowClient, run: Run, name: str, folder: Path, author: Autho
     )
     _address(folder, made, run_id)
     client.log_model_artifacts(made.model_id, str(folder))
-    flush_artifacts(made.artifact_location)  # before MLflow has it as complete
+    flush_artifacts(made.artifact_location)  # before MLflow marks it as complete
     digest = f"sha256:{hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()}"
     client.set_logged_model_tags(made.model_id, {DIGEST: digest})
     client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
@@ -208,7 +208,7 @@ def _make(client: MlflowClient, run: Run, name: str, folder: Path, author: Autho
 
 
 def _address(folder: Path, logged: LoggedModel, run_id: str) -> None:
-    """Write into a saved model which logged model it is."""
+    """Write the logged model's id and location into a saved model."""
     from mlflow.models import Model
 
     description = Model.load(str(folder))
@@ -230,10 +230,11 @@ def _signature(model: object, rows: object) -> ModelSignature:
 
 
 def _columns(rows: pd.DataFrame) -> Schema:
-    """The table's columns as the signature has them: none refuses what the model was fitted on.
+    """Return the schema of a table's columns, such that none rejects data the model was fitted on.
 
-    MLflow takes an integer for no `double`, a gap in no `long`, no category, and no time of a zone. The rows
-    at hand do not tell what others will have, so numbers and the like are of any type: the model judges them.
+    MLflow rejects an integer as a `double`, a missing value in a `long`, categories, and times with a zone.
+    The rows at hand do not show what other rows contain, so numbers and the like get `AnyType`, and the model
+    itself validates them.
     """
     import pandas as pd
     from mlflow.types import ColSpec, DataType, Schema
@@ -252,7 +253,7 @@ def _columns(rows: pd.DataFrame) -> Schema:
 
 
 def _types_in(model: object) -> list[str]:
-    """What a model is made of, beside that which skops trusts by itself; all of it may be loaded again."""
+    """Return the types in a model that skops does not trust by default; raises if one could not be loaded."""
     from orchestrator.artifacts.codecs.estimators import dump_estimator, types_in
 
     try:
@@ -264,20 +265,20 @@ def _types_in(model: object) -> list[str]:
 
 
 def _requirements(types: Iterable[str]) -> Sequence[str]:
-    """What the model was fitted with; MLflow adds itself."""
+    """Return the model's pip requirements; MLflow adds itself."""
     others = {name.partition(".")[0] for name in types}.intersection(("lightgbm", "xgboost"))
     libraries = ("scikit-learn", "skops", "numpy", "pandas", *sorted(others))
     return [f"{name}=={version(name)}" for name in libraries]
 
 
 def _first_rows(example: object) -> object:
-    """A few rows of a table, an array or a list."""
+    """Return the first rows of a table, an array or a list."""
     head = getattr(example, "head", None)
     return head(EXAMPLE_ROWS) if head is not None else example[:EXAMPLE_ROWS]  # type: ignore[index]
 
 
 def _as_json(rows: object) -> object:
-    """The rows as an example that JSON can hold: durations, periods and intervals as text."""
+    """Convert the rows to a JSON-serializable example: durations, periods and intervals as text."""
     if not hasattr(rows, "dtypes"):
         return rows
     table = cast("pd.DataFrame", rows)
@@ -286,7 +287,7 @@ def _as_json(rows: object) -> object:
 
 
 def _link_metrics(client: MlflowClient, run: Run, model_id: str) -> None:
-    """Show what the run has measured so far with the model, too."""
+    """Link the run's metrics so far to the model."""
     from mlflow.entities import Metric
 
     measured = [

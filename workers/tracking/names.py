@@ -1,4 +1,4 @@
-"""Names, values and batches as MLflow takes them: what it would refuse is rewritten, with a warning."""
+"""Convert names, values and batches to what MLflow accepts, with a warning if they change."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ T = TypeVar("T")
 
 @dataclass
 class Names:
-    """How the names of one attempt are written in MLflow: alike for params, metrics and tags.
+    """MLflow names of one attempt's params, metrics and tags.
 
-    `precision@5` becomes `precision_5`, told once. Another name that would become the same gets a suffix.
+    `precision@5` becomes `precision_5`, with one warning. Another name with the same result gets a suffix.
     """
 
-    _written: dict[str, str] = field(default_factory=dict)  #: by the name that was given
-    _given: dict[str, str] = field(default_factory=dict)  #: the other way round
+    _written: dict[str, str] = field(default_factory=dict)  #: MLflow name by given name
+    _given: dict[str, str] = field(default_factory=dict)  #: given name by MLflow name
 
     def of(self, name: str) -> str:
-        """The name as MLflow takes it."""
+        """Return the MLflow name for a given name."""
         if name not in self._written:
             written = fitting_name(name)
             if self._given.setdefault(written, name) != name:
@@ -53,14 +53,14 @@ class Names:
 
 
 def fitting_name(name: str) -> str:
-    """The nearest name of a param, metric or tag that MLflow takes: it must also be a path of a file."""
+    """Return the nearest valid name of a param, metric or tag, which must also be valid as a file path."""
     parts = (_REFUSED.sub("_", printable(part)) for part in name.split("/"))
     written = "/".join("_" * len(part) if part in (".", "..") else part for part in parts if part) or "_"
     return written if len(written) <= LONGEST_NAME else _distinct(written, name)
 
 
 def fitting_model_name(name: str) -> str:
-    """The nearest name of a logged model that MLflow takes."""
+    """Return the nearest valid name of a logged model."""
     written = _REFUSED_IN_MODELS.sub("_", printable(name)) or "model"
     if written != name:
         log.warning("MLflow does not take the model's name %r: it is written as %r", name, written)
@@ -70,9 +70,9 @@ def fitting_model_name(name: str) -> str:
 def as_params(
     values: Mapping[str, object], *, scalars_only: bool = False, names: Names | None = None
 ) -> dict[str, str]:
-    """The values as MLflow params: nested ones by dotted names, lists as JSON, secrets as `***`.
+    """Convert values to MLflow params: nested ones by dotted names, lists as JSON, secrets as `***`.
 
-    With `scalars_only`, lists are left out: a node's inputs may be whole tables of numbers.
+    With `scalars_only`, lists are omitted, since a node's inputs may be whole tables of numbers.
     """
     names = names or Names()
     return {
@@ -83,7 +83,7 @@ def as_params(
 
 
 def masked(name: str, value: object) -> str:
-    """One value as text: `***` if its name or its type says that it is a secret."""
+    """Convert one value to text: `***` if its name or type marks it as a secret."""
     if value is not None and (is_secret(name, value) or is_secret_type(value)):
         return MASK
     if isinstance(value, (list, tuple)):
@@ -92,7 +92,7 @@ def masked(name: str, value: object) -> str:
 
 
 def fitting_value(name: str, text: str, longest: int) -> str:
-    """The text, or its beginning where MLflow would refuse it."""
+    """Truncate a text to the length that MLflow accepts, with a warning."""
     if len(text) <= longest:
         return text
     log.warning("%s has %d characters, and MLflow takes %d: the rest is left out", name, len(text), longest)
@@ -100,7 +100,7 @@ def fitting_value(name: str, text: str, longest: int) -> str:
 
 
 def write_params(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
-    """Write all of them."""
+    """Log all params, in as many requests as needed."""
     from mlflow.entities import Param
 
     for part in in_parts([Param(name, value) for name, value in values.items()], MOST_PARAMS):
@@ -108,13 +108,13 @@ def write_params(client: MlflowClient, run_id: str, values: Mapping[str, str]) -
 
 
 def in_parts(items: list[T], size: int) -> Iterator[list[T]]:
-    """The items in as many requests as MLflow's limits ask for."""
+    """Split items into lists of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def _distinct(written: str, name: str) -> str:
-    """A name of its own, the same each time."""
+    """Return a unique and deterministic name."""
     return f"{written[: LONGEST_NAME - 9]}-{sha256(printable(name).encode()).hexdigest()[:8]}"
 
 

@@ -1,4 +1,4 @@
-"""Keeps what an attempt logs while MLflow is away, and delivers it later."""
+"""Keep an attempt's log entries in an outbox while MLflow is unavailable, and deliver them later."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Outgoing:
-    """The outbox of one attempt, while it is being filled."""
+    """The outbox of one running attempt."""
 
     store: ArtifactStore
     info: AttemptInfo
@@ -37,17 +37,17 @@ class Outgoing:
     refused: list[str] = field(default_factory=list)
 
     def keep(self, entry: Entry) -> None:
-        """Keep an entry; its files are in the store when this returns."""
+        """Add an entry; its files are in the store when this returns."""
         self.entries.append(to_json(entry.kept(self.store)))
 
     def refuse(self, entry: Entry, error: Exception) -> None:
-        """Note that MLflow does not take an entry: no reason for a stage to fail after hours of work."""
+        """Record an entry that MLflow rejects, so that the stage does not fail after hours of work."""
         why = mask_text(str(error))
         self.refused.append(f"{entry.named}: {why}")
         log.warning("MLflow refuses %s: %s", entry.named, why, extra={"action": "log refused"})
 
     def write(self) -> None:
-        """Write the outbox, if there is anything to deliver or to tell."""
+        """Write the outbox if it has pending or refused entries."""
         if not self.entries and not self.refused:
             return
         Outbox(
@@ -62,9 +62,9 @@ class Outgoing:
 
 
 def attempt_of(outbox: Outbox) -> AttemptInfo:
-    """The attempt that an outbox was kept for, as one whose run MLflow may know.
+    """Return the attempt that an outbox belongs to, marked as one that MLflow may know.
 
-    Raises ValueError for a subject that is not what was written, or that is another attempt's.
+    Raises ValueError for a subject that was altered or belongs to another attempt.
     """
     info: AttemptInfo = TypeAdapter(AttemptInfo).validate_python(outbox.subject)
     if (info.run_id, info.node, info.order) != (outbox.run, outbox.node, (outbox.round, outbox.attempt)):
@@ -73,9 +73,9 @@ def attempt_of(outbox: Outbox) -> AttemptInfo:
 
 
 def deliver_entries(outbox: Outbox, target: Target, tracking_uri: str) -> list[str]:
-    """Write what an outbox holds; returns what cannot be delivered, and why. Raises TrackingUnavailable.
+    """Write an outbox's entries; return those that cannot be delivered, and why. Raises TrackingUnavailable.
 
-    Whatever is wrong with an entry costs that entry alone: its run must be concluded all the same.
+    An error of one entry does not affect the others: the run must be concluded all the same.
     """
     refused = []
     for number, plain in enumerate(outbox.entries, 1):
@@ -93,7 +93,7 @@ def deliver_entries(outbox: Outbox, target: Target, tracking_uri: str) -> list[s
 
 
 def refusal(outbox: Outbox, name: str, error: Exception) -> str:
-    """Say that something of an outbox is not delivered, and why."""
+    """Log that an entry of an outbox cannot be delivered, and return the reason."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         why = f"it is not what was kept: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -111,7 +111,7 @@ def refusal(outbox: Outbox, name: str, error: Exception) -> str:
 
 
 def settle(outbox: Outbox, refused: list[str], store: ArtifactStore) -> None:
-    """Forget a delivered outbox, but for what was refused: the log of its node says that, too."""
+    """Remove a delivered outbox; if entries were refused, keep these, and add them to the node's log."""
     if refused:
         _add_to_log(outbox, refused, store)
         replace(outbox, entries=(), refused=[*outbox.refused, *refused]).write(store)
@@ -127,7 +127,7 @@ def _add_to_log(outbox: Outbox, refused: list[str], store: ArtifactStore) -> Non
 
 
 def _subject(info: AttemptInfo) -> Mapping[str, JSON]:
-    """What the attempt's MLflow run is made of, with secrets left out."""
+    """Return the attempt's data for its MLflow run, with secrets masked."""
     shown = replace(
         info,
         parameters=as_params(info.parameters),

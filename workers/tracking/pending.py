@@ -1,4 +1,4 @@
-"""A URI for a model that MLflow does not have yet: which pipeline, run, node and name it was logged by."""
+"""URIs of models that MLflow does not have yet: by pipeline, run, node and model name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SCHEME = "pending-model:/"
 
 @dataclass(frozen=True)
 class PendingModel:
-    """A model that waits in an outbox, or did when its URI was given out."""
+    """A model that is in an outbox, or was when its URI was returned."""
 
     pipeline: str
     run: str
@@ -23,12 +23,12 @@ class PendingModel:
 
     @classmethod
     def of(cls, uri: str) -> PendingModel | None:
-        """The model that a URI stands for; None if it is a URI of MLflow's."""
+        """Parse the URI of a pending model; None if it is MLflow's own URI."""
         if not is_pending(uri):
             return None
         return cls(*map(unquote, uri.removeprefix(_SCHEME).split("/")))
 
 
 def is_pending(uri: str) -> bool:
-    """Whether a URI stands for a model that may not be delivered yet."""
+    """Whether a URI refers to a model that may not be delivered yet."""
     return uri.startswith(_SCHEME)

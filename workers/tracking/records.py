@@ -1,4 +1,4 @@
-"""What the executor tells of a run and of an attempt, so that both can be written to MLflow."""
+"""Data about runs and attempts that the runtime passes to tracking."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Protocol, TypeAlias
 
 #: The MLflow run id known under a key, if any.
 Recall = Callable[[str], str | None]
-#: Bind an MLflow run id to a key unless it is bound; replies the id that the key is bound to. Atomic.
+#: Bind an MLflow run id to a key unless the key is bound; return the bound id. Atomic.
 Remember = Callable[[str, str], str]
 
 
-#: The round and the number of an attempt. Nothing of a run is ordered by clocks, which differ.
+#: The round and number of an attempt. Attempts are never ordered by clocks, which differ between machines.
 Order: TypeAlias = tuple[int, int]
 
 
 class Fence(Protocol):
-    """Keeps an attempt whose node was taken over from logging for it."""
+    """Prevents an attempt whose node was taken over from logging."""
 
     def check(self) -> None:
         """Raise LeaseLost if another worker has taken the node over."""
 
     def glance(self, *, at_once: bool = False) -> None:
-        """The same, but go on where nobody can tell; without `at_once`, do not ask each time."""
+        """Like `check`, but continue if Redis does not answer; without `at_once`, do not ask each time."""
 
 
 class NoFence:
-    """Of an attempt that nobody can take over: one outside a worker."""
+    """The fence of an attempt outside a worker, which cannot be taken over."""
 
     def check(self) -> None:
         pass
@@ -37,30 +37,30 @@ class NoFence:
         pass
 
 
-#: Stages on these queues log to the pipeline's run itself; on any other they get a nested run of their own.
+#: Stages on these queues log to the pipeline's run; on any other queue each node gets a nested run.
 SHARED_QUEUES = frozenset({"data", "deployment"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptInfo:
-    """One try of a node in a run."""
+    """One attempt of a node in a run."""
 
     run_id: str
     pipeline: str
-    parameters: Mapping[str, object]  #: the run's
+    parameters: Mapping[str, object]  #: parameters of the run
     started: datetime  #: when the run started
     node: str
     stage: str  #: `<module>.<function>`
     queue: str
-    attempt: int  #: 1 for the first try
-    round: int = 0  #: of the run, that the attempt belongs to: one that is carried on begins another
-    redelivered: bool = False  #: somebody may have begun this node before (also after a resume)
+    attempt: int  #: attempt number, from 1
+    round: int = 0  #: the run's round that the attempt belongs to; each resumption begins another
+    redelivered: bool = False  #: the node may have been started before (also after a resumption)
     inputs: Mapping[str, object] = field(default_factory=dict)  #: the node's small inputs
-    began: datetime = field(default_factory=lambda: datetime.now(UTC))  #: only to be shown: clocks differ
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))  #: for display only: clocks differ
 
     @property
     def nested(self) -> bool:
-        """Whether the node has an MLflow run of its own."""
+        """Whether the node has its own MLflow run."""
         return self.queue not in SHARED_QUEUES
 
     @property
@@ -70,7 +70,7 @@ class AttemptInfo:
 
     @property
     def order(self) -> Order:
-        """Of two attempts of a node, the one with the greater is the later."""
+        """Sort key of a node's attempts: the greatest is the latest."""
         return (self.round, self.attempt)
 
 
@@ -84,11 +84,11 @@ class NodeInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What a run began with: a file that a parameter names, or what a node without inputs gave."""
+    """Input data of a run: a file that a parameter names, or the output of a node without inputs."""
 
     name: str
     digest: str
-    source: str  #: where it is: a path, or the node's address in the store
+    source: str  #: its location: a path, or the node's key in the store
     kind: str = "file"
 
 
@@ -102,26 +102,26 @@ class RunInfo:
     started: datetime
     ended: datetime
     state: str  #: a run state: succeeded, failed or cancelled
-    round: int = 0  #: that ended so
+    round: int = 0  #: the round that ended
     error: str | None = None
     nodes: Sequence[NodeInfo] = ()
-    commit: str = ""  #: of the pipeline's repository, when the run was sent
-    dirty: bool = False  #: whether that had changes that were not committed
+    commit: str = ""  #: git commit of the pipeline's repository when the run was submitted
+    dirty: bool = False  #: whether the repository had uncommitted changes
     data: Sequence[Data] = ()
-    #: Which attempt gave what a node's output is, if that is known: its model is the one that counts.
+    #: The attempt that committed a node's output, if known: its model is the one that counts.
     committed: Callable[[str], Order | None] = lambda _: None
 
 
 def run_key(run_id: str, node: str = "") -> str:
-    """The key under which `Remember` and `Recall` know the MLflow run of a run, or of one of its nodes."""
+    """Return the key of the MLflow run of a run, or of one of its nodes, for `Remember` and `Recall`."""
     return f"{run_id}/{node}" if node else run_id
 
 
 def model_key(run_id: str, node: str, name: str, place: Sequence[int]) -> str:
-    """The key of a model that a node logged; `place` is its attempt's order, and which one of that it is."""
+    """Return the key of a logged model; `place` is its attempt's order and its number in the attempt."""
     return f"{run_id}/{node}/models/{name}/{'.'.join(map(str, place))}"
 
 
 def milliseconds(moment: datetime) -> int:
-    """A point in time the way MLflow writes it."""
+    """Convert a time to MLflow's milliseconds since 1970."""
     return int(moment.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""Finds or makes the MLflow runs of a pipeline run: each once, whoever asks first and however often."""
+"""Find or create the MLflow runs of a pipeline run; each is created once, also by concurrent processes."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ _STATUS = {"succeeded": "FINISHED", "skipped": "FINISHED", "cancelled": "KILLED"
 
 
 def status_of(state: str) -> str:
-    """MLflow's word for how a run or a node ended."""
+    """Return MLflow's run status for the final state of a run or a node."""
     return _STATUS.get(state, "FAILED")
 
 
 class KeyedRuns:
-    """The MLflow runs of one experiment, each under a key that is bound to one MLflow run for good.
+    """The MLflow runs of one experiment; each key is bound permanently to one MLflow run.
 
-    Whoever finds its key unbound looks in MLflow by tags (the binding may be lost), else makes the run and
-    tries to bind it; who loses that race deletes what it made. What a process leaves behind when it dies in
-    between is found by tags the next time, and `conclude` deletes what is surplus.
+    If a key is unbound, the caller searches MLflow by tags (the binding may be lost), otherwise creates the
+    run and tries to bind it; the loser of that race deletes its run. If a process dies in between, its run is
+    found by tags the next time, and `conclude` deletes surplus runs.
     """
 
     def __init__(self, client: MlflowClient, experiment: str, recall: Recall, remember: Remember) -> None:
@@ -63,7 +63,7 @@ class KeyedRuns:
         self._remember = remember
 
     def parent(self, run_id: str, pipeline: str, parameters: Mapping[str, object], started: datetime) -> Run:
-        """The run that stands for the whole pipeline run. Only `conclude` says how it stands."""
+        """Find or create the MLflow run of the whole pipeline run. Only `conclude` sets its status."""
         key = run_key(run_id)
         known = self._known(key, {RUN: run_id, PIPELINE: pipeline}, search=True)
         if known is not None:
@@ -74,11 +74,11 @@ class KeyedRuns:
     def nested(
         self, info: AttemptInfo, parent_id: str, check: Callable[[], None], *, late: bool = False
     ) -> Run:
-        """The run of one node, for another attempt as for the first.
+        """Find or create the MLflow run of one node, which all its attempts share.
 
-        `check` raises if the node is not the attempt's any more: the run is left as it was found then. With
-        `late` the attempt is over: a run that a later one has taken up stays as that left it, and so does one
-        that somebody else has delivered to meanwhile.
+        `check` raises if the attempt has lost its node: the run is then left unchanged. With `late` the
+        attempt is over: a run that a later attempt has used, or that another delivery has completed, is not
+        changed.
         """
         key = run_key(info.run_id, info.node)
         run = self._known(key, {RUN: info.run_id, NODE: info.node}, search=not info.fresh)
@@ -101,7 +101,7 @@ class KeyedRuns:
         made = self._make(key, info.node, tags, as_params(info.inputs, scalars_only=True), info.began)
         try:
             check()
-        except BaseException:  # the pipeline's run may have been concluded before this one was made
+        except BaseException:  # the pipeline's run may have been concluded before this one was created
             as_it_is = self._client.get_run(made.info.run_id)
             if as_it_is.info.status == "RUNNING" and order_of(as_it_is.data.tags) == info.order:
                 self._client.set_terminated(made.info.run_id, "KILLED")
@@ -109,13 +109,13 @@ class KeyedRuns:
         return made
 
     def _misses(self, run: Run, info: AttemptInfo) -> bool:
-        """Whether nobody has delivered yet what an attempt kept; several may be about to."""
+        """Whether an attempt's outbox has not been delivered yet; several deliveries may be concurrent."""
         known = order_of(run.data.tags)
         return known < info.order or (known == info.order and run.info.status == "RUNNING")
 
     @contextmanager
     def _undone_if_lost(self, run: Run, check: Callable[[], None]) -> Iterator[None]:
-        """Take up a run; it is left as it was if the node has been taken over meanwhile."""
+        """Restore the run's status and tags after the block if the node has been taken over meanwhile."""
         yield
         try:
             check()
@@ -131,16 +131,16 @@ class KeyedRuns:
         self._client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def conclude(self, info: RunInfo) -> str:
-        """Write down how the run ended, end what still counts as running and delete what is surplus.
+        """Write the end of the run, end nodes' runs that are still running, and delete surplus runs.
 
-        The end of a later round stands, whoever comes last with that of an earlier one.
+        The end of a later round is not overwritten by a late conclusion of an earlier one.
         """
         run = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
         parent = str(run.info.run_id)
         if int(run.data.tags.get(ROUND, 0)) > info.round:
             return parent
         write_headlines(self._client, run, self._tidy(info, parent), info)
-        # Once more: who made the run may have died before it wrote them. They never change.
+        # Again: the process that created the run may have died before it wrote them. They are immutable.
         wanted = as_params(info.parameters)
         write_params(self._client, parent, {k: v for k, v in wanted.items() if k not in run.data.params})
         tags = {STATE: info.state, ROUND: str(info.round), **_note(info, run), **source_tags(info)}
@@ -149,7 +149,7 @@ class KeyedRuns:
         return parent
 
     def _tidy(self, info: RunInfo, parent: str) -> dict[str, Run]:
-        """End what still counts as running, delete what is surplus; the runs of nodes by their names."""
+        """End running runs of nodes and delete surplus ones; return the nodes' runs by node name."""
         states = {node.name: node.state for node in info.nodes}
         kept: dict[str, Run] = {}
         for run in sorted(self._search({RUN: info.run_id}), key=_weight, reverse=True):
@@ -167,9 +167,9 @@ class KeyedRuns:
         return kept
 
     def _tidy_models(self, info: RunInfo) -> None:
-        """Leave one model of each name to a node: that of the attempt whose output counts.
+        """Keep one model of each name per node: that of the attempt whose output is committed.
 
-        Of several copies of it the bound one stays, as whoever delivers it at this moment thinks.
+        Of several copies the bound one stays, which a concurrent delivery keeps too.
         """
         run_id = info.run_id
         found: dict[tuple[str, str], list[LoggedModel]] = {}
@@ -184,7 +184,7 @@ class KeyedRuns:
                 delete_models(self._client, models, but=kept)
 
     def _known(self, key: str, tags: Mapping[str, str], *, search: bool) -> Run | None:
-        """The run of a key; one that somebody has deleted is brought back."""
+        """Return the run of a key, restored if it was deleted; None if there is none."""
         bound = self._recall(key)
         while bound is not None:
             run = self._get(bound)
@@ -199,7 +199,7 @@ class KeyedRuns:
         return self._get(self._bind(key, earlier.info.run_id)) if earlier else None
 
     def _bind(self, key: str, made: str) -> str:
-        """Bind a run to a key, unless another is bound to it that is still there; the one that is bound."""
+        """Bind a run to a key unless an existing run is bound to it; return the bound run's id."""
         bound = self._remember(key, made)
         while bound != made and self._get(bound) is None:
             key = _successor(key, bound)
@@ -228,7 +228,7 @@ class KeyedRuns:
         return made
 
     def _get(self, mlflow_id: str) -> Run | None:
-        """A run, deleted or not; None if it was removed for good."""
+        """Return a run, deleted or not; None if it was removed permanently."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -239,7 +239,7 @@ class KeyedRuns:
             return None
 
     def _active(self, run: Run) -> Run:
-        """A run, brought back with its experiment if somebody has deleted it meanwhile."""
+        """Return the run after restoring it, with its experiment, if it was deleted meanwhile."""
         if run.info.lifecycle_stage == "deleted":
             experiment = self._client.get_experiment(run.info.experiment_id)
             if experiment.lifecycle_stage == "deleted":
@@ -250,12 +250,12 @@ class KeyedRuns:
 
 
 def _successor(key: str, gone: str) -> str:
-    """The key of the run that takes the place of one that was removed for good: ids are bound once."""
+    """Return the key for the replacement of a permanently removed run, since each key is bound once."""
     return f"{key}/instead-of/{gone}"
 
 
 def _note(info: RunInfo, run: Run) -> dict[str, str]:
-    """Why the run has failed. One that has succeeded since does not keep it; a note of the user's stays."""
+    """Return tags with the run's error; clear an earlier error after a success, but not a user's note."""
     if info.error:
         told = mask_text(info.error)[:5000]
         return {NOTE: told, ERROR: told}
@@ -266,18 +266,18 @@ def _note(info: RunInfo, run: Run) -> dict[str, str]:
 
 
 def _weight(run: Run) -> tuple[Order, bool, str]:
-    """Of two runs of one node, the one with the greater counts: that of the latest attempt."""
+    """Sort key of runs of one node: the greatest one, of the latest attempt, counts."""
     return order_of(run.data.tags), run.info.status == "FINISHED", run.info.run_id
 
 
 def _that_counts(models: Sequence[LoggedModel], committed: Order | None) -> LoggedModel:
-    """Of models of one name, the latest first, that of the attempt whose output counts, else the latest."""
+    """Return the model of the committed attempt, else the latest; `models` are sorted latest first."""
     own = (model for model in models if order_of(model.tags) == committed)
     return next(own, models[0])
 
 
 def _is_wrong(status: str, state: str | None) -> bool:
-    """Whether nobody, or an attempt that had lost its lease and woke up later, has said how a node ended."""
+    """Whether a node's run is still running, or was ended wrongly by an attempt without a lease."""
     return status == "RUNNING" or (state == "succeeded" and status != "FINISHED")
 
 

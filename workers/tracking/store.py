@@ -1,4 +1,4 @@
-"""Opens MLflow's store, and finds or makes the experiment of a pipeline in it."""
+"""Open MLflow's tracking store, and find or create a pipeline's experiment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_store(tracking_uri: str) -> MlflowClient:
-    """A client of the store, with its tables made. Processes that open a new SQLite file wait in turn."""
+    """Return a client of the store, with its tables created. A lock serializes the creation in SQLite."""
     from mlflow import MlflowClient
 
     file = sqlite_file(tracking_uri)
@@ -33,7 +33,7 @@ def open_store(tracking_uri: str) -> MlflowClient:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not file.exists() or file.stat().st_size == 0:
                 with sqlite3.connect(file) as connection:
-                    # Readers (the UI) and the writing workers do not wait for one another then.
+                    # With WAL, readers (the UI) and writing workers do not block each other.
                     connection.execute("PRAGMA journal_mode=WAL")
                 connection.close()
             load(*STORE_MODULES)
@@ -41,7 +41,7 @@ def open_store(tracking_uri: str) -> MlflowClient:
 
 
 def experiment_of(client: MlflowClient, pipeline: str, tracking_uri: str, artifact_root: str | None) -> str:
-    """The id of the pipeline's experiment, made if it is new and brought back if somebody deleted it."""
+    """Return the id of the pipeline's experiment, created if new and restored if deleted."""
     from mlflow.exceptions import MlflowException
 
     known = client.get_experiment_by_name(pipeline)
@@ -59,7 +59,7 @@ def experiment_of(client: MlflowClient, pipeline: str, tracking_uri: str, artifa
 
 
 def _artifact_location(pipeline: str, tracking_uri: str, artifact_root: str | None) -> str | None:
-    """Where a new experiment keeps its files; a server decides for itself."""
+    """Return the artifact location of a new experiment; None for a server, which chooses its own."""
     file = sqlite_file(tracking_uri)
     if file is None:
         return None

@@ -1,4 +1,4 @@
-"""How the executor writes attempts and runs to MLflow."""
+"""Write attempts and runs to MLflow: the interface that the runtime uses."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ log = logging.getLogger(__name__)
 
 
 class MlflowTracking:
-    """A process's way to MLflow. Cheap to make; MLflow is imported when something is first written.
+    """A process's access to MLflow. Cheap to create; MLflow is imported at the first write.
 
-    To be made anew in each process, after forking. `recall` and `remember` bind keys (`records.run_key`) to
-    MLflow run ids for all processes that share a run; without them they are bound within this object.
-    `store` keeps what is logged while MLflow is away; without it that is an error.
+    Create it in each process, after the fork. `recall` and `remember` bind keys (`records.run_key`) to MLflow
+    run ids for all processes that share a run; without them, keys are bound within this object. `store` keeps
+    entries that are logged while MLflow is unavailable; without it, logging then raises an error.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class MlflowTracking:
 
     @contextmanager
     def attempt(self, info: AttemptInfo, fence: Fence | None = None) -> Iterator[AttemptTracker]:
-        """The tracker for one attempt, during which plain `mlflow` calls land in the same run.
+        """Yield the tracker for one attempt; plain `mlflow` calls in the block go to the same MLflow run.
 
-        Raises LeaseLost at the end of one whose node was taken over: what it has made is not to be kept.
+        Raises LeaseLost at the end if the node was taken over: the attempt's output must not be kept.
 
-        A training node's own run is made at once and ends with the block; another node logs to the pipeline's
-        run, which is made when it first logs something. While MLflow is away, what goes through the tracker
-        is kept in an outbox; plain `mlflow` calls raise TrackingUnavailable.
+        A training node's own run is created at once and ends with the block. Other nodes log to the run of the
+        pipeline, which is created at the first entry. While MLflow is unavailable, entries of the tracker are
+        kept in an outbox; plain `mlflow` calls raise TrackingUnavailable.
         """
         fence = fence or NoFence()
         tracker = AttemptTracker(
@@ -95,7 +95,7 @@ class MlflowTracking:
         except BaseException as error:
             try:
                 tracker.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
-            except LeaseLost as lost:  # the error counts
+            except LeaseLost as lost:  # the original error takes precedence
                 log.warning("%s", lost, extra={"action": "lease lost"})
             raise
         else:
@@ -104,7 +104,7 @@ class MlflowTracking:
             self._note_owed(tracker, info.run_id)
 
     def due(self) -> set[str]:
-        """Runs of which this process has kept something, once MLflow has answered again; each told once."""
+        """Return the runs with outboxes of this process once MLflow answers again; each is returned once."""
         due, self._due = self._due, set()
         return due
 
@@ -116,9 +116,9 @@ class MlflowTracking:
             self._owed.clear()
 
     def deliver(self, run_id: str, node: str = "") -> None:
-        """Deliver what waits of a run, or of one of its nodes; raises TrackingUnavailable.
+        """Deliver the outboxes of a run, or of one of its nodes; raises TrackingUnavailable.
 
-        As often as you like, and by several at once: each entry has its effect once.
+        Idempotent, also for concurrent callers: each entry takes effect once.
         """
         if self._store is None:
             return
@@ -127,7 +127,7 @@ class MlflowTracking:
                 settle(outbox, self._deliver(outbox), self._store)
 
     def model_uri(self, uri: str) -> str:
-        """MLflow's URI of a model that was logged; one that waits is delivered first."""
+        """Return MLflow's URI of a logged model; a model in an outbox is delivered first."""
         pending = PendingModel.of(uri)
         if pending is None:
             return uri
@@ -144,12 +144,12 @@ class MlflowTracking:
         return f"models:/{found[0].model_id}"
 
     def conclude(self, info: RunInfo) -> str:
-        """Write down how a run ended; the id of its MLflow run. As often as you like."""
+        """Write the end of a run to MLflow; return the id of its MLflow run. Idempotent."""
         with clear_errors(self.tracking_uri):
             return self._anew_if_gone(info.pipeline, lambda: self._runs(info.pipeline).conclude(info))
 
     def parent(self, run_id: str, pipeline: str, parameters: Mapping[str, object], started: datetime) -> Run:
-        """The MLflow run of a whole run, made if need be."""
+        """Find or create the MLflow run of a whole run."""
         return self._runs(pipeline).parent(run_id, pipeline, parameters, started)
 
     def _deliver(self, outbox: Outbox) -> list[str]:
@@ -186,7 +186,7 @@ class MlflowTracking:
         return KeyedRuns(self._open(), self._experiment(pipeline), self._recall, self._remember)
 
     def _anew_if_gone(self, pipeline: str, act: Callable[[], T]) -> T:
-        """Do something in a pipeline's experiment, which may have been deleted since it was looked up."""
+        """Call `act`, and once more if the cached experiment was deleted since it was looked up."""
         from mlflow.exceptions import MlflowException
 
         try:

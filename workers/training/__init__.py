@@ -1,4 +1,4 @@
-"""Training: what pipelines share between a prepared table and a model that can be judged.
+"""Training: the steps that pipelines share between a prepared table and an evaluated model.
 
 Candidate --build--> estimator --cross_validate--> Scored --leader--> the one to refit --judge--> Report
 """

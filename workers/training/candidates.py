@@ -1,4 +1,4 @@
-"""Candidates: a model family with its settings, and how each did in cross-validation."""
+"""Candidates: model families with their settings, and their cross-validation scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Setting: TypeAlias = bool | int | float | str | None
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model that might be the best: a family of the catalogue, and settings that differ from its own."""
+    """One candidate model: a family of the catalogue, and settings that override its defaults."""
 
     family: str
     settings: dict[str, Setting] = field(default_factory=dict)
@@ -22,13 +22,13 @@ class Candidate:
 
     @property
     def parameters(self) -> Mapping[str, Setting]:
-        """Family and settings side by side, as they are logged."""
+        """Family and settings in one mapping, as logged."""
         return {"family": self.family, **self.settings}
 
 
 @dataclass(frozen=True)
 class Scored:
-    """How a candidate did: mean and standard deviation of a measure over the folds (see `cross_validate`)."""
+    """A candidate's score: mean and standard deviation of a measure over the folds (see `cross_validate`)."""
 
     candidate: Candidate
     measure: str
@@ -37,21 +37,21 @@ class Scored:
 
 
 def grid(family: str, **settings: Sequence[Setting]) -> list[Candidate]:
-    """A candidate for every combination: `grid("svm", C=[1.0, 10.0], gamma=["scale"])` gives two."""
+    """Return a candidate for every combination: `grid("svm", C=[1.0, 10.0], gamma=["scale"])` returns two."""
     return [
         Candidate(family, dict(zip(settings, values, strict=True))) for values in product(*settings.values())
     ]
 
 
 def leader(scored: Sequence[Scored]) -> Scored:
-    """The candidate with the highest mean; among equals the one named first."""
+    """Return the candidate with the highest mean; of equal ones the first."""
     return max(scored, key=lambda each: each.mean)
 
 
 def better_half(scored: Sequence[Scored]) -> list[Candidate]:
-    """The candidates that go on to a round with more rows (successive halving), the best one first.
+    """Return the candidates for the next round with more rows (successive halving), best first.
 
-    The best of each family is among them, since families differ in what more rows are worth to them.
+    They include the best of each family, since families benefit differently from more rows.
     """
     ranked = sorted(scored, key=lambda each: each.mean, reverse=True)
     leaders = {each.candidate.family: each for each in reversed(ranked)}.values()
@@ -61,7 +61,7 @@ def better_half(scored: Sequence[Scored]) -> list[Candidate]:
 
 
 def standings(scored: Sequence[Scored]) -> str:
-    """All candidates from best to worst, as a Markdown table."""
+    """Format all candidates, best first, as a Markdown table."""
     ranked = sorted(scored, key=lambda each: each.mean, reverse=True)
     rows = [f"| {each.candidate} | {each.mean:.4f} | {each.spread:.4f} |" for each in ranked]
     return "\n".join([f"| candidate | {ranked[0].measure} | ± |", "|---|---|---|", *rows, ""])

@@ -1,4 +1,4 @@
-"""Encoding: from a table of numbers and categories, with gaps, to the numbers that a model takes."""
+"""Encoding: convert a table of numbers and categories, with missing values, to a model's numeric input."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-#: Categories beyond this number, the rarest first, share one column.
+#: Maximum number of columns per categorical column; the rarest categories share one.
 MOST_CATEGORIES = 30
 
 
 def with_encoder(model: BaseEstimator, inputs: pd.DataFrame) -> Pipeline:
-    """The model, behind a transformer that makes of such a table what this model learns from best.
+    """Return a pipeline of the encoder that suits the model, and the model.
 
-    All of it is made of scikit-learn's own parts, so that it can be stored without pickle.
+    It consists of scikit-learn's own classes, so that it can be stored without pickle.
     """
     if isinstance(model, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
         categories = list(range(len(_numbers(inputs)), len(inputs.columns)))
@@ -28,10 +28,10 @@ def with_encoder(model: BaseEstimator, inputs: pd.DataFrame) -> Pipeline:
 
 
 def _spreading(inputs: pd.DataFrame) -> ColumnTransformer:
-    """Fills gaps, scales numbers, spreads categories over columns.
+    """Impute missing values, scale numbers, one-hot encode categories.
 
-    A gap in a number becomes the column's median, with a column beside it that says so; a gap in a category
-    is a category of its own. Categories that were not there in fitting count as rare ones.
+    A missing number becomes the column's median, with an indicator column; a missing category is a category
+    of its own. Categories not seen in fitting count as infrequent ones.
     """
     fill_numbers = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     fill_categories = SimpleImputer(strategy="constant", fill_value="(missing)")
@@ -44,9 +44,9 @@ def _spreading(inputs: pd.DataFrame) -> ColumnTransformer:
 
 
 def _numbering(inputs: pd.DataFrame, most: int) -> ColumnTransformer:
-    """Numbers, gaps too, as they are, and after them each category as a number; an unknown one is a gap.
+    """Pass numbers through, with missing values, and encode categories as ordinals; unknown ones as missing.
 
-    Of the categories of a column, the rarest share a number where there are more than `most`.
+    If a column has more than `most` categories, the rarest share an ordinal.
     """
     number = OrdinalEncoder(max_categories=most, handle_unknown="use_encoded_value", unknown_value=np.nan)
     return _by_kind(inputs, "passthrough", number)

@@ -1,7 +1,7 @@
-"""The catalogue of model families: what a candidate's family and settings are turned into.
+"""The catalogue of model families, from which candidates are built.
 
-Each gives the same model for the same seed, and starts no processes: running side by side is the workers'
-part. Each can be stored by skops.
+Each is deterministic for a seed and starts no processes, since workers provide the parallelism. Each can be
+stored with skops.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from workers.training.measures import Task
 
 Family: TypeAlias = Callable[..., BaseEstimator]
 
-# Classes weigh the same however rare they are, as in balanced accuracy: otherwise a rare one is hardly ever
-# predicted. Neighbours are searched by brute force: beyond a dozen or so columns, a search tree is slower.
-# Boosting has fewer bins where rows have weights: scikit-learn 1.9 then sorts a column anew for each of them.
+# Classes have equal weight however rare they are, as in balanced accuracy: otherwise a rare class is hardly
+# ever predicted. Neighbours are searched by brute force: beyond a dozen or so columns, a tree is slower.
+# Boosting has fewer bins if rows have weights: scikit-learn 1.9 then sorts a column again for each of them.
 FAMILIES: Mapping[Task, Mapping[str, Family]] = {
     "classification": {
         "linear": partial(LogisticRegression, max_iter=2000, class_weight="balanced"),
@@ -49,7 +49,7 @@ FAMILIES: Mapping[Task, Mapping[str, Family]] = {
 
 
 def build(candidate: Candidate, *, task: Task = "classification", seed: int = 0) -> BaseEstimator:
-    """The candidate as an estimator that is yet to be fitted. Raises ValueError for an unknown family."""
+    """Return the candidate as an unfitted estimator. Raises ValueError for an unknown family."""
     family = FAMILIES[task].get(candidate.family)
     if family is None:
         known = ", ".join(FAMILIES[task])
@@ -58,7 +58,7 @@ def build(candidate: Candidate, *, task: Task = "classification", seed: int = 0)
 
 
 def guesser(task: Task) -> BaseEstimator:
-    """A model that looks at no column: it always says the commonest class, or the mean."""
+    """Return a baseline model that ignores its inputs: it predicts the most frequent class, or the mean."""
     return DummyClassifier(strategy="prior") if task == "classification" else DummyRegressor()
 
 

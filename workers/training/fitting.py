@@ -1,4 +1,4 @@
-"""Fitting: a candidate's score by cross-validation, and a fitted model as it is handed on."""
+"""Fitting: score a candidate by cross-validation, and fit a model with progress output."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from workers.training.tables import Division, Examples, folds_of
 
 
 class Fitted(NamedTuple):
-    """A fitted model, and where MLflow keeps it."""
+    """A fitted model, and its URI in MLflow."""
 
     model: BaseEstimator
-    uri: str  #: empty where nothing tracks the run
+    uri: str  #: empty if the run is not tracked
 
 
 def fit_aloud(model: Pipeline, examples: Examples) -> Pipeline:
-    """Fit the model, and let its last step print how far it is, if it can."""
+    """Fit the model with progress output of its last step, if that supports `verbose`."""
     last = model[-1]
     quiet = last.get_params().get("verbose")
     if quiet is None:
@@ -46,13 +46,13 @@ def cross_validate(
     measure: str | None = None,
     by: Division = "random",
 ) -> Scored:
-    """Fit and judge a candidate's model once for each of `folds` parts of the examples.
+    """Fit and score a candidate's model once for each of `folds` parts of the examples.
 
-    The folds depend on nothing of the candidate, so that all are judged on the same ones. `measure` is the
-    name of one of scikit-learn's scorers. A model that could not be stored is refused before it is fitted.
+    The folds do not depend on the candidate, so that all are scored on the same ones. `measure` is the name of
+    a scikit-learn scorer. A model that cannot be stored is refused before it is fitted.
 
-    By time, each fold counts by the rows that were learnt from: the later ones are closer to what is to come,
-    and to the model that is fitted on all rows.
+    By time, each fold is weighted by its number of training rows: later folds are closer to future data, and
+    to the model that is fitted on all rows.
     """
     check_storable(model)
     measure = measure or main_measure(task)
@@ -64,7 +64,7 @@ def cross_validate(
         scoring=measure,
         cv=divided,
         error_score="raise",
-        verbose=3,  # a line for each fold, as it ends
+        verbose=3,  # print a line per finished fold
     )
     weights = [len(learnt) for learnt, _ in divided] if by == "time" else None
     mean = np.average(scores, weights=weights)

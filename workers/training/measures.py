@@ -1,4 +1,4 @@
-"""Measures of how good a model is, by task, and the report that a gate reads."""
+"""Measures of model quality, by task, and the report that a gate reads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from workers.training.tables import Examples
 
 Task: TypeAlias = Literal["classification", "regression"]
 
-#: Measures of each task, by the name they are logged under: scikit-learn's scorer, and what turns its value
-#: (always the higher, the better) into the measure's usual sign. The first decides.
+#: Measures of each task, by logged name: scikit-learn's scorer, and the factor that converts its value
+#: (higher is always better) to the measure's usual sign. The first is the main measure.
 _SCORERS: dict[Task, dict[str, tuple[str, int]]] = {
     "classification": {
         "balanced_accuracy": ("balanced_accuracy", 1),
@@ -30,25 +30,25 @@ _SCORERS: dict[Task, dict[str, tuple[str, int]]] = {
     },
 }
 _BINARY = {"roc_auc": ("roc_auc", 1)}
-_ERROR = "standard error"  #: taken from the same predictions as the measures
+_ERROR = "standard error"  #: computed from the same predictions as the measures
 
 
 @dataclass(frozen=True)
 class Report:
-    """How a model did on rows that it has not seen."""
+    """A model's scores on unseen rows."""
 
-    measure: str  #: the measure that decides
-    score: float  #: its value; the higher, the better
-    measures: dict[str, float]  #: all measures of the task, that one included
-    rows: int  #: how many rows it was judged on
-    error: float = 0.0  #: standard error of the score: how far it may be off by chance; 0 if unknown
+    measure: str  #: name of the main measure
+    score: float  #: its value; higher is better
+    measures: dict[str, float]  #: all measures of the task, including the main one
+    rows: int  #: number of rows it was measured on
+    error: float = 0.0  #: standard error of the score; 0 if unknown
 
 
 def main_measure(task: Task) -> str:
-    """The measure that decides unless a pipeline says otherwise.
+    """Return the default main measure of a task.
 
-    Balanced accuracy (the share of each class that is recognised, averaged) is fair where classes differ in
-    size; R² is the share of the target's variance that the model explains.
+    Balanced accuracy (the mean recall of all classes) is fair for classes of different sizes; R² is the share
+    of the target's variance that the model explains.
     """
     return next(iter(_SCORERS[task]))
 
@@ -56,7 +56,7 @@ def main_measure(task: Task) -> str:
 def judge(
     model: BaseEstimator, examples: Examples, *, task: Task = "classification", measure: str | None = None
 ) -> Report:
-    """Measure a fitted model on examples that it has not seen; `measure` is the one that decides."""
+    """Measure a fitted model on unseen examples; `measure` is the main measure."""
     measure = measure or main_measure(task)
     chosen = dict(_SCORERS[task])
     if task == "classification" and examples.target.nunique() == len(model.classes_) == 2:
@@ -65,19 +65,19 @@ def judge(
     scorers[_ERROR] = make_scorer(partial(standard_error, measure))
     found = check_scoring(model, scorers)(model, examples.inputs, examples.target)  # predicts once for all
     measures = {name: sign * float(found[name]) for name, (_, sign) in chosen.items()}
-    if "roc_auc" in measures:  # apart: scorers that share predictions must mean the same class by them
+    if "roc_auc" in measures:  # separate: scorers that share predictions must use the same positive class
         measures["average_precision"] = _average_precision(model, examples)
     return Report(measure, measures[measure], measures, len(examples.target), float(found[_ERROR]))
 
 
 def score_again(model: BaseEstimator, examples: Examples, measure: str) -> float:
-    """One measure of another model, to compare it with a report on the same examples."""
+    """Return one measure of another model, to compare it with a report on the same examples."""
     scorer, sign = {**_SCORERS["classification"], **_SCORERS["regression"], **_BINARY}[measure]
     return sign * float(get_scorer(scorer)(model, examples.inputs, examples.target))
 
 
 def standard_error(measure: str, target: pd.Series, predicted: np.ndarray) -> float:
-    """How far a score may be off because the rows it was measured on are a sample; 0 for other measures."""
+    """Return the standard error of a score due to the sample of rows; 0 for unsupported measures."""
     match measure:
         case "accuracy":
             return float(np.sqrt(_variance_of_share(target.to_numpy() == predicted)))
@@ -93,13 +93,13 @@ def standard_error(measure: str, target: pd.Series, predicted: np.ndarray) -> fl
 
 
 def _variance_of_share(hits: np.ndarray) -> float:
-    """Of the share of hits; with a hit and a miss added, since few rows that are all hits prove little."""
+    """Return the variance of the share of hits, with one hit and one miss added for small samples."""
     share = (hits.sum() + 1) / (len(hits) + 2)
     return float(share * (1 - share) / len(hits))
 
 
 def _average_precision(model: BaseEstimator, examples: Examples) -> float:
-    """Of the rarer class: the precision with which it is found, averaged over all shares of it found."""
+    """Return the average precision of the rarer class: its precision averaged over all recall levels."""
     rarer = examples.target.value_counts().index[-1]
     scorer = make_scorer(
         average_precision_score, response_method=("decision_function", "predict_proba"), pos_label=rarer

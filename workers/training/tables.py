@@ -1,4 +1,4 @@
-"""Tables as models take them: inputs beside the target, and divided into parts."""
+"""Split tables into inputs and target, into train and test parts, and into folds."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
-#: How rows are divided: at random; by time, so that what is judged on comes after what is learnt from; or by
-#: group, so that no group is on both sides. Rows are in the order of time, or have their group as index.
+#: How rows are split: at random; by time, so that test rows come after training rows; or by group, so that no
+#: group is in both parts. Rows are sorted by time, or have their group as index.
 Division: TypeAlias = Literal["random", "time", "group"]
 
-FEWEST_OF_A_CLASS = 20  #: rows of each class that a sample keeps, as far as there are so many
+FEWEST_OF_A_CLASS = 20  #: minimum rows of each class in a sample, if available
 
 
 class Examples(NamedTuple):
-    """Rows of a table: what a model sees of each, and what it is to predict."""
+    """Rows of a table: the inputs of a model, and the target to predict."""
 
     inputs: pd.DataFrame
     target: pd.Series
 
     def at(self, positions: np.ndarray) -> Examples:
-        """The rows at these positions, in this order."""
+        """Return the rows at these positions, in this order."""
         return Examples(self.inputs.iloc[positions], self.target.iloc[positions])
 
 
 class Parts(NamedTuple):
-    """Examples in two parts: those that models learn from, and those they are judged on."""
+    """Examples in two parts: for training and for testing."""
 
     train: Examples
     test: Examples
 
 
 def examples(table: pd.DataFrame, target: str) -> Examples:
-    """A table taken apart: all other columns, and the target's."""
+    """Split a table into its input columns and the target column."""
     return Examples(table.drop(columns=target), table[target])
 
 
 def sample(whole: Examples, rows: int, *, seed: int, stratify: bool) -> Examples:
-    """About that many of the rows, at random and in their order; all of them where there are no more.
+    """Return a random sample of about `rows` rows, in order; all rows if there are no more.
 
-    Stratified, each class keeps its share, and a rare one more than that.
+    If stratified, each class keeps its share, and a rare class more than that.
     """
     if len(whole.target) <= rows:
         return whole
@@ -69,9 +69,9 @@ def sample(whole: Examples, rows: int, *, seed: int, stratify: bool) -> Examples
 def divide(
     whole: Examples, test_fraction: float, *, seed: int, stratify: bool, by: Division = "random"
 ) -> Parts:
-    """Set a share of the rows aside; stratified, each class keeps its share in both parts if at random.
+    """Split off a share of the rows for testing; a stratified random split keeps the share of each class.
 
-    By time, rows with the same index as the first that is set aside are set aside too.
+    By time, rows with the same index as the first test row are test rows too.
     """
     positions, target = np.arange(len(whole.target)), whole.target.to_numpy()
     match by:
@@ -93,10 +93,10 @@ def divide(
 def folds_of(
     whole: Examples, folds: int, *, seed: int, stratify: bool, by: Division = "random"
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions to learn from and to judge on, once for each fold.
+    """Yield the positions of training and test rows of each fold.
 
-    By time, each fold learns from all rows before it; a fold is left out if there is nothing to tell apart
-    in those, or one of a kind.
+    By time, each fold trains on all rows before it; when stratified, a fold is omitted if those rows contain
+    only one class, or a class with a single row.
     """
     splitter: KFold | StratifiedKFold | GroupKFold | StratifiedGroupKFold | TimeSeriesSplit
     match by, stratify:
