@@ -232,7 +232,7 @@ class Supervisor:
         in a served queue, since it can be sent to any queue.
         """
         client = self.runs.client
-        waiting = waiting_nodes(client, served.intersection(self.queues))  # first: they are fetched meanwhile
+        waiting = waiting_nodes(client, served.intersection(self.queues))  # before the fetched ones
         unserved = waiting_nodes(client, set(self.queues) - served)
         fetched = (each for each in fetched_messages(client) if not self._is_kept_too_long(each))
         return {
@@ -257,7 +257,7 @@ class Supervisor:
             yield
         except (ConnectionError, TimeoutError):
             raise  # Redis is unavailable: this affects all runs
-        except Exception as error:  # noqa: BLE001 - others must not go without because of it
+        except Exception as error:  # noqa: BLE001 - it must not affect other runs
             told = f"{type(error).__name__}: {error}"
             if self._told.get(run) != told:
                 self._told[run] = told

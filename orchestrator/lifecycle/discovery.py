@@ -125,7 +125,7 @@ def _import(name: str, broken: list[BrokenModule]) -> ModuleType | None:
             broken.append(BrokenModule(text))
         else:
             broken.append(_told(name, error, str(error)))
-    except Exception as error:  # noqa: BLE001 - whatever a user's module raises is told, not hidden
+    except Exception as error:  # noqa: BLE001 - any error of a user's module is reported
         broken.append(_told(name, error, f"{type(error).__name__}: {error}"))
     return None
 

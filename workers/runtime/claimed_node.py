@@ -151,7 +151,7 @@ class ClaimedNode:
     def _wait_after(self, error: BaseException) -> float | None:
         """Return the seconds until the next attempt, or None if this error is not retried."""
         policy, tries = self.ref.node.policy, self.counts.tries
-        jitter = random.random()  # noqa: S311 - nobody needs to be kept from guessing it
+        jitter = random.random()  # noqa: S311 - jitter needs no secure randomness
         if policy.retry and policy.grants_another(error, tries):
             return policy.retry.wait(tries, jitter)
         if is_service_away(error) and tries <= PATIENCE.times:

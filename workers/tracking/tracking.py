@@ -72,9 +72,9 @@ class MlflowTracking:
 
         Raises LeaseLost at the end if the node was taken over: the attempt's output must not be kept.
 
-        A training node's own run is created at once and ends with the block. Other nodes log to the pipeline's
-        run, which is created at the first entry. While MLflow is unavailable, entries of the tracker are
-        kept in an outbox; plain `mlflow` calls raise TrackingUnavailable.
+        A training node's own run is created at once and ends with the block. Other nodes log to the
+        pipeline's run, which is created at the first entry. While MLflow is unavailable, entries of the
+        tracker are kept in an outbox; plain `mlflow` calls raise TrackingUnavailable.
         """
         fence = fence or NoFence()
         tracker = AttemptTracker(

@@ -48,8 +48,8 @@ def cross_validate(
 ) -> Scored:
     """Fit and score a candidate's model once for each of `folds` parts of the examples.
 
-    The folds do not depend on the candidate, so that all are scored on the same ones. `measure` is the name of
-    a scikit-learn scorer. A model that cannot be stored is refused before it is fitted.
+    The folds do not depend on the candidate, so that all are scored on the same ones. `measure` is the name
+    of a scikit-learn scorer. A model that cannot be stored is refused before it is fitted.
 
     By time, each fold is weighted by its number of training rows: later folds are closer to future data, and
     to the model that is fitted on all rows.
