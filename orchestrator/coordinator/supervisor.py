@@ -140,7 +140,7 @@ class Supervisor:
             with self._isolated(message.run):
                 leased = message.id in held or self.reader.is_leased(message.run, message.id)
                 if not leased and requeue(self.runs.client, message):
-                    extra = {"action": "handed_back", "run": message.run}
+                    extra = {"action": "requeued", "run": message.run}
                     told = (message.run, message.id, message.queue)
                     log.warning("run %s: message %s is back in %s", *told, extra=extra)
 
@@ -180,7 +180,12 @@ class Supervisor:
             return
         del self._unreadable[run]
         if self.runs.fail_run(run, error=f"nobody can tell what the run consists of: {why}"):
-            log.error("run %s is given up: %s", run, why, extra={"action": "run_given_up", "run": run})
+            log.error(
+                "run %s has failed: nobody can read what it consists of: %s",
+                run,
+                why,
+                extra={"action": "run_unreadable", "run": run},
+            )
             send_conclusion(run, self.runs.client, self.queues)
 
     def _conclude_ended(self) -> None:
@@ -262,6 +267,6 @@ class Supervisor:
             if self._told.get(run) != told:
                 self._told[run] = told
                 extra = {"action": "run_unfit", "run": run}
-                log.error("run %s cannot be looked after: %s", run, told, extra=extra)  # noqa: TRY400
+                log.error("run %s cannot be supervised: %s", run, told, extra=extra)  # noqa: TRY400
                 with suppress(ResponseError):
                     self.runs.set_conclusion_error(run, f"the coordinator cannot look after it: {told}")

@@ -152,7 +152,12 @@ def send_consequences(
 
 def fail_unreadable(run: RunId, error: StoreError, queue: str, resources: WorkerResources) -> None:
     """Fail a run whose specification no worker can read, and enqueue its conclusion on this queue."""
-    log.error("run %s is given up: %s", run, error, extra={"action": "run given up", "run": run})
+    log.error(
+        "run %s has failed: nobody can read what it consists of: %s",
+        run,
+        error,
+        extra={"action": "run_unreadable", "run": run},
+    )
     if resources.runs.fail_run(run, error=f"{type(error).__name__}: {error}"):
         send_conclusion(run, resources.runs.client, [queue])
 

@@ -70,8 +70,8 @@ def end(worker: WorkController) -> None:
             if "node" in request.kwargs:
                 run, delivery = RunId(request.kwargs["run"]), delivery_of(request)
                 worker_resources().runs.mark_lost(run, delivery, error=STOPPED, spared=True)
-                extra = {"action": "handed_back", "run": run, "node": request.kwargs["node"]}
-                log.warning("%s of run %s is handed back: %s", request.name, run, STOPPED, extra=extra)
+                extra = {"action": "requeued", "run": run, "node": request.kwargs["node"]}
+                log.warning("%s of run %s is requeued: %s", request.name, run, STOPPED, extra=extra)
         requeue(worker, unfinished)
     except RedisError as error:
         log.warning("what ran here goes to others when its leases end: %s", error)

@@ -116,7 +116,7 @@ class StageTask(Task):
 
     def _requeue(self, run: str, node: str, error: Exception) -> NoReturn:
         """Requeue the message because a service is unavailable."""
-        log.warning("%s of run %s is handed back: %s", node, run, error)
+        log.warning("%s of run %s is requeued: %s", node, run, error)
         sleep(PAUSE)
         raise Reject(error, requeue=True) from error
 
@@ -133,7 +133,7 @@ class StageTask(Task):
             raise self.retry(exc=error, countdown=PAUSE * 2**self.request.retries)
         halt(self.request)
         fail_unreadable(run, error, self.request.delivery_info["routing_key"], resources)
-        return "given up"
+        return "failed: it cannot be read"
 
     def _deliver(
         self, context: RunContext, node: str, batch: int | None, resources: WorkerResources, *, again: bool
