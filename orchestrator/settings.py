@@ -165,7 +165,7 @@ def settings() -> Settings:
         ) from None
 
 
-def take_part(variables: Mapping[str, str]) -> None:
+def apply_environment(variables: Mapping[str, str]) -> None:
     """Set this process's environment, and thereby its settings, as those of a stack's parts are."""
     os.environ.update(variables)
     settings.cache_clear()

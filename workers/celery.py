@@ -10,7 +10,7 @@ from orchestrator.code import keep_sources
 from orchestrator.lifecycle.discovery import load_catalogue
 from orchestrator.messaging.app import app
 from orchestrator.settings import settings
-from workers.runtime.builtin_tasks import register_own_tasks
+from workers.runtime.builtin_tasks import register_builtin_tasks
 from workers.runtime.groups import ProcessGroups, guard_groups
 from workers.runtime.heartbeat import Heartbeat
 from workers.runtime.loaded_code import know_code
@@ -31,7 +31,7 @@ keep_sources()
 signals.worker_init.connect(check_redis, weak=False)
 signals.worker_init.connect(know_code, weak=False)
 app.add_defaults({"worker_pool": "workers.runtime.pool:ProcessPool"})
-register_own_tasks(app)
+register_builtin_tasks(app)
 register_tasks(app)
 app.steps["worker"].update((Heartbeat, GracefulShutdown, MemoryWatch, ProcessGroups))
 expect_children()

@@ -72,7 +72,7 @@ def remove_marks(store: ArtifactStore, run: RunId, upto: int) -> None:
             store.remove(_mark(run, round))
 
 
-def ended_runs(store: ArtifactStore) -> list[RunId]:
+def stored_runs(store: ArtifactStore) -> list[RunId]:
     """Return all runs with a specification in the store, newest first."""
     names = {key.split("/")[1] for key in store.keys("runs") if key.endswith("/specification.json")}
     return sorted((RunId(name) for name in names), key=lambda run: run.split("-")[-3:], reverse=True)

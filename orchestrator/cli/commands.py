@@ -63,7 +63,7 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         ),
         "coordinator": CommandEntry(
             "services:coordinator",
-            "Look after runs: hand back what dead workers held, send again what stalls. Several may run.",
+            "Supervise runs: requeue what dead workers held, send lost messages again. Several may run.",
         ),
     },
 }

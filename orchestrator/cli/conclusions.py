@@ -20,7 +20,7 @@ from orchestrator.coordinator.service import supervised
 from orchestrator.lifecycle.ending import send_conclusion
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.settings import settings, take_part
+from orchestrator.settings import apply_environment, settings
 from orchestrator.stack import EmbeddedStack
 
 #: Seconds that a private stack stays for runs of earlier ones; they are in no hurry.
@@ -69,7 +69,7 @@ def conclude_run(known: KnownRun, store: ArtifactStore, wished: Mapping[str, int
         _send_and_wait(known, store)
     else:
         with EmbeddedStack.start(settings().home, wished, known.graph.queues) as stack:
-            take_part(stack.environment())
+            apply_environment(stack.environment())
             with supervised(settings(), stack.redis_url):
                 _send_and_wait(known, store)
     final = read_final(store, run)

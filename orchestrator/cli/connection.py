@@ -8,7 +8,7 @@ from orchestrator.cli.errors import UnknownToStack
 from orchestrator.cli.messages import print_note, with_program_name
 from orchestrator.runs import connection
 from orchestrator.runs.store import RunStore
-from orchestrator.settings import settings, take_part
+from orchestrator.settings import apply_environment, settings
 from orchestrator.stack.state import StackState, private_states, read_state
 
 
@@ -18,7 +18,7 @@ def join_stack() -> StackState | None:
         return None
     state = read_state(settings().home)
     if state is not None:
-        take_part(state.environment)
+        apply_environment(state.environment)
     return state
 
 

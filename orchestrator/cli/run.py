@@ -30,7 +30,7 @@ from orchestrator.lifecycle.submission import Prepared, prepare, submit
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
-from orchestrator.settings import settings, take_part
+from orchestrator.settings import apply_environment, settings
 from orchestrator.stack import EmbeddedStack
 from orchestrator.stack.state import carried_on_here
 
@@ -105,7 +105,7 @@ def run_on_private_stack(prepared: Prepared, send: Send, slots: Mapping[str, int
         # rich takes 50 ms to import, which pass while the workers start
         from orchestrator.cli.attached_run import run_attached
 
-        take_part(stack.environment())
+        apply_environment(stack.environment())
         store = ArtifactStore(settings().store_url)
         with (
             stack.known_to_others(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from orchestrator.archive.rounds import Round
-from orchestrator.archive.run_record import ended_runs, read_final
+from orchestrator.archive.run_record import read_final, stored_runs
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
 from orchestrator.authoring.graph import Graph, item_name
@@ -24,7 +24,7 @@ from orchestrator.runs.errors import RedisUnreachable, UnknownRun, UnreadableRun
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
-from orchestrator.settings import settings, take_part
+from orchestrator.settings import apply_environment, settings
 from orchestrator.stack.state import StackState
 
 #: How many runs of Redis are looked through for the beginning of an id.
@@ -102,13 +102,13 @@ class Records:
         """Take part in the stack that has a run; returns the address of its Redis, None if there is none."""
         for reader, state in self.private.items():
             if reader.knows(run):
-                take_part(state.environment)
+                apply_environment(state.environment)
         return settings().redis_url
 
     def ids(self, limit: int) -> list[RunId]:
         """The latest runs, newest first."""
         live = [run for reader in self.readers for run in reader.ids(limit)]
-        known = dict.fromkeys([*live, *ended_runs(self.store)])
+        known = dict.fromkeys([*live, *stored_runs(self.store)])
         return sorted(known, key=_submitted, reverse=True)[:limit]
 
     def resolve(self, text: str) -> RunId:

@@ -73,7 +73,7 @@ def worker(queues: Queues, *, slots: SlotCount = None, name: Name = None, grace:
 
 
 def coordinator() -> None:
-    """Look after runs: hand back what dead workers held, send again what stalls. Several may run."""
+    """Supervise runs: requeue what dead workers held, send lost messages again. Several may run."""
     join_stack()
     url = settings().redis_url
     if url is None:

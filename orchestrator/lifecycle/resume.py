@@ -42,10 +42,10 @@ def send_round(
     and are not run again. If nothing is left to do, because all of it is stored and Redis has lost that, the
     run ends. Of several concurrent resumptions one is accepted, and the others raise RoundTaken.
     """
-    stood = runs.status(run)
+    expected = runs.status(run)
     specification = Specification.read(store, run)
     graph = specification.graph
-    latest = round_of(run, stood, store)
+    latest = round_of(run, expected, store)
     number = latest_number(store, run) + 1
     changed = changed_nodes(specification)
     latest = latest.redoing(changed, number)
@@ -72,7 +72,7 @@ def send_round(
         if node.known_length is not None and (node.name in done or node.name in written_out)
     } | {name: (items, 0) for name, items in progress.settled.items()}
     taken = RoundTaken(f"run '{run}' is carried on by somebody else", hint=FOLLOW.format(run=run))
-    if not left and stood and stood.state == RunState.SUCCEEDED:
+    if not left and expected and expected.state == RunState.SUCCEEDED:
         raise taken  # by a resumption that has ended since
     if not begun.write(store, run):
         raise taken
@@ -91,7 +91,7 @@ def send_round(
             handlers=[node.name for node in graph.handlers],
             submitted=specification.submitted.timestamp(),
             number=number,
-            stood=stood,
+            expected=expected,
             open=sum(maps[node.name][1] if node.name in maps else 1 for node in left),
             done={name: shown_value(output) for name, output in progress.outputs.items()},
             again=_reasons(left, changed, lost),

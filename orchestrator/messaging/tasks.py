@@ -9,7 +9,7 @@ CONCLUDE = "orchestrator.conclude"
 #: Delivers a run's outbox to MLflow.
 DELIVER = "orchestrator.deliver"
 #: Retries or fails a node whose process was killed at its time limit.
-OVERDUE = "orchestrator.overdue"
+TIMED_OUT = "orchestrator.overdue"
 #: Fails a node whose stage is not registered in a worker.
 UNKNOWN = "orchestrator.unknown"
 

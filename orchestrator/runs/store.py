@@ -19,13 +19,13 @@ from orchestrator.runs.values import (
     Claim,
     ClaimStatus,
     DoneItem,
+    DueNode,
     Holder,
     Reopening,
     RunEnding,
     RunStatus,
     Settled,
     Taken,
-    WokenMessage,
 )
 
 if TYPE_CHECKING:
@@ -318,7 +318,7 @@ class RunStore:
 
         None if the run's status has changed since the reopening was computed.
         """
-        stood = reopening.stood
+        expected = reopening.expected
         done = [part for pair in reopening.done.items() for part in pair]
         again = [part for pair in reopening.again.items() for part in pair]
         maps = [part for name, (items, left) in reopening.maps.items() for part in (name, items, left)]
@@ -337,7 +337,7 @@ class RunStore:
             len(reopening.again),
             len(reopening.kept),
             len(reopening.maps),
-            f"{stood.ended}/{stood.round}" if stood else "",
+            f"{expected.ended}/{expected.round}" if expected else "",
             *done,
             *again,
             *reopening.kept,
@@ -396,5 +396,5 @@ def _ending_of(state: str) -> RunEnding:
     return RunEnding.OVER if state and RunState(state).over else RunEnding.NONE
 
 
-def _ready(flat: Sequence[str]) -> tuple[WokenMessage, ...]:
-    return tuple(WokenMessage(NodeName(flat[at]), flat[at + 1] == "1") for at in range(0, len(flat), 2))
+def _ready(flat: Sequence[str]) -> tuple[DueNode, ...]:
+    return tuple(DueNode(NodeName(flat[at]), flat[at + 1] == "1") for at in range(0, len(flat), 2))

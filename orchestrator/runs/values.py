@@ -32,7 +32,7 @@ class RunEnding(StrEnum):
 
 
 @dataclass(frozen=True)
-class WokenMessage:
+class DueNode:
     """A node that has all its inputs and was not claimed yet."""
 
     node: NodeName
@@ -64,7 +64,7 @@ class Claim:
 
     status: ClaimStatus
     counts: AttemptCounts
-    ready: tuple[WokenMessage, ...] = ()
+    ready: tuple[DueNode, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Taken:
     """Items of a map that the caller has claimed, by index."""
 
     items: Mapping[int, AttemptCounts]
-    ready: tuple[WokenMessage, ...] = ()  #: unclaimed successors of the map, if the whole map has succeeded
+    ready: tuple[DueNode, ...] = ()  #: unclaimed successors of the map, if the whole map has succeeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class Reopening:
     handlers: Sequence[NodeName] = ()  #: nodes that run after the run has failed
     submitted: float  #: seconds since 1970
     number: int  #: the round's number
-    stood: RunStatus | None  #: the run's status when this was computed; None: the run was unknown
+    expected: RunStatus | None  #: the run's status when this was computed; None: the run was unknown
     open: int  #: number of nodes left; maps with items in the canvas count as their items
     done: Mapping[NodeName, str]  #: succeeded nodes and items, with their values as JSON (or empty)
     again: Mapping[NodeName, str] = field(default_factory=dict)  #: nodes left, and why they run (again)
@@ -131,5 +131,5 @@ class Settled:
 
     accepted: bool  #: False: the lease was lost, and nothing was changed
     ending: RunEnding = RunEnding.NONE
-    ready: tuple[WokenMessage, ...] = ()
+    ready: tuple[DueNode, ...] = ()
     stopped: tuple[str, ...] = ()  #: running deliveries of a run that fails fast, to be terminated

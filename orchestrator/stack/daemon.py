@@ -18,7 +18,7 @@ from typing import IO
 from orchestrator.coordinator.after_power_cut import runs_at_work, send_what_differs_again
 from orchestrator.coordinator.service import supervised
 from orchestrator.errors import OrchestratorError
-from orchestrator.settings import settings, take_part
+from orchestrator.settings import apply_environment, settings
 from orchestrator.stack.embedded import EmbeddedStack
 from orchestrator.stack.errors import StackBusy, Terminated
 from orchestrator.stack.state import FILE, take_lock, write_state
@@ -72,7 +72,8 @@ def run(home: Path, slots: dict[str, int]) -> None:
     with stack:
         try:
             state = stack.describe()
-            take_part(state.environment)  # the supervisor sends messages by this process's own application
+            # the supervisor sends messages by this process's own application
+            apply_environment(state.environment)
             write_state(home / FILE, state)
             log.info("stack is up", extra={"action": "stack_up"})
             report("state", state.as_json())
@@ -88,7 +89,7 @@ def run(home: Path, slots: dict[str, int]) -> None:
 def resend_lost(stack: EmbeddedStack) -> None:
     """Send again what Redis counts as done and a power cut kept from the disk, before a worker reads it."""
     if runs := runs_at_work(stack.redis_url):
-        take_part(stack.environment())
+        apply_environment(stack.environment())
         for told in send_what_differs_again(runs, settings(), stack.redis_url):
             log.warning(told, extra={"action": "resent"})
             report("progress", told)

@@ -267,7 +267,7 @@ class EmbeddedStack:
         # The next stages run what is edited while the stack is up
         code = {} if "code" in settings().model_fields_set else {"ORCHESTRATOR_CODE": "reload"}
         variables = {**environment, **thread_variables(self.slots), **code}
-        self._add(Process.start("workers", command, log=self._log("fleet"), environment=variables))
+        self._add(Process.start("workers", command, log=self._log("workers"), environment=variables))
 
     def _start_database(self, environment: Mapping[str, str]) -> None:
         log = self._log("mlflow")

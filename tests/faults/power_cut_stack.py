@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.archive.run_record import ended_runs, read_final
+from orchestrator.archive.run_record import read_final, stored_runs
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore
 from orchestrator.authoring.graph import Graph
@@ -143,7 +143,7 @@ class Powered:
 
     def runs(self) -> list[RunId]:
         """All runs that the store knows."""
-        return ended_runs(self.store)
+        return stored_runs(self.store)
 
     def graph(self, run: RunId) -> Graph:
         """What a run consists of."""

@@ -48,13 +48,13 @@ def laboratory() -> Iterator[Laboratory]:
         logging.disable(logging.CRITICAL)
         warnings.simplefilter("ignore", RuntimeWarning)  # Celery's, where Redis is away at a task's end
         from orchestrator.messaging.app import app
-        from workers.runtime.builtin_tasks import register_own_tasks
+        from workers.runtime.builtin_tasks import register_builtin_tasks
         from workers.runtime.stage_task import register_tasks
 
         from . import seams, stages
 
         del stages  # imported, they are known
-        register_own_tasks(app)
+        register_builtin_tasks(app)
         register_tasks(app)
         app.finalize()
         pool = redis.ConnectionPool(

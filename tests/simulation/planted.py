@@ -149,13 +149,13 @@ def _refuse(*_: object, **__: object) -> None:
 
 def _present_for_an_hour() -> None:
     """As a worker whose clock is an hour ahead was, when presence was told by clocks."""
-    real = heartbeat.tell_presence
+    real = heartbeat.publish_presence
 
     def say(queues: Iterable[str]) -> None:
         real(queues)
         SteppedRedis.faults.raw.pexpire(WORKER.format(name=identity().name), 3_600_000)
 
-    heartbeat.tell_presence = say
+    heartbeat.publish_presence = say
 
 
 def _written_by_whoever_comes_last() -> None:

@@ -115,14 +115,14 @@ class SimulatedDate(datetime):
         return cls.fromtimestamp(world().wall_clock(), tz)
 
 
-def _tell_presence(queues: list[str]) -> None:
+def _publish_presence(queues: list[str]) -> None:
     """The real one; a beat that gets as far has reached Redis."""
-    _real_tell_presence(queues)
+    _real_publish_presence(queues)
     worker = _worker()
     worker.beats.append(worker.beat_began)
 
 
-_real_tell_presence = heartbeat.tell_presence
+_real_publish_presence = heartbeat.publish_presence
 
 
 def _sleep(seconds: float) -> None:
@@ -183,7 +183,7 @@ def install(pool: Any) -> None:
         active_requests=OfThisWorker(lambda each: list(each.active.values()), _worker),
         requests=OfThisWorker(lambda each: [message.id for message in each.requests], _worker),
         scheduled_requests=(),
-        tell_presence=_tell_presence,
+        publish_presence=_publish_presence,
         _end_soon=lambda request, _: _worker().end(request),
         _beating=nullcontext(),
         os=SimpleNamespace(kill=lambda *_: _worker().leave(), getpid=os.getpid),

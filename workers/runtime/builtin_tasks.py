@@ -15,7 +15,7 @@ from orchestrator.authoring.graph import item_name
 from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle.ending import LONGEST_WAIT
 from orchestrator.messaging.app import app
-from orchestrator.messaging.tasks import CONCLUDE, DELIVER, OVERDUE, UNKNOWN, batch_number
+from orchestrator.messaging.tasks import CONCLUDE, DELIVER, TIMED_OUT, UNKNOWN, batch_number
 from orchestrator.run_id import RunId
 from orchestrator.runs.values import AttemptCounts, ClaimStatus, Holder
 from workers.runtime.claimed_node import ClaimedNode, Delivery
@@ -27,7 +27,7 @@ from workers.runtime.dispatch import (
     send_unknown,
 )
 from workers.runtime.errors import UnknownStage
-from workers.runtime.hard_timeout import settle_overdue
+from workers.runtime.hard_timeout import settle_timed_out
 from workers.runtime.map_batches import MOST
 from workers.runtime.outcome import Failed
 from workers.runtime.reloading import ask_for_reload
@@ -37,7 +37,7 @@ from workers.runtime.stage_task import SOON
 from workers.tracking import TrackingUnavailable
 
 
-def register_own_tasks(app: Celery) -> None:
+def register_builtin_tasks(app: Celery) -> None:
     """Register the tasks that conclude runs and deliver outboxes, and those for nodes that cannot run."""
 
     in_time = {"retry_backoff": 1, "retry_backoff_max": LONGEST_WAIT}
@@ -53,10 +53,10 @@ def register_own_tasks(app: Celery) -> None:
             worker_resources().context(RunId(run), round), node, why, worker_resources(), batch=batch or share
         )
 
-    @app.task(name=OVERDUE, autoretry_for=(StoreUnavailable,), **patiently)
-    def judge_overdue(run: str, delivery: str, message: str) -> None:
+    @app.task(name=TIMED_OUT, autoretry_for=(StoreUnavailable,), **patiently)
+    def judge_timed_out(run: str, delivery: str, message: str) -> None:
         """Retry or fail the node of a delivery whose process was killed at its time limit."""
-        settle_overdue(RunId(run), delivery, message, worker_resources())
+        settle_timed_out(RunId(run), delivery, message, worker_resources())
 
     @app.task(name=CONCLUDE, autoretry_for=(Exception,), **patiently)
     def conclude_run(run: str) -> None:

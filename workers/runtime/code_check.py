@@ -25,7 +25,7 @@ def is_outdated(context: RunContext, node: Node) -> bool:
 def lacks_new_module(stage: str) -> bool:
     """Whether a restart of this worker might register a stage that it does not know."""
     module = stage.rpartition(".")[0]
-    listed = any(f"{module}.".startswith(f"{each}.") for each in settings().pipelines)
+    listed = any(f"{module}.".startswith(f"{each}.") for each in settings().modules)
     return settings().code == "reload" and listed and differs_on_disk([module])
 
 

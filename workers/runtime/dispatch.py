@@ -13,10 +13,10 @@ from orchestrator.authoring.graph import NodeName
 from orchestrator.compiler.plan import Link, first_of
 from orchestrator.lifecycle.ending import queue_with_mlflow, send_conclusion, terminate
 from orchestrator.messaging.app import app
-from orchestrator.messaging.tasks import DELIVER, OVERDUE, UNKNOWN
+from orchestrator.messaging.tasks import DELIVER, TIMED_OUT, UNKNOWN
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.values import RunEnding, Settled, WokenMessage
+from orchestrator.runs.values import DueNode, RunEnding, Settled
 from workers.runtime.outcome import BatchOutcome, Failed
 from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
@@ -27,7 +27,7 @@ log = logging.getLogger("orchestrator.dispatch")
 def pass_on(
     context: RunContext,
     node: str,
-    ready: Iterable[WokenMessage],
+    ready: Iterable[DueNode],
     request: Context,
     resources: WorkerResources,
 ) -> None:
@@ -69,7 +69,7 @@ def send_item(context: RunContext, node: str, index: int, wait: float) -> None:
 def send_ready(
     context: RunContext,
     node: str,
-    ready: Iterable[WokenMessage],
+    ready: Iterable[DueNode],
     resources: WorkerResources,
     place: Context | None = None,
 ) -> None:
@@ -168,17 +168,17 @@ def conclude_again(run: RunId, queue: str, resources: WorkerResources) -> None:
         send_conclusion(run, resources.runs.client, [queue])
 
 
-def send_deliveries(resources: WorkerResources) -> None:
+def send_outbox_deliveries(resources: WorkerResources) -> None:
     """Enqueue delivery of the outboxes now that MLflow answers, instead of waiting for the runs to end."""
-    for run in resources.due_deliveries():
+    for run in resources.runs_with_due_outboxes():
         queue = queue_with_mlflow(resources.runs.client, resources.context(run).graph.queues)
         app.signature(DELIVER, kwargs={"run": run}, queue=queue, immutable=True).apply_async()
 
 
-def send_overdue(run: str, delivery: str, message: str, queue: str) -> None:
+def send_timed_out(run: str, delivery: str, message: str, queue: str) -> None:
     """Enqueue the task that retries or fails the node of a delivery killed at its time limit."""
     kwargs = {"run": run, "delivery": delivery, "message": message}
-    app.signature(OVERDUE, kwargs=kwargs, queue=queue, immutable=True).apply_async()
+    app.signature(TIMED_OUT, kwargs=kwargs, queue=queue, immutable=True).apply_async()
 
 
 def send_unknown(run: str, node: str, stage: str, queue: str, *, round: int, batch: bool) -> None:

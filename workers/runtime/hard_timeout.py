@@ -20,7 +20,7 @@ from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import RunContext
 
 
-def settle_overdue(run: RunId, delivery: str, message: str, resources: WorkerResources) -> None:
+def settle_timed_out(run: RunId, delivery: str, message: str, resources: WorkerResources) -> None:
     """Retry or fail the nodes of a killed delivery by their policy; `message` is the delivered signature."""
     signature = Signature.from_dict(json.loads(message), app=app)
     context = resources.context(run, signature.kwargs.get("round", 0))

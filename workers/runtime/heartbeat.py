@@ -94,7 +94,7 @@ def try_to_beat(worker: WorkController) -> None:
         for request in renew_leases():
             _end_soon(request, worker)
         # A worker that shuts down consumes from no queue any more
-        tell_presence(worker.app.amqp.queues.consume_from)
+        publish_presence(worker.app.amqp.queues.consume_from)
     except RedisError as error:
         log.warning("heartbeat missed: %s", error)
     except Exception:  # no error may stop the heartbeat
@@ -111,7 +111,7 @@ def renew_leases() -> list[Request]:
     ]
 
 
-def tell_presence(queues: Iterable[str]) -> None:
+def publish_presence(queues: Iterable[str]) -> None:
     """Publish this worker's presence: its name, the queues it serves, and the messages it holds."""
     resources = worker_resources()
     holds = {*snapshot(requests), *(each.id for each in snapshot(scheduled_requests))}

@@ -21,7 +21,7 @@ from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.graph import NodeName, item_name
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import LeaseLost
-from orchestrator.runs.values import AttemptCounts, DoneItem, FencingNumber, RunEnding, Settled, WokenMessage
+from orchestrator.runs.values import AttemptCounts, DoneItem, DueNode, FencingNumber, RunEnding, Settled
 from workers.runtime.cache import find_result, keep_result
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.claimed_node import ClaimedNode, Delivery, is_expensive, may_be_stored
@@ -71,7 +71,7 @@ class _Batch:
     pending: deque[tuple[int, AttemptCounts]] = field(default_factory=deque)  #: taken and not begun
     done: dict[int, _Done] = field(default_factory=dict)  #: finished and not yet recorded
     retries: list[tuple[int, float]] = field(default_factory=list)
-    ready: list[WokenMessage] = field(default_factory=list)
+    ready: list[DueNode] = field(default_factory=list)
     ending: RunEnding = RunEnding.NONE
     stopped: list[str] = field(default_factory=list)
     exhausted: bool = False

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeAlias
 
-from orchestrator.runs.values import RunEnding, WokenMessage
+from orchestrator.runs.values import DueNode, RunEnding
 
 
 @dataclass(frozen=True)
 class Committed:
     """The node has succeeded: the canvas continues."""
 
-    ready: tuple[WokenMessage, ...] = ()  #: successors whose last missing input this was
+    ready: tuple[DueNode, ...] = ()  #: successors whose last missing input this was
     ending: RunEnding = RunEnding.NONE
 
 
@@ -22,7 +22,7 @@ class Expanded:
     """A map was expanded into items, which must be sent."""
 
     items: int
-    ready: tuple[WokenMessage, ...] = ()  #: successors, if all items had succeeded before
+    ready: tuple[DueNode, ...] = ()  #: successors, if all items had succeeded before
     ending: RunEnding = RunEnding.NONE
 
 
@@ -47,7 +47,7 @@ class Failed:
     """The node has failed permanently."""
 
     error: str  #: in one line
-    ready: tuple[WokenMessage, ...] = ()
+    ready: tuple[DueNode, ...] = ()
     ending: RunEnding = RunEnding.NONE
     stopped: tuple[str, ...] = ()  #: running deliveries of a run that fails fast, to be terminated
     trace: TracebackType | None = None
@@ -57,7 +57,7 @@ class Failed:
 class BatchOutcome:
     """One turn of a batch is over."""
 
-    ready: tuple[WokenMessage, ...]
+    ready: tuple[DueNode, ...]
     ending: RunEnding
     retries: tuple[tuple[int, float], ...]  #: items to retry, and in how many seconds
     again: bool  #: there may be more items

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from orchestrator.run_id import RunId
-from workers.runtime.dispatch import conclude_again, send_overdue
+from workers.runtime.dispatch import conclude_again, send_timed_out
 from workers.runtime.identity import delivery_of
 from workers.runtime.memory import reason_of_death
 from workers.runtime.processes import kill, kill_group
@@ -34,7 +34,7 @@ class StageRequest(Request):
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
         if isinstance(error, TimeLimitExceeded):
-            self._settle_overdue(error)
+            self._send_timed_out(error)
             return
         if isinstance(error, WorkerLostError | SystemExit):
             if self.worker_pid:
@@ -69,7 +69,7 @@ class StageRequest(Request):
         except RedisError as error:
             log.warning("the lease of %s ends by itself: %s", self.kwargs["node"], error)
 
-    def _settle_overdue(self, error: TimeLimitExceeded) -> None:
+    def _send_timed_out(self, error: TimeLimitExceeded) -> None:
         """Kill a stage that ignored its time limit; a separate task retries or fails it by its policy.
 
         Celery would count it as a failed part of its chord here, and drop the messages that follow it.
@@ -78,7 +78,7 @@ class StageRequest(Request):
         message = json.dumps(self.task.signature_from_request(self._context))
         queue = self.delivery_info["routing_key"]
         try:
-            send_overdue(self.kwargs["run"], delivery_of(self), message, queue)
+            send_timed_out(self.kwargs["run"], delivery_of(self), message, queue)
         except (OperationalError, RedisError) as away:
             log.warning("%s goes to others when its lease ends: %s", self.kwargs["node"], away)
             return

@@ -56,7 +56,7 @@ def requeue(worker: WorkController, requests: Iterable[Request]) -> None:
         state.scheduled_requests.discard(request)
 
 
-def end(worker: WorkController) -> None:
+def kill_and_requeue(worker: WorkController) -> None:
     """Kill the processes that still run, and requeue their messages at once for other workers."""
     pool = worker.pool._pool
     running = list(state.reserved_requests)

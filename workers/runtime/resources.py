@@ -84,7 +84,7 @@ class WorkerResources:
             log.warning("only Redis knows what MLflow has of run %s: %s", run, error)
         return self.runs.remember(run, key, made)
 
-    def due_deliveries(self) -> list[RunId]:
+    def runs_with_due_outboxes(self) -> list[RunId]:
         """Return the runs with entries that this process could not log, once MLflow answers again."""
         return [] if self._tracking is None else [RunId(run) for run in sorted(self._tracking.due())]
 

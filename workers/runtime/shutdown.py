@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.settings import settings
 from workers.runtime.reloading import FINISH, RELOAD, begin_anew, multi_queue
-from workers.runtime.requeue import end, has_begun, kill_all, requeue
+from workers.runtime.requeue import has_begun, kill_all, kill_and_requeue, requeue
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class GracefulShutdown(bootsteps.StartStopStep):
             self._begin()
         if monotonic() >= self.deadline:
             self.over = True
-            end(self.worker)
+            kill_and_requeue(self.worker)
         if not state.reserved_requests:
             self.over = True
         if self.over:

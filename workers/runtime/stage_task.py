@@ -25,10 +25,10 @@ from workers.runtime.dispatch import (
     pass_on,
     send_batch,
     send_consequences,
-    send_deliveries,
     send_ending,
     send_item,
     send_items,
+    send_outbox_deliveries,
     send_ready,
 )
 from workers.runtime.error_text import in_one_line
@@ -80,8 +80,10 @@ class StageTask(Task):
                 log.error("message dropped: run %s has no node %r", run, node)
                 halt(self.request)
                 return "unknown node"
-            word = self._deliver(context, node, share if batch is None else batch, resources, again=again)
-            send_deliveries(resources)
+            word = self._execute_message(
+                context, node, share if batch is None else batch, resources, again=again
+            )
+            send_outbox_deliveries(resources)
         except UnknownRun as error:
             log.warning("message dropped: %s", error)
             halt(self.request)
@@ -135,7 +137,7 @@ class StageTask(Task):
         fail_unreadable(run, error, self.request.delivery_info["routing_key"], resources)
         return "failed: it cannot be read"
 
-    def _deliver(
+    def _execute_message(
         self, context: RunContext, node: str, batch: int | None, resources: WorkerResources, *, again: bool
     ) -> str | StageFailed:
         redelivered = again or bool((self.request.delivery_info or {}).get("redelivered"))

@@ -125,7 +125,7 @@ class Desk:
             parameters={},
             submitted=0.0,
             number=self.round,
-            stood=self.runs.status(self.run),
+            expected=self.runs.status(self.run),
             open=left,
             handlers=names(*handlers),
             kept=names(*kept),

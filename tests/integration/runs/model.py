@@ -16,11 +16,11 @@ from orchestrator.runs.values import (
     AttemptCounts,
     Claim,
     ClaimStatus,
+    DueNode,
     Holder,
     Reopening,
     RunEnding,
     Settled,
-    WokenMessage,
 )
 
 from .shapes import Facts
@@ -147,11 +147,11 @@ class Model:
         again = [item for item in items if self.state(item) is NodeState.RETRYING]
         return [*again, *([name] if self.takeable(name) and task.state is not NodeState.CANCELLED else [])]
 
-    def ready(self, task: str) -> tuple[WokenMessage, ...]:
+    def ready(self, task: str) -> tuple[DueNode, ...]:
         """What a task has made due, or a map with its last item."""
         due = self.due()
         return tuple(
-            WokenMessage(name, name in self.alone)
+            DueNode(name, name in self.alone)
             for name in self.facts.needed_by(task)
             if name in due or (name in self.facts.maps and not due.isdisjoint(self.facts.items(name)))
         )
@@ -402,7 +402,7 @@ class Model:
         self._to(name, state)
         return True
 
-    def _repeated(self, name: str, token: str, what: str, ready: tuple[WokenMessage, ...] = ()) -> Settled:
+    def _repeated(self, name: str, token: str, what: str, ready: tuple[DueNode, ...] = ()) -> Settled:
         """The answer to a token that works on nothing: who was granted the same before is told so again."""
         task = self.tasks.get(name)
         if task is None or task.granted != (token, what):

@@ -12,7 +12,7 @@ from .shapes import Facts
 
 def next_round(
     latest: Facts,
-    stood: RunStatus | None,
+    expected: RunStatus | None,
     stored: set[NodeName],
     changed: Iterable[NodeName],
     ended_otherwise: Collection[NodeName] = (),
@@ -46,7 +46,7 @@ def next_round(
         parameters={},
         submitted=0.0,
         number=facts.number,
-        stood=stood,
+        expected=expected,
         fail_fast=graph.fail_fast,
         handlers=facts.handlers,
         open=sum(

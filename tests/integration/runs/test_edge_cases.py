@@ -7,7 +7,7 @@ import pytest
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.states import NodeState, RunState
-from orchestrator.runs.values import ClaimStatus, DoneItem, RunEnding, WokenMessage
+from orchestrator.runs.values import ClaimStatus, DoneItem, DueNode, RunEnding
 
 from .conftest import Desk
 from .shapes import CHAIN, CROSSED, failing
@@ -105,7 +105,7 @@ def test_an_ended_run_leaves_no_lease_and_nothing_due(desk: Desk) -> None:
     desk.take("m", share)
     done = [DoneItem(index=0, began=0.2, ended=0.1)]
     settled = desk.runs.commit_items(desk.run, NodeName("m"), share.token, done, needed_by=[NodeName("z")])
-    assert settled.ready == (WokenMessage(NodeName("z")),)
+    assert settled.ready == (DueNode(NodeName("z")),)
     assert desk.commit("z").ending is RunEnding.OVER
     assert desk.reader.state(desk.run) is RunState.SUCCEEDED
     assert desk.leases() == desk.due() == []
@@ -119,7 +119,7 @@ def test_a_node_is_due_until_it_is_claimed_and_again_when_its_worker_is_lost(des
     assert desk.due() == []
     desk.runs.mark_lost(desk.run, holder.delivery, error="its worker was lost")
     assert desk.due() == ["a"]
-    assert desk.commit("a", needed_by="z").ready == (WokenMessage(NodeName("z")),)
+    assert desk.commit("a", needed_by="z").ready == (DueNode(NodeName("z")),)
     assert desk.due() == ["z"]
 
 
@@ -127,7 +127,7 @@ def test_a_message_that_comes_too_early_starts_nothing_and_is_needed_no_more(des
     desk.submit(3, needs="az,bz")
     desk.commit("a", needed_by="z")
     assert desk.claim("z")[0].status is ClaimStatus.EARLY
-    assert desk.commit("b", needed_by="z").ready == (WokenMessage(NodeName("z"), alone=True),)
+    assert desk.commit("b", needed_by="z").ready == (DueNode(NodeName("z"), alone=True),)
     assert desk.claim("z")[0].status is ClaimStatus.CLAIMED
 
 
@@ -144,14 +144,14 @@ def test_who_delivers_what_was_done_before_is_told_what_nobody_has_claimed(desk:
     desk.commit("a", needed_by="yz")
     desk.begin("y")
     claim, _ = desk.claim("a", needed_by="yz")
-    assert (claim.status, claim.ready) == (ClaimStatus.DONE, (WokenMessage(NodeName("z")),))
+    assert (claim.status, claim.ready) == (ClaimStatus.DONE, (DueNode(NodeName("z")),))
 
 
 def test_a_branch_that_leaves_the_canvas_has_its_join_sent_by_the_last_need(desk: Desk) -> None:
     desk.submit(3, needs="az,bz")
     desk.commit("a", needed_by="z")
     desk.runs.detach(desk.run, NodeName("z"))
-    assert desk.commit("b", needed_by="z").ready == (WokenMessage(NodeName("z"), alone=True),)
+    assert desk.commit("b", needed_by="z").ready == (DueNode(NodeName("z"), alone=True),)
 
 
 def test_a_map_is_due_as_long_as_items_are_left(desk: Desk) -> None:
@@ -270,14 +270,14 @@ def test_what_needs_a_map_without_open_items_is_told_again(desk: Desk) -> None:
     token = desk.begin("m")
     after = [NodeName("z")]
     replies = [desk.runs.expand(desk.run, NodeName("m"), token, items=0, needed_by=after) for _ in range(2)]
-    assert [reply.ready for reply in replies] == [(WokenMessage(NodeName("z")),)] * 2
+    assert [reply.ready for reply in replies] == [(DueNode(NodeName("z")),)] * 2
 
 
 def test_what_needs_a_map_whose_last_item_failed_is_told_again(desk: Desk) -> None:
     desk.submit(2, needs="mz", m=1)
     token = desk.begin("m[0]")
     replies = [desk.fail("m[0]", token, group="m", tolerated=1.0, needed_by="z") for _ in range(2)]
-    assert [reply.ready for reply in replies] == [(WokenMessage(NodeName("z")),)] * 2
+    assert [reply.ready for reply in replies] == [(DueNode(NodeName("z")),)] * 2
 
 
 def test_only_handlers_are_due_once_a_failure_is_handled(desk: Desk) -> None:

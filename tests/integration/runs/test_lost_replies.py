@@ -118,13 +118,13 @@ def test_a_cancel_that_is_repeated_after_the_run_was_reopened_leaves_it_alone(
 ) -> None:
     token = token_hex(8)
     runs.cancel(run, token=token)
-    stood = runs.status(run)
+    expected = runs.status(run)
     again = Reopening(
         pipeline="pair",
         parameters={},
         submitted=0.0,
         number=1,
-        stood=stood,
+        expected=expected,
         open=2,
         done={},
         maps={},

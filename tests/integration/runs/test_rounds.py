@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.states import RunState
-from orchestrator.runs.values import ClaimStatus, DoneItem, RunEnding, WokenMessage
+from orchestrator.runs.values import ClaimStatus, DoneItem, DueNode, RunEnding
 
 from .conftest import Desk
 
@@ -22,7 +22,7 @@ def test_what_came_too_early_is_sent_by_a_map_that_was_done_before(desk: Desk) -
     desk.runs.cancel(desk.run)
     desk.reopen(3, "m[0]", needs="mz")
     assert desk.claim("z")[0].status is ClaimStatus.EARLY
-    assert desk.expand("m", 1, "z").ready == (WokenMessage(NodeName("z"), alone=True),)
+    assert desk.expand("m", 1, "z").ready == (DueNode(NodeName("z"), alone=True),)
     assert desk.told("m")[-2:] == ["expanded", "succeeded"]
 
 
@@ -97,7 +97,7 @@ def test_what_came_too_early_in_an_earlier_round_is_sent_by_the_canvas_of_the_ne
     desk.runs.cancel(desk.run)
     desk.reopen(3, needs="az,bz")
     desk.commit("a", needed_by="z")
-    assert desk.commit("b", needed_by="z").ready == (WokenMessage(NodeName("z")),)
+    assert desk.commit("b", needed_by="z").ready == (DueNode(NodeName("z")),)
 
 
 def test_an_attempt_of_an_earlier_round_neither_commits_nor_is_due_again(desk: Desk) -> None:

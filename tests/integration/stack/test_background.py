@@ -128,7 +128,7 @@ def test_a_stack_that_another_up_is_starting_is_waited_for_and_shared(home: Path
 def test_down_stops_a_stack_that_is_just_starting(home: Path, processes) -> None:
     with ThreadPoolExecutor() as pool:
         starting = pool.submit(start_in_background, home, {"data": 1})
-        wait_until(lambda: list(home.glob("logs/fleet.log")), "the workers are started", 15)
+        wait_until(lambda: list(home.glob("logs/workers.log")), "the workers are started", 15)
         assert stop_in_background(home)
         with pytest.raises(StackFailed, match="was stopped while it was starting"):
             starting.result()
