@@ -67,7 +67,8 @@ def test_a_summary_shows_values_parameters_and_errors_as_text() -> None:
     assert "[bold]no markup[/bold]" in text
 
 
-def test_live_progress_shows_them_as_text_and_still_moves_the_cursor() -> None:
+def test_live_progress_shows_them_as_text_and_still_moves_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # a dumb terminal has no cursor to move
     progress = LiveProgress(console(file := io.StringIO()), GRAPH)
     with progress:
         progress.update(record(), [])
