@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,8 @@ def test_rotated_secrets_shut_out_the_old_ones_while_a_run_goes_on(stack: Stack)
 @pytest.fixture
 def machine_elsewhere(stack: Stack) -> Iterator[str]:
     """A training worker outside of the stack's networks, which knows three addresses and no more."""
-    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    subnet = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}").strip()
+    gateway = str(next(ip_network(subnet).hosts()))  # an engine that was just installed does not name it
     stack.open(gateway)
     address = f"{gateway}:{stack.settings['REDIS_PORT']}"
     variables = {
