@@ -60,7 +60,7 @@ class QueueWorkers:
     """The running workers, by process id."""
 
     options: Options
-    consume: Callable[..., int]  #: `queue_worker.consume`
+    serve: Callable[[str], int]  #: is the worker of a queue until it ends; returns the exit status
     queues: dict[int, str] = field(default_factory=dict)
     restarts: dict[str, deque[float]] = field(default_factory=dict)
     finishing: set[int] = field(default_factory=set)  #: workers with older code
@@ -85,14 +85,7 @@ class QueueWorkers:
             for number in (*_STOPPING, _RELOAD, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-            options = self.options
-            status = self.consume(
-                queue,
-                slots=options.slots[queue],
-                generation=options.generation,
-                log=options.logs and options.logs / f"{queue}.log",
-                ready=options.ready and options.ready / queue,
-            )
+            status = self.serve(queue)
         except BaseException:
             log.exception("worker failed", extra={"action": "worker_failed", "queue": queue})
         finally:
@@ -196,8 +189,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Slow imports from here on, which the signals may interrupt at any time.
         from workers.queue_worker import consume, load_application, load_libraries
 
+        def serve(queue: str) -> int:
+            return consume(
+                queue,
+                slots=options.slots[queue],
+                generation=options.generation,
+                log=options.logs and options.logs / f"{queue}.log",
+                ready=options.ready and options.ready / queue,
+            )
+
         load_application()
-        workers = QueueWorkers(options, consume, finishing=set(options.finishing))
+        workers = QueueWorkers(options, serve, finishing=set(options.finishing))
         signal.signal(_RELOAD, workers.note_outdated)
         gc.freeze()
         later = [queue for queue in options.slots if queue in PRELOADED]

@@ -12,13 +12,13 @@ from orchestrator.archive.run_record import read_final, unconcluded_runs, write_
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.masking import mask_text
-from orchestrator.cli.connection import connect_redis
 from orchestrator.cli.errors import NotConcluded
 from orchestrator.cli.formatting import as_line
 from orchestrator.cli.run_lookup import KnownRun
 from orchestrator.coordinator.service import supervised
 from orchestrator.lifecycle.ending import send_conclusion
 from orchestrator.run_id import RunId
+from orchestrator.runs.connection import connect_redis
 from orchestrator.runs.reader import RunReader
 from orchestrator.settings import apply_environment, settings
 from orchestrator.stack import EmbeddedStack

@@ -40,19 +40,14 @@ def private_stacks() -> list[StackState]:
     return private_states(settings().home)
 
 
-def connect_redis(url: str) -> Redis:
-    """A client for the Redis at `url`, which has answered; raises RedisUnreachable."""
-    return connection.reach(url)
-
-
 def connect_durable_redis(url: str) -> Redis:
-    """The same, where runs are to be kept: raises RedisUnfit for a Redis that would lose them."""
-    return connection.reach_for_work(url, evicting=settings().redis_eviction, warn=print_note)
+    """A client for the Redis at `url`, which has answered; raises RedisUnfit for one that would lose runs."""
+    return connection.connect_durable_redis(url, evicting=settings().redis_eviction, warn=print_note)
 
 
 def wait_for_redis(url: str) -> None:
     """Return once the Redis at `url` can be worked with; raises RedisUnfit where waiting would not help."""
-    connection.wait_for(url, evicting=settings().redis_eviction, warn=print_note)
+    connection.wait_for_redis(url, evicting=settings().redis_eviction, warn=print_note)
 
 
 def open_runs() -> RunStore:

@@ -10,6 +10,7 @@ from datetime import datetime
 from orchestrator.archive.logs import Line, logged_attempts, read_log
 from orchestrator.cli.groups import group_name
 from orchestrator.cli.run_lookup import KnownRun, Records
+from orchestrator.runs.log_stream import read_lines
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import NodeState
 
@@ -61,7 +62,9 @@ def live_lines(records: Records, known: KnownRun, node: str | None) -> Iterator[
                 continue
             if each.state.over:
                 resting.add(each.name)  # its last lines are sent just after its end: the final pass has them
-            for place, text in reader.log(known.record.id, each.name, places.get(each.name, "0")):
+            for place, text in read_lines(
+                reader.client, known.record.id, each.name, places.get(each.name, "0")
+            ):
                 places[each.name] = place
                 number, _, line = text.partition(" ")
                 found.append(LogLine(each.name, int(number), Line.from_text(line)))
@@ -81,7 +84,7 @@ def _in_redis(known: KnownRun, node: NodeRecord) -> dict[int, list[Line]]:
     if known.reader is None or not node.attempts or node.state is NodeState.WAITING:
         return {}
     found: dict[int, list[Line]] = {}
-    for _, text in known.reader.log(known.record.id, node.name):
+    for _, text in read_lines(known.reader.client, known.record.id, node.name):
         number, _, line = text.partition(" ")
         found.setdefault(int(number), []).append(Line.from_text(line))
     return found

@@ -7,7 +7,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.cli.attached_run import run_attached
 from orchestrator.cli.conclusions import conclude_run
-from orchestrator.cli.connection import connect_redis, join_stack, require_modules
+from orchestrator.cli.connection import join_stack, require_modules
 from orchestrator.cli.errors import NoStack
 from orchestrator.cli.messages import with_program_name
 from orchestrator.cli.options import AsJson, RunName, Slots, check_slots, parse_slots
@@ -19,6 +19,7 @@ from orchestrator.lifecycle.lost_outputs import lost_outputs
 from orchestrator.lifecycle.resume import send_round
 from orchestrator.lifecycle.submission import Prepared
 from orchestrator.run_id import RunId
+from orchestrator.runs.connection import connect_redis
 from orchestrator.runs.errors import NothingLeft, readable
 from orchestrator.runs.states import RunState
 from orchestrator.runs.store import RunStore

@@ -13,13 +13,14 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
 from orchestrator.authoring.graph import Graph, item_name
 from orchestrator.authoring.masking import mask_values
-from orchestrator.cli.connection import connect_redis, join_stack, private_stacks
+from orchestrator.cli.connection import join_stack, private_stacks
 from orchestrator.cli.errors import AmbiguousRun, UnknownNode
 from orchestrator.cli.groups import group_name
 from orchestrator.cli.messages import print_note
 from orchestrator.lifecycle.progress import progress_of
 from orchestrator.messaging.set_aside import SetAside, messages_set_aside
 from orchestrator.run_id import RunId
+from orchestrator.runs.connection import connect_redis
 from orchestrator.runs.errors import RedisUnreachable, UnknownRun, UnreadableRun
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord

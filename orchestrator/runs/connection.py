@@ -42,26 +42,26 @@ def connect(url: str, *, hasty: bool = False) -> Redis:
         raise RedisUnfit(f"REDIS_URL is no Redis address: {error}") from error
 
 
-def reach(url: str) -> Redis:
+def connect_redis(url: str) -> Redis:
     """Create a client for the Redis at `url` after it has answered; raises RedisUnreachable."""
     with connect(url, hasty=True) as first:
         check(first)
     return connect(url)
 
 
-def reach_for_work(url: str, *, evicting: str, warn: Callable[[str], None]) -> Redis:
+def connect_durable_redis(url: str, *, evicting: str, warn: Callable[[str], None]) -> Redis:
     """Like `reach`, for storing runs: raises RedisUnfit for a Redis that could lose them.
 
     Doubts that do not prevent that are passed to `warn`.
     """
-    client = reach(url)
+    client = connect_redis(url)
     doubt = require_fit(client, evicting=evicting)
     if doubt:
         warn(f"WARNING: {doubt}")
     return client
 
 
-def wait_for(url: str, *, evicting: str, warn: Callable[[str], None]) -> None:
+def wait_for_redis(url: str, *, evicting: str, warn: Callable[[str], None]) -> None:
     """Wait until the Redis at `url` is usable, since services and machines may start in any order.
 
     Raises RedisUnfit if waiting does not help.
@@ -69,7 +69,7 @@ def wait_for(url: str, *, evicting: str, warn: Callable[[str], None]) -> None:
     told = False
     while True:
         try:
-            reach_for_work(url, evicting=evicting, warn=warn).close()
+            connect_durable_redis(url, evicting=evicting, warn=warn).close()
         except RedisUnfit:
             raise
         except RedisUnreachable as error:

@@ -13,7 +13,6 @@ from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun, readable
 from orchestrator.runs.keys import ALL_RUNS, CONCLUSION_ERROR, RunKeys
 from orchestrator.runs.listing import unfinished
-from orchestrator.runs.log_stream import read_lines
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 
@@ -173,10 +172,6 @@ class RunReader:
         """Return the tracebacks of all failed attempts, by `node#number`."""
         with readable(run):
             return cast("dict[str, str]", self.client.hgetall(RunKeys(run).tracebacks))
-
-    def log(self, run: RunId, node: str, after: str = "0") -> list[tuple[str, str]]:
-        """Return the log lines of a running attempt, with their ids in the stream."""
-        return read_lines(self.client, run, node, after)
 
     def position(self, run: RunId) -> str:
         """Return the id of the last transition in a run's stream; "0" if there is none."""

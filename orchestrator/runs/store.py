@@ -89,11 +89,7 @@ class RunStore:
             "claim",
             RunKeys(run),
             node,
-            holder.token,
-            holder.delivery,
-            holder.worker,
-            self._lease_ms,
-            holder.round,
+            *self._asker(holder),
             *needed_by,
         )
         if status == ClaimStatus.CLAIMED:
@@ -212,11 +208,7 @@ class RunStore:
             "take",
             RunKeys(run),
             node,
-            holder.token,
-            holder.delivery,
-            holder.worker,
-            self._lease_ms,
-            holder.round,
+            *self._asker(holder),
             wanted,
             *needed_by,
         )
@@ -372,6 +364,10 @@ class RunStore:
         if done == "1":
             remove_from_open(self.client, run)
         return done == "1"
+
+    def _asker(self, holder: Holder) -> tuple[str | int, ...]:
+        """The arguments of a script that say who asks for a node, and for how long."""
+        return (holder.token, holder.delivery, holder.worker, self._lease_ms, holder.round)
 
     def _settle(self, name: str, run: RunId, *arguments: str | int | float) -> Settled:
         status, state, *rest = self._apply(name, RunKeys(run), *arguments)

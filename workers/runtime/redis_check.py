@@ -6,7 +6,7 @@ import sys
 
 from orchestrator.authoring.masking import mask_text
 from orchestrator.errors import OrchestratorError
-from orchestrator.runs.connection import wait_for
+from orchestrator.runs.connection import wait_for_redis
 from orchestrator.settings import settings
 from orchestrator.text import visible
 
@@ -20,7 +20,7 @@ def check_redis(**_: object) -> None:
     if url is None:
         return  # Celery reports the missing broker
     try:
-        wait_for(url, evicting=settings().redis_eviction, warn=lambda text: _tell(f"note: {text}"))
+        wait_for_redis(url, evicting=settings().redis_eviction, warn=lambda text: _tell(f"note: {text}"))
     except OrchestratorError as error:
         _tell(f"{type(error).__name__}: {error}")
         if error.hint:

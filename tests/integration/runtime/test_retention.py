@@ -14,7 +14,7 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.run_id import RunId
 from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.listing import repair
-from orchestrator.runs.reader import RunReader
+from orchestrator.runs.log_stream import read_lines
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 from tests.harness.cluster import LocalCluster
@@ -60,7 +60,7 @@ class Attempts:
         return list(read_log(self.resources.store, self.run, "node", number) or ())
 
     def in_redis(self) -> list[tuple[str, str]]:
-        return RunReader(self.resources.runs.client).log(self.run, "node")
+        return read_lines(self.resources.runs.client, self.run, "node")
 
     def seconds_left(self) -> int:
         return int(self.resources.runs.client.ttl(RunKeys(self.run).log("node")))
