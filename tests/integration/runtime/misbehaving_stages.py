@@ -367,9 +367,10 @@ def copied() -> None:
 
 
 @pipeline
-def elsewhere(folder: str) -> None:
-    first = go_elsewhere(folder)
-    go_elsewhere.after(first)(folder)
+def elsewhere(folder: str, times: int) -> None:
+    last = go_elsewhere(folder)
+    for _ in range(times - 1):
+        last = go_elsewhere.after(last)(folder)
 
 
 @pipeline
