@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.integrity import as_written
-from orchestrator.run_id import RunId
+from orchestrator.run_id import RunId, submission_time
 from orchestrator.runs.record import RunRecord, stamp
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def remove_marks(store: ArtifactStore, run: RunId, upto: int) -> None:
 def stored_runs(store: ArtifactStore) -> list[RunId]:
     """Return all runs with a specification in the store, newest first."""
     names = {key.split("/")[1] for key in store.keys("runs") if key.endswith("/specification.json")}
-    return sorted((RunId(name) for name in names), key=lambda run: run.split("-")[-3:], reverse=True)
+    return sorted(map(RunId, sorted(names, reverse=True)), key=submission_time, reverse=True)
 
 
 def _key(run: RunId, round: int) -> str:

@@ -32,7 +32,7 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import apply_environment, settings
 from orchestrator.stack import EmbeddedStack
-from orchestrator.stack.state import carried_on_here
+from orchestrator.stack.state import run_lock
 
 if TYPE_CHECKING:
     from orchestrator.cli.attached_run import Send
@@ -80,7 +80,7 @@ def run(
 
             def send_and_lock(runs: RunStore) -> RunId:
                 run = send(runs)
-                locks.enter_context(carried_on_here(settings().home, run))
+                locks.enter_context(run_lock(settings().home, run))
                 return run
 
             run_on_private_stack(prepared, send_and_lock, slots_by_queue, as_json=as_json)
@@ -108,7 +108,7 @@ def run_on_private_stack(prepared: Prepared, send: Send, slots: Mapping[str, int
         apply_environment(stack.environment())
         store = ArtifactStore(settings().store_url)
         with (
-            stack.known_to_others(),
+            stack.announced(),
             supervised(settings(), stack.redis_url),
             conclude_earlier_runs(store),
         ):

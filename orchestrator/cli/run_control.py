@@ -24,7 +24,7 @@ from orchestrator.runs.errors import NothingLeft, readable
 from orchestrator.runs.states import RunState
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
-from orchestrator.stack.state import carried_on_here
+from orchestrator.stack.state import run_lock
 
 
 def cancel(run: RunName) -> None:
@@ -49,7 +49,7 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
     stack = join_stack()
     records = Records.open()
     name = records.resolve(run)
-    with carried_on_here(settings().home, name):
+    with run_lock(settings().home, name):
         known = records.get(name)
         store = ArtifactStore(settings().store_url)
         if known.record.state is RunState.SUCCEEDED and not lost_outputs(known.record, known.graph, store):

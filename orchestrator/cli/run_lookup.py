@@ -19,7 +19,7 @@ from orchestrator.cli.groups import group_name
 from orchestrator.cli.messages import print_note
 from orchestrator.lifecycle.progress import progress_of
 from orchestrator.messaging.set_aside import SetAside, messages_set_aside
-from orchestrator.run_id import RunId
+from orchestrator.run_id import RunId, submission_time
 from orchestrator.runs.connection import connect_redis
 from orchestrator.runs.errors import RedisUnreachable, UnknownRun, UnreadableRun
 from orchestrator.runs.reader import RunReader
@@ -110,7 +110,8 @@ class Records:
         """The latest runs, newest first."""
         live = [run for reader in self.readers for run in reader.ids(limit)]
         known = dict.fromkeys([*live, *stored_runs(self.store)])
-        return sorted(known, key=_submitted, reverse=True)[:limit]
+        # Runs of the same second stay in the order in which Redis has them.
+        return sorted(known, key=submission_time, reverse=True)[:limit]
 
     def resolve(self, text: str) -> RunId:
         """The run of this id or beginning of an id, or the `latest`; raises UnknownRun, AmbiguousRun."""
@@ -201,8 +202,3 @@ class Records:
                     state=NodeState.WAITING if output is None else NodeState.SUCCEEDED,
                     value=None if value is MISSING else value,
                 )
-
-
-def _submitted(run: RunId) -> list[str]:
-    """The date and time in a run's id; runs of the same second stay in the order in which Redis has them."""
-    return run.split("-")[-3:-1]

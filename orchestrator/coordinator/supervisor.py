@@ -18,7 +18,7 @@ from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.contact import Contact
 from orchestrator.lifecycle.ending import LONGEST_WAIT, send_conclusion
-from orchestrator.lifecycle.resume import send_node
+from orchestrator.lifecycle.resume import resend_node
 from orchestrator.messaging.unacked import Fetched, fetched_messages, requeue, waiting_nodes
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
@@ -161,7 +161,7 @@ class Supervisor:
     def _send_again(self, run: RunId, node: NodeName) -> None:
         store = self.store()
         try:
-            sent = send_node(run, node, store=store, runs=self.runs, due=self.lease_seconds)
+            sent = resend_node(run, node, store=store, runs=self.runs, due=self.lease_seconds)
         except UnknownRun:
             self._fail_unreadable(run, f"its specification is not in the artifact store {store.url}")
             return
@@ -267,6 +267,6 @@ class Supervisor:
             if self._told.get(run) != told:
                 self._told[run] = told
                 extra = {"action": "run_unfit", "run": run}
-                log.error("run %s cannot be supervised: %s", run, told, extra=extra)  # noqa: TRY400
+                log.error("the coordinator cannot supervise run %s: %s", run, told, extra=extra)  # noqa: TRY400
                 with suppress(ResponseError):
-                    self.runs.set_conclusion_error(run, f"the coordinator cannot look after it: {told}")
+                    self.runs.set_conclusion_error(run, f"the coordinator cannot supervise it: {told}")

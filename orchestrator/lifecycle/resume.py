@@ -165,7 +165,7 @@ def send_handlers(run: RunId, *, store: ArtifactStore, runs: RunStore) -> None:
     reconcile(run, store=store, runs=runs).canvas().handlers().apply_async()
 
 
-def send_node(run: RunId, node: NodeName, *, store: ArtifactStore, runs: RunStore, due: float) -> bool:
+def resend_node(run: RunId, node: NodeName, *, store: ArtifactStore, runs: RunStore, due: float) -> bool:
     """Send a node again in the run's current round; False if it has not been due for `due` seconds."""
     remaining = reconcile(run, store=store, runs=runs)
     join = remaining.plan.chord_of(node)

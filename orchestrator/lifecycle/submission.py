@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from secrets import token_hex
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from orchestrator.code import code_of
 from orchestrator.lifecycle.changes import commit_of_pipeline, files_of
 from orchestrator.lifecycle.checks import check_graph, check_parameters
 from orchestrator.lifecycle.reconcile import Remaining
-from orchestrator.run_id import RunId
+from orchestrator.run_id import RunId, new_run_id
 from orchestrator.runs.store import RunStore
 
 if TYPE_CHECKING:
@@ -116,8 +115,3 @@ def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], R
     while not made.write(store):
         made = replace(made, run=ids(graph.pipeline))
     return made
-
-
-def new_run_id(pipeline: str) -> RunId:
-    """Return a run id that sorts by time and is easy to read: `digits-20261124-031502-9f3a`."""
-    return RunId(f"{pipeline}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}")

@@ -61,7 +61,7 @@ def add_to_lists(client: Redis, run: RunId, submitted: float) -> None:
         log.warning("run %s is listed later: %s", run, error, extra={"action": "not_listed", "run": run})
 
 
-def remove_from_open(client: Redis, run: RunId) -> None:
+def remove_from_unfinished(client: Redis, run: RunId) -> None:
     """Remove a concluded or unknown run from the list of unfinished runs, unless it was reopened."""
     client.srem(UNFINISHED_RUNS, run)
     if _outline(client, run).unfinished:
@@ -84,7 +84,7 @@ def repair(client: Redis) -> list[RunId]:
         add_to_lists(client, run, outlines[run].submitted)
     for run in (*missed, *listed):
         if not outlines[run].unfinished:
-            remove_from_open(client, run)
+            remove_from_unfinished(client, run)
     for run, outline in outlines.items():
         if outline.known and run not in told:
             client.zadd(ALL_RUNS, {run: outline.submitted}, nx=True)

@@ -11,7 +11,7 @@ from orchestrator.authoring.graph import JSON, NodeName, item_name
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import CONCLUSION_ERROR, RunKeys
-from orchestrator.runs.listing import add_to_lists, remove_from_open
+from orchestrator.runs.listing import add_to_lists, remove_from_unfinished
 from orchestrator.runs.scripts import LuaScripts
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.values import (
@@ -362,7 +362,7 @@ class RunStore:
         """
         (done,) = self._apply("conclude", RunKeys(run), ended, mlflow_run_id or "", retention)
         if done == "1":
-            remove_from_open(self.client, run)
+            remove_from_unfinished(self.client, run)
         return done == "1"
 
     def _asker(self, holder: Holder) -> tuple[str | int, ...]:

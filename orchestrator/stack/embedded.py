@@ -157,7 +157,7 @@ class EmbeddedStack:
         )
 
     @contextlib.contextmanager
-    def known_to_others(self) -> Iterator[None]:
+    def announced(self) -> Iterator[None]:
         """Inside the block, commands in other terminals find the runs of this private stack."""
         write_state(self._private_state, self.describe())
         try:

@@ -97,7 +97,7 @@ def private_states(home: Path) -> list[StackState]:
 
 
 @contextlib.contextmanager
-def carried_on_here(home: Path, run: RunId) -> Iterator[None]:
+def run_lock(home: Path, run: RunId) -> Iterator[None]:
     """Lock a run inside the block, so that no other command of this home executes it too; raises CarriedOn.
 
     Each command has a private Redis of its own. The lock ends with this process, however it dies.

@@ -19,7 +19,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.runs.errors import RunIsOver
 from orchestrator.runs.states import RunState
 from workers.tracking.models import order_of
-from workers.tracking.records import Order
+from workers.tracking.records import AttemptOrder
 from workers.tracking.runs import status_of
 
 from .people import IdTaken
@@ -328,7 +328,7 @@ class Invariants:
                 raise Broken(f"{node} has succeeded, and MLflow has it as {nodes[node]}")
         self._models_that_count()
 
-    def _kept_rightly(self, node: str, order: Order) -> None:
+    def _kept_rightly(self, node: str, order: AttemptOrder) -> None:
         """Of several MLflow runs of a node, that of the attempt that counts stays, or that of a later one."""
         if node not in self.succeeded or not any(fit.name == node for fit in self._fits()):
             return

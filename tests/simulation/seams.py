@@ -30,9 +30,9 @@ import workers.runtime.identity as identity
 import workers.runtime.map_batches as batches
 import workers.runtime.stage_task as stage_task
 import workers.tracking.attempt as tracking_attempt
+import workers.tracking.mlflow_tracking as tracking
 import workers.tracking.models as models
 import workers.tracking.records as records
-import workers.tracking.tracking as tracking
 from orchestrator.messaging.app import app
 from orchestrator.messaging.chords import ChordCounter
 from orchestrator.runs import scripts
@@ -190,7 +190,7 @@ def install(pool: Any) -> None:
         PACE=3.0,
         IDLE_PACE=3.0,
     )
-    _put(tracking, active=_nothing, open_store=lambda _: world().open_tracking())
+    _put(tracking, active=_nothing, open_client=lambda _: world().open_tracking())
     _put(tracking, Circuit=partial(Circuit, clock=_now))
     _put(tracking_attempt, save_model=save_model)
     _put(models, _make=make_model)

@@ -12,11 +12,11 @@ from orchestrator.settings import settings
 from workers.deployment.errors import UnknownModel
 from workers.deployment.local import local_registry
 from workers.deployment.records import CHALLENGER, CHAMPION, ModelVersion
+from workers.tracking.client import open_client
 from workers.tracking.errors import clear_errors
 from workers.tracking.library import settle_environment
 from workers.tracking.models import DIGEST, NODE, RUN, place_of
 from workers.tracking.pending import is_pending
-from workers.tracking.store import open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -92,7 +92,7 @@ def open_registry() -> Iterator[MlflowClient]:
         mlflow.set_tracking_uri(settings().tracking_uri)
     tracking_uri = mlflow.get_tracking_uri()
     with clear_errors(tracking_uri):
-        yield open_store(tracking_uri)
+        yield open_client(tracking_uri)
 
 
 def by_alias(client: MlflowClient, name: str, alias: str) -> Registered | None:

@@ -22,7 +22,7 @@ from orchestrator.runs.record import RunRecord
 from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import RunContext
 from workers.tracking import Data, NodeInfo, RunInfo
-from workers.tracking.records import Order
+from workers.tracking.records import AttemptOrder
 
 log = logging.getLogger("orchestrator.conclude")
 
@@ -130,7 +130,7 @@ def _told_to_mlflow(end: _End, resources: WorkerResources) -> RunInfo:
     )
 
 
-def _attempt_of(context: RunContext, resources: WorkerResources, node: str) -> Order | None:
+def _attempt_of(context: RunContext, resources: WorkerResources, node: str) -> AttemptOrder | None:
     """Return round and number of the attempt that committed a node's output; None if nothing is committed."""
     ref = context.node_ref(node)
     if ref.index is None:

@@ -6,8 +6,8 @@ from workers.tracking.attempt import AttemptTracker
 from workers.tracking.errors import ModelNotDelivered, ModelNotLoggable, TrackingUnavailable
 from workers.tracking.library import preload
 from workers.tracking.local import tracked
+from workers.tracking.mlflow_tracking import MlflowTracking
 from workers.tracking.records import AttemptInfo, Data, NodeInfo, RunInfo
-from workers.tracking.tracking import MlflowTracking
 
 __all__ = [
     "AttemptInfo",

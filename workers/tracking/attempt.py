@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from orchestrator.artifacts.scratch import temporary_folder
 from orchestrator.text import printable
+from workers.tracking.attempt_outbox import AttemptOutbox
 from workers.tracking.circuit import Circuit
 from workers.tracking.entries import Ending, Entry, File, LoggedModel, Metrics, Params, Tag, Target, Text
 from workers.tracking.errors import TrackingUnavailable, clear_errors, is_gone, only_warn
 from workers.tracking.models import save_model
 from workers.tracking.names import LONGEST_TAG, Names, as_params, fitting_model_name, fitting_value, masked
-from workers.tracking.outgoing import Outgoing
 from workers.tracking.pending import PendingModel
 from workers.tracking.records import AttemptInfo, Fence
 
@@ -41,17 +41,17 @@ class AttemptTracker:
         find_run: Callable[[], Run],
         target: Callable[[Run], Target],
         find_model: Callable[[str], str],
-        outgoing: Outgoing | None,
+        outbox: AttemptOutbox | None,
         fence: Fence,
         circuit: Circuit,
     ) -> None:
-        """`outgoing` keeps entries that cannot be logged; without it, TrackingUnavailable is raised."""
+        """`outbox` keeps entries that cannot be logged; without it, TrackingUnavailable is raised."""
         self._uri = tracking_uri
         self._info = info
         self._find_run = find_run
         self._target = target
         self._find_model = find_model
-        self._outgoing = outgoing
+        self._outbox = outbox
         self._fence = fence
         self._circuit = circuit
         self._run: Run | None = None
@@ -105,8 +105,8 @@ class AttemptTracker:
                 self._log(Ending(status=status, time=_now()))
         if self.has_reached:
             self._circuit.close()
-        if self._outgoing is not None:
-            self._outgoing.write()  # if the store fails too, the stage's output cannot be stored either
+        if self._outbox is not None:
+            self._outbox.write()  # if the store fails too, the stage's output cannot be stored either
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics."""
@@ -161,12 +161,12 @@ class AttemptTracker:
             except Exception as error:
                 # The run may have been deleted by the attempt that took the node over.
                 self._fence.glance(at_once=True)
-                if self._outgoing is None or isinstance(entry, LoggedModel) or not _is_mlflows(error):
+                if self._outbox is None or isinstance(entry, LoggedModel) or not _is_mlflows(error):
                     raise
-                self._outgoing.refuse(entry, error)
+                self._outbox.refuse(entry, error)
                 return ""
-        if self._outgoing is not None:
-            self._outgoing.keep(entry)
+        if self._outbox is not None:
+            self._outbox.keep(entry)
         return ""
 
     def _write(self, entry: Entry) -> str:
@@ -182,7 +182,7 @@ class AttemptTracker:
 
     def _set_aside(self, error: TrackingUnavailable) -> None:
         """Switch to the outbox, since MLflow is unavailable."""
-        if self._outgoing is None:
+        if self._outbox is None:
             raise error
         self._away = error
         self._circuit.open(error)

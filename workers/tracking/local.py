@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from orchestrator.authoring.context import Attempt, attempting
 from workers.tracking.attempt import AttemptTracker
+from workers.tracking.mlflow_tracking import MlflowTracking
 from workers.tracking.records import AttemptInfo, RunInfo
-from workers.tracking.tracking import MlflowTracking
 
 _TRACKING_URI = "MLFLOW_TRACKING_URI"
 

@@ -15,7 +15,7 @@ from orchestrator.artifacts.errors import UntrustedTypes, WrongValue
 from workers.tracking.errors import ModelNotLoggable
 from workers.tracking.flushing import flush_artifacts
 from workers.tracking.library import MODEL_MODULES, load
-from workers.tracking.records import Order, Remember, model_key
+from workers.tracking.records import AttemptOrder, Remember, model_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,19 +41,19 @@ class Authorship:
 
     run: str
     node: str
-    order: Order
+    order: AttemptOrder
 
     def is_latest(self, tags: Mapping[str, str]) -> bool:
         """Whether the run or model with these tags belongs to this attempt or an earlier one."""
         return order_of(tags) <= self.order
 
 
-def order_of(tags: Mapping[str, str]) -> Order:
+def order_of(tags: Mapping[str, str]) -> AttemptOrder:
     """Return the attempt's order from the tags of a run or a model."""
     return (int(tags.get(ROUND, 0)), int(tags.get(ATTEMPT, 0)))
 
 
-def order_tags(order: Order) -> dict[str, str]:
+def order_tags(order: AttemptOrder) -> dict[str, str]:
     """Return the tags that mark a run or a model with its attempt."""
     return {ROUND: str(order[0]), ATTEMPT: str(order[1])}
 

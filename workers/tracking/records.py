@@ -14,7 +14,7 @@ Remember = Callable[[str, str], str]
 
 
 #: The round and number of an attempt. Attempts are never ordered by clocks, which differ between machines.
-Order: TypeAlias = tuple[int, int]
+AttemptOrder: TypeAlias = tuple[int, int]
 
 
 class Fence(Protocol):
@@ -69,7 +69,7 @@ class AttemptInfo:
         return self.order == (0, 1) and not self.redelivered
 
     @property
-    def order(self) -> Order:
+    def order(self) -> AttemptOrder:
         """Sort key of a node's attempts: the greatest is the latest."""
         return (self.round, self.attempt)
 
@@ -109,7 +109,7 @@ class RunInfo:
     dirty: bool = False  #: whether the repository had uncommitted changes
     data: Sequence[Data] = ()
     #: The attempt that committed a node's output, if known: its model is the one that counts.
-    committed: Callable[[str], Order | None] = lambda _: None
+    committed: Callable[[str], AttemptOrder | None] = lambda _: None
 
 
 def run_key(run_id: str, node: str = "") -> str:

@@ -24,7 +24,7 @@ from workers.tracking.models import (
 from workers.tracking.names import as_params, write_params
 from workers.tracking.records import (
     AttemptInfo,
-    Order,
+    AttemptOrder,
     Recall,
     Remember,
     RunInfo,
@@ -265,12 +265,12 @@ def _note(info: RunInfo, run: Run) -> dict[str, str]:
     return {ERROR: ""} | ({NOTE: ""} if run.data.tags.get(NOTE) == earlier else {})
 
 
-def _weight(run: Run) -> tuple[Order, bool, str]:
+def _weight(run: Run) -> tuple[AttemptOrder, bool, str]:
     """Sort key of runs of one node: the greatest one, of the latest attempt, counts."""
     return order_of(run.data.tags), run.info.status == "FINISHED", run.info.run_id
 
 
-def _that_counts(models: Sequence[LoggedModel], committed: Order | None) -> LoggedModel:
+def _that_counts(models: Sequence[LoggedModel], committed: AttemptOrder | None) -> LoggedModel:
     """Return the model of the committed attempt, else the latest; `models` are sorted latest first."""
     own = (model for model in models if order_of(model.tags) == committed)
     return next(own, models[0])

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from orchestrator.runs.errors import LeaseLost
 from workers.tracking import AttemptInfo, MlflowTracking, RunInfo, preload
-from workers.tracking.store import open_store
+from workers.tracking.client import open_client
 
 STARTED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ENDED = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
@@ -45,7 +45,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty database: making one takes seconds, copying it does not."""
     file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    open_store(f"sqlite:///{file}")
+    open_client(f"sqlite:///{file}")
     return file
 
 

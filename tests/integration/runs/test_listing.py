@@ -67,7 +67,7 @@ def test_a_resume_that_is_killed_leaves_a_run_that_is_found(desk: Desk, killed) 
 def test_a_conclusion_that_is_killed_leaves_nothing_for_ever(desk: Desk, killed) -> None:
     desk.submit(1)
     desk.runs.cancel(desk.run)
-    killed("remove_from_open", lambda: conclude(desk))
+    killed("remove_from_unfinished", lambda: conclude(desk))
     assert is_listed(desk)
     assert desk.run not in desk.reader.unconcluded_runs(), "it is written down"
     repair(desk.client)
@@ -89,13 +89,13 @@ def test_a_repair_that_is_paused_forgets_no_run_that_came_back(
     """It has read that a run is gone; before it takes it off the lists, somebody carries the run on."""
     desk.submit(1)
     desk.client.delete(*desk.keys.all())
-    remove_from_open = listing.remove_from_open
+    remove_from_unfinished = listing.remove_from_unfinished
 
     def late(client: redis.Redis, run: str) -> None:
         desk.reopen(1)
-        remove_from_open(client, desk.run)
+        remove_from_unfinished(client, desk.run)
 
-    monkeypatch.setattr(listing, "remove_from_open", late)
+    monkeypatch.setattr(listing, "remove_from_unfinished", late)
     repair(desk.client)
     assert desk.run in desk.reader.open_runs()
     assert desk.client.zscore(ALL_RUNS, desk.run) is not None
@@ -109,9 +109,9 @@ def test_a_conclusion_that_is_paused_forgets_no_run_that_goes_on(
 
     def late(client: redis.Redis, run: str) -> None:
         desk.reopen(1)
-        listing.remove_from_open(client, desk.run)
+        listing.remove_from_unfinished(client, desk.run)
 
-    monkeypatch.setattr(store, "remove_from_open", late)
+    monkeypatch.setattr(store, "remove_from_unfinished", late)
     conclude(desk)
     assert desk.run in desk.reader.open_runs()
 

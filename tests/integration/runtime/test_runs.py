@@ -14,11 +14,11 @@ from orchestrator.archive.logs import read_log
 from orchestrator.archive.manifest import Manifest
 from orchestrator.archive.run_record import read_final
 from orchestrator.lifecycle.resume import send_round
-from orchestrator.lifecycle.submission import new_run_id, prepare, submit
+from orchestrator.lifecycle.submission import prepare, submit
 from orchestrator.messaging.app import app
-from orchestrator.run_id import RunId
+from orchestrator.run_id import RunId, new_run_id
 from orchestrator.runs.keys import RunKeys
-from orchestrator.runs.listing import remove_from_open
+from orchestrator.runs.listing import remove_from_unfinished
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 from tests.harness.runner import Runner, nodes_of, states_of
@@ -58,7 +58,7 @@ def test_an_id_that_only_redis_knows_is_not_taken_again(runner: Runner) -> None:
     assert not list(runner.store.keys(f"runs/{taken}"))
     wait_until(lambda: runner.reader.concluded(free), "the run is written down")
     runner.runs.client.delete(*RunKeys(taken).all())
-    remove_from_open(runner.runs.client, taken)
+    remove_from_unfinished(runner.runs.client, taken)
 
 
 def test_a_chord_collects_its_branches(runner: Runner) -> None:

@@ -24,11 +24,10 @@ from orchestrator.compiler.canvas import Canvas
 from orchestrator.coordinator.after_power_cut import runs_at_work, send_what_differs_again
 from orchestrator.coordinator.contact import Contact
 from orchestrator.coordinator.supervisor import Supervisor
-from orchestrator.lifecycle.submission import new_run_id
 from orchestrator.messaging.app import app
 from orchestrator.messaging.set_aside import messages_set_aside
 from orchestrator.messaging.unacked import FETCHED, UNACKED, waiting_nodes
-from orchestrator.run_id import RunId
+from orchestrator.run_id import RunId, new_run_id
 from orchestrator.runs.keys import ALL_RUNS, LEADER, UNFINISHED_RUNS, WORKER, RunKeys
 from orchestrator.runs.leadership import leads, step_down
 from orchestrator.runs.reader import RunReader

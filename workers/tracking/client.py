@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def open_store(tracking_uri: str) -> MlflowClient:
+def open_client(tracking_uri: str) -> MlflowClient:
     """Return a client of the store, with its tables created. A lock serializes the creation in SQLite."""
     from mlflow import MlflowClient
 

@@ -14,16 +14,16 @@ from orchestrator.run_id import RunId
 from orchestrator.runs.errors import LeaseLost
 from workers.tracking.active import active
 from workers.tracking.attempt import AttemptTracker
+from workers.tracking.attempt_outbox import AttemptOutbox, attempt_of, deliver_entries, refusal, settle
 from workers.tracking.circuit import Circuit
+from workers.tracking.client import experiment_of, open_client
 from workers.tracking.entries import Target
 from workers.tracking.errors import ModelNotDelivered, clear_errors, clear_plain_errors, is_gone
 from workers.tracking.library import settle_environment
 from workers.tracking.models import Authorship, is_ready, models_of
-from workers.tracking.outgoing import Outgoing, attempt_of, deliver_entries, refusal, settle
 from workers.tracking.pending import PendingModel
 from workers.tracking.records import AttemptInfo, Fence, NoFence, Recall, Remember, RunInfo
 from workers.tracking.runs import KeyedRuns
-from workers.tracking.store import experiment_of, open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,7 +83,7 @@ class MlflowTracking:
             find_run=lambda: self._anew_if_gone(info.pipeline, lambda: self._find(info, fence)),
             target=lambda run: self._target(info, run, fence),
             find_model=self.model_uri,
-            outgoing=Outgoing(self._store, info) if self._store is not None else None,
+            outbox=AttemptOutbox(self._store, info) if self._store is not None else None,
             fence=fence,
             circuit=self._circuit,
         )
@@ -205,5 +205,5 @@ class MlflowTracking:
 
     def _open(self) -> MlflowClient:
         if self._client is None:
-            self._client = open_store(self.tracking_uri)
+            self._client = open_client(self.tracking_uri)
         return self._client

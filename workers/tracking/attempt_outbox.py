@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Outgoing:
+class AttemptOutbox:
     """The outbox of one running attempt."""
 
     store: ArtifactStore
