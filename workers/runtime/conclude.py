@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.archive.manifest import Manifest, read_items
+from orchestrator.archive.rounds import Round
 from orchestrator.archive.run_record import read_final, remove_marks, write_final
+from orchestrator.artifacts import ArtifactStore
 from orchestrator.artifacts.errors import StoreError
-from orchestrator.authoring.graph import NodeName
+from orchestrator.authoring.graph import NodeName, group_and_index
 from orchestrator.errors import OrchestratorError
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
@@ -115,6 +117,7 @@ def _told_to_mlflow(end: _End, resources: WorkerResources) -> RunInfo:
         round=record.round,
         error=record.error,
         nodes=[NodeInfo(name=name, state=state.value) for name, state in states.items()],
+        committed=partial(attempt_of, record.id, _round_of(end, resources.store), resources.store),
     )
     if end.context is None:
         return info
@@ -126,19 +129,30 @@ def _told_to_mlflow(end: _End, resources: WorkerResources) -> RunInfo:
         commit=specification.commit,
         dirty=specification.dirty,
         data=_data_of(end.context, resources),
-        committed=partial(_attempt_of, end.context, resources),
     )
 
 
-def _attempt_of(context: RunContext, resources: WorkerResources, node: str) -> AttemptOrder | None:
-    """Return round and number of the attempt that committed a node's output; None if nothing is committed."""
-    ref = context.node_ref(node)
-    if ref.index is None:
-        manifest = _manifest(context, ref.name, resources)
-        return (manifest.round, manifest.attempt) if manifest is not None else None
+def _round_of(end: _End, store: ArtifactStore) -> Round:
+    """Return the round that ended, which needs no specification."""
+    if end.context is not None:
+        return end.context.round
     with suppress(StoreError):
-        number = read_items(resources.store, context.run, context.folder_of(ref)).numbers.get(ref.index)
-        return (number.round, number.attempt) if number is not None else None
+        return Round.read(store, end.record.id, end.record.round)
+    return Round(end.record.round)
+
+
+def attempt_of(run: RunId, round: Round, store: ArtifactStore, node: str) -> AttemptOrder | None:
+    """Return round and number of the attempt that committed a node's output; None if nothing is committed."""
+    map, index = group_and_index(node)
+    with suppress(StoreError):
+        if index is not None:
+            number = read_items(store, run, round.stored_as(map, index)).numbers.get(index)
+            return (number.round, number.attempt) if number is not None else None
+        of_handler = [f"{node}@{round.number}"] if round.number else []  # they run once per failed round
+        for name in (*of_handler, round.stored_as(map)):
+            manifest = Manifest.read(store, run, name)
+            if manifest is not None:
+                return (manifest.round, manifest.attempt)
     return None
 
 
