@@ -161,6 +161,8 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
             world.outages.replies_to_lose += 1
         case _:
             raise AssertionError(fault.kind)
+    if world.is_nothing():
+        simulation.people.forget()
 
 
 def _wipe_redis(simulation: Simulation, *, resumed_after: float) -> None:

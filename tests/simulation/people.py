@@ -52,6 +52,10 @@ class People:
 
         self._let("submit", act, self.submitted.append)
 
+    def forget(self) -> None:
+        """Neither Redis nor the store knows the run any more: its id may be given to somebody else."""
+        self.submitted[:] = [reply for reply in self.submitted if reply != self.world.run_id]
+
     def cancel(self, after: float) -> None:
         """Stop the run."""
         store, runs = self.world.open_store(), RunStore(self.world.client)
