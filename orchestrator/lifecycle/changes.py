@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from socket import gethostname
@@ -13,7 +13,7 @@ from orchestrator.artifacts.named_files import MEMORY, QUICK_BYTES, differs, pat
 from orchestrator.authoring.graph import Graph, Node, NodeName
 from orchestrator.authoring.pipeline import pipelines
 from orchestrator.authoring.stage import stages
-from orchestrator.code import Commit, code_of, commit_of, differing, in_words
+from orchestrator.code import Commit, ask_commit, code_of, differing, in_words
 from orchestrator.settings import settings
 
 
@@ -35,7 +35,7 @@ def changed_nodes(specification: Specification) -> Mapping[NodeName, str]:
 def as_it_is_now(specification: Specification) -> Specification:
     """Return the specification of a run that is resumed with the current code and files."""
     graph = specification.graph
-    commit = commit_of_pipeline(graph)
+    commit = ask_commit_of(graph)()
     return replace(
         specification,
         code={**specification.code, **code_of(graph.everything)},
@@ -46,10 +46,13 @@ def as_it_is_now(specification: Specification) -> Specification:
     )
 
 
-def commit_of_pipeline(graph: Graph) -> Commit | None:
-    """Return the git commit of the pipeline's file; None if it is not in a git repository."""
+def ask_commit_of(graph: Graph) -> Callable[[], Commit | None]:
+    """Ask git for the commit of the pipeline's file; the call that is returned waits for it.
+
+    It returns None if the file is not in a git repository.
+    """
     found = next((each for each in pipelines.values() if each.name == graph.pipeline), None)
-    return commit_of(found.function) if found else None
+    return ask_commit(found.function) if found else lambda: None
 
 
 def files_of(graph: Graph) -> dict[str, str]:

@@ -16,7 +16,7 @@ from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.authoring.masking import mask_values
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.code import code_of
-from orchestrator.lifecycle.changes import commit_of_pipeline, files_of
+from orchestrator.lifecycle.changes import ask_commit_of, files_of
 from orchestrator.lifecycle.checks import check_graph, check_parameters
 from orchestrator.lifecycle.reconcile import Remaining
 from orchestrator.run_id import RunId, new_run_id
@@ -99,7 +99,7 @@ def _make_known(specification: Specification, store: ArtifactStore, runs: RunSto
 def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], RunId]) -> Specification:
     """Store the run's specification under an unused id."""
     graph = prepared.graph
-    commit = commit_of_pipeline(graph)
+    ask = ask_commit_of(graph)
     made = Specification(
         run=ids(graph.pipeline),
         graph=graph,
@@ -108,10 +108,11 @@ def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], R
         code=code_of(graph.everything),
         files=files_of(graph),
         sent_from=gethostname(),
-        commit=commit.id if commit else "",
-        dirty=commit is not None and commit.dirty,
         cache=prepared.cache,
     )
+    commit = ask()
+    if commit is not None:
+        made = replace(made, commit=commit.id, dirty=commit.dirty)
     while not made.write(store):
         made = replace(made, run=ids(graph.pipeline))
     return made

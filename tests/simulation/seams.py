@@ -194,7 +194,7 @@ def install(pool: Any) -> None:
     _put(tracking, Circuit=partial(Circuit, clock=_now))
     _put(tracking_attempt, save_model=save_model)
     _put(models, _make=make_model)
-    _put(submission, code_of=lambda *_: {}, files_of=lambda *_: {}, commit_of_pipeline=lambda *_: None)
+    _put(submission, code_of=lambda *_: {}, files_of=lambda *_: {}, ask_commit_of=lambda *_: lambda: None)
     _put(resume, changed_nodes=lambda *_: {})
     _put(supervisor, PACE=5.0)
     stages.played[:] = [lambda *given: world().play(*given)]
