@@ -20,6 +20,7 @@ from workers.runtime.pool_process import expect_children
 from workers.runtime.redis_check import check_redis
 from workers.runtime.shutdown import GracefulShutdown
 from workers.runtime.stage_task import register_tasks
+from workers.runtime.turn_log import TurnWatch
 
 __all__ = ["app"]
 
@@ -33,6 +34,6 @@ signals.worker_init.connect(know_code, weak=False)
 app.add_defaults({"worker_pool": "workers.runtime.pool:ProcessPool"})
 register_builtin_tasks(app)
 register_tasks(app)
-app.steps["worker"].update((Heartbeat, GracefulShutdown, MemoryWatch, ProcessGroups))
+app.steps["worker"].update((Heartbeat, GracefulShutdown, MemoryWatch, ProcessGroups, TurnWatch))
 expect_children()
 guard_groups()

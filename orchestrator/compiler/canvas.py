@@ -121,7 +121,7 @@ class Canvas:
         policy = node.policy
         options: dict[str, object] = {
             "queue": policy.queue,
-            "task_id": self._id(id_of or name),
+            "task_id": self.task_id(id_of or name),
             "ignore_result": True,  # else whoever sends it subscribes to a result that nobody writes
         }
         if policy.priority is not None:
@@ -136,7 +136,8 @@ class Canvas:
             kwargs["again"] = True
         return Signature(node.stage, kwargs=kwargs, options=options, app=self.app, immutable=True)
 
-    def _id(self, name: str) -> str:
+    def task_id(self, name: str) -> str:
+        """The id of the message of a node or an item."""
         return str(uuid5(_NAMESPACE, f"{self.run} {self.round} {name}"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.values import (
     AttemptCounts,
     Claim,
+    ClaimedNext,
     ClaimStatus,
+    Continuation,
     DoneItem,
     DueNode,
     Holder,
@@ -107,12 +110,29 @@ class RunStore:
         why: str = "",
         group: NodeName | None = None,
         needed_by: Sequence[NodeName] = (),
+        then: Continuation | None = None,
     ) -> Settled:
         """Record a node whose manifest exists as succeeded; `why` tells users why it was reused or not.
 
-        `needed_by` are the successors of the node or, for an item, those of its map `group`.
+        `needed_by` are the successors of the node or, for an item, those of its map `group`. `then` claims
+        the next node in the same step.
         """
-        return self._settle("commit", run, node, token, value, int(reused), why, group or "", *needed_by)
+        status, state, *rest = self._apply(
+            "commit",
+            RunKeys(run),
+            node,
+            token,
+            value,
+            int(reused),
+            why,
+            group or "",
+            *self._continuation(then),
+            *needed_by,
+        )
+        settled = _settled(status, state, rest[6:])
+        if not settled.accepted or not rest[0]:
+            return settled
+        return replace(settled, claimed=ClaimedNext(NodeName(rest[0]), _attempt_counts(rest[1:6])))
 
     def fail(
         self,
@@ -368,6 +388,17 @@ class RunStore:
     def _asker(self, holder: Holder) -> tuple[str | int, ...]:
         """The arguments of a script that say who asks for a node, and for how long."""
         return (holder.token, holder.delivery, holder.worker, self._lease_ms, holder.round)
+
+    def _continuation(self, then: Continuation | None) -> tuple[str | int, ...]:
+        """The arguments of `commit.lua` that say what to claim next."""
+        if then is None:
+            return ("", 0, 0)
+        place = (then.join or "", int(then.left))
+        if not then.nodes:
+            return (*place, 0)
+        holder = then.holder
+        lease = (holder.token, holder.delivery, holder.worker, self._lease_ms)
+        return (*place, len(then.nodes), *lease, *then.nodes)
 
     def _settle(self, name: str, run: RunId, *arguments: str | int | float) -> Settled:
         status, state, *rest = self._apply(name, RunKeys(run), *arguments)

@@ -77,6 +77,23 @@ class Holder:
     round: int = 0  #: the run's round that the message belongs to
 
 
+@dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """What a delivery continues with once its node is committed: the first of `nodes` that is due then."""
+
+    nodes: Sequence[NodeName]
+    holder: Holder
+    join: NodeName | None = None  #: the join whose chord counts the delivery, until it continues
+    left: bool = False  #: it has continued before, so that the chord does not count it any more
+
+
+class ClaimedNext(NamedTuple):
+    """A node that was claimed in the step that committed the one before."""
+
+    node: NodeName
+    counts: AttemptCounts
+
+
 @dataclass(frozen=True)
 class Taken:
     """Items of a map that the caller has claimed, by index."""
@@ -133,3 +150,4 @@ class Settled:
     ending: RunEnding = RunEnding.NONE
     ready: tuple[DueNode, ...] = ()
     stopped: tuple[str, ...] = ()  #: running deliveries of a run that fails fast, to be terminated
+    claimed: ClaimedNext | None = None  #: the node that the delivery continues with

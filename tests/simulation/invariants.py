@@ -85,6 +85,8 @@ class Invariants:
                 self._has_claimed(items, arguments)
             case "commit" | "fail" | "retry" if str(reply[0]) != "lost":
                 self._was_its_own(name, str(arguments[0]), str(arguments[1]))
+                if name == "commit" and str(reply[2]):  # its delivery continues with another node
+                    self._has_claimed([str(reply[2])], arguments[8:])
             case "renew" if str(reply[0]) == "renewed" and str(arguments[0]) in self.leases:
                 self._lease(arguments[0], arguments[1])
             case "mark_lost" if int(reply[1]) and arguments[3] != "":
@@ -206,7 +208,9 @@ class Invariants:
         """A function begins: its needs are done, its run is not cancelled, and was not refused."""
         simulation, actor = self.simulation, self.simulation.world.actor
         group, _ = group_and_index(NodeName(node))
-        claimed = self.claimed[node, actor]
+        claimed = self.claimed.get((node, actor))
+        if claimed is None:
+            raise Broken(f"{node} begins, and {actor.name} has not claimed it")
         if self.cancelled is not None and claimed > self.cancelled:
             raise Broken(f"{node} begins, and was claimed after the run was cancelled")
         is_known = claimed > min(self.forgot, self.reopened)  # else of a round that Redis has forgotten

@@ -29,6 +29,7 @@ import workers.runtime.heartbeat as heartbeat
 import workers.runtime.identity as identity
 import workers.runtime.map_batches as batches
 import workers.runtime.stage_task as stage_task
+import workers.runtime.turn as turn
 import workers.tracking.attempt as tracking_attempt
 import workers.tracking.mlflow_tracking as tracking
 import workers.tracking.models as models
@@ -174,7 +175,9 @@ def install(pool: Any) -> None:
         _put(module, sleep=_sleep)
     for module in (stage_task, builtin_tasks, heartbeat):
         _put(module, worker_resources=_worker_resources)
-    _put(stage_task, is_outdated=lambda *_: False)
+    for module in (stage_task, turn):
+        _put(module, is_outdated=lambda *_: False)
+    _put(turn, monotonic=_now, SECONDS=20.0)
     _put(claimed_node, children_end_here=_nothing, _folder_kept=_nothing, copies_end_here=_nothing)
     _put(claimed_node, Fence=partial(claimed_node.Fence, clock=_now))  # type: ignore[attr-defined]
     _put(batches, threading=threading_of(world), HELD_UP=3.0)

@@ -49,11 +49,10 @@ def pass_on(
         halt(request)  # the rest was sent above with its position in the chord, or must not run
 
 
-def send_items(context: RunContext, node: str, count: int, request: Context) -> None:
+def send_items(context: RunContext, node: str, count: int) -> None:
     """Enqueue batches for a map's items; the worker that records the last item sends what follows the map."""
     if count:
         context.canvas.batches(context.node_ref(node).node.name, count).apply_async()
-    halt(request)
 
 
 def send_batch(context: RunContext, node: str, number: int) -> None:
@@ -64,6 +63,35 @@ def send_batch(context: RunContext, node: str, number: int) -> None:
 def send_item(context: RunContext, node: str, index: int, wait: float) -> None:
     """Enqueue a retry of one map item, to be delivered after `wait` seconds."""
     context.canvas.item(context.node_ref(node).node.name, index).apply_async(countdown=wait)
+
+
+def send_others(
+    context: RunContext,
+    node: str,
+    taken: NodeName,
+    ready: Iterable[DueNode],
+    resources: WorkerResources,
+    place: Context | None,
+) -> None:
+    """Send the nodes that a node made ready, except `taken`, with which its delivery continues in place."""
+    following = _following(context, context.node_ref(node))
+    due = {each.node for each in ready}
+    if following is not None and following.heads and taken in first_of(following):
+        for head in following.heads:  # by themselves: their chord would not count the one that was taken
+            if due.intersection(head.first):
+                context.canvas.sequence(head).apply_async()
+                due.difference_update(head.first)
+    send_ready(context, node, [each for each in ready if each.node in due], resources, place)
+
+
+def send_again_behind(
+    context: RunContext, node: str, ready: Iterable[DueNode], resources: WorkerResources
+) -> None:
+    """Send what is due behind a node, whose earlier delivery continued in place and got lost on its way."""
+    direct = context.needed_by(context.node_ref(node))
+    for each in ready:
+        if each.node not in direct:
+            send_by_itself(context, each.node, resources)
 
 
 def send_ready(
@@ -126,10 +154,12 @@ def _leave_canvas(context: RunContext, name: NodeName, resources: WorkerResource
         resources.runs.detach(context.run, join)
 
 
-def send_by_itself(context: RunContext, node: NodeName, resources: WorkerResources) -> None:
-    """Send a node outside the canvas, without its position in a chord."""
+def send_by_itself(
+    context: RunContext, node: NodeName, resources: WorkerResources, *, wait: float | None = None
+) -> None:
+    """Send a node outside the canvas, without its position in a chord; delivered after `wait` seconds."""
     _leave_canvas(context, node, resources)
-    context.canvas.by_itself(node).apply_async()
+    context.canvas.by_itself(node).apply_async(countdown=wait)
 
 
 def send_ending(context: RunContext, ending: RunEnding, resources: WorkerResources) -> None:

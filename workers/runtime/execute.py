@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
+from typing import TypeAlias
 from uuid import uuid4
 
 from billiard.common import terminate_handler_fired
@@ -11,7 +13,7 @@ from orchestrator.archive.manifest import Manifest, write_items
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.runs.errors import LeaseLost
-from orchestrator.runs.values import Claim, ClaimStatus
+from orchestrator.runs.values import Claim, ClaimStatus, Continuation
 from workers.runtime.cache import find_result, keep_result
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.claimed_node import SUPERSEDED, ClaimedNode, Delivery, is_expensive
@@ -20,21 +22,32 @@ from workers.runtime.error_text import traceback_of
 from workers.runtime.inputs import conditions_hold, count_items
 from workers.runtime.outcome import Committed, Expanded, Outcome, Stopped
 from workers.runtime.resources import WorkerResources
+from workers.runtime.run_context import NodeRef
+
+#: What the delivery of a node would continue with once the node is committed.
+Then: TypeAlias = Callable[[NodeRef], Continuation | None]
 
 
-def execute(delivery: Delivery, resources: WorkerResources) -> Outcome:
+def execute(delivery: Delivery, resources: WorkerResources, then: Then = lambda _: None) -> Outcome:
     """Run one attempt of a node: claim, load, call, commit, record."""
     context = resources.context(delivery.run, delivery.round)
     ref = context.node_ref(delivery.node)
     holder = delivery.holder(uuid4().hex)
-    claim = resources.runs.claim(context.run, ref.name, holder, needed_by=context.needed_by(ref))
+    # An earlier delivery may have continued with any of the nodes behind this one
+    behind = context.descendants(ref) if delivery.redelivered else context.needed_by(ref)
+    claim = resources.runs.claim(context.run, ref.name, holder, needed_by=behind)
     if claim.status is not ClaimStatus.CLAIMED:
         return _declined(claim)
     claimed = ClaimedNode(context, ref, holder.token, claim.counts, delivery.redelivered, resources)
-    log = AttemptLog(resources, context.run, ref.name, claim.counts.number)
+    return run_claimed(claimed, then)
+
+
+def run_claimed(claimed: ClaimedNode, then: Then) -> Outcome:
+    """Run one attempt of a node that is claimed already: load, call, commit, record."""
+    log = AttemptLog(claimed.resources, claimed.context.run, claimed.ref.name, claimed.counts.number)
     try:
         with captured(log):
-            return _run(claimed, since=monotonic())
+            return _run(claimed, then, since=monotonic())
     except LeaseLost:
         return SUPERSEDED
     except BaseException as error:  # record any error of the stage; its retry policy decides what follows
@@ -55,7 +68,7 @@ def _declined(claim: Claim) -> Outcome:
     return Stopped(claim.status.value)
 
 
-def _run(claimed: ClaimedNode, since: float) -> Outcome:
+def _run(claimed: ClaimedNode, then: Then, since: float) -> Outcome:
     if not conditions_hold(claimed.ref, claimed.context, claimed.resources):
         return _skip(claimed)
     if claimed.ref.node.mapped and claimed.ref.index is None:
@@ -64,12 +77,12 @@ def _run(claimed: ClaimedNode, since: float) -> Outcome:
     check_code(claimed.context, claimed.ref)
     earlier = find_result(claimed)
     if earlier.output is not None:
-        return _commit(claimed, earlier.output, earlier.why, reused=earlier.reused)
+        return _commit(claimed, earlier.output, earlier.why, then, reused=earlier.reused)
     output = claimed.output()
     if monotonic() - since > claimed.resources.settings.lease_seconds / 2 and not _still_held(claimed):
         return SUPERSEDED
     keep_result(claimed, output, earlier)
-    return _commit(claimed, output, earlier.why, flush=is_expensive(monotonic() - since))
+    return _commit(claimed, output, earlier.why, then, flush=is_expensive(monotonic() - since))
 
 
 def _still_held(claimed: ClaimedNode) -> bool:
@@ -78,7 +91,7 @@ def _still_held(claimed: ClaimedNode) -> bool:
 
 
 def _commit(
-    claimed: ClaimedNode, output: Tree, why: str, *, reused: bool = False, flush: bool = False
+    claimed: ClaimedNode, output: Tree, why: str, then: Then, *, reused: bool = False, flush: bool = False
 ) -> Outcome:
     context, ref = claimed.context, claimed.ref
     if flush:
@@ -93,11 +106,12 @@ def _commit(
         why=why,
         group=ref.group,
         needed_by=context.needed_by(ref),
+        then=then(ref),
     )
     if not settled.accepted:
         return SUPERSEDED
     claimed.resources.remember_output(context, ref, output)
-    return Committed(settled.ready, settled.ending)
+    return Committed(settled.ready, settled.ending, settled.claimed)
 
 
 def _store(claimed: ClaimedNode, output: Tree, *, flush: bool) -> Tree:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeAlias
 
-from orchestrator.runs.values import DueNode, RunEnding
+from orchestrator.runs.values import ClaimedNext, DueNode, RunEnding
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Committed:
 
     ready: tuple[DueNode, ...] = ()  #: successors whose last missing input this was
     ending: RunEnding = RunEnding.NONE
+    claimed: ClaimedNext | None = None  #: the node that this delivery continues with
 
 
 @dataclass(frozen=True)

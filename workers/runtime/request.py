@@ -8,6 +8,7 @@ from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.concurrency.prefork import TaskPool
 from celery.utils.log import get_task_logger
+from celery.worker import state
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 from kombu.exceptions import OperationalError
@@ -19,12 +20,84 @@ from workers.runtime.identity import delivery_of
 from workers.runtime.memory import reason_of_death
 from workers.runtime.processes import kill, kill_group
 from workers.runtime.resources import worker_resources
+from workers.runtime.turn_log import TurnEvent, TurnReader
 
 log = get_task_logger(__name__)
 
 
 class StageRequest(Request):
-    """Marks the attempt of a lost child process as lost before its message is requeued."""
+    """Marks the attempt of a lost child process as lost before its message is requeued.
+
+    Where a delivery continues in place, each node of its turn is a task of its own to Celery.
+    """
+
+    _turn: TurnReader | None = None
+    _at: TurnEvent | None = None  #: the node that the turn is at, behind the one of the message
+    _own_ended = False  #: the node of the message has ended, and the turn goes on
+
+    def follow_turn(self) -> None:
+        """Send events for the nodes that have started and ended in this delivery's turn."""
+        if self._turn is None:
+            if self.worker_pid is None:
+                return
+            self._turn = TurnReader(delivery_of(self), self.worker_pid)
+        for event in self._turn.news():
+            if event.kind == "started":
+                self._begin(event)
+            else:
+                self._end(event)
+
+    def info(self, safe: bool = False) -> dict[str, object]:
+        """Describe the node that runs, for `celery inspect`."""
+        self.follow_turn()
+        told: dict[str, object] = super().info(safe)
+        if self._at is not None:
+            kwargs = {**self.kwargs, "node": self._at.node}
+            told |= {
+                "id": self._at.task,
+                "name": self._at.name,
+                "kwargs": repr(kwargs) if safe else kwargs,
+                "time_start": self._at.time,
+            }
+        return told
+
+    def acknowledge(self) -> None:
+        """Send the events of the whole turn, and acknowledge the message."""
+        self.follow_turn()
+        super().acknowledge()
+
+    def send_event(self, type: str, **fields: object) -> None:
+        """Send an event of the message's own node, unless its end was told before."""
+        if not (self._own_ended and type == "task-succeeded"):
+            super().send_event(type, **fields)
+
+    def _begin(self, event: TurnEvent) -> None:
+        self._at = event
+        state.requests[event.task] = self  # `celery control revoke` looks there
+        kwargs = repr({**self.kwargs, "node": event.node})
+        self._send(event, "task-received", name=event.name, args="()", kwargs=kwargs, retries=0)
+        self._send(event, "task-started")
+
+    def _end(self, event: TurnEvent) -> None:
+        begun = self.time_start if self._at is None else self._at.time
+        seconds = event.time - (begun or event.time)
+        log.info("Task %s[%s] %s in %ss: %s", event.name, event.task, event.kind, seconds, event.told)
+        if event.kind == "succeeded":
+            self._send(event, "task-succeeded", result=repr(event.told), runtime=seconds)
+        else:
+            self._send(event, f"task-{event.kind}", exception=event.told, traceback="")
+        self._own_ended = True
+        self._leave_turn()
+
+    def _leave_turn(self) -> None:
+        """Forget the node that the turn was at."""
+        if self._at is not None:
+            state.requests.pop(self._at.task, None)
+        self._at = None
+
+    def _send(self, event: TurnEvent, type: str, **fields: object) -> None:
+        if self._eventer and self._eventer.enabled:
+            self._eventer.send(type, uuid=event.task, timestamp=event.time, **fields)
 
     def on_failure(
         self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False
@@ -37,6 +110,7 @@ class StageRequest(Request):
             self._send_timed_out(error)
             return
         if isinstance(error, WorkerLostError | SystemExit):
+            self._leave_turn()
             if self.worker_pid:
                 kill_group(self.worker_pid)
             self._mark_lost(reason_of_death(self.worker_pid, error))
@@ -52,6 +126,7 @@ class StageRequest(Request):
         if self.worker_pid:
             kill(self.worker_pid, itself=False)
         super().terminate(pool, signal=signal)
+        self._leave_turn()
         if self.worker_pid:
             kill_group(self.worker_pid)  # descendants started meanwhile
             self._conclude_again()

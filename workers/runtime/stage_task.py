@@ -23,6 +23,7 @@ from workers.runtime.dispatch import (
     fail_unreadable,
     halt,
     pass_on,
+    send_again_behind,
     send_batch,
     send_consequences,
     send_ending,
@@ -33,13 +34,13 @@ from workers.runtime.dispatch import (
 )
 from workers.runtime.error_text import in_one_line
 from workers.runtime.errors import StageFailed
-from workers.runtime.execute import execute
 from workers.runtime.identity import identity
 from workers.runtime.map_batches import work_batch
 from workers.runtime.outcome import Again, Committed, Expanded, Failed, Stopped
 from workers.runtime.reloading import ask_for_reload
 from workers.runtime.resources import WorkerResources, worker_resources
 from workers.runtime.run_context import RunContext
+from workers.runtime.turn import COMMITTED, Turn
 
 log = get_task_logger(__name__)
 
@@ -148,15 +149,22 @@ class StageTask(Task):
         )
         if batch is not None:
             return self._work_batch(delivery, context, batch, resources)
-        outcome = execute(delivery, resources)
+        turn = Turn(delivery, context, self.request, resources)
+        outcome = turn.run()
+        if turn.continued:
+            turn.finish(outcome)
+            return COMMITTED
         match outcome:
             case Committed(ready, ending):
                 pass_on(context, node, ready, self.request, resources)
+                if redelivered:
+                    send_again_behind(context, node, ready, resources)
                 send_ending(context, ending, resources)
-                return "committed"
+                return COMMITTED
             case Expanded(items, ready, ending):
                 send_ready(context, node, ready, resources)
-                send_items(context, node, items, self.request)
+                send_items(context, node, items)
+                halt(self.request)
                 send_ending(context, ending, resources)
                 return f"{items} items"
             case Stopped(why, ending):

@@ -35,14 +35,9 @@ if record.state == 'running' then
   if is_held(record) then return {'held', 0} end
   take_over(record, holder)
 end
-local number = open_attempt(record, token, holder, worker)
-save_node(node, record)
-redis.call('ZADD', LEASES, NOW_MS + tonumber(ARGV[5]), holder)
-redis.call('ZREM', DUE, node)
-redis.call('SREM', ALONE, node)
 if run_state == 'pending' then
   redis.call('HSET', META, 'state', 'running', 'started', NOW)
   emit('', 'running')
 end
-emit(node, 'running', number)
+begin_attempt(node, record, token, holder, worker, ARGV[5])
 return claimed(record)

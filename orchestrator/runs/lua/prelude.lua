@@ -63,6 +63,16 @@ local function open_attempt(record, token, holder, worker)
   return number
 end
 
+-- Begin an attempt of a node that nobody runs and that misses nothing, under a lease.
+local function begin_attempt(name, record, token, holder, worker, lease_ms)
+  local number = open_attempt(record, token, holder, worker)
+  save_node(name, record)
+  redis.call('ZADD', LEASES, NOW_MS + tonumber(lease_ms), holder)
+  redis.call('ZREM', DUE, name)
+  redis.call('SREM', ALONE, name)
+  emit(name, 'running', number)
+end
+
 -- The id of this start of the Redis server. A restarted Redis may have lost its last writes.
 local function this_start()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''

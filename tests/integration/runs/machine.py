@@ -101,9 +101,11 @@ class RunMachine(RuleBasedStateMachine):
     # Workers are through with what they hold, or held once
 
     @precondition(lambda self: self._single())
-    @rule(data=st.data(), reused=st.booleans())
-    def commit(self, data: st.DataObject, reused: bool) -> None:
-        self.play.finish(self._hand(data, self._single()), reused=reused)
+    @rule(data=st.data(), reused=st.booleans(), continues=st.booleans(), left=st.booleans())
+    def commit(self, data: st.DataObject, reused: bool, continues: bool, left: bool) -> None:
+        """The delivery may continue with what follows; `left`: it did so before."""
+        hand = self._hand(data, self._single())
+        self.play.finish(hand, reused=reused, continues=continues, left=left)
 
     @precondition(lambda self: self._sharing())
     @rule(data=st.data())

@@ -15,7 +15,9 @@ from orchestrator.runs.states import ALLOWED, NodeState, RunState
 from orchestrator.runs.values import (
     AttemptCounts,
     Claim,
+    ClaimedNext,
     ClaimStatus,
+    Continuation,
     DueNode,
     Holder,
     Reopening,
@@ -219,12 +221,40 @@ class Model:
         self._to(name, NodeState.RUNNING)
         return task.counts
 
-    def commit(self, name: str, token: str, *, reused: bool) -> Settled:
-        if not self._end(name, token, NodeState.SUCCEEDED, drop_lease=True):
-            return self._repeated(name, token, "commit", self.ready(name))
-        self.tasks[name].reused = reused
-        self._count_item(name)
-        return self._settle(name)
+    def commit(self, name: str, token: str, *, reused: bool, then: Continuation | None = None) -> Settled:
+        fresh = self._end(name, token, NodeState.SUCCEEDED, drop_lease=True)
+        if fresh:
+            self.tasks[name].reused = reused
+            self._count_item(name)
+            settled = self._settle(name)
+        else:
+            settled = self._repeated(name, token, "commit")
+        if not settled.accepted or then is None:
+            return replace(settled, ready=self.ready(name) if settled.accepted else ())
+        claimed = self._continue(then, fresh=fresh)
+        if then.join and (claimed or then.left) and self._is_awaited(then.join) and not self._runs(then.join):
+            self.alone.add(then.join)
+        return replace(settled, ready=self.ready(name), claimed=claimed)
+
+    def _continue(self, then: Continuation, *, fresh: bool) -> ClaimedNext | None:
+        """Claim the first node that is due, or was claimed by the same call before."""
+        due = self.due()
+        for name in then.nodes:
+            task = self.tasks.get(name) or Task()
+            if task.holder is not None and task.holder.token == then.holder.token:
+                return ClaimedNext(name, task.counts)
+            if fresh and name in due and task.items is None and task.state is not NodeState.RETRYING:
+                self.alone.discard(name)
+                return ClaimedNext(name, self.begin(name, then.holder))
+        return None
+
+    def _is_awaited(self, join: NodeName) -> bool:
+        """Whether somebody has yet to send a join: it misses something, or is due."""
+        parts = {join, *self._parts(join)}
+        return self.is_open and (self.missing(join) > 0 or not self.due().isdisjoint(parts))
+
+    def _runs(self, join: NodeName) -> bool:
+        return self.state(join) is NodeState.RUNNING and self.tasks[join].items is None
 
     def commit_items(self, name: str, token: str, indexes: Iterable[int]) -> Settled:
         items = [self.facts.items(name)[index] for index in indexes]

@@ -18,7 +18,7 @@ from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from orchestrator.runs.store import RunStore
-from orchestrator.runs.values import ClaimStatus, DoneItem, Holder
+from orchestrator.runs.values import ClaimStatus, Continuation, DoneItem, Holder
 
 from .agreement import Agreement, Kept
 from .model import Model
@@ -177,12 +177,15 @@ class Play:
 
     # What a hand does with what it holds, or held once
 
-    def finish(self, hand: Hand, *, reused: bool = False) -> None:
-        """Commit what was claimed, or let it become its items."""
+    def finish(
+        self, hand: Hand, *, reused: bool = False, continues: bool = False, left: bool = False
+    ) -> None:
+        """Commit what was claimed, and perhaps go on with what follows; or let it become its items."""
         if hand.expands:
             self.expand(hand)
         else:
-            self.commit(hand, reused=reused)
+            then = self._continuation(hand, left=left) if continues or left else None
+            self.commit(hand, reused=reused, then=then)
 
     def expand(self, hand: Hand) -> None:
         hand.last = lambda: self.expand(hand)
@@ -197,8 +200,14 @@ class Play:
         )
         assert settled == self.model.expand(name, hand.token)
 
-    def commit(self, hand: Hand, *, reused: bool) -> None:
-        hand.last = lambda: self.commit(hand, reused=reused)
+    def _continuation(self, hand: Hand, *, left: bool) -> Continuation:
+        name, facts = hand.task, hand.facts
+        join = facts.plan.chord_of(name) if facts.node(name).name in facts.plan.places else None
+        holder = replace(hand.holder, token=next(self.tokens))
+        return Continuation(nodes=facts.needed_by(name), holder=holder, join=join, left=left)
+
+    def commit(self, hand: Hand, *, reused: bool, then: Continuation | None = None) -> None:
+        hand.last = lambda: self.commit(hand, reused=reused, then=then)
         name, facts = hand.task, hand.facts
         settled = self.runs.commit(
             self.run,
@@ -207,9 +216,13 @@ class Play:
             reused=reused,
             group=facts.group(name),
             needed_by=facts.needed_by(name),
+            then=then,
         )
-        assert settled == self.model.commit(name, hand.token, reused=reused)
+        assert settled == self.model.commit(name, hand.token, reused=reused, then=then)
         self.store(hand, hand.tasks)
+        if then is not None and settled.claimed is not None:
+            assert self.model.succeeded(facts.node(settled.claimed.node).needs), "it misses something"
+            self._remember(Hand(settled.claimed.node, then.holder, facts))
 
     def commit_items(self, hand: Hand, indexes: Collection[int]) -> None:
         hand.last = lambda: self.commit_items(hand, indexes)

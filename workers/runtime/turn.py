@@ -1,0 +1,158 @@
+"""Continue in place: a delivery runs the nodes that follow as well, with no message between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from time import monotonic, time
+from typing import assert_never
+from uuid import uuid4
+
+from billiard.compat import mem_rss
+from celery.app.task import Context
+
+from orchestrator.authoring.graph import NodeName
+from orchestrator.authoring.stage import stages
+from orchestrator.runs.values import ClaimedNext, Continuation, DueNode
+from workers.runtime.claimed_node import ClaimedNode, Delivery
+from workers.runtime.code_check import is_outdated
+from workers.runtime.dispatch import (
+    halt,
+    send_again_behind,
+    send_by_itself,
+    send_consequences,
+    send_ending,
+    send_items,
+    send_others,
+    send_ready,
+)
+from workers.runtime.execute import execute, run_claimed
+from workers.runtime.outcome import Again, Committed, Expanded, Failed, Outcome, Stopped
+from workers.runtime.resources import WorkerResources
+from workers.runtime.run_context import NodeRef, RunContext
+from workers.runtime.turn_log import Kind, TurnEvent, TurnWriter
+
+#: What Celery is told of a node that is committed.
+COMMITTED = "committed"
+#: A turn ends after so many nodes, or so many seconds, so that other messages of the queue get theirs.
+NODES, SECONDS = 64, 0.5
+
+
+@dataclass
+class Turn:
+    """The nodes that one delivery runs; `node` is the one that it is at."""
+
+    delivery: Delivery
+    context: RunContext
+    request: Context
+    resources: WorkerResources
+    node: NodeName = field(init=False)
+    continued: bool = False  #: beyond the node of its message: the canvas has been left
+    _nodes: int = 1
+
+    def __post_init__(self) -> None:
+        self.node = NodeName(self.delivery.node)
+        self._until = monotonic() + SECONDS
+        self._next = self.delivery.holder(uuid4().hex)
+        self._log = TurnWriter(self._next.delivery)
+        policy = self.context.node_ref(self.node).node.policy
+        self._may_continue = policy.time_limit is None  # it holds for the whole delivery
+        self._queue = (self.request.delivery_info or {}).get("routing_key", policy.queue)
+        self._priority = policy.priority
+
+    def run(self) -> Outcome:
+        """Run the node of the message and those that follow; return the outcome of the last one."""
+        outcome = execute(self.delivery, self.resources, self._then)
+        while isinstance(outcome, Committed):
+            if outcome.claimed is not None:
+                claimed, self._next = self._claimed(outcome.claimed), self.delivery.holder(uuid4().hex)
+                self._move_to(claimed.ref.name, outcome)
+                outcome = run_claimed(claimed, self._then)
+            elif self.delivery.redelivered and (found := self._first_of(outcome.ready)) is not None:
+                self._move_to(found, outcome)
+                outcome = execute(replace(self.delivery, node=found), self.resources, self._then)
+            else:
+                break
+        return outcome
+
+    def _then(self, ref: NodeRef) -> Continuation:
+        """What to continue with once a node is committed: the chain's next before others."""
+        return Continuation(
+            nodes=tuple(self._takeable(self.context.needed_by(ref))),
+            holder=self._next,
+            join=self.context.plan.chord_of(ref.name),
+            left=self.continued,
+        )
+
+    def _first_of(self, ready: Iterable[DueNode]) -> NodeName | None:
+        return next(iter(self._takeable(each.node for each in ready)), None)
+
+    def _takeable(self, nodes: Iterable[NodeName]) -> list[NodeName]:
+        if not self._may_continue or self._nodes >= NODES or monotonic() > self._until or self._is_fat():
+            return []
+        return [name for name in nodes if self._may_take(name)]
+
+    def _may_take(self, name: NodeName) -> bool:
+        """Whether a node may run here and now: it would have come to this queue, and its limits allow it."""
+        node = self.context.graph[name]
+        policy, place = node.policy, self.context.plan.places.get(name)
+        return (
+            place is not None
+            and (policy.queue, policy.priority, policy.time_limit) == (self._queue, self._priority, None)
+            and node.stage in stages
+            and not self.context.plan.written_out(node)
+            and not is_outdated(self.context, node)
+        )
+
+    def _is_fat(self) -> bool:
+        """Whether this process has used more memory than it may: it is replaced after the message."""
+        limit = self.resources.settings.memory_limit
+        return limit is not None and mem_rss() * 1024 > limit
+
+    def _claimed(self, next: ClaimedNext) -> ClaimedNode:
+        ref = self.context.node_ref(next.node)
+        token, redelivered = self._next.token, self.delivery.redelivered
+        return ClaimedNode(self.context, ref, token, next.counts, redelivered, self.resources)
+
+    def _move_to(self, name: NodeName, outcome: Committed) -> None:
+        """Continue with a node; others that its predecessor made due are sent to whoever is free."""
+        place = None if self.continued else self.request
+        ready = [each for each in outcome.ready if each.node != name]
+        send_others(self.context, self.node, name, ready, self.resources, place)
+        if self.delivery.redelivered and not self.continued:
+            send_again_behind(self.context, self.node, ready, self.resources)
+        send_ending(self.context, outcome.ending, self.resources)
+        halt(self.request)
+        self._tell("succeeded", COMMITTED)
+        self.node, self.continued = name, True
+        self._tell("started")
+        self._nodes += 1
+
+    def finish(self, outcome: Outcome) -> None:
+        """Send what the outcome of a turn's last node requires: that node has no message of its own."""
+        context, node, resources = self.context, self.node, self.resources
+        match outcome:
+            case Committed(ready, ending):
+                send_ready(context, node, ready, resources)
+                send_ending(context, ending, resources)
+                self._tell("succeeded", COMMITTED)
+            case Expanded(items, ready, ending):
+                send_ready(context, node, ready, resources)
+                send_items(context, node, items)
+                send_ending(context, ending, resources)
+                self._tell("succeeded", f"{items} items")
+            case Stopped(why, ending):
+                send_ending(context, ending, resources)
+                self._tell("succeeded", why)
+            case Again(error, wait):
+                send_by_itself(context, node, resources, wait=wait)
+                self._tell("retried", error)
+            case Failed(error):
+                send_consequences(context, node, outcome, resources)
+                self._tell("failed", error)
+            case _:
+                assert_never(outcome)
+
+    def _tell(self, kind: Kind, told: str = "") -> None:
+        task, name = self.context.canvas.task_id(self.node), self.context.node_ref(self.node).node.stage
+        self._log.tell(TurnEvent(kind, task, name, self.node, time(), told))
