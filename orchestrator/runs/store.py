@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -86,14 +86,21 @@ class RunStore:
         holder: Holder,
         *,
         needed_by: Sequence[NodeName] = (),
+        behind: Collection[NodeName] = (),
     ) -> Claim:
-        """Claim a node atomically; its function may be called only if the status is CLAIMED."""
+        """Claim a node atomically; its function may be called only if the status is CLAIMED.
+
+        `needed_by` are the node's successors. `behind` are nodes with which an earlier delivery of the same
+        message may have continued; of these, the reply for a node that is DONE names those that were lost.
+        """
         status, number, *rest = self._apply(
             "claim",
             RunKeys(run),
             node,
             *self._asker(holder),
+            len(needed_by),
             *needed_by,
+            *behind,
         )
         if status == ClaimStatus.CLAIMED:
             return Claim(ClaimStatus.CLAIMED, _attempt_counts([number, *rest]))

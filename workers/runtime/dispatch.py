@@ -84,10 +84,8 @@ def send_others(
     send_ready(context, node, [each for each in ready if each.node in due], resources, place)
 
 
-def send_again_behind(
-    context: RunContext, node: str, ready: Iterable[DueNode], resources: WorkerResources
-) -> None:
-    """Send what is due behind a node, whose earlier delivery continued in place and got lost on its way."""
+def send_lost(context: RunContext, node: str, ready: Iterable[DueNode], resources: WorkerResources) -> None:
+    """Send the nodes further behind a node that were lost when its earlier delivery had continued there."""
     direct = context.needed_by(context.node_ref(node))
     for each in ready:
         if each.node not in direct:

@@ -33,9 +33,9 @@ def execute(delivery: Delivery, resources: WorkerResources, then: Then = lambda 
     context = resources.context(delivery.run, delivery.round)
     ref = context.node_ref(delivery.node)
     holder = delivery.holder(uuid4().hex)
-    # An earlier delivery may have continued with any of the nodes behind this one
-    behind = context.descendants(ref) if delivery.redelivered else context.needed_by(ref)
-    claim = resources.runs.claim(context.run, ref.name, holder, needed_by=behind)
+    needed_by = context.needed_by(ref)
+    behind = set(context.descendants(ref)).difference(needed_by) if delivery.redelivered else ()
+    claim = resources.runs.claim(context.run, ref.name, holder, needed_by=needed_by, behind=behind)
     if claim.status is not ClaimStatus.CLAIMED:
         return _declined(claim)
     claimed = ClaimedNode(context, ref, holder.token, claim.counts, delivery.redelivered, resources)

@@ -23,12 +23,12 @@ from workers.runtime.dispatch import (
     fail_unreadable,
     halt,
     pass_on,
-    send_again_behind,
     send_batch,
     send_consequences,
     send_ending,
     send_item,
     send_items,
+    send_lost,
     send_outbox_deliveries,
     send_ready,
 )
@@ -158,7 +158,7 @@ class StageTask(Task):
             case Committed(ready, ending):
                 pass_on(context, node, ready, self.request, resources)
                 if redelivered:
-                    send_again_behind(context, node, ready, resources)
+                    send_lost(context, node, ready, resources)
                 send_ending(context, ending, resources)
                 return COMMITTED
             case Expanded(items, ready, ending):

@@ -18,11 +18,11 @@ from workers.runtime.claimed_node import ClaimedNode, Delivery
 from workers.runtime.code_check import is_outdated
 from workers.runtime.dispatch import (
     halt,
-    send_again_behind,
     send_by_itself,
     send_consequences,
     send_ending,
     send_items,
+    send_lost,
     send_others,
     send_ready,
 )
@@ -120,7 +120,7 @@ class Turn:
         ready = [each for each in outcome.ready if each.node != name]
         send_others(self.context, self.node, name, ready, self.resources, place)
         if self.delivery.redelivered and not self.continued:
-            send_again_behind(self.context, self.node, ready, self.resources)
+            send_lost(self.context, self.node, ready, self.resources)
         send_ending(self.context, outcome.ending, self.resources)
         halt(self.request)
         self._tell("succeeded", COMMITTED)

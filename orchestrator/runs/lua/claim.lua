@@ -1,6 +1,7 @@
 -- A worker claims a node. Atomic, because two workers may hold a message for it.
 -- ARGV: node, token, holder (the claiming delivery), worker (its name), lease in ms, the message's round,
---       then the node's successors
+--       number of the node's successors, those, then what else is behind it, if an earlier delivery of the
+--       message may have continued there
 -- Reply: {status, number of the attempt, …}; for claimed also its tries, number of lost attempts, when it was
 --         claimed, and 1 if Redis may have lost an attempt
 --   claimed: the caller holds the lease; done: committed before, with due successors (name, sent alone, …)
@@ -14,7 +15,11 @@ if is_outdated(ARGV[6]) then return {'outdated', 0} end
 local record = load_node(node)
 if record.state == 'succeeded' then
   local reply = {'done', 0}
-  tell_due(reply, ARGV, 7)
+  local last = 7 + tonumber(ARGV[7])
+  tell_due(reply, ARGV, 8, last)
+  for at = last + 1, #ARGV do -- only a node whose worker was lost: others have messages of their own
+    if load_node(ARGV[at]).state == 'queued' then tell_due(reply, ARGV, at, at) end
+  end
   return reply
 end
 if OVER[run_state] or is_too_late(node) or is_too_soon(node) then return {'over', 0} end

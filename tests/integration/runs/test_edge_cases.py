@@ -7,10 +7,55 @@ import pytest
 from orchestrator.authoring.graph import NodeName
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.states import NodeState, RunState
-from orchestrator.runs.values import ClaimStatus, DoneItem, DueNode, RunEnding
+from orchestrator.runs.values import AttemptCounts, ClaimStatus, Continuation, DoneItem, DueNode, RunEnding
 
-from .conftest import Desk
+from .conftest import Desk, names
 from .shapes import CHAIN, CROSSED, failing
+
+
+def test_a_repeated_message_is_told_of_what_was_lost_far_behind(desk: Desk) -> None:
+    """Its first delivery had continued there. What waits for a worker or for another attempt is not told."""
+    desk.submit(0, needs="ab,bc,bd,be")
+    for name in "ab":
+        desk.commit(name, needed_by="b" if name == "a" else "cde")
+    desk.begin("c")
+    desk.runs.mark_lost(desk.run, "ann#c", error="its process was killed")
+    desk.runs.retry(desk.run, NodeName("d"), desk.begin("d"), error="no", traceback="", wait=60.0)
+    behind = names(*"cde")
+    claim = desk.runs.claim(desk.run, NodeName("a"), desk.holder("a"), needed_by=names("b"), behind=behind)
+    assert claim.ready == (DueNode(NodeName("c")),)
+
+
+def test_a_commit_claims_the_first_node_that_is_due(desk: Desk) -> None:
+    desk.submit(0, needs="ab,ac,zc,ad")
+    token, holder = desk.begin("a"), desk.holder("a")
+    then = Continuation(nodes=names(*"cbd"), holder=holder)
+    settled = [
+        desk.runs.commit(desk.run, NodeName("a"), token, needed_by=names(*"bcd"), then=then) for _ in range(2)
+    ]
+    assert settled[0] == settled[1]
+    assert settled[0].claimed == (NodeName("b"), AttemptCounts(1))
+    assert settled[0].ready == (DueNode(NodeName("d")),)
+    assert desk.runs.commit(desk.run, NodeName("b"), holder.token).accepted
+    assert desk.runs.renew(desk.run, holder.delivery)
+
+
+def test_a_commit_claims_nothing_once_the_run_is_over(desk: Desk) -> None:
+    desk.submit(0, needs="ab")
+    token = desk.begin("a")
+    desk.runs.cancel(desk.run)
+    then = Continuation(nodes=names("b"), holder=desk.holder("a"))
+    settled = desk.runs.commit(desk.run, NodeName("a"), token, needed_by=names("b"), then=then)
+    assert (settled.accepted, settled.claimed) == (False, None)
+
+
+def test_a_join_is_sent_alone_once_a_branch_has_left_its_chord(desk: Desk) -> None:
+    desk.submit(0, needs="ab,cj,bj")
+    then = Continuation(nodes=names("b"), holder=desk.holder("a"), join=NodeName("j"))
+    settled = desk.runs.commit(desk.run, NodeName("a"), desk.begin("a"), needed_by=names("b"), then=then)
+    assert settled.claimed is not None
+    desk.runs.commit(desk.run, NodeName("b"), then.holder.token, needed_by=names("j"))
+    assert desk.commit("c", needed_by="j").ready == (DueNode(NodeName("j"), alone=True),)
 
 
 def test_a_written_out_map_rests_with_its_items(desk: Desk) -> None:
