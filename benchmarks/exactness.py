@@ -12,7 +12,7 @@ from benchmarks.graphs import random_graph
 from benchmarks.rig import Rig
 from benchmarks.row import Row
 
-MEDIAN, WORST = 1.05, 1.15
+MEDIAN, WORST = 1.03, 1.10
 GRAPHS = 100
 #: Graphs that run at the same time: sleeping costs nothing, but starting stages does.
 TOGETHER = 3

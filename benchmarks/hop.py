@@ -9,7 +9,7 @@ from benchmarks.rig import Rig
 from benchmarks.row import Row
 
 LENGTH = 20
-TARGET = 1.3
+TARGET = 0.35
 SLOTS = 2
 
 
