@@ -113,7 +113,7 @@ def send_ready(
         if place is not None and place.chord:
             onward.set(chord=place.chord, group_id=place.group, group_index=place.group_index)
         else:
-            _leave_canvas(context, ref.node.name, resources)
+            leave_canvas(context, ref.node.name, resources)
         onward.apply_async()
     for name, left_canvas in alone.items():
         if left_canvas or name in plan.woken:
@@ -145,7 +145,7 @@ def _carried(context: RunContext, ref: NodeRef, request: Context) -> tuple[NodeN
     return (join,) if join is not None else ()
 
 
-def _leave_canvas(context: RunContext, name: NodeName, resources: WorkerResources) -> None:
+def leave_canvas(context: RunContext, name: NodeName, resources: WorkerResources) -> None:
     """Detach the join of a chord whose branch leaves the canvas: its last input's worker sends the join."""
     join = context.plan.chord_of(name)
     if join is not None:
@@ -156,7 +156,7 @@ def send_by_itself(
     context: RunContext, node: NodeName, resources: WorkerResources, *, wait: float | None = None
 ) -> None:
     """Send a node outside the canvas, without its position in a chord; delivered after `wait` seconds."""
-    _leave_canvas(context, node, resources)
+    leave_canvas(context, node, resources)
     context.canvas.by_itself(node).apply_async(countdown=wait)
 
 

@@ -18,11 +18,11 @@ from workers.runtime.claimed_node import ClaimedNode, Delivery
 from workers.runtime.code_check import is_outdated
 from workers.runtime.dispatch import (
     halt,
+    leave_canvas,
     send_by_itself,
     send_consequences,
     send_ending,
     send_items,
-    send_lost,
     send_others,
     send_ready,
 )
@@ -69,7 +69,8 @@ class Turn:
                 self._move_to(claimed.ref.name, outcome)
                 outcome = run_claimed(claimed, self._then)
             elif self.delivery.redelivered and (found := self._first_of(outcome.ready)) is not None:
-                self._move_to(found, outcome)
+                leave_canvas(self.context, self.node, self.resources)
+                self._move_to(found, Committed(tuple(replace(each, alone=True) for each in outcome.ready)))
                 outcome = execute(replace(self.delivery, node=found), self.resources, self._then)
             else:
                 break
@@ -119,8 +120,6 @@ class Turn:
         place = None if self.continued else self.request
         ready = [each for each in outcome.ready if each.node != name]
         send_others(self.context, self.node, name, ready, self.resources, place)
-        if self.delivery.redelivered and not self.continued:
-            send_lost(self.context, self.node, ready, self.resources)
         send_ending(self.context, outcome.ending, self.resources)
         halt(self.request)
         self._tell("succeeded", COMMITTED)

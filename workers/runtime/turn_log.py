@@ -110,7 +110,10 @@ class TurnReader:
     def news(self) -> list[TurnEvent]:
         """Return what has happened since the last call."""
         fresh = b"" if _memory is None else _memory.read(self._process, self._read)
-        told = [json.loads(line) for line in fresh.splitlines()]
+        try:
+            told = [json.loads(line) for line in fresh.splitlines()]
+        except ValueError:  # another process of the same id has written meanwhile
+            return []
         if not self._read and told and told.pop(0) != self._delivery:  # that of an earlier delivery
             return []
         self._read += len(fresh)
