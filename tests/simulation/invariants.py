@@ -38,6 +38,8 @@ BEATS = 2
 #: calls, and leaves it as it was.
 LATE_WRITES = 4
 
+#: Faults after which nobody but the workers has to send a message.
+_LOSE_NOTHING = {"kill child", "double message", "early message", "conclude"}
 #: Transitions that may end a node.
 _ENDING = {"commit", "commit_items", "expand", "fail", "skip", "reopen"}
 
@@ -87,6 +89,8 @@ class Invariants:
                 self._was_its_own(name, str(arguments[0]), str(arguments[1]))
                 if name == "commit" and str(reply[2]):  # its delivery continues with another node
                     self._has_claimed([str(reply[2])], arguments[8:])
+            case "resend" if str(reply[0]) == "due" and self._loses_nothing():
+                raise Broken(f"{arguments[0]} has to be sent again, and nothing was lost")
             case "renew" if str(reply[0]) == "renewed" and str(arguments[0]) in self.leases:
                 self._lease(arguments[0], arguments[1])
             case "mark_lost" if int(reply[1]) and arguments[3] != "":
@@ -97,6 +101,10 @@ class Invariants:
                 self._has_reopened(str(arguments[6]))
         if name in _ENDING:
             self.look()
+
+    def _loses_nothing(self) -> bool:
+        """Whether the case has only faults after which every node has its message all the same."""
+        return all(str(fault.kind) in _LOSE_NOTHING for fault in self.simulation.case.faults)
 
     def _has_claimed(self, nodes: Sequence[str], arguments: Sequence[Any]) -> None:
         now = self.simulation.world.now

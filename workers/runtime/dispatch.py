@@ -191,7 +191,10 @@ def fail_unreadable(run: RunId, error: StoreError, queue: str, resources: Worker
 
 
 def conclude_again(run: RunId, queue: str, resources: WorkerResources) -> None:
-    """Enqueue another conclusion of a run that is over: the first may overlap with its last process's end."""
+    """Enqueue another conclusion of a run that is over: the first may overlap with its last process's end.
+
+    A paused attempt may have written to MLflow since, before it found out that its node was taken over.
+    """
     if RunReader(resources.runs.client).end(run) is not None:
         send_conclusion(run, resources.runs.client, [queue])
 

@@ -26,6 +26,7 @@ from workers.runtime.cache import find_result, keep_result
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.claimed_node import ClaimedNode, Delivery, is_expensive, may_be_stored
 from workers.runtime.code_check import check_code
+from workers.runtime.dispatch import conclude_again
 from workers.runtime.error_text import traceback_of
 from workers.runtime.outcome import Again, BatchOutcome, Failed
 from workers.runtime.resources import WorkerResources
@@ -42,10 +43,17 @@ MOST = 500
 
 
 def work_batch(
-    delivery: Delivery, resources: WorkerResources, call_others: Callable[[], None]
+    delivery: Delivery,
+    resources: WorkerResources,
+    call_others: Callable[[], None],
+    retry: Callable[[int, float], None],
 ) -> BatchOutcome:
-    """Run items of a map for one turn; `call_others` enqueues a batch for items that were returned."""
-    batch = _Batch(delivery, resources, resources.context(delivery.run, delivery.round), call_others)
+    """Run items of a map for one turn.
+
+    `call_others` sends a batch for items that were returned; `retry` sends one item, to be tried again in so
+    many seconds.
+    """
+    batch = _Batch(delivery, resources, resources.context(delivery.run, delivery.round), call_others, retry)
     batch.work()
     return batch.outcome()
 
@@ -68,9 +76,9 @@ class _Batch:
     resources: WorkerResources
     context: RunContext
     call_others: Callable[[], None]
+    retry: Callable[[int, float], None]
     pending: deque[tuple[int, AttemptCounts]] = field(default_factory=deque)  #: taken and not begun
     done: dict[int, _Done] = field(default_factory=dict)  #: finished and not yet recorded
-    retries: list[tuple[int, float]] = field(default_factory=list)
     ready: list[DueNode] = field(default_factory=list)
     ending: RunEnding = RunEnding.NONE
     stopped: list[str] = field(default_factory=list)
@@ -104,11 +112,10 @@ class _Batch:
         self.resources.runs.drop_lease(self.run, self.delivery.holder(self.token).delivery)
 
     def outcome(self) -> BatchOutcome:
-        """Return what the caller must send: retries, ready nodes, and possibly another batch."""
+        """Return what the caller must send: ready nodes, and possibly another batch."""
         return BatchOutcome(
             tuple(self.ready),
             self.ending,
-            tuple(self.retries),
             again=not self.exhausted,
             stopped=tuple(self.stopped),
         )
@@ -178,6 +185,7 @@ class _Batch:
                 self.done[index] = _Done(claimed, began, monotonic(), output, earlier.reused, earlier.why)
         except LeaseLost as error:
             log.add("warning", str(error))  # another worker has claimed the item
+            conclude_again(self.run, self.ref.node.policy.queue, self.resources)
         except BaseException as error:  # record any error of the stage; its retry policy decides what follows
             if terminate_handler_fired():
                 raise  # not an error of the stage: this process was asked to terminate
@@ -189,7 +197,7 @@ class _Batch:
     def _settle_failure(self, index: int, claimed: ClaimedNode, error: BaseException) -> None:
         match claimed.failed(error):
             case Again(_, wait):
-                self.retries.append((index, wait))
+                self.retry(index, wait)  # at once: the next item may take long
             case Failed(_, ready, ending, stopped):
                 self.ready.extend(ready)
                 self.stopped.extend(stopped)

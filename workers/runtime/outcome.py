@@ -60,7 +60,6 @@ class BatchOutcome:
 
     ready: tuple[DueNode, ...]
     ending: RunEnding
-    retries: tuple[tuple[int, float], ...]  #: items to retry, and in how many seconds
     again: bool  #: there may be more items
     stopped: tuple[str, ...] = ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import sleep
 from typing import NoReturn, assert_never
 
@@ -17,9 +18,10 @@ from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.stage import stages
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-from workers.runtime.claimed_node import Delivery
+from workers.runtime.claimed_node import SUPERSEDED, Delivery
 from workers.runtime.code_check import is_outdated
 from workers.runtime.dispatch import (
+    conclude_again,
     fail_unreadable,
     halt,
     pass_on,
@@ -170,6 +172,8 @@ class StageTask(Task):
             case Stopped(why, ending):
                 halt(self.request)
                 send_ending(context, ending, resources)
+                if outcome is SUPERSEDED:
+                    conclude_again(context.run, context.node_ref(node).node.policy.queue, resources)
                 return why
             case Again(error, wait):
                 raise self.retry(exc=StageFailed(error), countdown=wait)
@@ -183,10 +187,9 @@ class StageTask(Task):
     def _work_batch(
         self, delivery: Delivery, context: RunContext, number: int, resources: WorkerResources
     ) -> str:
-        outcome = work_batch(delivery, resources, lambda: send_batch(context, delivery.node, number))
+        call_others = partial(send_batch, context, delivery.node, number)
+        outcome = work_batch(delivery, resources, call_others, partial(send_item, context, delivery.node))
         send_consequences(context, delivery.node, outcome, resources)
-        for index, wait in outcome.retries:
-            send_item(context, delivery.node, index, wait)
         if outcome.again:
             send_batch(context, delivery.node, number)
         return "more" if outcome.again else "none left"

@@ -14,9 +14,10 @@ from celery.app.task import Context
 from orchestrator.authoring.graph import NodeName
 from orchestrator.authoring.stage import stages
 from orchestrator.runs.values import ClaimedNext, Continuation, DueNode
-from workers.runtime.claimed_node import ClaimedNode, Delivery
+from workers.runtime.claimed_node import SUPERSEDED, ClaimedNode, Delivery
 from workers.runtime.code_check import is_outdated
 from workers.runtime.dispatch import (
+    conclude_again,
     halt,
     leave_canvas,
     send_by_itself,
@@ -142,6 +143,8 @@ class Turn:
                 self._tell("succeeded", f"{items} items")
             case Stopped(why, ending):
                 send_ending(context, ending, resources)
+                if outcome is SUPERSEDED:
+                    conclude_again(context.run, self._queue, resources)
                 self._tell("succeeded", why)
             case Again(error, wait):
                 send_by_itself(context, node, resources, wait=wait)
