@@ -234,7 +234,7 @@ def test_a_run_whose_specification_is_lost_fails_once(runner: Runner, client: re
     assert str(record.error).startswith("nobody can tell what the run consists of: ")
     assert "specification" in str(record.error)
     assert [event.state for event in runner.reader.events(run) if not event.node] == ["pending", "failed"]
-    assert not client.sismember(UNFINISHED_RUNS, run)
+    wait_until(lambda: not client.sismember(UNFINISHED_RUNS, run), "the run is struck off")
     assert client.ttl(RunKeys(run).meta) > 0
 
 
