@@ -31,8 +31,6 @@ KINDS = tuple(kind for kind in FAULTS if needed_by([kind]) == Surroundings())
 TOGETHER = 10
 #: Seconds that they may take together with all faults before one of them counts as lost.
 PATIENCE = 90.0
-#: Attempts of one stage that Redis may forget with its last second: all that the most flaky one needs.
-FORGOTTEN = 3
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def _try(rig: Rig, seeds: Sequence[int], faults: tuple[Planned, ...]) -> Outcome
         thread.join()
     wait_for(trials, lambda run: holds(lambda: rig.reader.concluded(run), 0.05), PATIENCE)
     holds(rig.is_whole, 40)
-    costly = sum(FORGOTTEN if each.fault == "redis_forgets" else each.fault in COSTLY for each in faults)
+    costly = sum(each.fault in COSTLY for each in faults)
     found = {trial.seed: trial.breaches(rig.reader, costly=costly) for trial in trials}
     found[trials[0].seed] += errors
     breaches = {seed: lines for seed, lines in found.items() if lines}
