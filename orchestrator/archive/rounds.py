@@ -34,6 +34,11 @@ class Round:
             since = max(since, self.redone.get(item_name(node, index), 0))
         return f"{node}@{since}" if since else node
 
+    def handler_stored_as(self, node: NodeName) -> str:
+        """Return the name under which a failure handler's output is stored: it runs once per failed round."""
+        stored = self.stored_as(node)
+        return f"{stored}@{self.number}" if self.number else stored
+
     def redoing(self, names: Iterable[NodeName], number: int) -> Round:
         """Return this round with nodes and items added that round `number` runs again."""
         return replace(self, redone={**self.redone, **dict.fromkeys(names, number)})

@@ -148,8 +148,7 @@ def attempt_of(run: RunId, round: Round, store: ArtifactStore, node: str) -> Att
         if index is not None:
             number = read_items(store, run, round.stored_as(map, index)).numbers.get(index)
             return (number.round, number.attempt) if number is not None else None
-        of_handler = [f"{node}@{round.number}"] if round.number else []  # they run once per failed round
-        for name in (*of_handler, round.stored_as(map)):
+        for name in dict.fromkeys((round.handler_stored_as(map), round.stored_as(map))):
             manifest = Manifest.read(store, run, name)
             if manifest is not None:
                 return (manifest.round, manifest.attempt)

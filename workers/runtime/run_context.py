@@ -79,9 +79,8 @@ class RunContext:
 
     def stored_as(self, ref: NodeRef) -> str:
         """Return the name under which a node's output is stored."""
-        stored = self.folder_of(ref)
-        if self.round.number and ref.node in self.graph.handlers:
-            stored = f"{stored}@{self.round.number}"  # failure handlers run once per failed round
+        is_handler = ref.node in self.graph.handlers
+        stored = self.round.handler_stored_as(ref.node.name) if is_handler else self.folder_of(ref)
         return stored if ref.index is None else f"{stored}[{ref.index}]"
 
     def folder_of(self, ref: NodeRef) -> str:

@@ -44,6 +44,12 @@ def test_a_handler_has_an_output_for_each_round(store: ArtifactStore) -> None:
     assert attempt_of(RUN, Round(1), store, "fit") == (1, 2)
 
 
+def test_a_handler_whose_code_has_changed_has_its_own_output(store: ArtifactStore) -> None:
+    committed(store, "fit@1", round=1, attempt=2)
+    committed(store, "fit@1@1", round=1, attempt=3)
+    assert attempt_of(RUN, Round(1, redone={FIT: 1}), store, "fit") == (1, 3)
+
+
 def test_of_an_item_the_highest_attempt_counts(store: ArtifactStore) -> None:
     write_items(store, RUN, "fit", FencingNumber(0, 1), "a", {0: {"v": 1}, 1: {"v": 1}})
     write_items(store, RUN, "fit", FencingNumber(0, 2), "b", {1: {"v": 2}})
