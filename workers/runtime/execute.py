@@ -34,8 +34,14 @@ def execute(delivery: Delivery, resources: WorkerResources, then: Then = lambda 
     ref = context.node_ref(delivery.node)
     holder = delivery.holder(uuid4().hex)
     needed_by = context.needed_by(ref)
-    behind = set(context.descendants(ref)).difference(needed_by) if delivery.redelivered else ()
-    claim = resources.runs.claim(context.run, ref.name, holder, needed_by=needed_by, behind=behind)
+    behind = context.descendants(ref) if delivery.redelivered else ()
+    claim = resources.runs.claim(
+        context.run,
+        ref.name,
+        holder,
+        needed_by=needed_by,
+        behind=[each for each in behind if each not in needed_by],
+    )
     if claim.status is not ClaimStatus.CLAIMED:
         return _declined(claim)
     claimed = ClaimedNode(context, ref, holder.token, claim.counts, delivery.redelivered, resources)

@@ -16,6 +16,7 @@ from orchestrator.settings import settings
 from workers.runtime import streams
 from workers.runtime.descendants import allow_processes
 from workers.runtime.groups import join_guard
+from workers.runtime.turn_log import take_part
 
 #: Retries of a publish, one second apart, since Celery has no value for "unlimited" here. After an hour the
 #: current message is requeued, and its next delivery finds the node committed.
@@ -41,3 +42,4 @@ def _begin(**_: object) -> None:
     allow_processes()
     join_guard()
     streams.install()
+    take_part()

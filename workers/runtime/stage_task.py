@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from time import sleep
-from typing import NoReturn, assert_never
+from typing import NoReturn
 
 from billiard.common import terminate_handler_fired
 from celery import Celery, Task
@@ -18,10 +18,9 @@ from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.stage import stages
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-from workers.runtime.claimed_node import SUPERSEDED, Delivery
+from workers.runtime.claimed_node import Delivery
 from workers.runtime.code_check import is_outdated
 from workers.runtime.dispatch import (
-    conclude_again,
     fail_unreadable,
     halt,
     pass_on,
@@ -29,20 +28,18 @@ from workers.runtime.dispatch import (
     send_consequences,
     send_ending,
     send_item,
-    send_items,
     send_lost,
     send_outbox_deliveries,
-    send_ready,
 )
 from workers.runtime.error_text import in_one_line
 from workers.runtime.errors import StageFailed
 from workers.runtime.identity import identity
 from workers.runtime.map_batches import work_batch
-from workers.runtime.outcome import Again, Committed, Expanded, Failed, Stopped
+from workers.runtime.outcome import Again, Committed, Failed
 from workers.runtime.reloading import ask_for_reload
 from workers.runtime.resources import WorkerResources, worker_resources
 from workers.runtime.run_context import RunContext
-from workers.runtime.turn import COMMITTED, Turn
+from workers.runtime.turn import COMMITTED, Turn, settle
 
 log = get_task_logger(__name__)
 
@@ -156,33 +153,18 @@ class StageTask(Task):
         if turn.continued:
             turn.finish(outcome)
             return COMMITTED
-        match outcome:
+        match outcome:  # of the message's own node: Celery sends what follows it, or the message again
             case Committed(ready, ending):
                 pass_on(context, node, ready, self.request, resources)
                 if redelivered:
                     send_lost(context, node, ready, resources)
                 send_ending(context, ending, resources)
                 return COMMITTED
-            case Expanded(items, ready, ending):
-                send_ready(context, node, ready, resources)
-                send_items(context, node, items)
-                halt(self.request)
-                send_ending(context, ending, resources)
-                return f"{items} items"
-            case Stopped(why, ending):
-                halt(self.request)
-                send_ending(context, ending, resources)
-                if outcome is SUPERSEDED:
-                    conclude_again(context.run, context.node_ref(node).node.policy.queue, resources)
-                return why
             case Again(error, wait):
                 raise self.retry(exc=StageFailed(error), countdown=wait)
-            case Failed(error, trace=trace):
-                halt(self.request)
-                send_consequences(context, node, outcome, resources)
-                return StageFailed(error).with_traceback(trace)
-            case _:
-                assert_never(outcome)
+        halt(self.request)
+        word = settle(context, turn.node, outcome, resources)
+        return StageFailed(word).with_traceback(outcome.trace) if isinstance(outcome, Failed) else word
 
     def _work_batch(
         self, delivery: Delivery, context: RunContext, number: int, resources: WorkerResources

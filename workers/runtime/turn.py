@@ -130,31 +130,43 @@ class Turn:
 
     def finish(self, outcome: Outcome) -> None:
         """Send what the outcome of a turn's last node requires: that node has no message of its own."""
-        context, node, resources = self.context, self.node, self.resources
+        context, resources = self.context, self.resources
+        kind: Kind = "succeeded"
         match outcome:
             case Committed(ready, ending):
-                send_ready(context, node, ready, resources)
+                send_ready(context, self.node, ready, resources)
                 send_ending(context, ending, resources)
-                self._tell("succeeded", COMMITTED)
-            case Expanded(items, ready, ending):
-                send_ready(context, node, ready, resources)
-                send_items(context, node, items)
-                send_ending(context, ending, resources)
-                self._tell("succeeded", f"{items} items")
-            case Stopped(why, ending):
-                send_ending(context, ending, resources)
-                if outcome is SUPERSEDED:
-                    conclude_again(context.run, self._queue, resources)
-                self._tell("succeeded", why)
+                told = COMMITTED
             case Again(error, wait):
-                send_by_itself(context, node, resources, wait=wait)
-                self._tell("retried", error)
-            case Failed(error):
-                send_consequences(context, node, outcome, resources)
-                self._tell("failed", error)
+                send_by_itself(context, self.node, resources, wait=wait)
+                kind, told = "retried", error
             case _:
-                assert_never(outcome)
+                told = settle(context, self.node, outcome, resources)
+                kind = "failed" if isinstance(outcome, Failed) else kind
+        self._tell(kind, told)
 
     def _tell(self, kind: Kind, told: str = "") -> None:
         task, name = self.context.canvas.task_id(self.node), self.context.node_ref(self.node).node.stage
         self._log.tell(TurnEvent(kind, task, name, self.node, time(), told))
+
+
+def settle(
+    context: RunContext, node: NodeName, outcome: Expanded | Stopped | Failed, resources: WorkerResources
+) -> str:
+    """Send what an outcome requires behind which no canvas continues; return what Celery is told of it."""
+    match outcome:
+        case Expanded(items, ready, ending):
+            send_ready(context, node, ready, resources)
+            send_items(context, node, items)
+            send_ending(context, ending, resources)
+            return f"{items} items"
+        case Stopped(why, ending):
+            send_ending(context, ending, resources)
+            if outcome is SUPERSEDED:
+                conclude_again(context.run, context.node_ref(node).node.policy.queue, resources)
+            return why
+        case Failed(error):
+            send_consequences(context, node, outcome, resources)
+            return error
+        case _:
+            assert_never(outcome)

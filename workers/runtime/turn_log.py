@@ -79,23 +79,34 @@ class _Memory:
 _memory: _Memory | None = None
 
 
+#: The index of this process in its pool, and its id, once it has a part of the memory.
+_own: tuple[int, int] | None = None
+
+
+def take_part() -> None:
+    """Give this process of a pool its part of the memory, so that the parent finds it without a search."""
+    global _own
+    index = cast("int", current_process().index)
+    if _memory is not None and index < PROCESSES:
+        _own = index, current_process().pid
+        _memory.begin(*_own)
+
+
 class TurnWriter:
     """Writes the turn of one delivery, from the moment at which it continues beyond its first node."""
 
     def __init__(self, delivery: str) -> None:
         self._delivery = delivery
-        self._index = cast("int | None", getattr(current_process(), "index", None))
-        self._process = current_process().pid
         self._begun = False
 
     def tell(self, event: TurnEvent) -> None:
         """Append an event; does nothing outside a worker's pool."""
-        if _memory is None or self._index is None or self._index >= PROCESSES:
+        if _memory is None or _own is None:
             return
         if not self._begun:
-            _memory.begin(self._index, self._process)
+            _memory.begin(*_own)
         for value in (event,) if self._begun else (self._delivery, event):
-            _memory.append(self._index, self._process, json.dumps(value).encode() + b"\n")
+            _memory.append(*_own, json.dumps(value).encode() + b"\n")
         self._begun = True
 
 
