@@ -109,8 +109,9 @@ def _try(rig: Rig, seeds: Sequence[int], faults: tuple[Planned, ...]) -> Outcome
         thread.join()
     wait_for(trials, lambda run: holds(lambda: rig.reader.concluded(run), 0.05), PATIENCE)
     holds(rig.is_whole, 40)
-    costly = sum(each.fault in COSTLY for each in faults)
-    found = {trial.seed: trial.breaches(rig.reader, costly=costly) for trial in trials}
+    forgetful = sum(each.fault == "redis_forgets" for each in faults)
+    costly = sum(each.fault in COSTLY for each in faults) - forgetful
+    found = {trial.seed: trial.breaches(rig.reader, costly=costly, forgetful=forgetful) for trial in trials}
     found[trials[0].seed] += errors
     breaches = {seed: lines for seed, lines in found.items() if lines}
     return Outcome(faults, time.monotonic() - began, tuple(trials), breaches)

@@ -17,10 +17,19 @@ HANDLERS = ("report", "report_in_vain")
 
 
 def differences(
-    recipe: Recipe, expected: Interpretation, record: RunRecord, calls: Mapping[str, int], *, costly: int = 0
+    recipe: Recipe,
+    expected: Interpretation,
+    record: RunRecord,
+    calls: Mapping[str, int],
+    *,
+    costly: int = 0,
+    forgetful: int = 0,
 ) -> list[str]:
-    """Of a run on workers; `costly` faults may each have cost a node an attempt."""
-    return [*_Comparison(recipe, expected, record, calls, costly).lines()]
+    """Of a run on workers; `costly` faults may each have cost a node an attempt.
+
+    `forgetful` ones may each have made Redis forget all attempts of a node, which are then made again.
+    """
+    return [*_Comparison(recipe, expected, record, calls, costly, forgetful).lines()]
 
 
 class _Comparison:
@@ -31,12 +40,14 @@ class _Comparison:
         record: RunRecord,
         calls: Mapping[str, int],
         costly: int,
+        forgetful: int,
     ) -> None:
         self.recipe = recipe
         self.expected = expected
         self.record = record
         self.calls = calls
         self.costly = costly
+        self.forgetful = forgetful
         #: A run that fails fast stops whatever has not begun, or has not ended
         self.stopped = recipe.fail_fast and expected.failed
         self.groups: dict[str, list[NodeRecord]] = {}
@@ -83,8 +94,9 @@ class _Comparison:
         yield from self._called(name, call.calls)
 
     def _called(self, name: str, times: int) -> Iterator[str]:
-        least = min(times, 1) if self.costly else times
-        most = times + self.costly if times else 0
+        disturbed = self.costly or self.forgetful
+        least = min(times, 1) if disturbed else times
+        most = times * (1 + self.forgetful) + self.costly if times else 0
         if not least <= self.calls.get(name, 0) <= most:
             yield f"{name} was called {self.calls.get(name, 0)} times instead of {times}"
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .recipe import Operand, Recipe, Ref, Step
+from .stages import RETRIES
 
 Value: TypeAlias = "int | bool | list[int] | dict[str, int | bool | list[int]]"
-
-#: Further attempts that `flaky` is granted.
-RETRIES = 2
 
 
 @dataclass(frozen=True)

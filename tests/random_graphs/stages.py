@@ -9,6 +9,9 @@ from typing import NamedTuple
 from orchestrator import Failure, Retry, context, stage
 from orchestrator.settings import settings
 
+#: Further attempts that `flaky` is granted.
+RETRIES = 2
+
 #: Calls in this process, by node and item.
 calls: Counter[str] = Counter()
 
@@ -48,10 +51,11 @@ def picky(value: int, bad: int) -> int:
     return value + 100
 
 
-@stage(retry=Retry(on=(OSError,), times=2, backoff=0.05))
+@stage(retry=Retry(on=(OSError,), times=RETRIES, backoff=0.05))
 def flaky(value: int, modulus: int) -> int:
     note_call()
-    if context.attempt <= value % modulus:
+    failures = value % modulus
+    if failures > RETRIES or context.attempt <= failures:
         raise OSError(f"{value} is not ready at attempt {context.attempt}")
     return value + 1000
 

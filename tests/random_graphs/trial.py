@@ -29,14 +29,18 @@ class Trial:
     graph: Graph
     run: RunId
 
-    def breaches(self, reader: RunReader, *, costly: int = 0) -> list[str]:
-        """What is not as it should be now; `costly` faults may each have cost a node an attempt."""
+    def breaches(self, reader: RunReader, *, costly: int = 0, forgetful: int = 0) -> list[str]:
+        """What is not as it should be now; `costly` faults may each have cost a node an attempt.
+
+        `forgetful` ones may each have made Redis forget all attempts of a node.
+        """
         if not reader.state(self.run).over:
             states = {name: state.value for name, state in reader.raw_states(self.run).items()}
             return [f"the run has not ended: {states}"]
         record = reader.read(self.run, self.graph)
         calls = {path.name: len(path.read_text().splitlines()) for path in folder_of(self.run).glob("*")}
-        return differences(self.recipe, interpret(self.recipe), record, calls, costly=costly)
+        expected = interpret(self.recipe)
+        return differences(self.recipe, expected, record, calls, costly=costly, forgetful=forgetful)
 
     def told(self, breaches: Iterable[str]) -> str:
         """The graph, and what was not as it should be."""
