@@ -42,8 +42,8 @@ def breaches(
         *_commits(rig, run, record),
         *_manifests(rig, run, record),
         *_executions(run, record, sum(fault in COSTLY for fault in faults)),
-        *_mlflow(record),
         *_leftovers(rig, run),
+        *_mlflow(record),  # after all messages: what a paused attempt wrote late is cleared by one
         *(() if KILLING & set(faults) else _scratch(rig, scratch)),
     ]
 
