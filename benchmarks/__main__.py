@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from benchmarks import exactness, fan_out, hop, message, report, start
+from benchmarks import exactness, fairness, fan_out, hop, message, report, start
 from benchmarks.machine import describe
 from benchmarks.rig import Rig, rig
 from benchmarks.row import Row
@@ -19,6 +19,7 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "hop": hop.measure,
     "fan-out": fan_out.measure,
     "exactness": exactness.measure,
+    "fairness": fairness.measure,
     "start": start.measure,
     "message": message.measure,
 }

@@ -56,11 +56,11 @@ def start_ours(rig: Rig, pipeline: Pipeline[...], parameters: Mapping[str, objec
     return submit(prepared, store=rig.store, runs=rig.runs)
 
 
-def settle(rig: Rig, run: RunId) -> None:
-    """Wait until a run is written down, and make sure that it succeeded."""
+def settle(rig: Rig, run: RunId, *, state: str = "succeeded") -> None:
+    """Wait until a run is written down, and make sure that it ended so."""
     wait_for(lambda: rig.reader.concluded(run), run, pace=LEISURE)
     record = rig.reader.summary(run)
-    if record.state != "succeeded":
+    if record.state != state:
         raise Unfinished(f"{run} ended as {record.state}: {record.error}")
 
 

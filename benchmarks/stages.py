@@ -48,6 +48,19 @@ def fan(width: int) -> None:
     count(step.map(value=numbers(width)))
 
 
+@stage
+def nap(number: int, seconds: float) -> int:
+    """A short item of a long map."""
+    time.sleep(seconds)
+    return number
+
+
+@pipeline
+def naps(items: int, seconds: float) -> None:
+    """A long map of short items."""
+    nap.partial(seconds=seconds).map(number=list(range(items)))
+
+
 @pipeline
 def maze(seed: int) -> None:
     """A random graph of sleeping stages."""

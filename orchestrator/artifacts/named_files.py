@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from hashlib import sha256
 from inspect import signature
 from pathlib import Path
@@ -39,12 +40,7 @@ def paths_of(node: Node, function: Callable[..., object], index: int | None = No
     """The files and folders that a node's parameters name at submission; of a map, or of one item."""
     hints = hints_of(function)
     given = {**node.inputs, **node.varying}
-    found = [
-        path
-        for name, parameter in signature(function).parameters.items()
-        if name not in given
-        for path in paths_in(parameter.default)
-    ]
+    found = [path for name, path in _paths_of_defaults(function) if name not in given]
     for name, value in node.inputs.items():
         found += _named_by(value, hints.get(name, object))
     for name, value in node.varying.items():
@@ -52,6 +48,13 @@ def paths_of(node: Node, function: Callable[..., object], index: int | None = No
         hint = hints.get(name, object)
         found += _named_by(item, list[hint] if index is None else hint) if item else ()  # type: ignore[valid-type]
     return list(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=1000)
+def _paths_of_defaults(function: Callable[..., object]) -> tuple[tuple[str, Path], ...]:
+    """The paths in the defaults of a function's parameters, each with its parameter."""
+    parameters = signature(function).parameters.items()
+    return tuple((name, path) for name, parameter in parameters for path in paths_in(parameter.default))
 
 
 def _named_by(value: Input, hint: object) -> Iterator[Path]:

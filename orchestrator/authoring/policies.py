@@ -82,7 +82,7 @@ class Policy:
     cache: bool = False  #: take an earlier run's result when code, parameters and inputs are the same
     version: str = ""  #: stands for the code, where given: the same version counts as the same code
     libraries: bool = False  #: the versions of the libraries that it imports count as code
-    priority: int | None = None  #: 0 (first) to 9 (last) within its queue
+    priority: int | None = None  #: 0 (first) to 9 (last) within its queue; None: 5
     tolerate: float = 0.0  #: the share of a map's items that may fail; their results are left out
 
     def __post_init__(self) -> None:

@@ -15,12 +15,11 @@ from celery.canvas import Signature, _chord
 
 from orchestrator.authoring.graph import Node, NodeName, group_and_index, item_name
 from orchestrator.compiler.plan import Plan, Sequence
+from orchestrator.messaging.priorities import headers_of
 from orchestrator.run_id import RunId
 
-#: How many nodes one message may carry.
-SPAN = 16
-#: The most messages by which workers take the items of one map.
-BATCHES = 64
+#: How many nodes one message may carry. A worker continues in place, so most of what it carries goes unused.
+SPAN = 4
 #: Seconds that a stage has to clean up after its time limit, before its process is killed.
 GRACE = 10.0
 
@@ -88,14 +87,9 @@ class Canvas:
         """One item of a map, by itself."""
         return self._task(self.plan.node(name), item_name(name, index))
 
-    def batches(self, name: NodeName, count: int) -> Signature:
-        """Messages whose workers take batches of a map's items until none is left."""
-        node = self.plan.node(name)
-        return _together(self._batch(node, number) for number in range(min(count, BATCHES)))
-
     def batch(self, name: NodeName, number: int) -> Signature:
-        """One of the `batches` once more."""
-        return self._batch(self.plan.node(name), number)
+        """A message whose worker takes items of a map, and calls another by the number that follows."""
+        return self._task(self.plan.node(name), id_of=f"{name} batch {number}", batch=number)
 
     def _map(self, node: Node) -> Signature:
         """A map: written out where its length is small and known, else one task that expands on a worker."""
@@ -107,16 +101,13 @@ class Canvas:
             return _together(items)
         return self._chord(items, self._task(self.plan.node(body)))
 
-    def _batch(self, node: Node, number: int) -> Signature:
-        signature = self._task(node, id_of=f"{node.name} batch {number}")
-        signature.kwargs["batch"] = number
-        return signature
-
     def _chord(self, header: list[Signature], body: Signature) -> Signature:
         return SteadyChord(header, body, app=self.app, task_id=body.options["task_id"])
 
-    def _task(self, node: Node, name: str | None = None, *, id_of: str | None = None) -> Signature:
-        """The message of one node, or of one item of a map."""
+    def _task(
+        self, node: Node, name: str | None = None, *, id_of: str | None = None, batch: int | None = None
+    ) -> Signature:
+        """The message of one node, of one item of a map, or of a batch of items."""
         name = name or node.name
         policy = node.policy
         options: dict[str, object] = {
@@ -124,8 +115,8 @@ class Canvas:
             "task_id": self.task_id(id_of or name),
             "ignore_result": True,  # else whoever sends it subscribes to a result that nobody writes
         }
-        if policy.priority is not None:
-            options["priority"] = policy.priority
+        if headers := headers_of(policy.priority, batch=batch is not None):
+            options["headers"] = headers
         if policy.time_limit is not None:
             options["soft_time_limit"] = policy.time_limit
             options["time_limit"] = policy.time_limit + GRACE
@@ -134,6 +125,8 @@ class Canvas:
             kwargs["round"] = self.round
         if self.again:
             kwargs["again"] = True
+        if batch is not None:
+            kwargs["batch"] = batch
         return Signature(node.stage, kwargs=kwargs, options=options, app=self.app, immutable=True)
 
     def task_id(self, name: str) -> str:

@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 from orchestrator.archive.run_record import unconcluded_runs
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
+from orchestrator.coordinator.backlog import show_backlog
 from orchestrator.coordinator.contact import Contact
 from orchestrator.lifecycle.ending import LONGEST_WAIT, send_conclusion
 from orchestrator.lifecycle.resume import resend_node
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two checks.
 PACE = 1.0
+#: Seconds between two counts of what waits.
+BACKLOG_PACE = 5.0
 #: Seconds between two comparisons of the lists over all runs with the runs, which reads every run.
 LISTS_PACE = 300.0
 #: Seconds between two searches of the store for unconcluded runs, which another stack may have left.
@@ -57,6 +60,7 @@ class Supervisor:
     clock: Callable[[], float] = time.monotonic
     _store_looked_at: float | None = None  #: time of the last search of the store
     _lists_compared: float | None = None  #: time; None: not since it began to lead, or since a break
+    _backlog_shown: float | None = None  #: time
     _fetched: dict[str, float] = field(default_factory=dict)  #: when a message was first seen, by its tag
     _unreadable: dict[RunId, float] = field(default_factory=dict)  #: since when a specification is unreadable
     _told: dict[RunId, str] = field(default_factory=dict)  #: the last error logged for a run
@@ -98,6 +102,7 @@ class Supervisor:
         self._requeue(list(fetched_messages(self.runs.client)))
         self._send_due_again(open_runs)
         self._conclude_ended()
+        self._show_backlog()
         self.contact.hear()
 
     def _compare_lists(self) -> None:
@@ -107,6 +112,12 @@ class Supervisor:
                 extra = {"action": "relisted", "run": run}
                 log.warning("run %s was not listed as unfinished; it is now", run, extra=extra)
             self._lists_compared = self.clock()
+
+    def _show_backlog(self) -> None:
+        shown = self._backlog_shown
+        if shown is None or self.clock() - shown > BACKLOG_PACE:
+            show_backlog(self.runs.client, self.reader, self.queues)
+            self._backlog_shown = self.clock()
 
     def _end_lost_leases(self, open_runs: Iterable[RunId]) -> None:
         """End the attempts of deliveries whose leases have expired."""

@@ -16,10 +16,18 @@ from uuid import uuid4
 from celery import signals
 from celery.app.amqp import AMQP
 from kombu import Connection
+from kombu.connection import ConnectionPool, PooledConnection
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 
 from orchestrator.messaging.envelope import BadMessage, Raw, check, check_command, check_task, read
+from orchestrator.messaging.priorities import (
+    BATCHES_FIRST,
+    LEVELS,
+    TURN_OF_BATCHES,
+    level_of,
+    list_of,
+)
 from orchestrator.settings import settings
 
 if TYPE_CHECKING:
@@ -30,14 +38,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Suffix of the queues from which workers read the commands of `celery control`.
-_COMMANDS = ".celery.pidbox"
+#: Suffix of the queues from which workers read the commands of `celery control`, and of those for replies.
+_COMMANDS, _REPLIES = ".celery.pidbox", ".reply.celery.pidbox"
 
 
 class ResilientChannel(redis.Channel):
     """A channel that can drop its connection, and whose messages can still be acknowledged."""
 
+    priority_steps = LEVELS
     _sender: Redis | None = None
+    _reads = 0
+
+    def _get_message_priority(self, message: Raw, reverse: bool = False) -> int:
+        """Return the level of a message."""
+        del reverse
+        return level_of(message)
+
+    def _q_for_pri(self, queue: str, pri: int) -> str:
+        """Return the list that holds a queue's messages of a level."""
+        return list_of(queue, pri)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Begin a blocking read; now and then one that looks for batches of maps before nodes."""
+        self._reads += 1
+        self.priority_steps = LEVELS if self._reads % TURN_OF_BATCHES else BATCHES_FIRST
+        super()._brpop_start(timeout)
 
     def disconnect(self) -> None:
         """Drop a broken connection without restoring the fetched messages.
@@ -165,7 +190,7 @@ def check_of(queue: str) -> Callable[[Raw], None]:
     """Return the check for the messages of a queue."""
     if queue in settings().queues:
         return check_task
-    return check_command if queue.endswith(_COMMANDS) else check
+    return check_command if queue.endswith(_COMMANDS) and not queue.endswith(_REPLIES) else check
 
 
 def refuse(sender: redis.Transport | Channel, message: object, queue: str, error: BadMessage) -> None:
@@ -187,6 +212,19 @@ class ResilientConnection(Connection):
         """Connect, with waits of at most 5 s between retries; kombu's grow to half a minute."""
         waits = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5.0}
         return super().ensure_connection(*args, **{**waits, **options})
+
+    def Pool(self, limit: int | None = None, **options: object) -> ConnectionPool:  # noqa: N802 - kombu's name
+        """Return a pool of such connections; those of kombu's pool would have its own transport."""
+        return _Pool(self, limit, **options)
+
+
+class _PooledConnection(ResilientConnection, PooledConnection):
+    """A connection of a pool, closed after an error."""
+
+
+class _Pool(ConnectionPool):
+    def new(self) -> _PooledConnection:
+        return _PooledConnection(self, **dict(self.connection._info(resolve=False)))
 
 
 class Protocol(AMQP):

@@ -8,9 +8,11 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.messaging.envelope import BadMessage, Raw, check_task, read
+from orchestrator.messaging.priorities import lists_of
 from orchestrator.messaging.set_aside import SetAside
 from orchestrator.run_id import RunId
 
@@ -100,17 +102,25 @@ def requeue_message(client: Redis, tag: str, message: Mapping[str, object], queu
 
 def waiting_nodes(client: Redis, queues: Iterable[str]) -> set[tuple[RunId, str]]:
     """Return the runs and nodes named by queued messages of any priority; node "" if about a whole run."""
+    with client.pipeline(transaction=False) as pipe:
+        for queue in queues:
+            for key in lists_of(queue):
+                pipe.lrange(key, 0, -1)
+        waiting = cast("list[list[str]]", pipe.execute())
+    return nodes_named(chain.from_iterable(waiting))
+
+
+def nodes_named(messages: Iterable[str]) -> set[tuple[RunId, str]]:
+    """Return the runs and nodes named by messages as they are in a queue; node "" if about a whole run."""
     found: set[tuple[RunId, str]] = set()
-    for queue in queues:
-        for key in [queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9))]:
-            for text in cast("list[str]", client.lrange(key, 0, -1)):
-                try:
-                    message = read(text)
-                except BadMessage:
-                    continue  # the worker that fetches it reports it
-                run = run_of(message)
-                if run is not None:
-                    found.add((run, _argument(message, "node") or ""))
+    for text in messages:
+        try:
+            message = read(text)
+        except BadMessage:
+            continue  # the worker that fetches it reports it
+        run = run_of(message)
+        if run is not None:
+            found.add((run, _argument(message, "node") or ""))
     return found
 
 

@@ -16,6 +16,8 @@ CONCLUSION_ERROR = "hindrance"
 LEADER = "orc:leader"
 #: String with expiry: a worker's presence, written at each heartbeat.
 WORKER = "orc:worker:{name}"
+#: List with expiry: as many elements as a queue could use slots beyond those at work.
+BACKLOG = "orc:backlog:{queue}"
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,14 @@ class RunReader:
         """Return the states of the nodes that have a record in Redis."""
         return {name: NodeState(str(record["state"])) for name, record in self._raw(run).items()}
 
+    def items_left(self, run: RunId, node: str) -> int:
+        """Return the number of a map's items that nobody has taken yet; 0 if it does not run."""
+        stored = cast("str | None", self.client.hget(RunKeys(run).nodes, node))
+        record = json.loads(stored) if stored else {}
+        if record.get("state") != NodeState.RUNNING or "next" not in record:
+            return 0
+        return int(record["items"]) - int(record["next"]) + len(record.get("back") or ())
+
     def ended_otherwise(self, run: RunId) -> frozenset[NodeName]:
         """Return the nodes and items that have ended without success."""
         states = self.raw_states(run).items()

@@ -244,6 +244,14 @@ class RunStore:
         rows = (rest[at : at + 6] for at in range(0, len(rest), 6))
         return Taken({int(index): _attempt_counts(counts) for index, *counts in rows})
 
+    def call_batch(self, run: RunId, node: NodeName, number: int, token: str, *, redelivered: bool) -> int:
+        """Return the number of the batch message that batch `number` of a map has to send; 0 for none.
+
+        Batch 0 begins anew, after messages were lost or items were returned.
+        """
+        (call,) = self._apply("call_batch", RunKeys(run), node, number, token, int(redelivered))
+        return int(call)
+
     def return_items(self, run: RunId, node: NodeName, token: str, items: Iterable[int]) -> int:
         """Return items that were taken and not begun to the map; return their number."""
         _, count = self._apply("return_items", RunKeys(run), node, token, *items)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.authoring.graph import JSON, NodeName, group_and_index
+from orchestrator.messaging.priorities import lists_of
 from orchestrator.run_id import RunId
 from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunKeys
 from orchestrator.runs.record import RunRecord
@@ -115,9 +116,5 @@ def _may_stay(key: str) -> bool:
 
 
 def _broker_keys(rig: Rig) -> list[str]:
-    queues = [f"{queue}{suffix}" for queue in QUEUES.split(",") for suffix in ("", *PRIORITIES)]
+    queues = [each for queue in QUEUES.split(",") for each in lists_of(queue)]
     return [key for key in ("unacked", "unacked_index", *queues) if rig.client.exists(key)]
-
-
-#: How kombu names the lists of a queue's priorities.
-PRIORITIES = ("\x06\x163", "\x06\x166", "\x06\x169")

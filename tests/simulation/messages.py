@@ -20,13 +20,11 @@ from uuid import uuid4
 import redis
 from kombu.transport.redis import Channel
 
+from orchestrator.messaging.priorities import LEVELS, list_of
 from orchestrator.messaging.unacked import FETCHED, UNACKED
 
 from .scheduler import Scheduler
 from .stepped_redis import names
-
-#: kombu's queues by priority, the first first.
-SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 
 #: Take the next message of any of the queues, and keep it as fetched.
 #: KEYS: unacked, its index, lists of messages. ARGV: now, this delivery's tag, then the queue of each list.
@@ -125,7 +123,7 @@ class Received:
 
 def fetch(client: redis.Redis, queues: tuple[str, ...], now: float) -> Received | None:
     """The next message, which stays among those that were fetched until it is acknowledged."""
-    lists = [(queue + suffix, queue) for suffix in SUFFIXES for queue in queues]
+    lists = [(list_of(queue, level), queue) for level in LEVELS for queue in queues]
     found = client.evalsha(
         FETCHING,
         2 + len(lists),

@@ -50,13 +50,13 @@ def pass_on(
 
 
 def send_items(context: RunContext, node: str, count: int) -> None:
-    """Enqueue batches for a map's items; the worker that records the last item sends what follows the map."""
+    """Call a worker to a map's items; the worker that records the last item sends what follows the map."""
     if count:
-        context.canvas.batches(context.node_ref(node).node.name, count).apply_async()
+        send_batch(context, node, 0)
 
 
 def send_batch(context: RunContext, node: str, number: int) -> None:
-    """Enqueue one batch for the remaining items of a map."""
+    """Call a worker to the remaining items of a map; 0 begins anew."""
     context.canvas.batch(context.node_ref(node).node.name, number).apply_async()
 
 

@@ -27,8 +27,8 @@ def settle_timed_out(run: RunId, delivery: str, message: str, resources: WorkerR
     batch = batch_number(signature.kwargs)
     for name in RunReader(resources.runs.client).held_by(run, delivery):
         _settle(context, NodeName(name), delivery, None if batch is not None else signature, resources)
-    if batch is not None:  # its items are settled one by one; a new batch runs the remaining ones
-        send_batch(context, signature.kwargs["node"], batch)
+    if batch is not None:  # its items are settled one by one; another batch runs the remaining ones
+        send_batch(context, signature.kwargs["node"], 0)
 
 
 def _settle(

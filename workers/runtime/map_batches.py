@@ -35,7 +35,7 @@ from workers.runtime.run_context import NodeRef, RunContext
 #: Seconds of work that a worker takes at once, and after which it records finished items.
 STRIDE = 0.2
 #: Maximum seconds for one message, so that other messages, and a shutdown, wait no longer than this.
-TURN = 1.0
+TURN = 0.5
 #: Seconds after which a running item is considered to block the items taken after it.
 HELD_UP = 0.5
 #: Maximum number of items taken at once.
@@ -44,16 +44,17 @@ MOST = 500
 
 def work_batch(
     delivery: Delivery,
+    number: int,
     resources: WorkerResources,
-    call_others: Callable[[], None],
+    call: Callable[[int], None],
     retry: Callable[[int, float], None],
 ) -> BatchOutcome:
     """Run items of a map for one turn.
 
-    `call_others` sends a batch for items that were returned; `retry` sends one item, to be tried again in so
+    `call` sends the batch of a number, for another worker; `retry` sends one item, to be tried again in so
     many seconds.
     """
-    batch = _Batch(delivery, resources, resources.context(delivery.run, delivery.round), call_others, retry)
+    batch = _Batch(delivery, number, resources, resources.context(delivery.run, delivery.round), call, retry)
     batch.work()
     return batch.outcome()
 
@@ -73,9 +74,10 @@ class _Done:
 @dataclass
 class _Batch:
     delivery: Delivery
+    number: int
     resources: WorkerResources
     context: RunContext
-    call_others: Callable[[], None]
+    call: Callable[[int], None]
     retry: Callable[[int, float], None]
     pending: deque[tuple[int, AttemptCounts]] = field(default_factory=deque)  #: taken and not begun
     done: dict[int, _Done] = field(default_factory=dict)  #: finished and not yet recorded
@@ -83,6 +85,7 @@ class _Batch:
     ending: RunEnding = RunEnding.NONE
     stopped: list[str] = field(default_factory=list)
     exhausted: bool = False
+    called: bool = False
     pace: float | None = None  #: seconds that an item takes
     began: float = 0.0  #: when the running item began
     stored: Mapping[str, Tree] = field(default_factory=dict)  #: by earlier attempts of the items taken last
@@ -106,17 +109,17 @@ class _Batch:
         until = monotonic() + self.turn
         while True:
             self._take()
+            self._call_another()
             self._run_taken()
             if self.exhausted or monotonic() > until:
                 break
         self.resources.runs.drop_lease(self.run, self.delivery.holder(self.token).delivery)
 
     def outcome(self) -> BatchOutcome:
-        """Return what the caller must send: ready nodes, and possibly another batch."""
+        """Return what the caller must send: nodes that became ready, or the end of the run."""
         return BatchOutcome(
             tuple(self.ready),
             self.ending,
-            again=not self.exhausted,
             stopped=tuple(self.stopped),
         )
 
@@ -134,6 +137,17 @@ class _Batch:
         self.stored = self._stored(taken.items)
         self.pending.extend(taken.items.items())
         self.exhausted = not taken.items
+
+    def _call_another(self) -> None:
+        """Call the next worker, once, unless nothing is left or another batch has done so."""
+        if self.exhausted or self.called:
+            return
+        self.called = True
+        number = self.resources.runs.call_batch(
+            self.run, self.map, self.number, self.token, redelivered=self.delivery.redelivered
+        )
+        if number:
+            self.call(number)
 
     def _stored(self, items: Mapping[int, AttemptCounts]) -> Mapping[str, Tree]:
         """Return the outputs that earlier attempts of these items stored."""
@@ -261,5 +275,5 @@ class _Batch:
                 self.pending.clear()
                 self._record()
                 if self.resources.runs.return_items(self.run, self.map, self.token, left):
-                    self.call_others()
+                    self.call(0)
                 return

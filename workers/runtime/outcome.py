@@ -60,7 +60,6 @@ class BatchOutcome:
 
     ready: tuple[DueNode, ...]
     ending: RunEnding
-    again: bool  #: there may be more items
     stopped: tuple[str, ...] = ()
 
 

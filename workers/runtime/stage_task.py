@@ -16,6 +16,8 @@ from redis.exceptions import DataError, RedisError, ResponseError
 
 from orchestrator.artifacts.errors import StoreError, StoreUnavailable
 from orchestrator.authoring.stage import stages
+from orchestrator.lifecycle.ending import terminate
+from orchestrator.messaging.priorities import headers_of
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
 from workers.runtime.claimed_node import Delivery
@@ -25,11 +27,11 @@ from workers.runtime.dispatch import (
     halt,
     pass_on,
     send_batch,
-    send_consequences,
     send_ending,
     send_item,
     send_lost,
     send_outbox_deliveries,
+    send_ready,
 )
 from workers.runtime.error_text import in_one_line
 from workers.runtime.errors import StageFailed
@@ -161,7 +163,8 @@ class StageTask(Task):
                 send_ending(context, ending, resources)
                 return COMMITTED
             case Again(error, wait):
-                raise self.retry(exc=StageFailed(error), countdown=wait)
+                headers = headers_of(context.node_ref(turn.node).node.policy.priority)
+                raise self.retry(exc=StageFailed(error), countdown=wait, headers=headers)
         halt(self.request)
         word = settle(context, turn.node, outcome, resources)
         return StageFailed(word).with_traceback(outcome.trace) if isinstance(outcome, Failed) else word
@@ -169,12 +172,17 @@ class StageTask(Task):
     def _work_batch(
         self, delivery: Delivery, context: RunContext, number: int, resources: WorkerResources
     ) -> str:
-        call_others = partial(send_batch, context, delivery.node, number)
-        outcome = work_batch(delivery, resources, call_others, partial(send_item, context, delivery.node))
-        send_consequences(context, delivery.node, outcome, resources)
-        if outcome.again:
-            send_batch(context, delivery.node, number)
-        return "more" if outcome.again else "none left"
+        call, retry = (partial(send, context, delivery.node) for send in (send_batch, send_item))
+        outcome = work_batch(delivery, number, resources, call, retry)
+        terminate(outcome.stopped)
+        turn = Turn(delivery, context, self.request, resources)
+        last = turn.run_behind(outcome)
+        if turn.continued:
+            turn.finish(last)
+        else:
+            send_ready(context, delivery.node, outcome.ready, resources)
+            send_ending(context, outcome.ending, resources)
+        return COMMITTED
 
 
 def tag_of(request: Context) -> str:

@@ -28,7 +28,7 @@ from workers.runtime.dispatch import (
     send_ready,
 )
 from workers.runtime.execute import execute, run_claimed
-from workers.runtime.outcome import Again, Committed, Expanded, Failed, Outcome, Stopped
+from workers.runtime.outcome import Again, BatchOutcome, Committed, Expanded, Failed, Outcome, Stopped
 from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
 from workers.runtime.turn_log import Kind, TurnEvent, TurnWriter
@@ -64,14 +64,23 @@ class Turn:
     def run(self) -> Outcome:
         """Run the node of the message and those that follow; return the outcome of the last one."""
         outcome = execute(self.delivery, self.resources, self._then)
+        return self._continue(outcome, with_any=self.delivery.redelivered)
+
+    def run_behind(self, batch: BatchOutcome) -> Outcome:
+        """Run what follows a map whose last item a batch has recorded; return the last outcome."""
+        return self._continue(Committed(batch.ready, batch.ending), with_any=True)
+
+    def _continue(self, outcome: Outcome, *, with_any: bool) -> Outcome:
+        """Run on after an outcome, with the node claimed by it or, `with_any`, with one that is due by it."""
         while isinstance(outcome, Committed):
             if outcome.claimed is not None:
                 claimed, self._next = self._claimed(outcome.claimed), self.delivery.holder(uuid4().hex)
                 self._move_to(claimed.ref.name, outcome)
                 outcome = run_claimed(claimed, self._then)
-            elif self.delivery.redelivered and (found := self._first_of(outcome.ready)) is not None:
+            elif with_any and (found := self._first_of(outcome.ready)) is not None:
                 leave_canvas(self.context, self.node, self.resources)
-                self._move_to(found, Committed(tuple(replace(each, alone=True) for each in outcome.ready)))
+                due = tuple(replace(each, alone=True) for each in outcome.ready)
+                self._move_to(found, Committed(due, outcome.ending))
                 outcome = execute(replace(self.delivery, node=found), self.resources, self._then)
             else:
                 break
@@ -146,7 +155,8 @@ class Turn:
         self._tell(kind, told)
 
     def _tell(self, kind: Kind, told: str = "") -> None:
-        task, name = self.context.canvas.task_id(self.node), self.context.node_ref(self.node).node.stage
+        task = self.context.canvas.task_id(self.node) if self.continued else self.delivery.message
+        name = self.context.node_ref(self.node).node.stage
         self._log.tell(TurnEvent(kind, task, name, self.node, time(), told))
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ class _Stage:
         self._experiment = vars(fluent)[_ACTIVE_EXPERIMENT]
         self._stack = fluent._active_run_stack.get()
         self._depth = len(self._stack)
-        self._run = _lazy_run(fluent, resolve)
+        self._run = _lazy_run(fluent)(resolve)
         self._stack.append(self._run)
 
     def leave(self, status: str) -> None:
@@ -82,24 +83,25 @@ class _Stage:
                 client.update_run(self._run.info.run_id, "RUNNING")
 
 
-def _lazy_run(fluent: ModuleType, resolve: Callable[[], Run]) -> Run:
-    """Return an ActiveRun that is resolved at first use.
+@cache
+def _lazy_run(fluent: ModuleType) -> Callable[[Callable[[], Run]], Run]:
+    """Return the class of an ActiveRun that is resolved at first use.
 
     MLflow stores a run's data in these four fields, which its properties read.
     """
     fields = {"_info", "_data", "_inputs", "_outputs"}
 
     class LazyRun(fluent.ActiveRun):  # type: ignore[name-defined]
-        def __init__(self) -> None:
-            pass
+        def __init__(self, resolve: Callable[[], Run]) -> None:
+            self._resolve = resolve
 
         def __getattr__(self, name: str) -> object:
             if name not in fields:
                 raise AttributeError(name)
-            run = resolve()
+            run = self._resolve()
             super().__init__(run)
             # For runs that the stage nests in this one.
             vars(fluent)[_ACTIVE_EXPERIMENT] = run.info.experiment_id
             return self.__dict__[name]
 
-    return LazyRun()
+    return LazyRun

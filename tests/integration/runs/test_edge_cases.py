@@ -26,6 +26,37 @@ def test_a_repeated_message_is_told_of_what_was_lost_far_behind(desk: Desk) -> N
     assert claim.ready == (DueNode(NodeName("c")),)
 
 
+def call(desk: Desk, number: int, token: str, *, redelivered: bool = False) -> int:
+    return desk.runs.call_batch(desk.run, NodeName("m"), number, token, redelivered=redelivered)
+
+
+def test_one_message_of_a_map_waits_for_the_next_worker(desk: Desk) -> None:
+    desk.submit(1)
+    desk.expand("m", 100)
+    assert call(desk, 0, "a") == 1
+    assert call(desk, 0, "a") == 1, "the first reply was lost"
+    assert call(desk, 1, "b") == 2
+    assert call(desk, 1, "c") == 0, "the message came twice"
+    assert call(desk, 1, "d", redelivered=True) == 2, "its first delivery died before it sent the next"
+    assert call(desk, 2, "e") == 3
+    assert call(desk, 0, "f") == 4, "it begins anew"
+    assert call(desk, 3, "g") == 0, "the row that went on has been replaced"
+    assert call(desk, 9, "h") == 10, "Redis has forgotten some"
+
+
+def test_nobody_is_called_to_a_map_without_items_left(desk: Desk) -> None:
+    desk.submit(1)
+    assert call(desk, 0, "early") == 0
+    desk.expand("m", 1)
+    share = desk.holder("share")
+    desk.take("m", share)
+    assert call(desk, 0, "a") == 0
+    desk.runs.return_items(desk.run, NodeName("m"), share.token, [0])
+    assert call(desk, 0, "b") == 1
+    desk.runs.cancel(desk.run)
+    assert call(desk, 1, "c") == 0
+
+
 def test_a_commit_claims_the_first_node_that_is_due(desk: Desk) -> None:
     desk.submit(0, needs="ab,ac,zc,ad")
     token, holder = desk.begin("a"), desk.holder("a")

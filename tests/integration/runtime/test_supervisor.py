@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -22,13 +23,15 @@ from orchestrator.code import code_of
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import Canvas
 from orchestrator.coordinator.after_power_cut import runs_at_work, send_what_differs_again
+from orchestrator.coordinator.backlog import LIFETIME
 from orchestrator.coordinator.contact import Contact
 from orchestrator.coordinator.supervisor import Supervisor
 from orchestrator.messaging.app import app
+from orchestrator.messaging.priorities import level, list_of
 from orchestrator.messaging.set_aside import messages_set_aside
 from orchestrator.messaging.unacked import FETCHED, UNACKED, waiting_nodes
 from orchestrator.run_id import RunId, new_run_id
-from orchestrator.runs.keys import ALL_RUNS, LEADER, UNFINISHED_RUNS, WORKER, RunKeys
+from orchestrator.runs.keys import ALL_RUNS, BACKLOG, LEADER, UNFINISHED_RUNS, WORKER, RunKeys
 from orchestrator.runs.leadership import leads, step_down
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
@@ -275,6 +278,23 @@ def test_a_run_that_ended_and_was_never_written_down_is(runner: Runner, client: 
 
     wait_until(concluded, "the run is written down")
     assert record.id not in runner.reader.unconcluded_runs()
+
+
+def test_autoscalers_are_told_how_much_waits_in_a_queue(client: redis.Redis) -> None:
+    supervisor, key = replace(hasty(client), queues=("spare",)), BACKLOG.format(queue="spare")
+    messages = [list_of("spare", level(priority)) for priority in (None, 0, 9)]
+    for each in messages:
+        client.lpush(each, "{}")
+
+    def told() -> bool:
+        supervisor.check_runs()
+        return client.llen(key) == len(messages)
+
+    try:
+        wait_until(told, "the list is as long as what waits", 10)
+        assert 0 < client.ttl(key) <= LIFETIME
+    finally:
+        client.delete(*messages, key, LEADER)
 
 
 def test_leases_count_only_once_redis_was_there_for_as_long_as_one(client: redis.Redis) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,6 @@ from orchestrator.compiler.canvas import Canvas
 from orchestrator.messaging.app import app
 from orchestrator.run_id import RunId
 from orchestrator.runs.record import NodeRecord
-from tests.harness.cluster import LocalCluster
 from tests.harness.runner import Runner, nodes_of, states_of
 from tests.harness.waiting import wait_until
 from workers.runtime.turn import NODES
@@ -166,40 +162,3 @@ def active() -> dict[str, dict[str, object]]:
     """The tasks at work by their ids, as `celery inspect active` shows them."""
     replies = app.control.inspect(destination=["all@test"], timeout=2.0).active() or {}
     return {task["id"]: task for tasks in replies.values() for task in tasks}
-
-
-#: Submits a chain of a thousand nodes, and thirty runs of three behind it.
-SUBMIT_ALL = """
-import sys
-from pathlib import Path
-from turn_pipelines import three, turn
-from orchestrator.artifacts import ArtifactStore
-from orchestrator.lifecycle.submission import prepare, submit
-from orchestrator.runs.connection import connect
-from orchestrator.runs.store import RunStore
-from orchestrator.settings import settings
-store, runs = ArtifactStore(settings().store_url), RunStore(connect(settings().redis_url))
-def send(pipeline, **parameters):
-    print(submit(prepare(pipeline, parameters, queues=settings().queues), store=store, runs=runs))
-folder = sys.argv[1]
-send(turn, folder=folder, length=1000)
-for number in range(30):
-    send(three, folder=folder, name=str(number))
-"""
-
-
-@pytest.mark.slow
-def test_a_chain_of_a_thousand_nodes_lets_small_runs_pass(cluster: LocalCluster, tmp_path: Path) -> None:
-    told = subprocess.run(
-        [sys.executable, "-c", SUBMIT_ALL, str(tmp_path)],
-        env=cluster.environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    long, *small = map(RunId, told.stdout.split())
-    cluster.start("worker")
-    for run in (*small, long):
-        cluster.wait_until_concluded(run)
-    ends = {run: cluster.record(run).ended or datetime.max for run in (*small, long)}
-    assert max(ends[run] for run in small) < ends[long]

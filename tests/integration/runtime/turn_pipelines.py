@@ -112,3 +112,40 @@ def wait_for(folder: str, name: str, marker: str) -> int:
 def held(folder: str) -> None:
     """The second node waits for a file `go`."""
     step.after(wait_for.after(step(folder, "first"))(folder, "second", "go"))(folder, "third")
+
+
+@stage
+def nap(number: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return number
+
+
+@pipeline
+def naps(items: int, seconds: float) -> None:
+    nap.partial(seconds=seconds).map(number=list(range(items)))
+
+
+@stage(priority=0)
+def first_of_all(folder: str, name: str) -> int:
+    called(folder, name)
+    return time.time_ns()
+
+
+@stage(priority=9)
+def last_of_all(folder: str, name: str) -> int:
+    called(folder, name)
+    return time.time_ns()
+
+
+@stage
+def in_between(folder: str, name: str) -> int:
+    called(folder, name)
+    return time.time_ns()
+
+
+@pipeline
+def by_priority(folder: str) -> None:
+    """Sent in the wrong order."""
+    last_of_all(folder, "last")
+    in_between(folder, "middle")
+    first_of_all(folder, "first")

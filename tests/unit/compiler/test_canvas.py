@@ -12,6 +12,7 @@ from orchestrator.authoring.graph import Graph, NodeName
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import SPAN, Canvas, SteadyChord
 from orchestrator.compiler.draw import as_json, mermaid, tree
+from orchestrator.messaging.priorities import headers_of
 from orchestrator.run_id import RunId
 
 app = Celery("test", set_as_current=False)
@@ -97,7 +98,7 @@ def test_policies_become_options_of_the_message() -> None:
     signature = canvas(diamond.graph()).start()
     body = signature.tasks[1].body if hasattr(signature.tasks[1], "body") else signature.tasks[-1]
     assert body.options["queue"] == "training"
-    assert body.options["priority"] == 3
+    assert body.options["headers"] == headers_of(3)
     assert body.options["soft_time_limit"] == 30
     assert body.options["time_limit"] > 30
 
@@ -176,8 +177,10 @@ def test_a_map_of_unknown_length_expands_on_a_worker() -> None:
     whole = canvas(unknown_length.graph())
     assert nodes_in(whole.start()) == ["numbers", "number"]
     assert nodes_in(whole.onward(NodeName("number"))) == ["add", "number-2"]
-    batches = whole.batches(NodeName("number"), 2)
-    assert [task.kwargs["batch"] for task in batches.tasks] == [0, 1]
+    batches = [whole.batch(NodeName("number"), number) for number in (0, 1)]
+    assert [batch.kwargs["batch"] for batch in batches] == [0, 1]
+    assert len({batch.options["task_id"] for batch in batches}) == 2
+    assert all(batch.options["headers"] == headers_of(None, batch=True) for batch in batches)
 
 
 def test_the_graph_and_its_canvas_are_shown_as_json() -> None:

@@ -1,0 +1,59 @@
+"""The lists that make a queue in Redis: by priority, and at the same priority nodes before batches of maps.
+
+A stage's priority is 0 (first) to 9 (last), 5 if it has none. Its messages have a level in their headers:
+one for nodes of that priority and the next one for batches of a map's items, so that a small run does not
+wait behind a map of thousands of items. The default level is the queue's own list. Celery's own option says
+less: kombu takes its 0 for no priority at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: The priority of a stage that has none.
+DEFAULT = 5
+#: Of every so many messages that a worker fetches, it looks for one among batches first: they never starve.
+TURN_OF_BATCHES = 4
+
+
+#: The header of a message that has its level, if that is not the default.
+LEVEL = "level"
+
+
+def level(priority: int | None, *, batch: bool = False) -> int:
+    """Return the level of messages of a priority."""
+    return 2 * (DEFAULT if priority is None else min(max(priority, 0), 9)) + batch
+
+
+def level_of(message: Mapping[str, Any]) -> int:
+    """Return the level of a message in kombu's form; the default, if it has none that exists."""
+    headers = message.get("headers")
+    told = headers.get(LEVEL) if isinstance(headers, dict) else None
+    return told if told in LEVELS else DEFAULT_LEVEL
+
+
+def headers_of(priority: int | None, *, batch: bool = False) -> dict[str, int]:
+    """Return the headers of messages of a priority."""
+    found = level(priority, batch=batch)
+    return {} if found == DEFAULT_LEVEL else {LEVEL: found}
+
+
+#: Messages without a priority.
+DEFAULT_LEVEL = level(None)
+#: From first to last.
+LEVELS = tuple(range(level(9, batch=True) + 1))
+#: Those of nodes, and those of batches.
+NODE_LEVELS, BATCH_LEVELS = LEVELS[::2], LEVELS[1::2]
+#: All, with batches before nodes of the same priority.
+BATCHES_FIRST = tuple(level for batch in BATCH_LEVELS for level in (batch, batch - 1))
+
+
+def list_of(queue: str, level: int) -> str:
+    """Return the name of the list that holds a queue's messages of a level, in kombu's form."""
+    return queue if level == DEFAULT_LEVEL else f"{queue}\x06\x16{level}"
+
+
+def lists_of(queue: str) -> list[str]:
+    """Return the names of all lists of a queue, from first to last."""
+    return [list_of(queue, level) for level in LEVELS]

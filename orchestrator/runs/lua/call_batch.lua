@@ -1,0 +1,19 @@
+-- A batch of a map asks whether it has to call another worker: at any time one message of the map waits for the
+-- next worker that is free, and whoever takes it sends the one that follows. So a map has one place in the
+-- queue, however many items it has.
+-- ARGV: map, number of the batch's message (0: it begins anew), token of its delivery, 1 if it was delivered
+--       again
+-- Reply: {number of the message to send, or 0 for none}
+local map, number = load_node(ARGV[1]), tonumber(ARGV[2])
+if map.state ~= 'running' or not map.next then return {0} end
+local called = map.called or 0
+if map.caller == ARGV[3] then return {called} end -- the first reply was lost
+if not map.back and map.next >= map.items then return {0} end
+if number == 0 or number >= called then
+  map.called, map.caller = math.max(called, number) + 1, ARGV[3]
+  save_node(ARGV[1], map)
+  return {map.called}
+end
+-- the earlier delivery may have died before it sent the message
+if ARGV[4] == '1' and number + 1 == called then return {called} end
+return {0}
