@@ -11,7 +11,6 @@ from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.errors import InvalidDefinition
 from orchestrator.authoring.functions import check_function, copy_metadata, place_of
 from orchestrator.authoring.graph import Graph
-from orchestrator.authoring.local import run_graph
 from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret
 from orchestrator.authoring.parameters import parse_parameters
 from orchestrator.authoring.stage import Stage
@@ -81,6 +80,8 @@ class Pipeline(Generic[P]):
         Models are logged and registered in memory, and there is no champion when it begins. Within
         `workers.tracking.tracked(...)` MLflow has them, as on workers.
         """
+        from orchestrator.authoring.local import run_graph  # workers and the command line do not need it
+
         positional = inspect.signature(self.function).bind_partial(*args).arguments
         parameters = self.parse({**positional, **kwargs})
         return run_graph(cast("Callable[..., Graph]", self.graph)(**parameters))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import typer
 
@@ -34,8 +34,10 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import RunState
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
-from orchestrator.stack import EmbeddedStack
-from orchestrator.stack.state import StackState
+
+if TYPE_CHECKING:
+    from orchestrator.stack.embedded import EmbeddedStack
+    from orchestrator.stack.state import StackState
 
 #: Sends a run to the workers of a Redis, and returns its id.
 Send: TypeAlias = Callable[[RunStore], RunId]

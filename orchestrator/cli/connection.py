@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redis import Redis
+from typing import TYPE_CHECKING
 
 from orchestrator.cli.errors import UnknownToStack
 from orchestrator.cli.messages import print_note, with_program_name
@@ -10,6 +10,9 @@ from orchestrator.runs import connection
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import apply_environment, settings
 from orchestrator.stack.state import StackState, private_states, read_state
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 
 def join_stack() -> StackState | None:

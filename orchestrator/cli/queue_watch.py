@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-
-from redis import Redis
+from typing import TYPE_CHECKING
 
 from orchestrator.cli.messages import with_program_name
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import NodeState
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: Seconds that a node is queued before we look for its worker, between two checks, between two equal notices.
 PATIENCE, CHECK_INTERVAL, REPEAT_INTERVAL = 4.0, 1.0, 30.0

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.cli.conclusions import conclude_earlier_runs
 from orchestrator.cli.connection import join_stack, open_runs, require_modules
 from orchestrator.cli.errors import NoStack
 from orchestrator.cli.formatting import as_line
@@ -25,17 +23,12 @@ from orchestrator.cli.options import (
     parse_slots,
 )
 from orchestrator.cli.pipeline_lookup import find_pipeline
-from orchestrator.coordinator.service import supervised
 from orchestrator.lifecycle.submission import Prepared, prepare, submit
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
-from orchestrator.settings import apply_environment, settings
-from orchestrator.stack import EmbeddedStack
+from orchestrator.settings import settings
 from orchestrator.stack.state import run_lock
-
-if TYPE_CHECKING:
-    from orchestrator.cli.attached_run import Send
 
 Detach = Annotated[
     bool, typer.Option("--detach", help="Submit only; needs `orchestrator up` or a REDIS_URL.")
@@ -76,6 +69,8 @@ def run(
         if detach:
             hint = "start one that stays with `orchestrator up`, or set REDIS_URL"
             raise NoStack("--detach: the private stack of a run ends with the command", hint=hint)
+        from orchestrator.cli.private_run import run_on_private_stack  # loads all that a stack needs
+
         with ExitStack() as locks:
 
             def send_and_lock(runs: RunStore) -> RunId:
@@ -97,25 +92,7 @@ def run(
         run_attached(prepared, send, stack=stack, as_json=as_json)
 
 
-def run_on_private_stack(prepared: Prepared, send: Send, slots: Mapping[str, int], *, as_json: bool) -> None:
-    """Start a stack for one run, send the run, show its progress, and stop the stack."""
-    modules = {node.stage.rpartition(".")[0] for node in prepared.graph}
-    os.environ["ORCHESTRATOR_PIPELINES"] = ",".join(sorted(modules))  # the workers need no others
-    with EmbeddedStack.start(settings().home, slots, prepared.graph.queues) as stack:
-        # rich takes 50 ms to import, which pass while the workers start
-        from orchestrator.cli.attached_run import run_attached
-
-        apply_environment(stack.environment())
-        store = ArtifactStore(settings().store_url)
-        with (
-            stack.announced(),
-            supervised(settings(), stack.redis_url),
-            conclude_earlier_runs(store),
-        ):
-            run_attached(prepared, send, private=stack, as_json=as_json)
-
-
-def _run_detached(prepared: Prepared, send: Send, *, as_json: bool) -> None:
+def _run_detached(prepared: Prepared, send: Callable[[RunStore], RunId], *, as_json: bool) -> None:
     """Send the run and leave it to the workers that are there."""
     runs = open_runs()
     run = send(runs)

@@ -5,18 +5,13 @@ from __future__ import annotations
 from orchestrator.archive.run_record import unconcluded_runs
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.cli.attached_run import run_attached
-from orchestrator.cli.conclusions import conclude_run
 from orchestrator.cli.connection import join_stack, require_modules
 from orchestrator.cli.errors import NoStack
 from orchestrator.cli.messages import with_program_name
 from orchestrator.cli.options import AsJson, RunName, Slots, check_slots, parse_slots
 from orchestrator.cli.pipeline_lookup import find_pipeline
-from orchestrator.cli.run import run_on_private_stack
 from orchestrator.cli.run_lookup import Records
 from orchestrator.lifecycle import ending
-from orchestrator.lifecycle.lost_outputs import lost_outputs
-from orchestrator.lifecycle.resume import send_round
 from orchestrator.lifecycle.submission import Prepared
 from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect_redis
@@ -44,6 +39,13 @@ def cancel(run: RunName) -> None:
 
 def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> None:
     """Carry a run on that failed, was cancelled or lost its Redis; what is committed is not run again."""
+    from orchestrator.cli.attached_run import (
+        run_attached,  # loads rich and more, which `cancel` does not need
+    )
+    from orchestrator.cli.private_run import conclude_run, run_on_private_stack
+    from orchestrator.lifecycle.lost_outputs import lost_outputs
+    from orchestrator.lifecycle.resume import send_round
+
     wished = parse_slots(slots)
     check_slots(wished, settings().queues)
     stack = join_stack()

@@ -10,7 +10,8 @@ from orchestrator.cli.messages import print_note, with_program_name
 from orchestrator.cli.options import AsJson, Slots, check_slots, parse_slots
 from orchestrator.cli.pipeline_lookup import first_command
 from orchestrator.settings import settings
-from orchestrator.stack import read_state, start_in_background, stop_in_background
+from orchestrator.stack.background import start_in_background, stop_in_background
+from orchestrator.stack.state import read_state
 
 
 def up(*, slots: Slots = None, as_json: AsJson = False) -> None:

@@ -13,19 +13,14 @@ from pathlib import Path
 import pytest
 import redis
 
+from orchestrator.redis_url import client_url
 from orchestrator.settings import settings
-from orchestrator.stack import (
-    EmbeddedStack,
-    StackFailed,
-    StackState,
-    client_url,
-    read_state,
-    start_in_background,
-    stop_in_background,
-)
+from orchestrator.stack.background import start_in_background, stop_in_background
+from orchestrator.stack.embedded import EmbeddedStack
+from orchestrator.stack.errors import StackFailed
 from orchestrator.stack.ports import LOOPBACK, free_port
 from orchestrator.stack.services import FLOWER_PORT
-from orchestrator.stack.state import FILE, has_daemon, write_state
+from orchestrator.stack.state import FILE, StackState, has_daemon, read_state, write_state
 from tests.harness.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.usefixtures("surroundings")]

@@ -14,8 +14,10 @@ import pytest
 import redis
 from celery import Celery
 
+from orchestrator.redis_url import client_url
 from orchestrator.settings import settings
-from orchestrator.stack import EmbeddedStack, StackFailed, client_url
+from orchestrator.stack.embedded import EmbeddedStack
+from orchestrator.stack.errors import StackFailed
 from tests.harness.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("surroundings")]
@@ -23,7 +25,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("surroundings")]
 STARTER = """
     import sys, time
     from pathlib import Path
-    from orchestrator.stack import EmbeddedStack
+    from orchestrator.stack.embedded import EmbeddedStack
 
     with EmbeddedStack.start(Path(sys.argv[1]), {"data": 1}, ["data"]) as stack:
         stack.wait_until_ready(30)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.stack import StackFailed, client_url
+from orchestrator.redis_url import client_url
 from orchestrator.stack.environment import child_environment
+from orchestrator.stack.errors import StackFailed
 from orchestrator.stack.ports import free_port
 from orchestrator.stack.process import Process
 from orchestrator.stack.redis_program import find_redis
