@@ -18,6 +18,7 @@ from benchmarks.row import Row
 ROWS: Mapping[str, Callable[..., Row]] = {
     "hop": hop.measure,
     "fan-out": fan_out.measure,
+    "fan-out-training": fan_out.measure_training,
     "exactness": exactness.measure,
     "fairness": fairness.measure,
     "start": start.measure,

@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +47,10 @@ class Rig:
     reader: RunReader
 
     @contextmanager
-    def worker(self, *, slots: int) -> Iterator[None]:
+    def worker(self, *, slots: int, queues: Sequence[str] = (QUEUE,)) -> Iterator[None]:
         """One worker process with so many children, which runs our stages and the baseline's tasks."""
-        command = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-Q", QUEUE, "-c", str(slots)]
+        command = [sys.executable, "-m", "celery", "-A", "workers", "worker"]
+        command += ["-Q", ",".join(queues), "-c", str(slots)]
         options = ["-n", "bench@localhost", "--without-gossip", "--without-mingle"]
         log = self.folder / "worker.log"
         worker = Process.start("worker", [*command, *options], log=log, environment=os.environ)

@@ -43,9 +43,9 @@ def line(length: int) -> None:
 
 
 @pipeline
-def fan(width: int) -> None:
-    """1 → width → 1 stages that do nothing."""
-    count(step.map(value=numbers(width)))
+def fan(width: int, queue: str = "data") -> None:
+    """1 → width → 1 stages that do nothing, those in the middle on a queue."""
+    count(step.options(queue=queue).map(value=numbers(width)))
 
 
 @stage

@@ -181,6 +181,7 @@ class ClaimedNode:
             attempt=self.number,
             round=self.context.round.number,
             redelivered=self.redelivered,
+            map=self.ref.group or "",
             inputs=small_inputs(self.ref),
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,15 +17,17 @@ from orchestrator.archive.run_record import read_final, remove_marks, write_fina
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.authoring.graph import NodeName, group_and_index
+from orchestrator.authoring.policies import Policy
 from orchestrator.errors import OrchestratorError
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.record import RunRecord
+from orchestrator.runs.record import NodeRecord, RunRecord
+from orchestrator.runs.states import NodeState
 from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import RunContext
 from workers.tracking import Data, NodeInfo, RunInfo
-from workers.tracking.records import AttemptOrder
+from workers.tracking.records import AttemptOrder, MapInfo, is_nested
 
 log = logging.getLogger("orchestrator.conclude")
 
@@ -129,7 +132,30 @@ def _told_to_mlflow(end: _End, resources: WorkerResources) -> RunInfo:
         commit=specification.commit,
         dirty=specification.dirty,
         data=_data_of(end.context, resources),
+        maps=list(_maps_of(end.context, record)),
     )
+
+
+def _maps_of(context: RunContext, record: RunRecord) -> Iterator[MapInfo]:
+    """Return the maps of which an item was run, and that have MLflow runs of their own."""
+    items: dict[NodeName, list[NodeRecord]] = {}
+    for node in record.nodes:
+        group, index = group_and_index(node.name)
+        if index is not None:
+            items.setdefault(group, []).append(node)
+    for name, records in items.items():
+        stage, policy = context.graph[name].stage, context.graph[name].policy
+        if is_nested(policy.queue) and any(item.attempts for item in records):
+            yield MapInfo(name=name, stage=stage, state=_state_of(records, policy).value)
+
+
+def _state_of(items: Sequence[NodeRecord], policy: Policy) -> NodeState:
+    """Return how a map ended, by its items."""
+    states = Counter(item.state for item in items)
+    if not policy.tolerates(states[NodeState.FAILED], len(items)):
+        return NodeState.FAILED
+    done = states[NodeState.SUCCEEDED] + states[NodeState.FAILED]
+    return NodeState.SUCCEEDED if done == len(items) else NodeState.CANCELLED
 
 
 def _round_of(end: _End, store: ArtifactStore) -> Round:

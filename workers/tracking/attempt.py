@@ -56,6 +56,7 @@ class AttemptTracker:
         self._circuit = circuit
         self._run: Run | None = None
         self._away: TrackingUnavailable | None = None
+        self._is_used = False  #: something was logged, or tried to be
         self._names = Names()
         self._models = 0
         self._latest = 0  #: time of the run's latest metric, in milliseconds since 1970
@@ -63,6 +64,7 @@ class AttemptTracker:
     @property
     def run(self) -> Run:
         """The MLflow run that the attempt logs to; raises TrackingUnavailable."""
+        self._is_used = True
         if self._run is None:
             away = self._away or self._circuit.error()
             if away is not None:
@@ -99,8 +101,9 @@ class AttemptTracker:
 
         A failure is only a warning, so as not to lose hours of fitting; the run's conclusion repairs it.
         """
-        self._fence.glance(at_once=self._info.nested)
-        if self._info.nested:
+        has_own_run = self._info.nested and self._is_used
+        self._fence.glance(at_once=has_own_run)
+        if has_own_run:
             with only_warn(self._uri, f"the MLflow run of {self._info.node} ends with the pipeline's"):
                 self._log(Ending(status=status, time=_now()))
         if self.has_reached:
@@ -151,6 +154,7 @@ class AttemptTracker:
         return self._latest
 
     def _log(self, entry: Entry) -> str:
+        self._is_used = True
         self._fence.glance()
         if self._away is None:
             try:

@@ -65,6 +65,7 @@ class MlflowTracking:
         self._due: set[str] = set()
         self._client: MlflowClient | None = None
         self._experiments: dict[str, str] = {}
+        self._map = (("", ""), "")
 
     @contextmanager
     def attempt(self, info: AttemptInfo, fence: Fence | None = None) -> Iterator[AttemptTracker]:
@@ -72,9 +73,10 @@ class MlflowTracking:
 
         Raises LeaseLost at the end if the node was taken over: the attempt's output must not be kept.
 
-        A training node's own run is created at once and ends with the block. Other nodes log to the
-        pipeline's run, which is created at the first entry. While MLflow is unavailable, entries of the
-        tracker are kept in an outbox; plain `mlflow` calls raise TrackingUnavailable.
+        A training node's own run is created at once, a map item's at its first entry; both end with the
+        block. Other nodes log to the pipeline's run, which is created at the first entry. While MLflow is
+        unavailable, entries of the tracker are kept in an outbox; plain `mlflow` calls raise
+        TrackingUnavailable.
         """
         fence = fence or NoFence()
         tracker = AttemptTracker(
@@ -87,7 +89,7 @@ class MlflowTracking:
             fence=fence,
             circuit=self._circuit,
         )
-        if info.nested:
+        if info.nested and not info.map:
             tracker.begin()
         try:
             with clear_plain_errors(), active(lambda: tracker.run, self.tracking_uri):
@@ -176,11 +178,24 @@ class MlflowTracking:
         )
 
     def _find(self, info: AttemptInfo, fence: Fence, *, late: bool = False) -> Run:
-        parent = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
         if not info.nested:
-            return parent
+            return self._parent_of(info)
+        above = self._run_of_map(info) if info.map else str(self._parent_of(info).info.run_id)
         check = partial(fence.glance, at_once=True)
-        return self._runs(info.pipeline).nested(info, parent.info.run_id, check, late=late)
+        return self._runs(info.pipeline).nested(info, above, check, late=late)
+
+    def _parent_of(self, info: AttemptInfo) -> Run:
+        return self.parent(info.run_id, info.pipeline, info.parameters, info.started)
+
+    def _run_of_map(self, info: AttemptInfo) -> str:
+        """Return the MLflow id of a map's run; the latest map's is cached, as its items come together."""
+        place = (info.run_id, info.map)
+        if self._map[0] != place:
+            parent = str(self._parent_of(info).info.run_id)
+            map = (info.map, info.stage)
+            run = self._runs(info.pipeline).of_map(info.run_id, info.pipeline, map, parent, info.began)
+            self._map = (place, str(run.info.run_id))
+        return self._map[1]
 
     def _runs(self, pipeline: str) -> KeyedRuns:
         return KeyedRuns(self._open(), self._experiment(pipeline), self._recall, self._remember)

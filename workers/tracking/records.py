@@ -41,6 +41,11 @@ class NoFence:
 SHARED_QUEUES = frozenset({"data", "deployment"})
 
 
+def is_nested(queue: str) -> bool:
+    """Whether nodes on a queue have MLflow runs of their own."""
+    return queue not in SHARED_QUEUES
+
+
 @dataclass(frozen=True, kw_only=True)
 class AttemptInfo:
     """One attempt of a node in a run."""
@@ -55,13 +60,14 @@ class AttemptInfo:
     attempt: int  #: attempt number, from 1
     round: int = 0  #: the run's round that the attempt belongs to; each resumption begins another
     redelivered: bool = False  #: the node may have been started before (also after a resumption)
+    map: str = ""  #: the map that the node is an item of, if it is one
     inputs: Mapping[str, object] = field(default_factory=dict)  #: the node's small inputs
     began: datetime = field(default_factory=lambda: datetime.now(UTC))  #: for display only: clocks differ
 
     @property
     def nested(self) -> bool:
-        """Whether the node has its own MLflow run."""
-        return self.queue not in SHARED_QUEUES
+        """Whether the node has its own MLflow run; a map's item has it once it logs something."""
+        return is_nested(self.queue)
 
     @property
     def fresh(self) -> bool:
@@ -80,6 +86,13 @@ class NodeInfo:
 
     name: str
     state: str  #: a node state such as `succeeded`
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapInfo(NodeInfo):
+    """How a map ended that has an MLflow run of its own."""
+
+    stage: str  #: `<module>.<function>`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +118,7 @@ class RunInfo:
     round: int = 0  #: the round that ended
     error: str | None = None
     nodes: Sequence[NodeInfo] = ()
+    maps: Sequence[MapInfo] = ()
     commit: str = ""  #: git commit of the pipeline's repository when the run was submitted
     dirty: bool = False  #: whether the repository had uncommitted changes
     data: Sequence[Data] = ()

@@ -108,6 +108,18 @@ class KeyedRuns:
             raise
         return made
 
+    def of_map(
+        self, run_id: str, pipeline: str, map: tuple[str, str], parent_id: str, started: datetime
+    ) -> Run:
+        """Find or create the MLflow run of a map, by its name and stage. Only `conclude` sets its status."""
+        name, stage = map
+        key, tags = run_key(run_id, name), {RUN: run_id, NODE: name}
+        known = self._known(key, tags, search=True)
+        if known is not None:
+            return known
+        tags |= {PIPELINE: pipeline, STAGE: stage, PARENT: parent_id, **_source(stage)}
+        return self._make(key, name, tags, {}, started)
+
     def _misses(self, run: Run, info: AttemptInfo) -> bool:
         """Whether an attempt's outbox has not been delivered yet; several deliveries may be concurrent."""
         known = order_of(run.data.tags)
@@ -150,7 +162,7 @@ class KeyedRuns:
 
     def _tidy(self, info: RunInfo, parent: str) -> dict[str, Run]:
         """End running runs of nodes and delete surplus ones; return the nodes' runs by node name."""
-        states = {node.name: node.state for node in info.nodes}
+        states = {node.name: node.state for node in (*info.nodes, *info.maps)}
         kept: dict[str, Run] = {}
         for run in sorted(self._search({RUN: info.run_id}), key=_weight, reverse=True):
             node, found = run.data.tags.get(NODE, ""), run.info.run_id
@@ -158,6 +170,10 @@ class KeyedRuns:
                 self._client.delete_run(found)
             elif node:
                 kept[node] = run
+        for map in info.maps:
+            if map.name not in kept:
+                place = (map.name, map.stage)
+                kept[map.name] = self.of_map(info.run_id, info.pipeline, place, parent, info.started)
         for node, run in kept.items():
             belongs_to_later_round = order_of(run.data.tags)[0] > info.round
             if not belongs_to_later_round and _is_wrong(run.info.status, states.get(node)):

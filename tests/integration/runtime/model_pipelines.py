@@ -61,3 +61,22 @@ def empty_maps(values: list[int], after: int = 1) -> None:
 def learn(flaky: bool = False, rows: int = 10) -> None:
     parts = split(table(rows))
     error_of(train(parts.train, flaky), parts.test)
+
+
+@stage(queue="training", tolerate=0.5)
+def trial(number: int) -> int:
+    if number % 3 == 1:
+        context.log_metrics({"number": number})
+    if number == 4:
+        raise ValueError("the fourth is bad")
+    return number
+
+
+@pipeline
+def trials(count: int = 6) -> None:
+    all_of(trial.map(number=list(range(count))))
+
+
+@stage
+def all_of(numbers: list[int]) -> int:
+    return len(numbers)

@@ -53,3 +53,34 @@ def test_a_training_node_is_one_nested_run_with_one_model(runner: Runner, flaky:
     assert nested.info.status == "FINISHED"
     models = client.search_logged_models([nested.info.experiment_id])
     assert len([model for model in models if model.source_run_id == nested.info.run_id]) == 1
+
+
+@pytest.mark.parametrize("count", [8, 100], ids=["with messages of their own", "in batches"])
+def test_a_map_has_an_mlflow_run_and_each_of_its_items_that_logs_something(
+    runner: Runner, count: int
+) -> None:
+    record = runner.run("trials", count=count)
+    assert record.state == "succeeded", record.error
+    _, runs = mlflow_runs(record)
+    names = {run.info.run_id: run.data.tags.get("orchestrator.node", "") for run in runs}
+    told = {
+        name: (names.get(run.data.tags.get("mlflow.parentRunId")), run.info.status, run.data.metrics)
+        for run, name in zip(runs, names.values(), strict=True)
+    }
+    assert told == {
+        "": (None, "FINISHED", {}),
+        "trial": ("", "FINISHED", {}),
+        **{
+            f"trial[{number}]": ("trial", "FAILED" if number == 4 else "FINISHED", {"number": number})
+            for number in range(1, count, 3)
+        },
+    }
+
+
+def test_a_map_whose_items_log_nothing_has_an_mlflow_run_once_it_is_concluded(runner: Runner) -> None:
+    record = runner.run("trials", count=1)
+    _, runs = mlflow_runs(record)
+    assert {run.data.tags.get("orchestrator.node"): run.info.status for run in runs} == {
+        None: "FINISHED",
+        "trial": "FINISHED",
+    }
