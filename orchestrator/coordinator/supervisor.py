@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
+from orchestrator.alive import touch_alive_file
 from orchestrator.archive.run_record import unconcluded_runs
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
@@ -73,6 +74,7 @@ class Supervisor:
         while not stop.wait(PACE):
             try:
                 self.check_runs()
+                touch_alive_file()
             except RedisError as error:
                 self.contact.lose()
                 log.warning("Redis does not answer: %s", error, extra={"action": "redis_away"})

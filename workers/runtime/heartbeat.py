@@ -20,6 +20,7 @@ from celery.worker.request import Request
 from celery.worker.state import active_requests, requests, scheduled_requests
 from redis.exceptions import RedisError
 
+from orchestrator.alive import touch_alive_file
 from orchestrator.run_id import RunId
 from orchestrator.runs.presence import WorkerPresence, say_goodbye, say_presence
 from workers.runtime.identity import assume, delivery_of, identity
@@ -95,6 +96,7 @@ def try_to_beat(worker: WorkController) -> None:
             _end_soon(request, worker)
         # A worker that shuts down consumes from no queue any more
         publish_presence(worker.app.amqp.queues.consume_from)
+        touch_alive_file()
     except RedisError as error:
         log.warning("heartbeat missed: %s", error)
     except Exception:  # no error may stop the heartbeat

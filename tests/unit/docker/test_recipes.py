@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from orchestrator.runs.keys import BACKLOG
 from orchestrator.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -57,7 +58,8 @@ def test_kubernetes_waits_longer_for_a_worker_than_the_worker_for_its_stages():
     image = (ROOT / "docker" / "Dockerfile").read_text()
     assert re.search(r"^USER \d+:\d+$", image, flags=re.MULTILINE), "kubelet cannot tell who a name is"
     assert scaling["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
-    assert scaling["spec"]["triggers"][0]["metadata"]["listName"] in pod["containers"][0]["command"]
+    *_, queue, _, _ = pod["containers"][0]["command"]
+    assert scaling["spec"]["triggers"][0]["metadata"]["listName"] == BACKLOG.format(queue=queue)
 
 
 def test_each_service_is_hardened_and_has_its_limits():
