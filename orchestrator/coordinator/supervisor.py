@@ -17,7 +17,7 @@ from orchestrator.alive import touch_alive_file
 from orchestrator.archive.run_record import unconcluded_runs
 from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
-from orchestrator.coordinator.backlog import show_backlog
+from orchestrator.coordinator.backlog import Backlog
 from orchestrator.coordinator.contact import Contact
 from orchestrator.lifecycle.ending import LONGEST_WAIT, send_conclusion
 from orchestrator.lifecycle.resume import resend_node
@@ -58,6 +58,7 @@ class Supervisor:
     lease_seconds: float
     name: str = field(default_factory=lambda: token_hex(8))
     contact: Contact = field(init=False)
+    _backlog: Backlog = field(init=False)
     clock: Callable[[], float] = time.monotonic
     _store_looked_at: float | None = None  #: time of the last search of the store
     _lists_compared: float | None = None  #: time; None: not since it began to lead, or since a break
@@ -68,6 +69,7 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self.contact = Contact(self.runs.client, self.lease_seconds)
+        self._backlog = Backlog(self.runs.client, self.queues)
 
     def run(self, stop: threading.Event) -> None:
         """Check runs until `stop` is set."""
@@ -118,7 +120,7 @@ class Supervisor:
     def _show_backlog(self) -> None:
         shown = self._backlog_shown
         if shown is None or self.clock() - shown > BACKLOG_PACE:
-            show_backlog(self.runs.client, self.reader, self.queues)
+            self._backlog.show()
             self._backlog_shown = self.clock()
 
     def _end_lost_leases(self, open_runs: Iterable[RunId]) -> None:

@@ -142,7 +142,7 @@ class RunReader:
         """Return the number of a map's items that nobody has taken yet; 0 if it does not run."""
         stored = cast("str | None", self.client.hget(RunKeys(run).nodes, node))
         record = json.loads(stored) if stored else {}
-        if record.get("state") != NodeState.RUNNING or "next" not in record:
+        if "next" not in record or record["state"] == NodeState.CANCELLED:
             return 0
         return int(record["items"]) - int(record["next"]) + len(record.get("back") or ())
 

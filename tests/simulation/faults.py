@@ -130,7 +130,8 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
         case "lose specification":
             world.shared.remove(f"runs/{world.run_id}/specification.json")
         case "submit again":
-            simulation.people.submit()
+            if "lose specification" not in {str(each.kind) for each in simulation.case.faults}:
+                simulation.people.submit()  # with the same id, which only the specification refuses
         case "lose message":
             world.post.next_is.append("lost")
         case "double message":

@@ -31,6 +31,8 @@ from workers.tracking.records import AttemptOrder, MapInfo, is_nested
 
 log = logging.getLogger("orchestrator.conclude")
 
+#: The states of items that were run, in this round or in an earlier one.
+_RAN = (NodeState.SUCCEEDED, NodeState.FAILED)
 #: Maximum number of files or outputs that are logged to MLflow as inputs of a run.
 MOST_DATA = 20
 
@@ -145,7 +147,7 @@ def _maps_of(context: RunContext, record: RunRecord) -> Iterator[MapInfo]:
             items.setdefault(group, []).append(node)
     for name, records in items.items():
         stage, policy = context.graph[name].stage, context.graph[name].policy
-        if is_nested(policy.queue) and any(item.attempts for item in records):
+        if is_nested(policy.queue) and any(item.attempts or item.state in _RAN for item in records):
             yield MapInfo(name=name, stage=stage, state=_state_of(records, policy).value)
 
 

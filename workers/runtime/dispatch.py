@@ -84,11 +84,23 @@ def send_others(
     send_ready(context, node, [each for each in ready if each.node in due], resources, place)
 
 
-def send_lost(context: RunContext, node: str, ready: Iterable[DueNode], resources: WorkerResources) -> None:
-    """Send the nodes further behind a node that were lost when its earlier delivery had continued there."""
-    direct = context.needed_by(context.node_ref(node))
+def send_lost(
+    context: RunContext,
+    node: str,
+    ready: Iterable[DueNode],
+    request: Context,
+    resources: WorkerResources,
+) -> None:
+    """Send the due nodes that an earlier delivery of a node died before it sent.
+
+    They are further behind the node, where that delivery had continued, or the body of a chord that has
+    counted it.
+    """
+    ref = context.node_ref(node)
+    direct = context.needed_by(ref)
+    body = () if request.chain else _carried(context, ref, request)
     for each in ready:
-        if each.node not in direct:
+        if each.node not in direct or (each.node in body and not each.alone):
             send_by_itself(context, each.node, resources)
 
 

@@ -159,7 +159,7 @@ class StageTask(Task):
             case Committed(ready, ending):
                 pass_on(context, node, ready, self.request, resources)
                 if redelivered:
-                    send_lost(context, node, ready, resources)
+                    send_lost(context, node, ready, self.request, resources)
                 send_ending(context, ending, resources)
                 return COMMITTED
             case Again(error, wait):

@@ -5,7 +5,7 @@
 --       again
 -- Reply: {number of the message to send, or 0 for none}
 local map, number = load_node(ARGV[1]), tonumber(ARGV[2])
-if map.state ~= 'running' or not map.next then return {0} end
+if not map.next or map.state == 'cancelled' then return {0} end -- a map that has failed goes on with the rest
 local called = map.called or 0
 if map.caller == ARGV[3] then return {called} end -- the first reply was lost
 if not map.back and map.next >= map.items then return {0} end

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.coordinator.backlog import MOST, show_backlog
+from orchestrator.coordinator.backlog import MOST, Backlog
 from orchestrator.run_id import RunId
 from orchestrator.runs.keys import BACKLOG
 from tests.harness.cluster import LocalCluster
@@ -82,13 +82,14 @@ def test_a_small_run_begins_beside_long_maps(cluster: LocalCluster, tmp_path: Pa
     print(f"waited beside {maps} maps: {', '.join(f'{seconds:.2f}' for seconds in small)} s")
     assert max(small) < 2.0, "two turns, on a busy machine"
     client, key = cluster.reader.client, BACKLOG.format(queue="data")
-    show_backlog(client, cluster.reader, ["data"])
+    backlog = Backlog(client, ["data"])
+    backlog.show()
     assert client.llen(key) == MOST, "one message waits for each map, and thousands of items"
     for run in long:
         cluster.shell.succeed("cancel", run)
 
     def nothing_waits() -> bool:
-        show_backlog(client, cluster.reader, ["data"])
+        backlog.show()
         return not client.exists(key)
 
     wait_until(nothing_waits, "nothing waits")
