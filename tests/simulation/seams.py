@@ -31,6 +31,7 @@ import workers.runtime.map_batches as batches
 import workers.runtime.stage_task as stage_task
 import workers.runtime.turn as turn
 import workers.tracking.attempt as tracking_attempt
+import workers.tracking.entry_buffer as entry_buffer
 import workers.tracking.mlflow_tracking as tracking
 import workers.tracking.models as models
 import workers.tracking.records as records
@@ -181,6 +182,7 @@ def install(pool: Any) -> None:
     _put(claimed_node, children_end_here=_nothing, _folder_kept=_nothing, copies_end_here=_nothing)
     _put(claimed_node, Fence=partial(claimed_node.Fence, clock=_now))  # type: ignore[attr-defined]
     _put(batches, threading=threading_of(world), HELD_UP=3.0)
+    _put(entry_buffer, threading=threading_of(world))
     _put(
         heartbeat,
         active_requests=OfThisWorker(lambda each: list(each.active.values()), _worker),

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from orchestrator.artifacts.scratch import temporary_folder
 from orchestrator.text import printable
 from workers.tracking.attempt_outbox import AttemptOutbox
 from workers.tracking.circuit import Circuit
-from workers.tracking.entries import Ending, Entry, File, LoggedModel, Metrics, Params, Tag, Target, Text
+from workers.tracking.entries import (
+    Ending,
+    Entry,
+    File,
+    LoggedModel,
+    Metrics,
+    Params,
+    SmallEntry,
+    Tag,
+    Target,
+    Text,
+    write_together,
+)
+from workers.tracking.entry_buffer import EntryBuffer
 from workers.tracking.errors import TrackingUnavailable, clear_errors, is_gone, only_warn
 from workers.tracking.models import save_model
 from workers.tracking.names import LONGEST_TAG, Names, as_params, fitting_model_name, fitting_value, masked
@@ -24,6 +37,8 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class AttemptTracker:
@@ -57,6 +72,7 @@ class AttemptTracker:
         self._run: Run | None = None
         self._away: TrackingUnavailable | None = None
         self._is_used = False  #: something was logged, or tried to be
+        self._buffer = EntryBuffer(self._send)
         self._names = Names()
         self._models = 0
         self._latest = 0  #: time of the run's latest metric, in milliseconds since 1970
@@ -64,7 +80,7 @@ class AttemptTracker:
     @property
     def run(self) -> Run:
         """The MLflow run that the attempt logs to; raises TrackingUnavailable."""
-        self._is_used = True
+        self._use()
         if self._run is None:
             away = self._away or self._circuit.error()
             if away is not None:
@@ -101,6 +117,7 @@ class AttemptTracker:
 
         A failure is only a warning, so as not to lose hours of fitting; the run's conclusion repairs it.
         """
+        self._buffer.flush()
         has_own_run = self._info.nested and self._is_used
         self._fence.glance(at_once=has_own_run)
         if has_own_run:
@@ -114,25 +131,28 @@ class AttemptTracker:
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics."""
         numbers = {self._names.of(name): float(value) for name, value in values.items()}
-        self._log(Metrics(values=numbers, step=step or 0, time=self._after_latest()))
+        self._use()
+        self._hold(Metrics(values=numbers, step=step or 0, time=self._after_latest()))
 
     def log_params(self, values: Mapping[str, object]) -> None:
         """Log params. MLflow's params are immutable: a value logged by an earlier attempt stays."""
-        self._log(Params(values=as_params(values, names=self._names)))
+        self._use()
+        self._hold(Params(values=as_params(values, names=self._names)))
 
     def set_tag(self, name: str, value: str) -> None:
         """Set a tag of the run."""
         text = fitting_value(f"tag {name}", masked(name, value), LONGEST_TAG)
-        self._log(Tag(name=self._names.of(name), value=text))
+        self._use()
+        self._hold(Tag(name=self._names.of(name), value=text))
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Log a file or a folder as an artifact."""
         path = Path(path)
-        self._log(File(path=path.absolute(), folder=folder))
+        self._log_large(File(path=path.absolute(), folder=folder))
 
     def log_text(self, text: str, file_name: str) -> None:
         """Log a text as an artifact file."""
-        self._log(Text(text=printable(text), file_name=file_name))
+        self._log_large(Text(text=printable(text), file_name=file_name))
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Log a fitted estimator and return its URI; see `workers.tracking.models`."""
@@ -141,7 +161,7 @@ class AttemptTracker:
             saved = folder / "model"
             save_model(model, example, saved)
             self._models += 1
-            uri = self._log(LoggedModel(name=name, path=saved, number=self._models))
+            uri = self._log_large(LoggedModel(name=name, path=saved, number=self._models))
         return uri or str(PendingModel(self._info.pipeline, self._info.run_id, self._info.node, name))
 
     def model_uri(self, uri: str) -> str:
@@ -153,13 +173,53 @@ class AttemptTracker:
         self._latest = max(_now(), self._latest + 1)
         return self._latest
 
-    def _log(self, entry: Entry) -> str:
+    def _log_large(self, entry: Entry) -> str:
+        """Log an entry that has a request of its own, after those before it."""
+        self._buffer.flush()
+        return self._log(entry)
+
+    def _use(self) -> None:
+        """Note that something is logged; first of all, the node's small inputs are."""
+        if self._is_used:
+            return
         self._is_used = True
+        inputs = as_params(self._info.inputs, scalars_only=True) if self._info.nested else {}
+        if inputs:
+            self._hold(Params(values=inputs))
+        if not self._info.fresh:
+            self.begin()  # what earlier attempts have logged says which time is the latest
+
+    def _hold(self, entry: SmallEntry) -> None:
+        if self._outbox is not None:
+            self._buffer.add(entry)
+        else:
+            self._log(entry)  # nothing would keep it
+
+    def _send(self, entries: Sequence[SmallEntry]) -> None:
+        """Write entries in one request; those of a request that MLflow refuses, each by itself."""
+        if self._away is None and len(entries) > 1:
+            self._fence.glance()
+            try:
+                with clear_errors(self._uri):
+                    self._write(lambda target: write_together(entries, target))
+            except TrackingUnavailable as error:
+                self._set_aside(error)
+            except Exception as error:
+                self._fence.glance(at_once=True)
+                if not _is_mlflows(error):
+                    raise
+            else:
+                return
+        for entry in entries:
+            self._log(entry)
+
+    def _log(self, entry: Entry) -> str:
+        self._use()
         self._fence.glance()
         if self._away is None:
             try:
                 with clear_errors(self._uri):
-                    return self._write(entry)
+                    return self._write(entry.write)
             except TrackingUnavailable as error:
                 self._set_aside(error)
             except Exception as error:
@@ -173,16 +233,16 @@ class AttemptTracker:
             self._outbox.keep(entry)
         return ""
 
-    def _write(self, entry: Entry) -> str:
-        """Write an entry to the run or, if it was deleted meanwhile, to the run that replaces it."""
+    def _write(self, write: Callable[[Target], T]) -> T:
+        """Write to the run or, if it was deleted meanwhile, to the run that replaces it."""
         try:
-            return entry.write(self._target(self.run))
+            return write(self._target(self.run))
         except Exception as error:
             if not _is_mlflows(error) or not is_gone(error):
                 raise
         self._fence.glance(at_once=True)
         self._run = None
-        return entry.write(self._target(self.run))
+        return write(self._target(self.run))
 
     def _set_aside(self, error: TrackingUnavailable) -> None:
         """Switch to the outbox, since MLflow is unavailable."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import posixpath
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -21,12 +22,13 @@ from orchestrator.artifacts import Digest
 from orchestrator.artifacts.scratch import temporary_folder
 from workers.tracking.flushing import flush_artifacts
 from workers.tracking.models import Authorship, enter_late, enter_model
-from workers.tracking.names import MOST_METRICS, in_parts, write_params
+from workers.tracking.names import MOST_METRICS, MOST_PARAMS, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
 
     from orchestrator.artifacts import ArtifactStore
     from orchestrator.authoring.graph import JSON
@@ -48,6 +50,7 @@ def _file_name(name: str) -> str:
     return name
 
 
+_RUN_NAME = "mlflow.runName"
 _LARGEST = 2**63 - 1  #: the largest integer in MLflow's databases
 Time = Annotated[int, Field(ge=0, le=_LARGEST)]  #: milliseconds since 1970
 Step = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
@@ -99,7 +102,39 @@ class Entry(BaseModel):
         raise NotImplementedError
 
 
-class Metrics(Entry):
+@dataclass
+class Parts:
+    """What goes into one kind of request, `log_batch`."""
+
+    metrics: list[Metric] = field(default_factory=list)
+    params: list[Param] = field(default_factory=list)
+    tags: list[RunTag] = field(default_factory=list)
+
+
+class SmallEntry(Entry):
+    """An entry that can share a request with others."""
+
+    def add_to(self, parts: Parts, target: Target) -> None:
+        """Add what it says to a request."""
+        raise NotImplementedError
+
+    def write(self, target: Target) -> str:
+        write_together([self], target)
+        return ""
+
+
+def write_together(entries: Iterable[SmallEntry], target: Target) -> None:
+    """Write entries to MLflow in as few requests as its limits allow."""
+    parts = Parts()
+    for entry in entries:
+        entry.add_to(parts, target)
+    metrics = in_parts(parts.metrics, MOST_METRICS - 2 * MOST_PARAMS)
+    params, tags = in_parts(parts.params, MOST_PARAMS), in_parts(parts.tags, MOST_PARAMS)
+    for each in zip_longest(metrics, params, tags, fillvalue=()):
+        target.client.log_batch(target.run_id, *each)
+
+
+class Metrics(SmallEntry):
     """Metrics. MLflow deduplicates those with the same name, time, step and value."""
 
     kind: Literal["metrics"] = "metrics"
@@ -107,28 +142,29 @@ class Metrics(Entry):
     step: Step
     time: Time
 
-    def write(self, target: Target) -> str:
+    def add_to(self, parts: Parts, target: Target) -> None:
         from mlflow.entities import Metric
 
-        metrics = [Metric(name, value, self.time, self.step) for name, value in self.values.items()]
-        for part in in_parts(metrics, MOST_METRICS):
-            target.client.log_batch(target.run_id, metrics=part)
-        return ""
+        del target
+        parts.metrics += [Metric(name, value, self.time, self.step) for name, value in self.values.items()]
 
     @property
     def named(self) -> str:
         return f"metrics {', '.join(self.values)}"
 
 
-class Params(Entry):
+class Params(SmallEntry):
     """Params, as text. MLflow's params are immutable: a value logged by an earlier attempt stays."""
 
     kind: Literal["params"] = "params"
     values: dict[str, str]
 
-    def write(self, target: Target) -> str:
-        write_params(target.client, target.run_id, self._new(target) if target.known_params else self.values)
-        return ""
+    def add_to(self, parts: Parts, target: Target) -> None:
+        from mlflow.entities import Param
+
+        added = {(each.key, each.value) for each in parts.params}
+        values = self._new(target) if target.known_params else self.values
+        parts.params += [Param(*each) for each in values.items() if each not in added]
 
     @property
     def named(self) -> str:
@@ -147,16 +183,21 @@ class Params(Entry):
         return {name: value for name, value in self.values.items() if name not in known}
 
 
-class Tag(Entry):
-    """A tag."""
+class Tag(SmallEntry):
+    """A tag; the last value of a name counts."""
 
     kind: Literal["tag"] = "tag"
     name: str
     value: str
 
-    def write(self, target: Target) -> str:
-        target.client.set_tag(target.run_id, self.name, self.value)
-        return ""
+    def add_to(self, parts: Parts, target: Target) -> None:
+        from mlflow.entities import RunTag
+
+        if self.name == _RUN_NAME:  # which only this call takes for what it is
+            target.client.set_tag(target.run_id, self.name, self.value)
+        else:
+            parts.tags = [each for each in parts.tags if each.key != self.name]
+            parts.tags.append(RunTag(self.name, self.value))
 
     @property
     def named(self) -> str:

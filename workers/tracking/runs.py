@@ -98,7 +98,7 @@ class KeyedRuns:
             PARENT: parent_id,
             **_source(info.stage),
         }
-        made = self._make(key, info.node, tags, as_params(info.inputs, scalars_only=True), info.began)
+        made = self._make(key, info.node, tags, {}, info.began)
         try:
             check()
         except BaseException:  # the pipeline's run may have been concluded before this one was created
