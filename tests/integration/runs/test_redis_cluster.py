@@ -91,6 +91,7 @@ def play(desk: Desk) -> None:
     assert desk.expand("m", 3).accepted
     share = desk.holder("share")
     (index,) = desk.take("m", share).items
+    assert runs.call_batch(run, m, 0, share.token, redelivered=False) == 1
     assert runs.return_items(run, m, share.token, [index]) == 1
     (index,) = desk.take("m", share).items
     assert runs.commit_items(run, m, share.token, [DoneItem(index=index, began=0.2, ended=0.1)]).accepted
