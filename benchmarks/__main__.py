@@ -9,7 +9,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from benchmarks import exactness, fairness, fan_out, hop, message, report, start
+from benchmarks import (
+    client,
+    exactness,
+    fairness,
+    fan_out,
+    hop,
+    many,
+    message,
+    report,
+    scaling,
+    start,
+    tracked,
+)
 from benchmarks.machine import describe
 from benchmarks.rig import Rig, rig
 from benchmarks.row import Row
@@ -19,9 +31,13 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "hop": hop.measure,
     "fan-out": fan_out.measure,
     "fan-out-training": fan_out.measure_training,
+    "tracked": tracked.measure,
     "exactness": exactness.measure,
+    "scaling": scaling.measure,
+    "many": many.measure,
     "fairness": fairness.measure,
     "start": start.measure,
+    "client": client.measure,
     "message": message.measure,
 }
 

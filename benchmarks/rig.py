@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.redis_url import socket_url
 from orchestrator.runs.connection import connect
-from orchestrator.runs.presence import served_queues
+from orchestrator.runs.presence import present_workers
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
@@ -47,24 +47,25 @@ class Rig:
     reader: RunReader
 
     @contextmanager
-    def worker(self, *, slots: int, queues: Sequence[str] = (QUEUE,)) -> Iterator[None]:
+    def worker(self, *, slots: int, queues: Sequence[str] = (QUEUE,), name: str = "bench") -> Iterator[None]:
         """One worker process with so many children, which runs our stages and the baseline's tasks."""
         command = [sys.executable, "-m", "celery", "-A", "workers", "worker"]
         command += ["-Q", ",".join(queues), "-c", str(slots)]
-        options = ["-n", "bench@localhost", "--without-gossip", "--without-mingle"]
+        options = ["-n", f"{name}@localhost", "--without-gossip", "--without-mingle"]
         log = self.folder / "worker.log"
         worker = Process.start("worker", [*command, *options], log=log, environment=os.environ)
         try:
-            wait_until(
-                lambda: worker.exit_status is not None or QUEUE in served_queues(self.redis), _READY_SECONDS
-            )
-            if QUEUE not in served_queues(self.redis):
+            wait_until(lambda: worker.exit_status is not None or self._has(name), _READY_SECONDS)
+            if not self._has(name):
                 raise worker.failure("did not get ready")
             yield
         finally:
             self.redis.delete(*self.redis.keys("orc:worker:*"), "none")
             worker.signal(signal.SIGTERM)
             worker.end(_END_SECONDS)
+
+    def _has(self, worker: str) -> bool:
+        return any(each.name == f"{worker}@localhost" for each in present_workers(self.redis))
 
 
 @contextmanager

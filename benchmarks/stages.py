@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.graphs import random_graph
-from orchestrator import pipeline, stage
+from orchestrator import context, pipeline, stage
 
 
 @stage
@@ -59,6 +59,19 @@ def nap(number: int, seconds: float) -> int:
 def naps(items: int, seconds: float) -> None:
     """A long map of short items."""
     nap.partial(seconds=seconds).map(number=list(range(items)))
+
+
+@stage(queue="training")
+def trial(number: int) -> int:
+    """Something that logs one metric."""
+    context.log_metric("loss", 1.0 / (number + 1))
+    return number
+
+
+@pipeline
+def trials(width: int) -> None:
+    """A map of items that each log one metric."""
+    count(trial.map(number=numbers(width)))
 
 
 @pipeline

@@ -1,0 +1,88 @@
+"""many: small runs that thirty clients submit at once, against as many raw chains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from statistics import quantiles
+from typing import TypeVar
+
+from benchmarks import raw, stages
+from benchmarks.contenders import LEISURE, start_ours, wait_for
+from benchmarks.interleaving import duel
+from benchmarks.rig import Rig
+from benchmarks.row import Row
+from orchestrator.run_id import RunId
+
+T = TypeVar("T")
+
+TARGET = 0.5
+SLOTS, CLIENTS, LENGTH = 2, 30, 3
+
+
+def measure(rig: Rig, *, quick: bool) -> Row:
+    """The ratio of the rates of runs, from the first call until the last has ended."""
+    count, rounds = (60, 1) if quick else (1000, 2)
+    waits: list[float] = []
+    kept: list[float] = []
+    with rig.worker(slots=SLOTS):
+        found = duel(
+            lambda: _ours(rig, count, waits, kept),
+            lambda: _raw(rig, count),
+            rounds=rounds,
+            warm_up=0 if quick else 1,
+        )
+    return Row(
+        name="many",
+        what=f"{count:,} runs of {LENGTH} empty stages, submitted by {CLIENTS} clients at once, until the "
+        f"last has ended; raw: as many chains of {LENGTH} empty tasks",
+        ours=f"{count / found.our_median:,.0f} runs/s",
+        baseline=f"{count / found.baseline_median:,.0f} chains/s",
+        ratio=f"{found.gain:.2f}×",
+        target=f"≥ {TARGET:g}×",
+        reached=found.gain >= TARGET,
+        detail=f"{rounds} rounds, {SLOTS} slots; 95 of 100 runs waited at most "
+        f"{quantiles(waits, n=20)[-1]:.1f} s; an ended run keeps {kept[-1]:.1f} kB in Redis",
+    )
+
+
+def _ours(rig: Rig, count: int, waits: list[float], kept: list[float]) -> float:
+    before = _memory(rig)
+    begun = time.perf_counter()
+    runs = _at_once(lambda: start_ours(rig, stages.line, {"length": LENGTH}), count)
+    wait_for(
+        lambda: all(rig.reader.state(run).over for run in runs[-CLIENTS:]), "the last runs", pace=LEISURE
+    )
+    wait_for(lambda: not rig.reader.open_runs(), "all runs", pace=LEISURE)
+    seconds = time.perf_counter() - begun
+    wait_for(lambda: not rig.reader.unconcluded_runs(), "the conclusion of all runs", pace=LEISURE)
+    waits.extend(_wait_of(rig, run) for run in runs)
+    kept.append((_memory(rig) - before) / count / 1000)
+    return seconds
+
+
+def _raw(rig: Rig, count: int) -> float:
+    begun = time.perf_counter()
+    results = _at_once(lambda: raw.line(LENGTH), count)
+    keys = [result.backend.get_key_for_task(result.id) for result in results]
+    wait_for(lambda: rig.redis.exists(*keys) == count, "all chains", pace=LEISURE)
+    seconds = time.perf_counter() - begun
+    rig.redis.delete(*keys)
+    return seconds
+
+
+def _at_once(call: Callable[[], T], count: int) -> list[T]:
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        return [each.result() for each in [clients.submit(call) for _ in range(count)]]
+
+
+def _wait_of(rig: Rig, run: RunId) -> float:
+    record = rig.reader.summary(run)
+    if record.started is None or record.submitted is None:
+        raise ValueError(f"{run} has no times")
+    return (record.started - record.submitted).total_seconds()
+
+
+def _memory(rig: Rig) -> int:
+    return int(rig.redis.info("memory")["used_memory"])
