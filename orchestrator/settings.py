@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(default=30.0, ge=0)  #: what a stopping worker gives its running stages
     memory_limit: ByteSize | None = Field(default=None, ge=MEMORY_FLOOR)  #: for each stage's process
     alive_file: Path | None = None  #: workers and the coordinator touch it while they work, for health checks
-    retention_days: float = Field(default=30.0, gt=0)  #: how long Redis remembers a finished run
+    retention_days: float = Field(default=1.0, gt=0)  #: how long Redis remembers a finished run
 
     @field_validator("pipelines", "queues", "trusted_types", mode="before")
     @classmethod
