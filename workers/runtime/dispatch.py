@@ -104,6 +104,16 @@ def send_lost(
             send_by_itself(context, each.node, resources)
 
 
+def send_lost_handlers(context: RunContext, resources: WorkerResources) -> None:
+    """Send the failure handlers that are due, as an earlier delivery may have died before it did."""
+    if not context.graph.handlers:
+        return
+    due = set(RunReader(resources.runs.client).overdue(context.run, 0.0))
+    for handler in context.graph.handlers:
+        if handler.name in due:
+            context.canvas.by_itself(handler.name).apply_async()
+
+
 def send_ready(
     context: RunContext,
     node: str,

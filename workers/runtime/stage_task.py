@@ -30,6 +30,7 @@ from workers.runtime.dispatch import (
     send_ending,
     send_item,
     send_lost,
+    send_lost_handlers,
     send_outbox_deliveries,
     send_ready,
 )
@@ -150,6 +151,8 @@ class StageTask(Task):
         )
         if batch is not None:
             return self._work_batch(delivery, context, batch, resources)
+        if redelivered:
+            send_lost_handlers(context, resources)
         turn = Turn(delivery, context, self.request, resources)
         outcome = turn.run()
         if turn.continued:
