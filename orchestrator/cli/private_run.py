@@ -13,8 +13,6 @@ from orchestrator.authoring.masking import mask_text
 from orchestrator.cli.conclusions import conclude_earlier_runs
 from orchestrator.cli.errors import NotConcluded
 from orchestrator.cli.formatting import as_line
-from orchestrator.coordinator.service import supervised
-from orchestrator.lifecycle.ending import send_conclusion
 from orchestrator.lifecycle.submission import Prepared
 from orchestrator.runs.connection import connect_redis
 from orchestrator.settings import apply_environment, settings
@@ -33,8 +31,9 @@ def run_on_private_stack(prepared: Prepared, send: Send, slots: Mapping[str, int
     modules = {node.stage.rpartition(".")[0] for node in prepared.graph}
     os.environ["ORCHESTRATOR_PIPELINES"] = ",".join(sorted(modules))  # the workers need no others
     with EmbeddedStack.start(settings().home, slots, prepared.graph.queues) as stack:
-        # rich takes 50 ms to import, which pass while the workers start
+        # Celery and rich take a third of a second to import, which passes while the workers start
         from orchestrator.cli.attached_run import run_attached
+        from orchestrator.coordinator.service import supervised
 
         apply_environment(stack.environment())
         store = ArtifactStore(settings().store_url)
@@ -53,6 +52,8 @@ def conclude_run(known: KnownRun, store: ArtifactStore, wished: Mapping[str, int
         _send_and_wait(known, store)
     else:
         with EmbeddedStack.start(settings().home, wished, known.graph.queues) as stack:
+            from orchestrator.coordinator.service import supervised
+
             apply_environment(stack.environment())
             with supervised(settings(), stack.redis_url):
                 _send_and_wait(known, store)
@@ -64,6 +65,8 @@ def conclude_run(known: KnownRun, store: ArtifactStore, wished: Mapping[str, int
 
 
 def _send_and_wait(known: KnownRun, store: ArtifactStore) -> None:
+    from orchestrator.lifecycle.ending import send_conclusion
+
     run = known.record.id
     send_conclusion(run, connect_redis(str(settings().redis_url)), known.graph.queues)
     until = time.monotonic() + CONCLUSION_TIMEOUT
