@@ -64,7 +64,7 @@ def test_each_queue_has_workers_and_stopping_leaves_nothing(
         with redis.Redis.from_url(client_url(stack.redis_url)) as connection:
             assert connection.config_get("port") == {"port": "0"}
     assert len(parts) >= 9
-    assert not processes.alive(parts)
+    wait_until(lambda: not processes.alive(parts), "what was killed is gone", 2)
     assert not folder.exists()
 
 
