@@ -51,9 +51,6 @@ def _ours(rig: Rig, count: int, waits: list[float], kept: list[float]) -> float:
     before = _memory(rig)
     begun = time.perf_counter()
     runs = _at_once(lambda: start_ours(rig, stages.line, {"length": LENGTH}), count)
-    wait_for(
-        lambda: all(rig.reader.state(run).over for run in runs[-CLIENTS:]), "the last runs", pace=LEISURE
-    )
     wait_for(lambda: not rig.reader.open_runs(), "all runs", pace=LEISURE)
     seconds = time.perf_counter() - begun
     wait_for(lambda: not rig.reader.unconcluded_runs(), "the conclusion of all runs", pace=LEISURE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from itertools import pairwise
 from statistics import median
 
 from benchmarks import stages
@@ -19,8 +20,8 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     counts, trials = ((1, 2), 8) if quick else ((1, 2, 4, 8), TRIALS)
     taken: dict[int, float] = {}
     with ExitStack() as workers:
-        for count in counts:
-            for number in range(len(taken) and count // 2, count):
+        for before, count in pairwise((0, *counts)):
+            for number in range(before, count):
                 workers.enter_context(rig.worker(slots=1, name=f"bench-{number}"))
             times = [
                 run_ours(rig, stages.naps, {"items": trials, "seconds": SECONDS})

@@ -56,8 +56,8 @@ class Backlog:
         return found
 
     def _items_of(self, batches: Sequence[Sequence[str]]) -> int:
-        reader = RunReader(self.client)
-        return sum(reader.items_left(run, node) for run, node in nodes_named(chain.from_iterable(batches)))
+        reader, named = RunReader(self.client), nodes_named(chain.from_iterable(batches))
+        return sum(reader.items_left(run, map) for run, map in named if map)  # conclusions name no node
 
     def _write(self, key: str, length: int) -> None:
         with self.client.pipeline() as transaction:

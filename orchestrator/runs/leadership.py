@@ -16,12 +16,6 @@ def leads(client: Redis, name: str, lifetime: float) -> bool:
     return bool(client.eval(read_script("lead"), 1, LEADER, name, int(lifetime * 1000)))
 
 
-def current_leader(client: Redis) -> str | None:
-    """Return the name of the leading coordinator; None if there is none."""
-    leader = client.get(LEADER)
-    return None if leader is None else str(leader)
-
-
 def step_down(client: Redis, name: str) -> None:
     """Release the lead if the coordinator `name` holds it."""
     client.eval(read_script("step_down"), 1, LEADER, name)
