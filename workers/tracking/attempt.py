@@ -131,18 +131,15 @@ class AttemptTracker:
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics."""
         numbers = {self._names.of(name): float(value) for name, value in values.items()}
-        self._use()
         self._hold(Metrics(values=numbers, step=step or 0, time=self._after_latest()))
 
     def log_params(self, values: Mapping[str, object]) -> None:
         """Log params. MLflow's params are immutable: a value logged by an earlier attempt stays."""
-        self._use()
         self._hold(Params(values=as_params(values, names=self._names)))
 
     def set_tag(self, name: str, value: str) -> None:
         """Set a tag of the run."""
         text = fitting_value(f"tag {name}", masked(name, value), LONGEST_TAG)
-        self._use()
         self._hold(Tag(name=self._names.of(name), value=text))
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
@@ -170,6 +167,7 @@ class AttemptTracker:
 
     def _after_latest(self) -> int:
         """Return a time after all earlier metrics: MLflow shows the latest of equal steps; clocks differ."""
+        self._use()  # which asks for the latest one of earlier attempts
         self._latest = max(_now(), self._latest + 1)
         return self._latest
 
@@ -190,6 +188,7 @@ class AttemptTracker:
             self.begin()  # what earlier attempts have logged says which time is the latest
 
     def _hold(self, entry: SmallEntry) -> None:
+        self._use()
         if self._outbox is not None:
             self._buffer.add(entry)
         else:
