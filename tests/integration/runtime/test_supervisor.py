@@ -281,8 +281,9 @@ def test_a_run_that_ended_and_was_never_written_down_is(runner: Runner, client: 
 
 
 def test_autoscalers_are_told_how_much_waits_in_a_queue(client: redis.Redis) -> None:
-    supervisor, key = replace(hasty(client), queues=("spare",)), BACKLOG.format(queue="spare")
-    messages = [list_of("spare", level(priority)) for priority in (None, 0, 9)]
+    queue = "autoscaled"  # no other test leaves anything in it
+    supervisor, key = replace(hasty(client), queues=(queue,)), BACKLOG.format(queue=queue)
+    messages = [list_of(queue, level(priority)) for priority in (None, 0, 9)]
     for each in messages:
         client.lpush(each, "{}")
 
