@@ -16,6 +16,7 @@ from workers.runtime.heartbeat import Heartbeat
 from workers.runtime.loaded_code import know_code
 from workers.runtime.masked_log import mask_log
 from workers.runtime.memory import MemoryWatch
+from workers.runtime.outbox_sender import OutboxSender
 from workers.runtime.pool_process import expect_children
 from workers.runtime.redis_check import check_redis
 from workers.runtime.shutdown import GracefulShutdown
@@ -34,6 +35,6 @@ signals.worker_init.connect(know_code, weak=False)
 app.add_defaults({"worker_pool": "workers.runtime.pool:ProcessPool"})
 register_builtin_tasks(app)
 register_tasks(app)
-app.steps["worker"].update((Heartbeat, GracefulShutdown, MemoryWatch, ProcessGroups, TurnWatch))
+app.steps["worker"].update((Heartbeat, GracefulShutdown, MemoryWatch, OutboxSender, ProcessGroups, TurnWatch))
 expect_children()
 guard_groups()

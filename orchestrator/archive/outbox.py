@@ -51,6 +51,10 @@ class Outbox:
         }
         store.write(self._key, json.dumps(text, separators=(",", ":")).encode(), flush=True)
 
+    def is_there(self, store: ArtifactStore) -> bool:
+        """Whether nobody has delivered and removed it since it was read."""
+        return store.read(self._key) is not None
+
     def remove(self, store: ArtifactStore) -> None:
         """Remove it after all entries are delivered."""
         store.remove(self._key)

@@ -22,6 +22,7 @@ from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import Settings, settings
 from workers.runtime.errors import MissingOutput
+from workers.runtime.outbox_sender import hand_over, has_sender
 from workers.runtime.run_context import NodeRef, RunContext
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class WorkerResources:
                 recall=self._recall,
                 remember=self._remember,
                 store=self.store,
+                hand_over=hand_over if has_sender() else None,
             )
         return self._tracking
 

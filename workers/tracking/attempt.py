@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, TypeVar
 
 from orchestrator.artifacts.scratch import temporary_folder
 from orchestrator.text import printable
@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: Have the outbox of a run's node delivered soon, by another process.
+HandOver: TypeAlias = Callable[[str, str], None]
+
 
 class AttemptTracker:
     """Implements the stage context's `Tracker`. Its MLflow run is found or created at first use.
@@ -57,16 +60,21 @@ class AttemptTracker:
         target: Callable[[Run], Target],
         find_model: Callable[[str], str],
         outbox: AttemptOutbox | None,
+        hand_over: HandOver | None,
         fence: Fence,
         circuit: Circuit,
     ) -> None:
-        """`outbox` keeps entries that cannot be logged; without it, TrackingUnavailable is raised."""
+        """`outbox` keeps entries that cannot be logged; without it, TrackingUnavailable is raised.
+
+        `hand_over` has another process deliver the outbox soon; without it, this one logs all by itself.
+        """
         self._uri = tracking_uri
         self._info = info
         self._find_run = find_run
         self._target = target
         self._find_model = find_model
         self._outbox = outbox
+        self._hand_over = hand_over
         self._fence = fence
         self._circuit = circuit
         self._run: Run | None = None
@@ -117,6 +125,9 @@ class AttemptTracker:
 
         A failure is only a warning, so as not to lose hours of fitting; the run's conclusion repairs it.
         """
+        if self._outbox is not None and self._hand_over is not None and self._can_be_left():
+            self._leave(self._outbox, self._hand_over, status)
+            return
         self._buffer.flush()
         has_own_run = self._info.nested and self._is_used
         self._fence.glance(at_once=has_own_run)
@@ -127,6 +138,24 @@ class AttemptTracker:
             self._circuit.close()
         if self._outbox is not None:
             self._outbox.write()  # if the store fails too, the stage's output cannot be stored either
+
+    def _can_be_left(self) -> bool:
+        """Whether MLflow knows nothing of the attempt yet, nor of earlier ones that it would have to match.
+
+        In the run that a pipeline's nodes share, the order of their tags and params counts.
+        """
+        is_unknown = self._is_used and self._info.fresh and self._run is None and self._away is None
+        return is_unknown and (self._info.nested or self._buffer.holds_only(Metrics))
+
+    def _leave(self, outbox: AttemptOutbox, hand_over: HandOver, status: str) -> None:
+        """Leave all that was logged to the process that delivers outboxes: MLflow takes its time."""
+        self._fence.glance()
+        for entry in self._buffer.take():
+            outbox.keep(entry)
+        if self._info.nested:
+            outbox.keep(Ending(status=status, time=_now()))
+        outbox.write()
+        hand_over(self._info.run_id, self._info.node)
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics."""

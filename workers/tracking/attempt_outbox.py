@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +16,7 @@ from orchestrator.archive.outbox import Outbox
 from orchestrator.authoring.masking import mask_text
 from orchestrator.errors import OrchestratorError
 from orchestrator.run_id import RunId
-from workers.tracking.entries import Entry, Target, from_json, to_json
+from workers.tracking.entries import Entry, SmallEntry, Target, from_json, to_json, write_together
 from workers.tracking.errors import clear_errors
 from workers.tracking.names import as_params
 from workers.tracking.records import AttemptInfo
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from orchestrator.authoring.graph import JSON
 
 log = logging.getLogger(__name__)
+
+_SUBJECT = TypeAdapter(AttemptInfo)
 
 
 @dataclass
@@ -62,14 +65,14 @@ class AttemptOutbox:
 
 
 def attempt_of(outbox: Outbox) -> AttemptInfo:
-    """Return the attempt that an outbox belongs to, marked as one that MLflow may know.
+    """Return the attempt that an outbox belongs to.
 
     Raises ValueError for a subject that was altered or belongs to another attempt.
     """
-    info: AttemptInfo = TypeAdapter(AttemptInfo).validate_python(outbox.subject)
+    info: AttemptInfo = _SUBJECT.validate_python(outbox.subject)
     if (info.run_id, info.node, info.order) != (outbox.run, outbox.node, (outbox.round, outbox.attempt)):
         raise ValueError("its subject is another attempt")
-    return replace(info, redelivered=True)
+    return info
 
 
 def deliver_entries(outbox: Outbox, target: Target, tracking_uri: str) -> list[str]:
@@ -77,19 +80,38 @@ def deliver_entries(outbox: Outbox, target: Target, tracking_uri: str) -> list[s
 
     An error of one entry does not affect the others: the run must be concluded all the same.
     """
-    refused = []
+    refused: list[str] = []
+    entries: list[Entry] = []
     for number, plain in enumerate(outbox.entries, 1):
-        name = f"entry {number}"
         try:
-            entry = from_json(plain)
-            name = entry.named
-            with clear_errors(tracking_uri):
-                entry.write(target)
-        except Exception as error:
-            if isinstance(error, OrchestratorError) and error.transient:
-                raise
-            refused.append(refusal(outbox, name, error))
+            entries.append(from_json(plain))
+        except ValueError as error:
+            refused.append(refusal(outbox, f"entry {number}", error))
+    for is_small, group in groupby(entries, lambda entry: isinstance(entry, SmallEntry)):
+        together = list(group)
+        if is_small and len(together) > 1 and _are_written(together, target, tracking_uri):
+            continue
+        for entry in together:
+            try:
+                with clear_errors(tracking_uri):
+                    entry.write(target)
+            except Exception as error:
+                if isinstance(error, OrchestratorError) and error.transient:
+                    raise
+                refused.append(refusal(outbox, entry.named, error))
     return refused
+
+
+def _are_written(entries: Sequence[Entry], target: Target, tracking_uri: str) -> bool:
+    """Write small entries in one request; return False if MLflow refuses it, for one of them perhaps."""
+    try:
+        with clear_errors(tracking_uri):
+            write_together(cast("Sequence[SmallEntry]", entries), target)
+    except Exception as error:
+        if isinstance(error, OrchestratorError) and error.transient:
+            raise
+        return False
+    return True
 
 
 def refusal(outbox: Outbox, name: str, error: Exception) -> str:
@@ -133,4 +155,4 @@ def _subject(info: AttemptInfo) -> Mapping[str, JSON]:
         parameters=as_params(info.parameters),
         inputs=as_params(info.inputs, scalars_only=True),
     )
-    return cast("Mapping[str, JSON]", TypeAdapter(AttemptInfo).dump_python(shown, mode="json"))
+    return cast("Mapping[str, JSON]", _SUBJECT.dump_python(shown, mode="json"))

@@ -321,7 +321,8 @@ class Ending(Entry):
     time: Time
 
     def write(self, target: Target) -> str:
-        if not target.late or target.author.is_latest(target.client.get_run(target.run_id).data.tags):
+        ends_the_node = self.status == "FINISHED" and not target.late
+        if ends_the_node or target.author.is_latest(target.client.get_run(target.run_id).data.tags):
             target.client.set_terminated(target.run_id, self.status, self.time)
         return ""
 

@@ -49,11 +49,22 @@ class EntryBuffer:
             self._raise_error()
             self._flush()
 
+    def holds_only(self, kind: type[SmallEntry]) -> bool:
+        """Whether all that is held is of one kind."""
+        with self._lock:
+            return all(isinstance(entry, kind) for entry in self._held)
+
+    def take(self) -> list[SmallEntry]:
+        """Return what is held, for the caller to send."""
+        with self._lock:
+            if self._sent is not None:
+                self._sent.set()
+                self._sent = None
+            held, self._held = self._held, []
+            return held
+
     def _flush(self) -> None:
-        if self._sent is not None:
-            self._sent.set()
-            self._sent = None
-        held, self._held = self._held, []
+        held = self.take()
         if held:
             self._send(held)
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.archive.outbox import Outbox, outboxes
+from orchestrator.authoring.graph import group_and_index
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import LeaseLost
 from workers.tracking.active import active
-from workers.tracking.attempt import AttemptTracker
+from workers.tracking.attempt import AttemptTracker, HandOver
 from workers.tracking.attempt_outbox import AttemptOutbox, attempt_of, deliver_entries, refusal, settle
 from workers.tracking.circuit import Circuit
 from workers.tracking.client import experiment_of, open_client
 from workers.tracking.entries import Target
 from workers.tracking.errors import ModelNotDelivered, clear_errors, clear_plain_errors, is_gone
 from workers.tracking.library import settle_environment
-from workers.tracking.models import Authorship, is_ready, models_of
+from workers.tracking.models import Authorship, is_ready, models_of, order_of
 from workers.tracking.pending import PendingModel
 from workers.tracking.records import AttemptInfo, Fence, NoFence, Recall, Remember, RunInfo
 from workers.tracking.runs import KeyedRuns
@@ -41,7 +43,8 @@ class MlflowTracking:
 
     Create it in each process, after the fork. `recall` and `remember` bind keys (`records.run_key`) to MLflow
     run ids for all processes that share a run; without them, keys are bound within this object. `store` keeps
-    entries that are logged while MLflow is unavailable; without it, logging then raises an error.
+    entries that are logged while MLflow is unavailable; without it, logging then raises an error. With
+    `hand_over`, short attempts leave what they log to another process.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class MlflowTracking:
         recall: Recall | None = None,
         remember: Remember | None = None,
         store: ArtifactStore | None = None,
+        hand_over: HandOver | None = None,
     ) -> None:
         settle_environment()
         self.tracking_uri = tracking_uri
@@ -60,12 +64,14 @@ class MlflowTracking:
         bound: dict[str, str] = {}
         self._recall = recall or bound.get
         self._remember = remember or bound.setdefault
+        self._hand_over = hand_over
         self._circuit = Circuit()
         self._owed: set[str] = set()
         self._due: set[str] = set()
         self._client: MlflowClient | None = None
         self._experiments: dict[str, str] = {}
         self._map = (("", ""), "")
+        self._seen: list[Run] | None = None  #: all MLflow runs of the run whose outboxes are delivered
 
     @contextmanager
     def attempt(self, info: AttemptInfo, fence: Fence | None = None) -> Iterator[AttemptTracker]:
@@ -86,6 +92,7 @@ class MlflowTracking:
             target=lambda run: self._target(info, run, fence),
             find_model=self.model_uri,
             outbox=AttemptOutbox(self._store, info) if self._store is not None else None,
+            hand_over=self._hand_over,
             fence=fence,
             circuit=self._circuit,
         )
@@ -117,16 +124,23 @@ class MlflowTracking:
             self._due |= self._owed
             self._owed.clear()
 
-    def deliver(self, run_id: str, node: str = "") -> None:
+    def deliver(self, run_id: str, node: str = "", *, first: bool = False) -> None:
         """Deliver the outboxes of a run, or of one of its nodes; raises TrackingUnavailable.
 
-        Idempotent, also for concurrent callers: each entry takes effect once.
+        Idempotent, also for concurrent callers: each entry takes effect once. With `first`, nobody has tried
+        before, so MLflow is not searched for what an earlier try may have made. Those of a whole run are
+        delivered from the last item to the first, and meet the process that delivers them as they come.
         """
         if self._store is None:
             return
-        for outbox in outboxes(self._store, RunId(run_id), node):
-            if outbox.entries:
-                settle(outbox, self._deliver(outbox), self._store)
+        waiting = [outbox for outbox in outboxes(self._store, RunId(run_id), node) if outbox.entries]
+        waiting.sort(key=lambda outbox: group_and_index(outbox.node)[1] or 0, reverse=True)
+        try:
+            for outbox in waiting:
+                if outbox is waiting[0] or outbox.is_there(self._store):
+                    settle(outbox, self._deliver(outbox, first=first), self._store)
+        finally:
+            self._seen = None
 
     def model_uri(self, uri: str) -> str:
         """Return MLflow's URI of a logged model; a model in an outbox is delivered first."""
@@ -154,17 +168,22 @@ class MlflowTracking:
         """Find or create the MLflow run of a whole run."""
         return self._runs(pipeline).parent(run_id, pipeline, parameters, started)
 
-    def _deliver(self, outbox: Outbox) -> list[str]:
+    def _deliver(self, outbox: Outbox, *, first: bool) -> list[str]:
         try:
             info = attempt_of(outbox)
         except ValueError as error:
             return [refusal(outbox, "all that was kept", error)]
+        if not first:
+            info = replace(info, redelivered=True)
         with clear_errors(self.tracking_uri):
+            if not first and self._seen is None:
+                self._seen = self._runs(info.pipeline).all_of(info.run_id)
             run = self._anew_if_gone(info.pipeline, lambda: self._find(info, NoFence(), late=True))
-        target = self._target(info, run, NoFence(), late=True)
+        is_new = not run.data.params and order_of(run.data.tags) == info.order
+        target = replace(self._target(info, run, NoFence()), late=not is_new, known_params=not is_new)
         return deliver_entries(outbox, target, self.tracking_uri)
 
-    def _target(self, info: AttemptInfo, run: Run, fence: Fence, *, late: bool = False) -> Target:
+    def _target(self, info: AttemptInfo, run: Run, fence: Fence) -> Target:
         return Target(
             client=self._open(),
             run_id=run.info.run_id,
@@ -174,7 +193,6 @@ class MlflowTracking:
             store=self._store,
             check=lambda: fence.glance(at_once=True),
             known_params=not info.fresh,
-            late=late,
         )
 
     def _find(self, info: AttemptInfo, fence: Fence, *, late: bool = False) -> Run:
@@ -198,7 +216,8 @@ class MlflowTracking:
         return self._map[1]
 
     def _runs(self, pipeline: str) -> KeyedRuns:
-        return KeyedRuns(self._open(), self._experiment(pipeline), self._recall, self._remember)
+        experiment = self._experiment(pipeline)
+        return KeyedRuns(self._open(), experiment, self._recall, self._remember, self._seen)
 
     def _anew_if_gone(self, pipeline: str, act: Callable[[], T]) -> T:
         """Call `act`, and once more if the cached experiment was deleted since it was looked up."""

@@ -56,8 +56,17 @@ class KeyedRuns:
     found by tags the next time, and `conclude` deletes surplus runs.
     """
 
-    def __init__(self, client: MlflowClient, experiment: str, recall: Recall, remember: Remember) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiment: str,
+        recall: Recall,
+        remember: Remember,
+        seen: Sequence[Run] | None = None,
+    ) -> None:
+        """`seen` is what a search for all MLflow runs of the pipeline run has found, if there was one."""
         self._client = client
+        self._seen = seen
         self._experiment = experiment
         self._recall = recall
         self._remember = remember
@@ -222,7 +231,14 @@ class KeyedRuns:
             bound = self._remember(key, made)
         return bound
 
+    def all_of(self, run_id: str) -> list[Run]:
+        """Return all MLflow runs of a pipeline run: its own, and those of its nodes."""
+        return list(self._search({RUN: run_id}))
+
     def _search(self, tags: Mapping[str, str]) -> Iterable[Run]:
+        if self._seen is not None:
+            yield from (run for run in self._seen if tags.items() <= run.data.tags.items())
+            return
         wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         token = None
         while True:
@@ -294,7 +310,7 @@ def _that_counts(models: Sequence[LoggedModel], committed: AttemptOrder | None) 
 
 def _is_wrong(status: str, state: str | None) -> bool:
     """Whether a node's run is still running, or was ended wrongly by an attempt without a lease."""
-    return status == "RUNNING" or (state == "succeeded" and status != "FINISHED")
+    return status == "RUNNING" or (state in ("succeeded", "failed") and status != status_of(state))
 
 
 def _source(name: str) -> dict[str, str]:
