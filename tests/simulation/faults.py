@@ -92,6 +92,8 @@ def happen(fault: Fault, actor: Actor, simulation: Simulation) -> None:
     worker = actor.owner if isinstance(actor.owner, Worker) else world.living_workers()[0]
     world.note("FAULT", f"{fault.kind} ({actor.name} was about to {actor.about_to})")
     match fault.kind:
+        case "kill child" if actor is worker.sender:
+            worker.lose_sender()
         case "kill child":
             victim = actor if actor in worker.active else next(iter(worker.active), None)
             if victim is not None:

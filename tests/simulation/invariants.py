@@ -127,6 +127,13 @@ class Invariants:
         current = self.simulation.world.current
         if current is None or (node, current) not in self.lost:
             return
+        worker = current.owner
+        if (
+            isinstance(worker, Worker)
+            and current in worker.active
+            and "node" not in worker.active[current].kwargs
+        ):
+            return  # it delivers what attempts have left, or concludes the run
         self.written_late[node, current] += 1
         if self.written_late[node, current] > LATE_WRITES:
             raise Broken(f"{node} is written to MLflow by an attempt that it was taken from")
@@ -172,21 +179,24 @@ class Invariants:
             self.cancelled = None
         self.leases.clear()
         self.tokens.clear()
+        self.succeeded |= self._succeeded_in_redis()  # also of a round before the one that is forgotten
         self.forgot = world.now
 
     # What has succeeded
 
     def look(self) -> None:
         """Read what has succeeded, and compare it with what was read before."""
-        world = self.simulation.world
-        stored = world.plain.hgetall(world.keys.nodes)
-        states = {str(name): json.loads(text)["state"] for name, text in stored.items()}
-        done = {name for name, state in states.items() if state == "succeeded"}
+        done = self._succeeded_in_redis()
         self.succeeded |= done
         for name, output in self._read(done):
             before = self.outputs.setdefault(name, output)
             if before != output:
                 raise Broken(f"what {name} gave was {before}, and is {output} for whoever reads it now")
+
+    def _succeeded_in_redis(self) -> set[str]:
+        world = self.simulation.world
+        stored = world.plain.hgetall(world.keys.nodes)
+        return {str(name) for name, text in stored.items() if json.loads(text)["state"] == "succeeded"}
 
     def _read(self, done: set[str]) -> Iterator[tuple[str, Any]]:
         """What readers find now."""

@@ -28,6 +28,8 @@ import workers.runtime.execute as execute
 import workers.runtime.heartbeat as heartbeat
 import workers.runtime.identity as identity
 import workers.runtime.map_batches as batches
+import workers.runtime.outbox_sender as outbox_sender
+import workers.runtime.resources as resources
 import workers.runtime.stage_task as stage_task
 import workers.runtime.turn as turn
 import workers.tracking.attempt as tracking_attempt
@@ -183,6 +185,8 @@ def install(pool: Any) -> None:
     _put(claimed_node, Fence=partial(claimed_node.Fence, clock=_now))  # type: ignore[attr-defined]
     _put(batches, threading=threading_of(world), HELD_UP=3.0)
     _put(entry_buffer, threading=threading_of(world))
+    _put(resources, has_sender=lambda: True, hand_over=lambda *due: _worker().deliveries.add(*due))
+    _put(outbox_sender, monotonic=_now)
     _put(
         heartbeat,
         active_requests=OfThisWorker(lambda each: list(each.active.values()), _worker),

@@ -19,6 +19,7 @@ from orchestrator.settings import settings
 from workers.runtime import heartbeat
 from workers.runtime.dispatch import conclude_again
 from workers.runtime.identity import Identity
+from workers.runtime.outbox_sender import Deliveries
 from workers.runtime.resources import WorkerResources
 
 from .messages import Received, acknowledge, fetch, requeue
@@ -49,6 +50,7 @@ class Worker:
         self.resources_by_process: dict[Actor, WorkerResources] = {}
         self.parent = self.resources()
         self.pulse = world.spawn(f"{name} beats", self._beat, owner=self)
+        self._start_sender()
         for slot in range(slots):
             self._start_slot(slot)
 
@@ -67,6 +69,26 @@ class Worker:
 
     def _start_slot(self, slot: int) -> None:
         self.world.spawn(f"{self.name}.{slot}", self._serve, owner=self)
+
+    def _start_sender(self) -> None:
+        self.deliveries = Deliveries(self.resources().tracking)
+        self.sender = self.world.spawn(f"{self.name} sender", self._deliver, owner=self)
+
+    def _deliver(self) -> None:
+        deliveries = self.deliveries
+        while True:
+            seconds = deliveries.seconds_to_wait()
+            if seconds is None:
+                self.world.rest()
+            elif seconds:
+                self.world.step("wait for an outbox", wait=seconds)
+            else:
+                deliveries.deliver_next()
+
+    def lose_sender(self) -> None:
+        """The process that delivers outboxes is killed: its parent starts another, which knows of none."""
+        self.world.kill(self.sender)
+        self._start_sender()
 
     def _serve(self) -> None:
         while not self.leaving:

@@ -167,6 +167,8 @@ class World(Scheduler):
         busy = any(actor.name.endswith((".parent", "a message")) for actor in self.actors)
         if len(kept) > len(too_long) or busy or self.people or any(worker.active for worker in self.workers):
             return False
+        if any(worker.deliveries.seconds_to_wait() is not None for worker in self.living_workers()):
+            return False
         if seen.fetched > len(too_long) or seen.waiting:
             return False
         return seen.concluded or (not seen.knows and (self.is_unreadable or self.is_written_down()))

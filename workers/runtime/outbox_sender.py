@@ -13,7 +13,7 @@ import os
 import select
 import signal
 from time import monotonic
-from typing import NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from celery import bootsteps, platforms
 from celery.concurrency.prefork import TaskPool
@@ -22,6 +22,9 @@ from kombu.asynchronous import Hub
 from redis.exceptions import RedisError
 
 from orchestrator.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from workers.tracking import MlflowTracking
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +116,7 @@ def _become_sender(readable: int, parent: int) -> NoReturn:
         platforms.set_pdeathsig("SIGKILL")
         if os.getppid() == parent:
             _forget_the_worker()
-            _Deliveries(readable).run()
+            _serve(readable)
             status = 0
     except BaseException:
         log.exception("writing to MLflow has failed", extra={"action": "sender failed"})
@@ -135,56 +138,58 @@ def _forget_the_worker() -> None:
         os.nice(NICENESS)
 
 
-class _Deliveries:
-    """What the process does: deliver each outbox that it is told of, one after the other."""
+def _serve(readable: int) -> None:
+    """Deliver each outbox that the pool tells of, until the pipe ends."""
+    from workers.runtime.resources import worker_resources
 
-    def __init__(self, readable: int) -> None:
-        from workers.runtime.resources import worker_resources
+    deliveries, rest = Deliveries(worker_resources().tracking), b""
+    while True:
+        if select.select([readable], [], [], deliveries.seconds_to_wait())[0]:
+            told = os.read(readable, 1 << 16)
+            if not told:
+                return
+            *lines, rest = (rest + told).split(b"\n")
+            for line in lines:
+                deliveries.add(*json.loads(line))
+        elif deliveries.seconds_to_wait() == 0.0:
+            deliveries.deliver_next()
 
-        self._readable = readable
-        self._tracking = worker_resources().tracking
-        self._rest = b""  #: of what was read: the beginning of a line
-        self._due: dict[Due, float] = {}  #: when it may be delivered, in the order in which it was told of
+
+class Deliveries:
+    """The outboxes that the process is to deliver, one after the other."""
+
+    def __init__(self, tracking: MlflowTracking) -> None:
+        self._tracking = tracking
+        self._due: dict[Due, float] = {}  #: when it may be delivered, in the order in which it was added
         self._tried: set[Due] = set()
         self._pause = 0.0  #: seconds, since a service did not answer
 
-    def run(self) -> None:
-        """Deliver outboxes until the pipe ends."""
-        while self._read(self._seconds_to_wait()):
-            if self._seconds_to_wait() == 0.0:
-                self._deliver_next()
+    def add(self, run: str, node: str) -> None:
+        """Add the outbox of a run's node."""
+        if len(self._due) < MOST:
+            self._due.setdefault((run, node), monotonic() + HOLD)
 
-    def _seconds_to_wait(self) -> float | None:
+    def seconds_to_wait(self) -> float | None:
+        """Return how long to wait until the next delivery; None if there is none."""
         first = next(iter(self._due.values()), None)
         return None if first is None else max(0.0, first - monotonic())
 
-    def _read(self, seconds: float | None) -> bool:
-        """Read what the pool has told, waiting for so long at most; return False once the pipe has ended."""
-        if not select.select([self._readable], [], [], seconds)[0]:
-            return True
-        told = os.read(self._readable, 1 << 16)
-        *lines, self._rest = (self._rest + told).split(b"\n")
-        for line in lines:
-            run, node = json.loads(line)
-            if len(self._due) < MOST:
-                self._due.setdefault((run, node), monotonic() + HOLD)
-        return bool(told)
-
-    def _deliver_next(self) -> None:
+    def deliver_next(self) -> None:
+        """Deliver one of them, or put it off if a service does not answer."""
         due = run, node = next(iter(self._due))
         try:
             self._tracking.deliver(run, node, first=due not in self._tried)
         except (OrchestratorError, RedisError) as error:
             if isinstance(error, RedisError) or error.transient:
-                self._wait(due, error)
+                self._put_off(due, error)
                 return
             log.warning("what %s of run %s has logged is left to the run's end: %s", node, run, error)
         del self._due[due]
         self._tried.discard(due)
         self._pause = 0.0
 
-    def _wait(self, due: Due, error: Exception) -> None:
-        """Try again after a pause, which the others behind it have to wait for, too."""
+    def _put_off(self, due: Due, error: Exception) -> None:
+        """Try again after a pause, for which those behind it wait, too."""
         if not self._pause:
             log.warning("what stages have logged is kept until it can be delivered: %s", error)
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * self._pause))
