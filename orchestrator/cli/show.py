@@ -96,7 +96,7 @@ def _print_outboxes(console: Console, store: ArtifactStore, known: KnownRun) -> 
     for outbox in found[:LISTED]:
         lead = f"  {outbox.node} #{outbox.attempt}  "
         if outbox.entries:
-            waiting = f"{len(outbox.entries)} entries are kept until MLflow answers"
+            waiting = f"{len(outbox.entries)} entries are kept until MLflow has them"
             console.print(Text.assemble(lead, (waiting, "yellow")))
         for refused in outbox.refused:
             console.print(Text.assemble(lead, (f"refused: {shortened(refused, 200)}", "red")))

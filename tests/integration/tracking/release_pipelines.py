@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -81,6 +82,24 @@ def two_fits(folder: Path) -> None:
     """Two fits, with a gate behind each."""
     between = wait.after(fit(folder))(folder, "between")
     wait.after(fit.after(between)(folder))(folder, "last")
+
+
+@stage(queue="training")
+def trial(number: int) -> bool:
+    """Log a metric; return whether this process has imported MLflow."""
+    context.log_metric("loss", 1.0 / (number + 1))
+    return "mlflow" in sys.modules
+
+
+@stage
+def any_of(values: list[bool]) -> bool:
+    return any(values)
+
+
+@pipeline
+def trials(folder: Path, count: int = 12) -> None:
+    """Short trials, and a gate behind them."""
+    wait.after(any_of(trial.map(number=list(range(count)))))(folder, "end")
 
 
 @stage(queue="deployment")

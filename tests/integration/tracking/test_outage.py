@@ -64,7 +64,7 @@ def test_the_command_line_says_what_an_ended_run_waits_for(cluster: TrackedClust
         assert f"MLflow at {cluster.server.url} does not answer" in told
         shown = cluster.shell("show", "latest").out
         assert "Not in MLflow" in shown
-        assert "fit #1  7 entries are kept until MLflow answers" in shown
+        assert "fit #1  7 entries are kept until MLflow has them" in shown
         cluster.server.start()
         process.communicate()
         assert process.returncode == 0
