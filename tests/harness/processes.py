@@ -14,6 +14,14 @@ def all_processes() -> list[tuple[int, int, int]]:
     return [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]  # type: ignore[misc]
 
 
+def leads_group(process: int) -> bool:
+    """Whether a process leads a process group; not if it has ended."""
+    try:
+        return os.getpgid(process) == process
+    except ProcessLookupError:
+        return False
+
+
 def of_session(leader: int) -> list[int]:
     """The processes of a session."""
     return [process for process, _, session in all_processes() if session == leader]

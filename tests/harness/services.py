@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .processes import all_processes, of_session
+from .processes import all_processes, leads_group, of_session
 from .waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -46,12 +46,12 @@ class Service:
                 os.kill(process, number)
 
     def pool(self) -> list[int]:
-        """The processes of a worker's pool."""
+        """The processes of a worker's pool, each of which leads a process group."""
         session = os.getsid(self.process.pid)
         return [
             process
             for process, parent, its in all_processes()
-            if (parent, its) == (self.process.pid, session)
+            if (parent, its) == (self.process.pid, session) and leads_group(process)
         ]
 
 
