@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.authoring.pipeline import Pipeline, pipeline
     from orchestrator.authoring.policies import Retry
     from orchestrator.authoring.stage import Stage, stage
+    from orchestrator.authoring.table import Table
     from orchestrator.errors import OrchestratorError
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Pipeline",
     "Retry",
     "Stage",
+    "Table",
     "context",
     "pipeline",
     "register_codec",
@@ -36,6 +38,7 @@ _HOMES = {
     "Pipeline": "authoring.pipeline",
     "Retry": "authoring.policies",
     "Stage": "authoring.stage",
+    "Table": "authoring.table",
     "context": "authoring.context",
     "pipeline": "authoring.pipeline",
     "register_codec": "artifacts.user_codecs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import IO, NewType
 
 from orchestrator.artifacts.errors import WrongKey
@@ -17,6 +18,14 @@ _FORM = re.compile(r"sha256:[0-9a-f]{64}")
 def digest_of_bytes(data: bytes | memoryview) -> Digest:
     """The digest of these bytes."""
     return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def digest_of_pieces(pieces: Iterable[memoryview]) -> Digest:
+    """The digest of what these pieces are one after the other."""
+    checksum = hashlib.sha256()
+    for piece in pieces:
+        checksum.update(piece)
+    return Digest(f"sha256:{checksum.hexdigest()}")
 
 
 def digest_of_file(file: IO[bytes]) -> Digest:

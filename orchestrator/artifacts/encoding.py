@@ -8,6 +8,7 @@ from orchestrator.artifacts.codec_lookup import codec_for
 from orchestrator.artifacts.errors import StoreError, UnsupportedType, WrongValue
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digests_in
+from orchestrator.authoring.table import names_columns
 
 
 def encode(value: object, hint: object, store: ArtifactStore) -> Tree:
@@ -23,16 +24,26 @@ def encode(value: object, hint: object, store: ArtifactStore) -> Tree:
         raise WrongValue("is nested too deeply to be stored, or holds itself") from error
 
 
-def decode(tree: Tree, hint: object, store: ArtifactStore, path: Sequence[str | int] = ()) -> object:
+def decode(
+    tree: Tree,
+    hint: object,
+    store: ArtifactStore,
+    path: Sequence[str | int] = (),
+    *,
+    wanted: object = None,
+) -> object:
     """The value that `encode` stored, as what the annotation `hint` says.
 
     `path` (names of fields, keys, indexes of items) picks a part of it; the rest is not loaded. The types
-    come from the annotation alone: no name in the tree is ever imported.
+    come from the annotation alone: no name in the tree is ever imported. `wanted` is the annotation of whoever
+    takes the value, or the part: of tables only the columns that it names are loaded.
     """
     codec = codec_for(hint)
     try:
         for key in path:
             codec, tree = codec.part(tree, key, store)
+        if names_columns(wanted):
+            codec = codec_for(wanted)
         return codec.decode(tree, store)
     except RecursionError as error:
         raise StoreError("a stored value is nested too deeply to be read") from error

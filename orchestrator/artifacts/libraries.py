@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.artifacts.codec import Codec
 from orchestrator.artifacts.errors import UnsupportedType
+from orchestrator.authoring.table import is_table
 
 _SPARSE = {"scipy.spmatrix", "scipy.sparray"}
 _MIXINS = {
@@ -16,6 +17,10 @@ _MIXINS = {
 
 def library_codec(hint: object, cls: type, names: set[str], label: str) -> Codec | None:
     """The codec of a class by the names of itself and its bases, None for a class of no known library."""
+    if is_table(cls):
+        from orchestrator.artifacts.codecs.frames import ColumnsCodec
+
+        return ColumnsCodec(label, cls.columns)
     if f"{cls.__module__.partition('.')[0]}.{cls.__name__}" in ("pandas.DataFrame", "pandas.Series"):
         from orchestrator.artifacts.codecs.frames import FrameCodec, SeriesCodec
 

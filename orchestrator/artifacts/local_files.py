@@ -14,7 +14,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import getrandbits
@@ -25,7 +25,7 @@ DRAFTS = "drafts"
 #: Seconds since its last byte after which a draft is taken for abandoned.
 ABANDONED = 3600.0
 
-Body = bytes | IO[bytes]
+Body = bytes | Sequence[memoryview] | IO[bytes]
 
 
 class LocalFiles:
@@ -114,6 +114,9 @@ class LocalFiles:
             with os.fdopen(self._open(draft, mode), "wb") as file:
                 if isinstance(body, bytes):
                     file.write(body)
+                elif isinstance(body, Sequence):
+                    for piece in body:
+                        file.write(piece)
                 else:
                     shutil.copyfileobj(body, file, 1 << 20)
                 if flush:

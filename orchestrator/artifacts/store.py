@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
@@ -18,7 +18,7 @@ from orchestrator.artifacts.digest import Digest, blob_key, digest_of_bytes, dig
 from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact, StoreError, WrongValue
 from orchestrator.artifacts.io_errors import store_error
 from orchestrator.artifacts.keys import checked_key, is_key
-from orchestrator.artifacts.local_files import LocalFiles
+from orchestrator.artifacts.local_files import Body, LocalFiles
 from orchestrator.artifacts.packing import pack
 
 _AGAIN = "Its stage must run again: `orchestrator resume RUN` sees to it."
@@ -70,6 +70,15 @@ class ArtifactStore:
                     hint="Close it before returning it.",
                 )
         return digest
+
+    def put_pieces(self, digest: Digest, pieces: Sequence[memoryview]) -> None:
+        """Store a blob that is in memory in pieces, by the digest of what they are one after the other."""
+        self._put(digest, sum(piece.nbytes for piece in pieces), pieces)
+
+    def is_stored(self, digest: Digest, size: int) -> bool:
+        """Whether the blob of this digest and size (bytes) need not be written: a local one is verified."""
+        with translated_errors(f"look for {digest}", self.url):
+            return self._is_stored(digest, size)
 
     def get(self, digest: Digest) -> bytes:
         """The bytes of this digest, verified."""
@@ -158,6 +167,11 @@ class ArtifactStore:
                 obstore.put(self._backend, checked_key(key), data)
 
     @property
+    def is_local(self) -> bool:
+        """Whether the store is a folder, whose blobs are memory-mapped where they lie."""
+        return self._files is not None
+
+    @property
     def keeps_at_once(self) -> bool:
         """Whether every write is durable as soon as it returns, so that there is nothing to flush."""
         return self._files is None
@@ -201,15 +215,21 @@ class ArtifactStore:
         except OSError as error:
             raise store_error("prepare a blob in a temporary file for", self.url, error) from error
 
-    def _put(self, digest: Digest, size: int, body: bytes | IO[bytes]) -> Digest:
+    def _put(self, digest: Digest, size: int, body: Body) -> Digest:
         with translated_write_errors(f"write {digest}", self.url):
+            if self._is_stored(digest, size):
+                return digest
             if self._files is None:
-                if self._size(blob_key(digest)) != size:  # one that was cut short is written again
-                    obstore.put(self._backend, blob_key(digest), body)
-            elif not self._is_whole(digest, size):
+                obstore.put(self._backend, blob_key(digest), body)
+            else:
                 # On the disk before any manifest can name it; and nobody writes to it by mistake.
                 self._files.replace(blob_key(digest), body, flush=True, mode=0o444)
         return digest
+
+    def _is_stored(self, digest: Digest, size: int) -> bool:
+        if self._files is None:
+            return self._size(blob_key(digest)) == size  # one that was cut short is written again
+        return self._is_whole(digest, size)
 
     def _is_whole(self, digest: Digest, size: int) -> bool:
         """Whether a local blob is there, unaltered."""

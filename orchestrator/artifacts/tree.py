@@ -96,7 +96,7 @@ def digests_in(tree: Tree) -> Iterator[Digest]:
     match tree:
         case {"codec": "union", "value": dict(inner)}:
             yield from digests_in(inner)
-        case {"codec": "list" | "object", "parts": list() | dict() as parts}:
+        case {"parts": list() | dict() as parts}:  # of a container, or of a table
             for part in parts.values() if isinstance(parts, dict) else parts:
                 yield from digests_in(cast("Tree", part))
         case {"digest": str()}:

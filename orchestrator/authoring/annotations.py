@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from orchestrator.authoring.table import is_table, is_union, without_annotated
 
 
 @cache
 def hints_of(function: Callable[..., object]) -> Mapping[str, object]:
-    """The function's annotations, evaluated; `return` among them. Raises NameError for an unknown name."""
-    return get_type_hints(function, include_extras=False)
+    """The function's annotations, evaluated; `return` among them. Raises NameError for an unknown name.
+
+    Of `Annotated` only a `Table[…]` is left, which takes the place of what it annotates.
+    """
+    plain = get_type_hints(function, include_extras=False)
+    full = get_type_hints(function, include_extras=True)
+    return {name: without_annotated(full[name], hint) for name, hint in plain.items()}
 
 
 def fields_of(hint: object) -> Mapping[str, object] | None:
@@ -132,6 +138,8 @@ def assignable(source: object, target: object) -> bool:
         return all(assignable(each, target) for each in alternatives)
     if (alternatives := _alternatives(target)) is not None:
         return any(assignable(source, each) for each in alternatives)
+    if is_table(source) or is_table(target):
+        return _tables_fit(source, target)
     if get_origin(target) is Literal:
         return get_origin(source) is Literal and set(get_args(source)) <= set(get_args(target))
     if get_origin(source) is Literal:
@@ -140,7 +148,19 @@ def assignable(source: object, target: object) -> bool:
 
 
 def _alternatives(hint: object) -> tuple[object, ...] | None:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else None
+    return get_args(hint) if is_union(hint) else None
+
+
+def _tables_fit(source: object, target: object) -> bool:
+    """Whether one is a DataFrame, or has all columns that the other names."""
+    if is_table(source) and is_table(target):
+        return set(target.columns) <= set(source.columns)
+    return _is_frame(target if is_table(source) else source)
+
+
+def _is_frame(hint: object) -> bool:
+    bases = hint.__mro__ if isinstance(hint, type) else ()
+    return any(base.__name__ == "DataFrame" and base.__module__.startswith("pandas") for base in bases)
 
 
 def _classes_fit(source: object, target: object) -> bool:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Final
+
+#: So many columns of a table are listed where one is missing.
+_SHOWN_COLUMNS: Final = 30
 
 
 class OrchestratorError(Exception):
@@ -85,3 +90,18 @@ class InvalidData(OrchestratorError, ValueError):
     """Input that no retry can fix: a stage raises it to stop its run with a plain message."""
 
     exit_status = 1
+
+
+class MissingColumn(InvalidData):
+    """A column that an annotation names, and the table does not have."""
+
+    @classmethod
+    def of(cls, name: str, there: Sequence[object]) -> MissingColumn:
+        """The error for the column `name` of a table that has the columns `there`."""
+        near = get_close_matches(name, [each for each in there if isinstance(each, str)], 1)
+        listed = ", ".join(map(repr, there[:_SHOWN_COLUMNS])) or "none"
+        more = f" and {len(there) - _SHOWN_COLUMNS} more" if len(there) > _SHOWN_COLUMNS else ""
+        return cls(
+            f"the table has no column {name!r}; its columns are {listed}{more}",
+            hint=f"Did you mean {near[0]!r}?" if near else None,
+        )

@@ -25,6 +25,7 @@ from orchestrator.authoring.graph import (
 )
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.stage import stages
+from orchestrator.authoring.table import narrowed
 
 log = logging.getLogger("orchestrator.local")
 
@@ -111,7 +112,8 @@ class _LocalRun:
     def _column(self, node: Node, key: str, value: Input) -> list[object]:
         hint = hints_of(stages[node.stage].function).get(key, object)
         column = list(cast("list[object]", _value(value, self.values)))
-        return [parse_value(each, hint) for each in column] if isinstance(value, Constant) else column
+        parsed = parse_value if isinstance(value, Constant) else narrowed
+        return [parsed(each, hint) for each in column]
 
     def _run_items(self, node: Node, rows: list[dict[str, object]]) -> None:
         names = [item_name(node.name, index) for index in range(len(rows))]
@@ -148,7 +150,7 @@ class _LocalRun:
         return {
             key: parse_value(value.value, hints.get(key, object))
             if isinstance(value, Constant)
-            else _value(value, self.values)
+            else narrowed(_value(value, self.values), hints.get(key, object))
             for key, value in node.inputs.items()
             if not isinstance(value, FailureOfRun)
         }

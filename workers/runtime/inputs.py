@@ -88,8 +88,9 @@ class _Loader:
             case Output(node, path):
                 source = self._context.graph[node]
                 if source.mapped and not path:
-                    return [self._decode(item, value) for item in self._items(value)]
-                return self._decode(self._context.node_ref(node), value)
+                    inner = element_of(hint)
+                    return [self._decode(item, value, inner) for item in self._items(value)]
+                return self._decode(self._context.node_ref(node), value, hint)
             case Not(output):
                 return not self.load(output, hint)
             case FailureOfRun():
@@ -103,8 +104,9 @@ class _Loader:
         source = self._context.graph[output.node]
         if source.mapped:
             own = self._indexes(source)[index] if source.policy.tolerate else index
-            return self._decode(_item(source, own), output)
-        return self._decode(self._context.node_ref(output.node), Output(output.node, (*output.path, index)))
+            return self._decode(_item(source, own), output, hint)
+        item = Output(output.node, (*output.path, index))
+        return self._decode(self._context.node_ref(output.node), item, hint)
 
     def trees(self, value: Output) -> list[Tree]:
         mapped = self._context.graph[value.node].mapped
@@ -143,10 +145,10 @@ class _Loader:
             return bool(self._resources.output(self._context, item))
         return False
 
-    def _decode(self, ref: NodeRef, output: Output) -> object:
-        tree = self._resources.output(self._context, ref)
+    def _decode(self, ref: NodeRef, output: Output, hint: object) -> object:
+        tree, given = self._resources.output(self._context, ref), _returns(self._context, output)
         try:
-            return decode(tree, _returns(self._context, output), self._resources.store, output.path)
+            return decode(tree, given, self._resources.store, output.path, wanted=hint)
         except (MissingArtifact, AlteredArtifact) as error:
             raise type(error)(f"what {ref.name} gave cannot be read: {error}", hint=error.hint) from error
 

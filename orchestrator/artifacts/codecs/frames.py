@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
@@ -16,6 +16,8 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.artifacts.codec import BlobCodec
+from orchestrator.artifacts.codecs.columns import goes_by_column
+from orchestrator.artifacts.codecs.frame_columns import EXTRA, MOST_IN_PLACE, frame_over, narrowed, with_nan
 from orchestrator.artifacts.codecs.labels import (
     check_attributes,
     check_index,
@@ -26,14 +28,13 @@ from orchestrator.artifacts.codecs.labels import (
     shown_type,
     with_freq,
 )
-from orchestrator.artifacts.codecs.tables import load_table, save_table, stream_table
+from orchestrator.artifacts.codecs.parquet import stream_table
+from orchestrator.artifacts.codecs.tables import save_table, stored_table
 from orchestrator.artifacts.errors import StoreError, WrongValue
 from orchestrator.artifacts.io_errors import translated_parse_errors
 from orchestrator.artifacts.store import ArtifactStore
-from orchestrator.artifacts.tree import Tree, digest_in
-
-#: What Arrow's own pandas metadata does not keep.
-_EXTRA: Final = b"orchestrator.pandas"
+from orchestrator.artifacts.tree import Tree
+from orchestrator.authoring.table import selected
 
 #: What a column of Python objects may hold (as pandas infers it) so that it comes back the same.
 _OBJECTS: Final[dict[str, type]] = {
@@ -60,10 +61,26 @@ class FrameCodec(BlobCodec):
     def encode(self, value: object, store: ArtifactStore) -> Tree:
         if type(value) is not pd.DataFrame:
             raise self.wrong(value)
-        return {"codec": self.kind, "digest": save_table(to_arrow(value), store)}
+        return {"codec": self.kind, **save_frame(value, store)}
 
     def load(self, tree: Tree, store: ArtifactStore) -> object:
         return load_frame(tree, store)
+
+
+class ColumnsCodec(FrameCodec):
+    """Some columns of a `pandas.DataFrame`: `Table["price", "day"]`."""
+
+    def __init__(self, label: str, columns: Sequence[str]) -> None:
+        super().__init__()
+        self.label, self._columns = label, columns
+
+    def encode(self, value: object, store: ArtifactStore) -> Tree:
+        if type(value) is not pd.DataFrame:
+            raise self.wrong(value)
+        return super().encode(selected(value, self._columns), store)
+
+    def load(self, tree: Tree, store: ArtifactStore) -> object:
+        return load_frame(tree, store, self._columns)
 
 
 class SeriesCodec(BlobCodec):
@@ -81,21 +98,35 @@ class SeriesCodec(BlobCodec):
         if name is not None and type(name) not in (str, int):
             raise WrongValue(f"is a Series named {name!r}; only text and integers can be stored as its name")
         frame = value.to_frame("value" if name is None else name)
-        return {"codec": self.kind, "named": name is not None, "digest": save_table(to_arrow(frame), store)}
+        return {"codec": self.kind, "named": name is not None, **save_frame(frame, store)}
 
     def load(self, tree: Tree, store: ArtifactStore) -> object:
         frame = load_frame(tree, store)
         if frame.shape[1] != 1:
-            raise StoreError(f"artifact {digest_in(tree)} is no Series: it has {frame.shape[1]} columns")
+            raise StoreError(f"a stored Series has {frame.shape[1]} columns")
         column = frame.iloc[:, 0]
         return column if tree.get("named") else column.rename(None)
 
 
-def load_frame(tree: Tree, store: ArtifactStore) -> pd.DataFrame:
-    """The frame of a blob that was stored by `to_arrow`."""
-    table = load_table(digest_in(tree), store)
-    with translated_parse_errors(f"artifact {digest_in(tree)}", "table"):
-        return from_arrow(table)
+def save_frame(frame: pd.DataFrame, store: ArtifactStore) -> Tree:
+    """Store a frame; returns what its tree says of the blobs."""
+    table = to_arrow(frame)
+    return save_table(with_nan(table, frame) if goes_by_column(table) else table, store)
+
+
+def load_frame(tree: Tree, store: ArtifactStore, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """The frame that `save_frame` stored, or the columns of these names only. Raises MissingColumn."""
+    stored = stored_table(tree, store)
+    schema = stored.schema
+    positions: Sequence[int] = range(len(schema))
+    if names is not None:
+        with translated_parse_errors("a stored table", "table"):
+            labels = list(from_arrow(schema.empty_table()).columns)
+        positions, schema = narrowed(schema, labels, names)
+    in_place = "parts" in tree and len(positions) <= MOST_IN_PLACE
+    table = stored.read(positions, writable=in_place)
+    with translated_parse_errors("a stored table", "table"):
+        return from_arrow(table.replace_schema_metadata(schema.metadata), in_place=in_place)
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
@@ -118,7 +149,7 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
                 _with_codes(frame, categories), preserve_index=True if frame.columns.empty else None
             )
         table = table.replace_schema_metadata(
-            {**(table.schema.metadata or {}), _EXTRA: json.dumps(extra).encode()}
+            {**(table.schema.metadata or {}), EXTRA: json.dumps(extra).encode()}
         )
         empty = from_arrow(table.slice(0, 0))
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
@@ -127,11 +158,11 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     return table
 
 
-def from_arrow(table: pa.Table) -> pd.DataFrame:
-    """The frame of a table made by `to_arrow`."""
-    extra = json.loads((table.schema.metadata or {}).get(_EXTRA, b"{}"))
+def from_arrow(table: pa.Table, *, in_place: bool = False) -> pd.DataFrame:
+    """The frame of a table made by `to_arrow`; `in_place`, over the table's memory, for a table of one's own."""
+    extra = json.loads((table.schema.metadata or {}).get(EXTRA, b"{}"))
     with _quiet():
-        frame = cast("pd.DataFrame", table.to_pandas())
+        frame = frame_over(table) if in_place else cast("pd.DataFrame", table.to_pandas())
     for position, missing in extra.get("objects", {}).items():
         column = frame.iloc[:, int(position)].astype(object)
         filler = _MISSING[missing]

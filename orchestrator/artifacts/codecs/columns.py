@@ -1,0 +1,221 @@
+"""Large tables by column: each column is a blob of its own, so that one that did not change is written once.
+
+A column whose values do not shrink is an Arrow file, memory-mapped where the store is a folder. One that a sample
+shrinks is the Parquet blob of a table of that column alone. The name is in neither: it is in the table's schema.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar, cast
+
+import pyarrow as pa
+
+from orchestrator.artifacts.codecs.files import BytesCodec
+from orchestrator.artifacts.codecs.parquet import (
+    ParquetTable,
+    check_dictionaries,
+    columns_of,
+    write_parquet,
+)
+from orchestrator.artifacts.digest import Digest, digest_of_pieces, hex_of
+from orchestrator.artifacts.errors import StoreError, WrongValue
+from orchestrator.artifacts.io_errors import translated_parse_errors
+from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.artifacts.tree import Tree, digest_in
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: A table is stored by column from this many bytes (of Arrow) a column on: below, one Parquet blob is quicker.
+COLUMN_BYTES: Final = 256 * 1024
+#: Columns of a table of so many bytes are hashed, read and written side by side.
+_SIDE_BY_SIDE_BYTES: Final = 16_000_000
+_THREADS: Final = 2
+
+#: A column is compressed if a sample of it shrinks to less than this share. Numbers pay more for it: those that
+#: are not compressed are never copied. Where every byte goes over a network, whatever shrinks does pay.
+_SHARE_OF_NUMBERS: Final = 0.5
+_SHARE: Final = 0.9
+#: Rows of the sample: a third of them from the start, the middle and the end each.
+_SAMPLE: Final = 48_000
+
+_SCHEMA: Final = BytesCodec()
+
+
+def goes_by_column(table: pa.Table) -> bool:
+    """Whether a table is large enough to be stored by column."""
+    return bool(table.num_columns) and table.nbytes >= COLUMN_BYTES * table.num_columns
+
+
+def save_columns(table: pa.Table, store: ArtifactStore) -> list[Tree]:
+    """Store each column that is not in the store yet; returns the trees of the schema and of the columns."""
+    try:
+        table = table.unify_dictionaries()
+        schema = table.schema.serialize().to_pybytes()
+        columns = _mapped(lambda column: _save(column, store), table.columns, table.nbytes)
+    except pa.ArrowException as error:
+        raise WrongValue(f"is a table that Arrow cannot write: {str(error).partition(chr(10))[0]}") from error
+    return [_SCHEMA.encode(schema, store), *columns]
+
+
+class ColumnTable:
+    """A table that `save_columns` wrote: only the columns that are asked for are read."""
+
+    def __init__(self, parts: Sequence[Tree], store: ArtifactStore) -> None:
+        self._store, self._columns = store, parts[1:]
+        with translated_parse_errors("the schema of a stored table", "schema"):
+            self.schema: pa.Schema = pa.ipc.read_schema(pa.py_buffer(_SCHEMA.decode(parts[0], store)))
+        if len(self.schema) != len(self._columns):
+            raise StoreError(
+                f"a stored table has {len(self._columns)} columns, and a schema of {len(self.schema)}",
+                hint="Its manifest was altered: run its stage again.",
+            )
+
+    def read(self, positions: Sequence[int], *, writable: bool = False) -> pa.Table:
+        """The columns at these positions, in this order.
+
+        With `writable`, numbers without gaps can be written to in place: that changes neither the store's
+        file nor what others read from it. It takes an open file for each column.
+        """
+        trees = [self._columns[position] for position in positions]
+        size = sum(int(cast("int", tree.get("size", 0))) for tree in trees)
+        columns = _mapped(lambda tree: _load(tree, self._store, writable=writable), trees, size)
+        with translated_parse_errors("a stored table", "table"):
+            return pa.Table.from_arrays(columns, schema=columns_of(self.schema, positions))
+
+
+def _mapped(function: Callable[[T], R], items: Sequence[T], size: int) -> list[R]:
+    """The results of a function that leaves the interpreter's lock most of the time."""
+    if size < _SIDE_BY_SIDE_BYTES or len(items) < _THREADS:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return list(threads.map(function, items))
+
+
+def _save(column: pa.ChunkedArray, store: ArtifactStore) -> Tree:
+    pieces = _arrow_file(column)
+    digest, size = digest_of_pieces(pieces), sum(piece.nbytes for piece in pieces)
+    tree: Tree = {"codec": "column", "size": size}
+    if store.is_stored(digest, size):
+        return {**tree, "digest": digest}
+    if (compressed := _compressed_before(digest, store)) is not None:
+        return {**tree, "form": "parquet", "digest": compressed}
+    if _shrinks(column, store):
+        compressed = _save_compressed(column, digest, store)
+        return {**tree, "form": "parquet", "digest": compressed}
+    store.put_pieces(digest, pieces)
+    return {**tree, "digest": digest}
+
+
+def _load(tree: Tree, store: ArtifactStore, *, writable: bool) -> pa.ChunkedArray:
+    digest = digest_in(tree)
+    if tree.get("form") == "parquet":
+        return ParquetTable(digest, store).read([0]).column(0)
+    path = store.local_path(digest)
+    with translated_parse_errors(f"artifact {digest}", "column"):
+        if writable:
+            with path.open("rb") as file:
+                memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            column = _column_in(pa.py_buffer(memory))
+            column = pa.chunked_array([_over(memory, chunk) for chunk in column.chunks], column.type)
+        else:
+            with pa.memory_map(str(path)) as memory:
+                column = _column_in(memory)
+        column.validate(full=True)
+        check_dictionaries(column)
+        return column
+
+
+def _column_in(source: object) -> pa.ChunkedArray:
+    return pa.ipc.open_file(source).read_all().column(0)
+
+
+def _over(memory: mmap.mmap, chunk: pa.Array) -> pa.Array:
+    """The same array over memory that can be written to, which an Arrow reader never hands out."""
+    if chunk.null_count or not pa.types.is_primitive(chunk.type):
+        return chunk
+    values = chunk.buffers()[1]
+    start = values.address - pa.py_buffer(memory).address
+    own = pa.py_buffer(memoryview(memory)[start : start + values.size])
+    return pa.Array.from_buffers(chunk.type, len(chunk), [None, own], offset=chunk.offset)
+
+
+class _Pieces:
+    """A file for Arrow to write to that keeps the column's own memory instead of copying it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.pieces: list[memoryview] = []
+
+    def write(self, piece: bytes | pa.Buffer) -> int:
+        self.pieces.append(memoryview(piece))
+        return len(piece)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _arrow_file(column: pa.ChunkedArray) -> list[memoryview]:
+    """The bytes of the Arrow file of one column, the same however the column is cut into chunks."""
+    whole = column.combine_chunks()  # an array; several of them where the texts are too long for one
+    schema = pa.schema([pa.field("", column.type)])
+    target = _Pieces()
+    with pa.ipc.new_file(pa.PythonFile(target, mode="w"), schema) as file:
+        for chunk in whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]:
+            file.write_batch(pa.RecordBatch.from_arrays([chunk], schema=schema))
+    return target.pieces
+
+
+def _alone(column: pa.ChunkedArray) -> pa.Table:
+    return pa.table([column], schema=pa.schema([pa.field("", column.type)]))
+
+
+def _shrinks(column: pa.ChunkedArray, store: ArtifactStore) -> bool:
+    """Whether the column is to be compressed, by what becomes of a sample."""
+    third = min(_SAMPLE // 3, len(column) // 3)
+    starts = (0, (len(column) - third) // 2, len(column) - third)
+    sample = pa.chunked_array(
+        [chunk for start in starts for chunk in column.slice(start, third).chunks], column.type
+    )
+    sink = pa.BufferOutputStream()
+    write_parquet(_alone(_without_categories(sample)), sink)
+    share = _SHARE_OF_NUMBERS if store.is_local and pa.types.is_primitive(column.type) else _SHARE
+    return bool(sink.tell() < share * sample.nbytes)
+
+
+def _without_categories(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        return pa.chunked_array([chunk.indices for chunk in column.chunks], column.type.index_type)
+    return column
+
+
+def _note_key(digest: Digest) -> str:
+    """Where it is noted that the column whose Arrow file has this digest is kept compressed."""
+    name = hex_of(digest)
+    return f"columns/{name[:2]}/{name}.json"
+
+
+def _save_compressed(column: pa.ChunkedArray, digest: Digest, store: ArtifactStore) -> Digest:
+    """Store the column as Parquet, with a note by which it is found the next time without being compressed."""
+    with store.spool() as file:
+        write_parquet(_alone(column), file)
+        note = {"digest": store.put(file), "size": file.tell()}
+    store.write(_note_key(digest), json.dumps(note).encode())
+    return Digest(str(note["digest"]))
+
+
+def _compressed_before(digest: Digest, store: ArtifactStore) -> Digest | None:
+    """The compressed blob of a column that was stored before, if it is still there."""
+    note = store.read(_note_key(digest))
+    try:
+        plain = json.loads(note or b"{}")
+        compressed, size = Digest(str(plain["digest"])), int(plain["size"])
+    except (ValueError, LookupError, TypeError):  # nothing, or cut short by a power cut
+        return None
+    return compressed if store.is_stored(compressed, size) else None
