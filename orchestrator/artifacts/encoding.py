@@ -35,7 +35,7 @@ def decode(
     """The value that `encode` stored, as what the annotation `hint` says.
 
     `path` (names of fields, keys, indexes of items) picks a part of it; the rest is not loaded. The types
-    come from the annotation alone: no name in the tree is ever imported. `wanted` is the annotation of whoever
+    come from the annotation alone: no name in the tree is ever imported. `wanted` is the annotation of who
     takes the value, or the part: of tables only the columns that it names are loaded.
     """
     codec = codec_for(hint)

@@ -14,7 +14,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import getrandbits
@@ -25,7 +25,7 @@ DRAFTS = "drafts"
 #: Seconds since its last byte after which a draft is taken for abandoned.
 ABANDONED = 3600.0
 
-Body = bytes | Sequence[memoryview] | IO[bytes]
+Body = bytes | list[memoryview] | IO[bytes]
 
 
 class LocalFiles:
@@ -114,7 +114,7 @@ class LocalFiles:
             with os.fdopen(self._open(draft, mode), "wb") as file:
                 if isinstance(body, bytes):
                     file.write(body)
-                elif isinstance(body, Sequence):
+                elif isinstance(body, list):
                     for piece in body:
                         file.write(piece)
                 else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
@@ -71,7 +71,7 @@ class ArtifactStore:
                 )
         return digest
 
-    def put_pieces(self, digest: Digest, pieces: Sequence[memoryview]) -> None:
+    def put_pieces(self, digest: Digest, pieces: list[memoryview]) -> None:
         """Store a blob that is in memory in pieces, by the digest of what they are one after the other."""
         self._put(digest, sum(piece.nbytes for piece in pieces), pieces)
 

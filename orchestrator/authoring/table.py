@@ -1,29 +1,22 @@
-"""`Table["price", "day"]`: the annotation of a parameter that takes some columns of a table, and reads no others."""
+"""`Table["price", "day"]`: the annotation of a parameter for which only these columns of a table are read."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Sequence
-from functools import cache
-from typing import Annotated, Any, ClassVar, TypeGuard, Union, cast, get_args, get_origin
+from functools import cache, reduce
+from operator import or_
+from typing import Annotated, Any, TypeGuard, Union, cast, get_args, get_origin
 
 from orchestrator.authoring.errors import InvalidDefinition, MissingColumn
 
 
-class Table:
-    """Some columns of a stored `pandas.DataFrame`, by name: `def mean(sales: Table["price", "day"])`.
+class _Named(type):
+    """The type of `Table`, so that type checkers see that it takes names in brackets."""
 
-    The stage gets a DataFrame of just those columns, in that order, with the index of the whole table; nothing
-    else is read from the store. A column that is not there fails the stage with `MissingColumn`. As what a
-    stage returns, it keeps only those columns of the DataFrame.
+    columns: tuple[str, ...]
 
-    A type checker takes the names for types. Where one is used, write
-    `sales: Annotated[pd.DataFrame, Table["price", "day"]]`, which means the same here.
-    """
-
-    columns: ClassVar[tuple[str, ...]] = ()
-
-    def __class_getitem__(cls, names: str | tuple[str, ...]) -> type[Table]:
+    def __getitem__(cls, names: str | tuple[str, ...]) -> type[Table]:
         columns = names if isinstance(names, tuple) else (names,)
         if cls.columns or not columns or not all(isinstance(name, str) for name in columns):
             raise InvalidDefinition(
@@ -33,6 +26,20 @@ class Table:
         if len(set(columns)) < len(columns):
             raise InvalidDefinition(f"Table[{', '.join(map(repr, columns))}] names a column twice")
         return _table_of(columns)
+
+
+class Table(metaclass=_Named):
+    """Some columns of a stored `pandas.DataFrame`, by name: `def mean(sales: Table["price", "day"])`.
+
+    The stage gets a DataFrame of just those columns, in that order, with the table's index; nothing else is
+    read from the store. A column that is not there fails the stage with `MissingColumn`. As what a
+    stage returns, it keeps only those columns of the DataFrame.
+
+    In an annotation, type checkers take text for the name of a type. Where one is used, write
+    `sales: Annotated[pd.DataFrame, Table["price", "day"]]`: it means the same here, and a DataFrame to them.
+    """
+
+    columns = ()
 
 
 @cache
@@ -66,7 +73,7 @@ def narrowed(value: object, hint: object) -> object:
 
 
 def without_annotated(hint: object, plain: object) -> object:
-    """An annotation in which `Annotated[…, Table[…]]` is that `Table[…]`; `plain` is it without `Annotated`."""
+    """An annotation with `Table[…]` in place of `Annotated[…, Table[…]]`; `plain` has no `Annotated`."""
     if get_origin(hint) is Annotated:
         return next(filter(is_table, get_args(hint)[1:]), plain)
     arguments, others = get_args(hint), get_args(plain)
@@ -75,7 +82,7 @@ def without_annotated(hint: object, plain: object) -> object:
     inner = tuple(without_annotated(one, other) for one, other in zip(arguments, others, strict=True))
     if inner == others:
         return plain
-    return Union[inner] if is_union(plain) else cast("Any", get_origin(plain))[inner]
+    return reduce(or_, inner) if is_union(plain) else cast("Any", get_origin(plain))[inner]
 
 
 def is_union(hint: object) -> bool:

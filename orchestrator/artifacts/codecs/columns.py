@@ -1,7 +1,7 @@
 """Large tables by column: each column is a blob of its own, so that one that did not change is written once.
 
-A column whose values do not shrink is an Arrow file, memory-mapped where the store is a folder. One that a sample
-shrinks is the Parquet blob of a table of that column alone. The name is in neither: it is in the table's schema.
+A column is an Arrow file, which is memory-mapped where the store is a folder; or, if a sample of it shrinks,
+the Parquet blob of a table of that column alone. Its name is in neither, but in the table's schema.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from orchestrator.artifacts.codecs.parquet import (
     write_parquet,
 )
 from orchestrator.artifacts.digest import Digest, digest_of_pieces, hex_of
-from orchestrator.artifacts.errors import StoreError, WrongValue
+from orchestrator.artifacts.errors import StoreError, WrongKey, WrongValue
 from orchestrator.artifacts.io_errors import translated_parse_errors
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digest_in
@@ -30,14 +30,15 @@ from orchestrator.artifacts.tree import Tree, digest_in
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: A table is stored by column from this many bytes (of Arrow) a column on: below, one Parquet blob is quicker.
-COLUMN_BYTES: Final = 256 * 1024
+#: A table is stored by column if its columns have so many bytes in Arrow, on average. Below, one Parquet blob
+#: is written more quickly than a file for each column.
+COLUMN_BYTES: Final = 512 * 1024
 #: Columns of a table of so many bytes are hashed, read and written side by side.
 _SIDE_BY_SIDE_BYTES: Final = 16_000_000
 _THREADS: Final = 2
 
-#: A column is compressed if a sample of it shrinks to less than this share. Numbers pay more for it: those that
-#: are not compressed are never copied. Where every byte goes over a network, whatever shrinks does pay.
+#: A column is compressed if a sample of it shrinks to less than this share. For numbers in a folder it must
+#: shrink more, as they are read without a copy if they are not compressed.
 _SHARE_OF_NUMBERS: Final = 0.5
 _SHARE: Final = 0.9
 #: Rows of the sample: a third of them from the start, the middle and the end each.
@@ -153,7 +154,7 @@ class _Pieces:
         self.pieces: list[memoryview] = []
 
     def write(self, piece: bytes | pa.Buffer) -> int:
-        self.pieces.append(memoryview(piece))
+        self.pieces.append(memoryview(piece).cast("B"))
         return len(piece)
 
     def flush(self) -> None: ...
@@ -162,7 +163,7 @@ class _Pieces:
 
 
 def _arrow_file(column: pa.ChunkedArray) -> list[memoryview]:
-    """The bytes of the Arrow file of one column, the same however the column is cut into chunks."""
+    """The bytes of the Arrow file of one column, the same however the column is divided into chunks."""
     whole = column.combine_chunks()  # an array; several of them where the texts are too long for one
     schema = pa.schema([pa.field("", column.type)])
     target = _Pieces()
@@ -202,12 +203,14 @@ def _note_key(digest: Digest) -> str:
 
 
 def _save_compressed(column: pa.ChunkedArray, digest: Digest, store: ArtifactStore) -> Digest:
-    """Store the column as Parquet, with a note by which it is found the next time without being compressed."""
+    """Store the column as Parquet, and note by the digest of its Arrow file that it is there."""
     with store.spool() as file:
         write_parquet(_alone(column), file)
-        note = {"digest": store.put(file), "size": file.tell()}
+        size = file.tell()
+        compressed = store.put(file)
+    note = {"digest": compressed, "size": size}
     store.write(_note_key(digest), json.dumps(note).encode())
-    return Digest(str(note["digest"]))
+    return compressed
 
 
 def _compressed_before(digest: Digest, store: ArtifactStore) -> Digest | None:
@@ -216,6 +219,6 @@ def _compressed_before(digest: Digest, store: ArtifactStore) -> Digest | None:
     try:
         plain = json.loads(note or b"{}")
         compressed, size = Digest(str(plain["digest"])), int(plain["size"])
-    except (ValueError, LookupError, TypeError):  # nothing, or cut short by a power cut
+        return compressed if store.is_stored(compressed, size) else None
+    except (ValueError, LookupError, TypeError, WrongKey):  # nothing, or cut short by a power cut
         return None
-    return compressed if store.is_stored(compressed, size) else None

@@ -159,7 +159,7 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
 
 
 def from_arrow(table: pa.Table, *, in_place: bool = False) -> pd.DataFrame:
-    """The frame of a table made by `to_arrow`; `in_place`, over the table's memory, for a table of one's own."""
+    """The frame of a table made by `to_arrow`. `in_place` takes over the memory of a table of one's own."""
     extra = json.loads((table.schema.metadata or {}).get(EXTRA, b"{}"))
     with _quiet():
         frame = frame_over(table) if in_place else cast("pd.DataFrame", table.to_pandas())

@@ -89,11 +89,19 @@ def check_dictionaries(column: pa.ChunkedArray) -> None:
 
 def _shell(table: pa.Table) -> bytes:
     # A batch without rows still carries whole dictionaries; without any batch they would be left out.
-    empty = [_chunk(column).slice(0, 0) for column in table.columns]
+    empty = [
+        _chunk(column).slice(0, 0) if _may_have_dictionary(column.type) else _chunk(without)
+        for column, without in zip(table.columns, table.schema.empty_table().columns, strict=True)
+    ]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_batch(pa.RecordBatch.from_arrays(empty, schema=table.schema))
     return cast("bytes", sink.getvalue().to_pybytes())
+
+
+def _may_have_dictionary(kind: pa.DataType) -> bool:
+    # Others are not cut to no rows: Arrow would write where each of their texts begins.
+    return bool(pa.types.is_dictionary(kind) or pa.types.is_nested(kind))
 
 
 def _chunk(column: pa.ChunkedArray) -> pa.Array:

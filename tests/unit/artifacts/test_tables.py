@@ -293,6 +293,12 @@ def test_equal_frames_have_equal_digests(store: ArtifactStore) -> None:
     assert one == two
 
 
+def test_a_text_is_stored_once(store: ArtifactStore) -> None:
+    words = pd.DataFrame({"word": np.resize(["red", "green", "blue"], 20_000)})
+    tree = encode(words, pd.DataFrame, store)
+    assert store.local_path(tree["digest"]).stat().st_size < 20_000  # type: ignore[arg-type]
+
+
 def test_a_frame_or_nothing_needs_no_tag(store: ArtifactStore) -> None:
     tree = encode(FRAMES["numbers"], pd.DataFrame | None, store)
     assert tree["codec"] == "frame"
