@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
+from typing import Annotated
 
+import numpy as np
 import pandas as pd
 
-from orchestrator import context, pipeline, stage
+from orchestrator import Table, context, pipeline, stage
 
 
 def leave(path: str) -> None:
@@ -27,6 +29,31 @@ def table(path: str) -> pd.DataFrame:
 def kept_table(path: str) -> pd.DataFrame:
     leave(path)
     return pd.DataFrame({"x": range(20_000)})
+
+
+@stage
+def sales(path: str) -> pd.DataFrame:
+    """A table that is large enough to be stored by column."""
+    leave(path)
+    random = np.random.default_rng(0)
+    return pd.DataFrame({name: random.random(200_000) for name in ("price", "amount", "day")})
+
+
+@stage
+def doubled(path: str, frame: pd.DataFrame) -> pd.DataFrame:
+    leave(path)
+    return frame.assign(price=frame["price"] * 2)
+
+
+@stage
+def named(path: str, frame: Annotated[pd.DataFrame, Table["day", "price"]]) -> list[str]:
+    leave(path)
+    return [str(name) for name in frame.columns]
+
+
+@stage
+def prize(frame: Annotated[pd.DataFrame, Table["prize"]]) -> int:
+    return len(frame)
 
 
 @stage
@@ -131,6 +158,26 @@ def elsewhere() -> int:
 @pipeline
 def relay_table(gate: str, path: str) -> None:
     total(path, [count_rows.after(until(gate))(path, table(path))])
+
+
+@pipeline
+def relay_sales(gate: str, path: str) -> None:
+    total(path, [count_rows.after(until(gate))(path, sales(path))])
+
+
+@pipeline
+def columns(path: str) -> None:
+    named(path, doubled(path, sales(path)))
+
+
+@pipeline
+def columns_of_each(path: str) -> None:
+    named.partial(path=path).map(frame=doubled.partial(path=path).map(frame=[sales(path)]))
+
+
+@pipeline
+def missing_column(path: str) -> None:
+    prize(sales(path))
 
 
 @pipeline
