@@ -20,6 +20,7 @@ from benchmarks import (
     report,
     scaling,
     start,
+    table,
     tracked,
 )
 from benchmarks.machine import describe
@@ -39,6 +40,7 @@ ROWS: Mapping[str, Callable[..., Row]] = {
     "start": start.measure,
     "client": client.measure,
     "message": message.measure,
+    "table": table.measure,
 }
 
 

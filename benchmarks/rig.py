@@ -47,13 +47,20 @@ class Rig:
     reader: RunReader
 
     @contextmanager
-    def worker(self, *, slots: int, queues: Sequence[str] = (QUEUE,), name: str = "bench") -> Iterator[None]:
-        """One worker process with so many children, which runs our stages and the baseline's tasks."""
+    def worker(
+        self, *, slots: int, queues: Sequence[str] = (QUEUE,), name: str = "bench", more_pipelines: str = ""
+    ) -> Iterator[None]:
+        """One worker process with so many children, which runs our stages and the baseline's tasks.
+
+        `more_pipelines` is a module that no other row's worker is to load.
+        """
         command = [sys.executable, "-m", "celery", "-A", "workers", "worker"]
         command += ["-Q", ",".join(queues), "-c", str(slots)]
         options = ["-n", f"{name}@localhost", "--without-gossip", "--without-mingle"]
         log = self.folder / "worker.log"
-        worker = Process.start("worker", [*command, *options], log=log, environment=os.environ)
+        pipelines = ",".join(filter(None, (os.environ["ORCHESTRATOR_PIPELINES"], more_pipelines)))
+        environment = {**os.environ, "ORCHESTRATOR_PIPELINES": pipelines}
+        worker = Process.start("worker", [*command, *options], log=log, environment=environment)
         try:
             wait_until(lambda: worker.exit_status is not None or self._has(name), _READY_SECONDS)
             if not self._has(name):

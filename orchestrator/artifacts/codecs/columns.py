@@ -10,7 +10,7 @@ import json
 import mmap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import pyarrow as pa
 
@@ -25,7 +25,7 @@ from orchestrator.artifacts.digest import Digest, digest_of_pieces, hex_of
 from orchestrator.artifacts.errors import StoreError, WrongKey, WrongValue
 from orchestrator.artifacts.io_errors import translated_parse_errors
 from orchestrator.artifacts.store import ArtifactStore
-from orchestrator.artifacts.tree import Tree, digest_in
+from orchestrator.artifacts.tree import Json, Tree, digest_in
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,6 +45,7 @@ _SHARE: Final = 0.9
 _SAMPLE: Final = 48_000
 
 _SCHEMA: Final = BytesCodec()
+_ALTERED: Final = "Its manifest was altered: run its stage again."
 
 
 def goes_by_column(table: pa.Table) -> bool:
@@ -66,14 +67,15 @@ def save_columns(table: pa.Table, store: ArtifactStore) -> list[Tree]:
 class ColumnTable:
     """A table that `save_columns` wrote: only the columns that are asked for are read."""
 
-    def __init__(self, parts: Sequence[Tree], store: ArtifactStore) -> None:
-        self._store, self._columns = store, parts[1:]
+    def __init__(self, parts: Json, store: ArtifactStore) -> None:
+        schema, *self._columns = _checked(parts)
+        self._store = store
         with translated_parse_errors("the schema of a stored table", "schema"):
-            self.schema: pa.Schema = pa.ipc.read_schema(pa.py_buffer(_SCHEMA.decode(parts[0], store)))
+            self.schema: pa.Schema = pa.ipc.read_schema(pa.py_buffer(_SCHEMA.decode(schema, store)))
         if len(self.schema) != len(self._columns):
             raise StoreError(
                 f"a stored table has {len(self._columns)} columns, and a schema of {len(self.schema)}",
-                hint="Its manifest was altered: run its stage again.",
+                hint=_ALTERED,
             )
 
     def read(self, positions: Sequence[int], *, writable: bool = False) -> pa.Table:
@@ -83,10 +85,17 @@ class ColumnTable:
         file nor what others read from it. It takes an open file for each column.
         """
         trees = [self._columns[position] for position in positions]
-        size = sum(int(cast("int", tree.get("size", 0))) for tree in trees)
+        size = sum(size for tree in trees if isinstance(size := tree.get("size"), int))
         columns = _mapped(lambda tree: _load(tree, self._store, writable=writable), trees, size)
         with translated_parse_errors("a stored table", "table"):
             return pa.Table.from_arrays(columns, schema=columns_of(self.schema, positions))
+
+
+def _checked(parts: Json) -> list[Tree]:
+    trees = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    if not trees or trees != parts:
+        raise StoreError("a stored table has no list of its columns", hint=_ALTERED)
+    return trees
 
 
 def _mapped(function: Callable[[T], R], items: Sequence[T], size: int) -> list[R]:

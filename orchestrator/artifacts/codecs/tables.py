@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -53,5 +53,5 @@ def save_table(table: pa.Table, store: ArtifactStore) -> Tree:
 def stored_table(tree: Tree, store: ArtifactStore) -> StoredTable:
     """The table of a tree in which `save_table` has said where it is."""
     if "parts" in tree:
-        return ColumnTable(cast("list[Tree]", tree["parts"]), store)
+        return ColumnTable(tree["parts"], store)
     return ParquetTable(digest_in(tree), store)

@@ -34,6 +34,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from orchestrator.artifacts import ArtifactError, ArtifactStore, Tree, decode, encode
+from orchestrator.artifacts.codecs import columns
 from orchestrator.artifacts.tree import digest_in
 
 #: Nothing here needs as much; a blob that unpacks to more is to end in an error.
@@ -83,6 +84,7 @@ def kinds(folder: Path) -> dict[str, Kind]:
         "array": Kind(np.ndarray, [np.arange(60.0).reshape(6, 10), np.array([(1, "a")], "i4,U3")], repr),
         "sparse": Kind(sparse.sparray, matrices, lambda value: (value @ np.ones(value.shape[1])).sum()),
         "frame": Kind(pd.DataFrame, [FRAME], lambda value: (repr(value), value.memory_usage(deep=True))),
+        "columns": Kind(pd.DataFrame, [FRAME], lambda value: (repr(value), value.memory_usage(deep=True))),
         "series": Kind(pd.Series, [FRAME["text"], FRAME["category"]], repr),
         "arrow": Kind(pa.Table, [TABLE], lambda value: value.to_pylist()),
         "estimator": Kind(BaseEstimator, [model.fit(X, Y) for model in MODELS], repr),
@@ -149,6 +151,7 @@ def trees(tree: Any, chance: random.Random) -> Any:
 def cases(kind: str, found: Kind, store: ArtifactStore, seed: int, count: int) -> Iterator[Tree]:
     """Damaged trees of one kind."""
     chance = random.Random(f"{kind}{seed}")
+    columns.COLUMN_BYTES = 0 if kind == "columns" else 1 << 40  # type: ignore[misc]
     originals = [encode(value, found.hint, store) for value in found.values]
     for tree in originals:
         found.use(decode(tree, found.hint, store))
@@ -157,9 +160,25 @@ def cases(kind: str, found: Kind, store: ArtifactStore, seed: int, count: int) -
         if chance.random() < 0.05:
             yield trees(tree, chance)
             continue
+        if kind == "columns":
+            yield with_damaged_part(tree, chance, store)
+            continue
         data = store.get(digest_in(tree))
         data = within(kind, data, chance) if chance.random() < 0.5 else damaged(data, chance)
         yield {**tree, "digest": store.put(data)}
+
+
+def with_damaged_part(tree: Any, chance: random.Random, store: ArtifactStore) -> Tree:
+    """A table whose schema or one of whose columns was damaged, or took the place of another."""
+    parts = [dict(part) for part in tree["parts"]]
+    part = chance.choice(parts)
+    if "base64" in part:
+        part["base64"] = base64.b64encode(damaged(base64.b64decode(part["base64"]), chance)).decode()
+    elif chance.random() < 0.1:
+        part.update(chance.choice(parts[1:]))
+    else:
+        part["digest"] = store.put(damaged(store.get(digest_in(part)), chance))
+    return {**tree, "parts": parts}
 
 
 def main(names: list[str], seed: int, count: int) -> None:

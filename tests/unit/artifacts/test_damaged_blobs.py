@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-KINDS = ["json", "array", "sparse", "frame", "series", "arrow", "estimator", "path"]
+KINDS = ["json", "array", "sparse", "frame", "columns", "series", "arrow", "estimator", "path"]
 
 
 def decode_damaged(kinds: list[str], seed: int, count: int) -> dict[str, int]:
