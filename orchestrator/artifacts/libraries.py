@@ -17,7 +17,7 @@ _MIXINS = {
 
 def library_codec(hint: object, cls: type, names: set[str], label: str) -> Codec | None:
     """The codec of a class by the names of itself and its bases, None for a class of no known library."""
-    if is_table(cls) and cls.columns:
+    if is_table(cls):
         from orchestrator.artifacts.codecs.frames import ColumnsCodec
 
         return ColumnsCodec(label, cls.columns)

@@ -49,8 +49,8 @@ def _table_of(columns: tuple[str, ...]) -> type[Table]:
 
 
 def is_table(hint: object) -> TypeGuard[type[Table]]:
-    """Whether an annotation is a `Table[…]`."""
-    return isinstance(hint, type) and issubclass(hint, Table)
+    """Whether an annotation is a `Table[…]`; `Table` alone names no columns, and is none."""
+    return isinstance(hint, type) and issubclass(hint, Table) and bool(hint.columns)
 
 
 def names_columns(hint: object) -> bool:

@@ -96,6 +96,7 @@ def test_what_is_no_table_is_refused_before_anything_runs() -> None:
         (Table["a", "b"], Table["b"], True),
         (Table["a"], Table["a", "b"], False),
         (pd.Series, Table["a"], False),
+        (pd.DataFrame, Table, False),
         (Table["a"], int, False),
         (list[pd.DataFrame], list[Table["a"]], True),  # type: ignore[type-arg, name-defined]  # noqa: F821
         (pd.DataFrame | None, Table["a"] | None, True),
