@@ -19,6 +19,7 @@ from orchestrator.artifacts.codecs.parquet import (
     ParquetTable,
     check_dictionaries,
     columns_of,
+    may_have_dictionary,
     write_parquet,
 )
 from orchestrator.artifacts.digest import Digest, digest_of_pieces, hex_of
@@ -173,13 +174,28 @@ class _Pieces:
 
 def _arrow_file(column: pa.ChunkedArray) -> list[memoryview]:
     """The bytes of the Arrow file of one column, the same however the column is divided into chunks."""
-    whole = column.combine_chunks()  # an array; several of them where the texts are too long for one
     schema = pa.schema([pa.field("", column.type)])
     target = _Pieces()
     with pa.ipc.new_file(pa.PythonFile(target, mode="w"), schema) as file:
-        for chunk in whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]:
+        for chunk in _whole(column):
             file.write_batch(pa.RecordBatch.from_arrays([chunk], schema=schema))
     return target.pieces
+
+
+def _whole(column: pa.ChunkedArray) -> list[pa.Array]:
+    """The column as one array, or as several if its texts are too long for one.
+
+    It is copied unless it is written as a copy of it would be, so that equal columns are equal bytes: bitmaps
+    (of gaps, of booleans) may have anything beyond their end, and slices are written as they lie.
+    """
+    kind = column.type
+    if not len(column) and not may_have_dictionary(kind):
+        column = pa.schema([pa.field("", kind)]).empty_table().column(0)
+    simple = (pa.types.is_primitive(kind) and not pa.types.is_boolean(kind)) or pa.types.is_large_string(kind)
+    if simple and column.num_chunks == 1 and not column.null_count and not column.chunk(0).offset:
+        return [column.chunk(0)]
+    whole = column.combine_chunks()
+    return list(whole.chunks) if isinstance(whole, pa.ChunkedArray) else [whole]
 
 
 def _alone(column: pa.ChunkedArray) -> pa.Table:

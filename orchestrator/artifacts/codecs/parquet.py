@@ -90,7 +90,7 @@ def check_dictionaries(column: pa.ChunkedArray) -> None:
 def _shell(table: pa.Table) -> bytes:
     # A batch without rows still carries whole dictionaries; without any batch they would be left out.
     empty = [
-        _chunk(column).slice(0, 0) if _may_have_dictionary(column.type) else _chunk(without)
+        _chunk(column).slice(0, 0) if may_have_dictionary(column.type) else _chunk(without)
         for column, without in zip(table.columns, table.schema.empty_table().columns, strict=True)
     ]
     sink = pa.BufferOutputStream()
@@ -99,8 +99,11 @@ def _shell(table: pa.Table) -> bytes:
     return cast("bytes", sink.getvalue().to_pybytes())
 
 
-def _may_have_dictionary(kind: pa.DataType) -> bool:
-    # Others are not cut to no rows: Arrow would write where each of their texts begins.
+def may_have_dictionary(kind: pa.DataType) -> bool:
+    """Whether values of this type may stand for those of a dictionary, which a part of no rows still has.
+
+    Other types need none, and are not cut to no rows: Arrow would write where each of their texts begins.
+    """
     return bool(pa.types.is_dictionary(kind) or pa.types.is_nested(kind))
 
 

@@ -343,7 +343,7 @@ CHANGES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "to category": lambda frame: (
         frame
         if frame.empty
-        else frame.assign(**{frame.columns[0]: pd.Categorical(frame.iloc[:, 0].astype(str))})
+        else frame.assign(**{frame.columns[0]: pd.Categorical(frame.iloc[:, 0].astype(str).fillna("none"))})
     ),
     "to text": lambda frame: frame.assign(**{frame.columns[-1]: frame.iloc[:, -1].astype(str)}),
     "to float32": lambda frame: frame.astype(
