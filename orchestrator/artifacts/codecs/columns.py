@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
+import resource
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final, TypeVar
 
 import pyarrow as pa
@@ -83,7 +86,7 @@ class ColumnTable:
         """The columns at these positions, in this order.
 
         With `writable`, numbers without gaps can be written to in place: that changes neither the store's
-        file nor what others read from it. It takes an open file for each column.
+        file nor what others read from it. It takes an open file for each column, while there are enough.
         """
         trees = [self._columns[position] for position in positions]
         size = sum(size for tree in trees if isinstance(size := tree.get("size"), int))
@@ -129,8 +132,7 @@ def _load(tree: Tree, store: ArtifactStore, *, writable: bool) -> pa.ChunkedArra
     path = store.local_path(digest)
     with translated_parse_errors(f"artifact {digest}", "column"):
         if writable:
-            with path.open("rb") as file:
-                memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            memory = _private_memory(path)
             column = _column_in(pa.py_buffer(memory))
             column = pa.chunked_array([_over(memory, chunk) for chunk in column.chunks], column.type)
         else:
@@ -145,7 +147,23 @@ def _column_in(source: object) -> pa.ChunkedArray:
     return pa.ipc.open_file(source).read_all().column(0)
 
 
-def _over(memory: mmap.mmap, chunk: pa.Array) -> pa.Array:
+def _private_memory(path: Path) -> mmap.mmap | bytearray:
+    """What is in a file, in memory that can be written to: mapped, unless many files are open already."""
+    with path.open("rb") as file:
+        if _may_keep_open():
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        memory = bytearray(path.stat().st_size)
+        file.readinto(memory)
+        return memory
+
+
+def _may_keep_open() -> bool:
+    # A mapping keeps its file open (before Python 3.13 always): the other half is for the stage.
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit == resource.RLIM_INFINITY or 2 * len(os.listdir("/dev/fd")) < limit  # noqa: PTH208
+
+
+def _over(memory: mmap.mmap | bytearray, chunk: pa.Array) -> pa.Array:
     """The same array over memory that can be written to, which an Arrow reader never hands out."""
     if chunk.null_count or not pa.types.is_primitive(chunk.type):
         return chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -325,6 +326,21 @@ def test_columns_can_be_added_to_a_wide_table_without_a_warning(store: ArtifactS
         frame[f"new {number}"] = frame["c0"] + number
     frame.loc[0, "c0"] = 5.0
     assert frame.shape == (ROWS, 100)
+
+
+def test_many_tables_are_read_with_few_open_files(store: ArtifactStore) -> None:
+    tree = saved(numbers(4), store)
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = len(list(Path("/dev/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * open_now + 60, most))
+    try:
+        frames = [loaded(tree, store) for _ in range(30)]
+        assert len(list(Path("/dev/fd").iterdir())) < open_now + 60
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
+    frames[-1].loc[0, "c0"] = 5.0
+    pd.testing.assert_frame_equal(frames[-2], numbers(4))
+    pd.testing.assert_frame_equal(loaded(tree, store), numbers(4))
 
 
 # Whatever is done to a table
