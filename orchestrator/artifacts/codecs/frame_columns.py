@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -21,6 +21,8 @@ EXTRA: Final = b"orchestrator.pandas"
 MOST_IN_PLACE: Final = 64
 
 _PANDAS: Final = b"pandas"
+#: Bytes of the largest float that Arrow knows.
+_WORD: Final = 8
 
 
 def narrowed(
@@ -46,12 +48,52 @@ def narrowed(
     )
 
 
-def with_nan(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
-    """The table of a frame with its NaN as values instead of nulls, so that they are read without a copy."""
-    for position, dtype in enumerate(frame.dtypes):
-        if isinstance(dtype, np.dtype) and dtype.kind == "f" and table.column(position).null_count:
-            values = pa.array(frame.iloc[:, position].to_numpy())
-            table = table.set_column(position, table.schema.field(position), values)
+def floats_of(frame: pd.DataFrame) -> dict[int, np.dtype[Any]]:
+    """The NumPy floats among the columns, by position."""
+    return {
+        position: dtype
+        for position, dtype in enumerate(frame.dtypes)
+        if isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize <= _WORD
+    }
+
+
+def with_integers(frame: pd.DataFrame, floats: Mapping[int, np.dtype[Any]]) -> pd.DataFrame:
+    """The frame with its floats as integers of the same bits, in which pyarrow does not search for NaN."""
+    if not floats:
+        return frame
+    columns = {
+        position: pd.Series(
+            frame.iloc[:, position].to_numpy().view(f"i{floats[position].itemsize}"), frame.index, copy=False
+        )
+        if position in floats
+        else frame.iloc[:, position]
+        for position in range(frame.shape[1])
+    }
+    made = pd.DataFrame(columns, index=frame.index, copy=False)
+    made.columns, made.attrs = frame.columns, frame.attrs
+    return made
+
+
+def with_floats(table: pa.Table, floats: Mapping[int, np.dtype[Any]]) -> pa.Table:
+    """The table of `with_integers` with its floats again; their NaN are values, and no nulls."""
+    if not floats:
+        return table
+    columns, fields = list(table.columns), list(table.schema)
+    pandas = json.loads(table.schema.metadata[_PANDAS])
+    for position, dtype in floats.items():
+        kind = pa.from_numpy_dtype(dtype)
+        columns[position] = pa.chunked_array([chunk.view(kind) for chunk in columns[position].chunks], kind)
+        fields[position] = fields[position].with_type(kind)
+        pandas["columns"][position].update(pandas_type=str(dtype), numpy_type=str(dtype))
+    metadata = {**table.schema.metadata, _PANDAS: json.dumps(pandas).encode()}
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=metadata))
+
+
+def with_nulls(table: pa.Table, floats: Mapping[int, np.dtype[Any]]) -> pa.Table:
+    """The table with nulls instead of NaN, as others expect them in Parquet."""
+    for position in floats:
+        values = pa.array(table.column(position).to_numpy(), from_pandas=True)
+        table = table.set_column(position, table.schema.field(position), values)
     return table
 
 

@@ -17,7 +17,16 @@ import pyarrow as pa
 
 from orchestrator.artifacts.codec import BlobCodec
 from orchestrator.artifacts.codecs.columns import goes_by_column
-from orchestrator.artifacts.codecs.frame_columns import EXTRA, MOST_IN_PLACE, frame_over, narrowed, with_nan
+from orchestrator.artifacts.codecs.frame_columns import (
+    EXTRA,
+    MOST_IN_PLACE,
+    floats_of,
+    frame_over,
+    narrowed,
+    with_floats,
+    with_integers,
+    with_nulls,
+)
 from orchestrator.artifacts.codecs.labels import (
     check_attributes,
     check_index,
@@ -111,7 +120,7 @@ class SeriesCodec(BlobCodec):
 def save_frame(frame: pd.DataFrame, store: ArtifactStore) -> Tree:
     """Store a frame; returns what its tree says of the blobs."""
     table = to_arrow(frame)
-    return save_table(with_nan(table, frame) if goes_by_column(table) else table, store)
+    return save_table(table if goes_by_column(table) else with_nulls(table, floats_of(frame)), store)
 
 
 def load_frame(tree: Tree, store: ArtifactStore, names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -130,11 +139,14 @@ def load_frame(tree: Tree, store: ArtifactStore, names: Sequence[str] | None = N
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
-    """The Arrow table of a frame; what would not come back the same is refused, with the column's name."""
+    """The Arrow table of a frame; what would not come back the same is refused, with the column's name.
+
+    NaN among NumPy's floats are values in it, so that they are read without a copy; other gaps are nulls.
+    """
     _check_names(frame)
     check_attributes(frame.attrs)
     objects = {str(position): _missing_of(frame, position) for position in _object_columns(frame)}
-    categories = _odd_categories(frame)
+    categories, floats = _odd_categories(frame), floats_of(frame)
     extra = {
         "categories": {position: _categories_text(frame.dtypes.iloc[position]) for position in categories},
         "objects": objects,
@@ -146,8 +158,10 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     try:
         with _quiet():
             table = pa.Table.from_pandas(
-                _with_codes(frame, categories), preserve_index=True if frame.columns.empty else None
+                with_integers(_with_codes(frame, categories), floats),
+                preserve_index=True if frame.columns.empty else None,
             )
+        table = with_floats(table, floats)
         table = table.replace_schema_metadata(
             {**(table.schema.metadata or {}), EXTRA: json.dumps(extra).encode()}
         )

@@ -83,6 +83,20 @@ def test_a_small_table_is_one_plain_parquet_blob(store: ArtifactStore) -> None:
     assert pq.read_table(store.local_path(next(digests_in(tree)))).num_rows == 1000
 
 
+def test_gaps_are_nulls_in_the_parquet_of_a_small_table(store: ArtifactStore) -> None:
+    (digest,) = digests_in(saved(pd.DataFrame({"a": [1.5, np.nan], "b": [1.5, 2.5]}), store))
+    table = pq.read_table(store.local_path(digest))
+    assert [column.null_count for column in table.columns] == [1, 0]
+
+
+def test_floats_keep_their_bits_and_names(store: ArtifactStore) -> None:
+    bits = np.array([0x7FF8000000000001, 0xFFF8000000000000, 0x8000000000000000] * ROWS, "u8")
+    frame = pd.DataFrame({("a", 1): bits.view("f8")})
+    back = loaded(saved(frame, store), store)
+    assert (back["a"][1].to_numpy().view("u8") == bits).all()
+    pd.testing.assert_frame_equal(back, frame)
+
+
 def test_a_large_table_is_a_blob_for_each_column(store: ArtifactStore) -> None:
     tree = saved(numbers(5), store)
     assert len(blobs(store)) == len(list(digests_in(tree))) == 5
