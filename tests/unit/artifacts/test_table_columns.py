@@ -7,7 +7,7 @@ import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -253,6 +253,17 @@ def test_named_columns_are_read_in_lists_and_where_there_may_be_none(store: Arti
     for value in (FRAME, None):
         found = decode(encode(value, optional, store), optional, store, wanted=price | None)
         assert found is None if value is None else list(found) == ["price"]
+
+
+class Parts(NamedTuple):
+    train: pd.DataFrame
+    test: pd.DataFrame
+
+
+def test_named_columns_are_read_of_a_part_of_a_value(store: ArtifactStore) -> None:
+    tree = encode(Parts(FRAME, numbers(2)), Parts, store)
+    found = decode(tree, Parts, store, ("test",), wanted=Table["c1"])
+    pd.testing.assert_frame_equal(found, numbers(2)[["c1"]])  # type: ignore[arg-type]
 
 
 def test_a_stage_that_returns_named_columns_keeps_only_those(store: ArtifactStore) -> None:
