@@ -128,6 +128,14 @@ class Node:
         return frozenset(named | set(self.after)) - self.met
 
     @cached_property
+    def zipped(self) -> frozenset[NodeName]:
+        """The nodes of whose output each item of a map takes the element of its own index, and nothing else."""
+        taken = {value.node for value in self.varying.values() if isinstance(value, Output)}
+        others = [value for value in self.varying.values() if not isinstance(value, Output)]
+        whole = [*self.inputs.values(), *self.conditions, *others]
+        return frozenset(taken - {output.node for value in whole for output in outputs_in(value)})
+
+    @cached_property
     def known_length(self) -> int | None:
         """How many items a map has, where that is known before the run."""
         lengths = map(known_length, self.varying.values())
@@ -176,6 +184,30 @@ class Graph:
         for node in self:
             for need in sorted(node.needs):
                 found[need].append(node.name)
+        return {name: tuple(names) for name, names in found.items()}
+
+    @cached_property
+    def item_edges(self) -> Mapping[NodeName, tuple[NodeName, ...]]:
+        """For each map that follows others item by item, those maps: its item waits for the same item of each.
+
+        Not behind a map that tolerates failures: which of its items count is known only at its end.
+        """
+        found = {}
+        for node in self:
+            followed = sorted(node.zipped - node.met - set(node.after))
+            if maps := tuple(
+                name for name in followed if self[name].mapped and not self[name].policy.tolerate
+            ):
+                found[node.name] = maps
+        return found
+
+    @cached_property
+    def item_followers(self) -> Mapping[NodeName, tuple[NodeName, ...]]:
+        """For each map that others follow item by item, those."""
+        found: dict[NodeName, list[NodeName]] = {}
+        for name, maps in self.item_edges.items():
+            for each in maps:
+                found.setdefault(each, []).append(name)
         return {name: tuple(names) for name, names in found.items()}
 
     def descendants(self, name: NodeName) -> tuple[NodeName, ...]:

@@ -68,7 +68,7 @@ class Plan:
         A chord counts only items that succeed, so a map that tolerates failures cannot be one; nor can one
         without items.
         """
-        return is_written_out(node) and not self.link(node.name).heads
+        return is_written_out(self.graph, node.name) and not self.link(node.name).heads
 
     def chorded(self, node: Node) -> NodeName | None:
         """The node that is the body of a written-out map's chord: the one behind it, where that is all."""
@@ -79,18 +79,19 @@ class Plan:
         return self.graph[name]
 
 
-def is_written_out(node: Node) -> bool:
-    """Whether a map is fit to have its items in the canvas."""
+def is_written_out(graph: Graph, name: NodeName) -> bool:
+    """Whether a map is fit to have its items in the canvas: not if other maps follow it item by item."""
+    node = graph[name]
     length = node.known_length
     short = node.mapped and length is not None and 0 < length <= WRITTEN_OUT
-    return short and not node.conditions and not node.policy.tolerate
+    return short and not node.conditions and not node.policy.tolerate and name not in graph.item_followers
 
 
 def chord_body(graph: Graph, link: Link, following: Link | None) -> NodeName | None:
     """The node behind a map in a sequence, where the map's items and it make a chord."""
     if link.heads or link.sides or following is None or following.heads:
         return None
-    fit = is_written_out(graph[link.node]) and not graph[following.node].mapped
+    fit = is_written_out(graph, link.node) and not graph[following.node].mapped
     return following.node if fit else None
 
 

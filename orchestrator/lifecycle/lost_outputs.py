@@ -78,7 +78,7 @@ def lost_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> froze
 def _followers_of_torn(graph: Graph, map: NodeName, progress: Progress) -> Iterator[NodeName]:
     """Yield the nodes and items that may have been made from lost items of a map."""
     for follower in (graph[name] for name in graph.successors[map]):
-        if not _item_by_item(follower, map):
+        if map not in follower.zipped:
             yield follower.name
             continue
         for index in progress.items_of(follower.name):
@@ -97,7 +97,7 @@ def _needed(graph: Graph, progress: Progress) -> Iterator[NodeName]:
                 yield from {source.name} & progress.outputs.keys()
                 continue
             for index in progress.items_of(source.name):
-                if not (_item_by_item(node, source.name) and item_name(node.name, index) in progress.outputs):
+                if not (source.name in node.zipped and item_name(node.name, index) in progress.outputs):
                     yield item_name(source.name, index)
 
 
@@ -112,7 +112,7 @@ def _with_what_follows(graph: Graph, names: Iterable[NodeName]) -> set[NodeName]
         found.add(name)
         group, index = group_and_index(name)
         for follower in map(graph.__getitem__, graph.successors[group]):
-            if index is not None and _item_by_item(follower, group):
+            if index is not None and group in follower.zipped:
                 stack.append(item_name(follower.name, index))
             elif any(output.node == group for output in _read_by(follower)):
                 stack.append(follower.name)
@@ -122,9 +122,3 @@ def _with_what_follows(graph: Graph, names: Iterable[NodeName]) -> set[NodeName]
 def _read_by(node: Node) -> Iterator[Output]:
     for value in (*node.inputs.values(), *node.varying.values(), *node.conditions):
         yield from outputs_in(value)
-
-
-def _item_by_item(node: Node, source: NodeName) -> bool:
-    """Whether each item of `node` reads only the item of the same index of the map `source`."""
-    taken = [value for value in node.varying.values() if value == Output(source)]
-    return bool(taken) and sum(output.node == source for output in _read_by(node)) == len(taken)

@@ -98,6 +98,7 @@ def send_round(
             needs=remaining.needs,
             kept=[name for name in ended_otherwise if group_and_index(name)[0] in {*kept, *progress.settled}],
             maps=maps,
+            item_followers=left.item_followers,
         ),
     )
     match ending:

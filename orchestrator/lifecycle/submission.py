@@ -88,6 +88,7 @@ def _make_known(specification: Specification, store: ArtifactStore, runs: RunSto
             submitted=specification.submitted.timestamp(),
             handlers=[node.name for node in graph.handlers],
             fail_fast=graph.fail_fast,
+            item_followers=graph.item_followers,
         )
     finally:
         if not accepted:

@@ -54,12 +54,14 @@ class RunStore:
         submitted: float,
         handlers: Sequence[NodeName] = (),
         fail_fast: bool = False,
+        item_followers: Mapping[NodeName, Sequence[NodeName]] | None = None,
     ) -> bool:
         """Register a run before its first message is sent; False if the id exists already.
 
         `needs` maps each node to its number of inputs from other nodes; `maps` gives the number of items of
         maps whose items are separate tasks in the canvas.
         With `fail_fast` the first failure ends the whole run; `handlers` are the nodes that run after it.
+        `item_followers` are, for each map, those that follow it item by item.
         """
         (made,) = self._apply(
             "submit",
@@ -72,6 +74,7 @@ class RunStore:
             json.dumps(handlers),
             len(maps),
             token_hex(8),
+            json.dumps(item_followers or {}),
             *(part for pair in maps.items() for part in pair),
             *(part for pair in needs.items() for part in pair),
         )
@@ -191,10 +194,14 @@ class RunStore:
         *,
         items: int,
         join: NodeName | None = None,
+        follows: Sequence[NodeName] = (),
         needed_by: Sequence[NodeName] = (),
     ) -> Settled:
-        """Expand a map of known length into its items. `join` is the body of the chord that the map is in."""
-        return self._settle("expand", run, node, token, items, join or "", *needed_by)
+        """Expand a map of known length into its items.
+
+        `join` is the body of the chord that the map is in; `follows` are the maps that it follows item by item.
+        """
+        return self._settle("expand", run, node, token, items, join or "", json.dumps(follows), *needed_by)
 
     def items(self, run: RunId, node: NodeName) -> int:
         """Return the number of items of an expanded map."""
@@ -365,6 +372,7 @@ class RunStore:
             len(reopening.kept),
             len(reopening.maps),
             f"{expected.ended}/{expected.round}" if expected else "",
+            json.dumps(reopening.item_followers),
             *done,
             *again,
             *reopening.kept,
@@ -439,4 +447,5 @@ def _ending_of(state: str) -> RunEnding:
 
 
 def _ready(flat: Sequence[str]) -> tuple[DueNode, ...]:
-    return tuple(DueNode(NodeName(flat[at]), flat[at + 1] == "1") for at in range(0, len(flat), 2))
+    pairs = ((NodeName(flat[at]), flat[at + 1]) for at in range(0, len(flat), 2))
+    return tuple(DueNode(name, alone=how == "1", items=how == "2") for name, how in pairs)

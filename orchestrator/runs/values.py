@@ -37,6 +37,7 @@ class DueNode:
 
     node: NodeName
     alone: bool = False  #: the canvas no longer sends it: the receiver of this value must
+    items: bool = False  #: it is an expanded map, to whose items a worker must be called
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Reopening:
     needs: Mapping[NodeName, int]  #: nodes left, and how many other nodes left each needs
     kept: Collection[NodeName] = ()  #: nodes and items that ended without success and are not run again
     maps: Mapping[NodeName, tuple[int, int]]  #: maps with items in the canvas: items, and items left
+    item_followers: Mapping[NodeName, Sequence[NodeName]] = field(default_factory=dict)  #: of maps left
 
 
 @dataclass(frozen=True)

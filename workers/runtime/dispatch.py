@@ -100,6 +100,8 @@ def send_lost(
     direct = context.needed_by(ref)
     body = () if request.chain else _carried(context, ref, request)
     for each in ready:
+        if each.items:
+            continue
         if each.node not in direct or (each.node in body and not each.alone):
             send_by_itself(context, each.node, resources)
 
@@ -121,9 +123,17 @@ def send_ready(
     resources: WorkerResources,
     place: Context | None = None,
 ) -> None:
-    """Send the nodes that a node, or the last item of a map, made ready, each with its successors."""
+    """Send the nodes that a node, or the last item of a map, made ready, each with its successors.
+
+    To the items of a map that became ready, a worker is called.
+    """
     ref, plan = context.node_ref(node), context.plan
-    alone = {each.node: each.alone for each in ready}
+    alone = {}
+    for each in ready:
+        if each.items:
+            send_batch(context, each.node, 0)
+        else:
+            alone[each.node] = each.alone
     if not alone:
         return
     for side in plan.link(ref.node.name).sides:

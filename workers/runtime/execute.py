@@ -154,6 +154,7 @@ def _expand(claimed: ClaimedNode) -> Outcome:
         claimed.token,
         items=items,
         join=context.plan.chord_of(ref.node.name),
+        follows=context.follows(ref),
         needed_by=context.needed_by(ref),
     )
     return Expanded(items, settled.ready, settled.ending) if settled.accepted else SUPERSEDED

@@ -14,7 +14,7 @@ from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, I
 from orchestrator.authoring.stage import stages
 from orchestrator.code import Code, in_words
 from workers.runtime.claimed_node import ClaimedNode
-from workers.runtime.inputs import input_trees
+from workers.runtime.inputs import input_trees, item_tree
 from workers.runtime.loaded_code import loaded_code
 
 
@@ -71,9 +71,10 @@ def _digest_of_item(value: Input, index: int, claimed: ClaimedNode) -> JSON:
     item = item_of(value, index)
     if item is not None:
         return _digest(item, claimed)
-    whole = _digest(value, claimed)
-    mapped = isinstance(value, Output) and claimed.context.graph[value.node].mapped
-    return whole[index] if mapped and isinstance(whole, list) else [whole, index]
+    if isinstance(value, Output) and claimed.context.graph[value.node].mapped:
+        digest = digest_of(item_tree(value, index, claimed.context, claimed.resources))
+        return [*value.path, digest] if value.path else digest
+    return [_digest(value, claimed), index]
 
 
 def _digest(value: Input, claimed: ClaimedNode) -> JSON:

@@ -74,6 +74,11 @@ def input_trees(value: Output, context: RunContext, resources: WorkerResources) 
     return _Loader(context, resources).trees(value)
 
 
+def item_tree(value: Output, index: int, context: RunContext, resources: WorkerResources) -> Tree:
+    """Return the stored tree of the item that an item of a map takes of another map."""
+    return resources.output(context, _Loader(context, resources).item(value, index))
+
+
 class _Loader:
     def __init__(self, context: RunContext, resources: WorkerResources) -> None:
         self._context = context
@@ -103,10 +108,14 @@ class _Loader:
         output = cast("Output", value)
         source = self._context.graph[output.node]
         if source.mapped:
-            own = self._indexes(source)[index] if source.policy.tolerate else index
-            return self._decode(_item(source, own), output, hint)
+            return self._decode(self.item(output, index), output, hint)
         item = Output(output.node, (*output.path, index))
         return self._decode(self._context.node_ref(output.node), item, hint)
+
+    def item(self, output: Output, index: int) -> NodeRef:
+        """Return the item of a map that an item of another map takes."""
+        source = self._context.graph[output.node]
+        return _item(source, self._indexes(source)[index] if source.policy.tolerate else index)
 
     def trees(self, value: Output) -> list[Tree]:
         mapped = self._context.graph[value.node].mapped

@@ -46,13 +46,13 @@ def work_batch(
     delivery: Delivery,
     number: int,
     resources: WorkerResources,
-    call: Callable[[int], None],
+    call: Callable[[NodeName, int], None],
     retry: Callable[[int, float], None],
 ) -> BatchOutcome:
     """Run items of a map for one turn.
 
-    `call` sends the batch of a number, for another worker; `retry` sends one item, to be tried again in so
-    many seconds.
+    `call` sends the batch of a number of this map, or of one that follows it item by item, for another worker;
+    `retry` sends one item, to be tried again in so many seconds.
     """
     batch = _Batch(delivery, number, resources, resources.context(delivery.run, delivery.round), call, retry)
     batch.work()
@@ -77,7 +77,7 @@ class _Batch:
     number: int
     resources: WorkerResources
     context: RunContext
-    call: Callable[[int], None]
+    call: Callable[[NodeName, int], None]
     retry: Callable[[int, float], None]
     pending: deque[tuple[int, AttemptCounts]] = field(default_factory=deque)  #: taken and not begun
     done: dict[int, _Done] = field(default_factory=dict)  #: finished and not yet recorded
@@ -140,14 +140,14 @@ class _Batch:
 
     def _call_another(self) -> None:
         """Call the next worker, once, unless nothing is left or another batch has done so."""
-        if self.exhausted or self.called:
+        if self.called:
             return
         self.called = True
         number = self.resources.runs.call_batch(
             self.run, self.map, self.number, self.token, redelivered=self.delivery.redelivered
         )
         if number:
-            self.call(number)
+            self.call(self.map, number)
 
     def _stored(self, items: Mapping[int, AttemptCounts]) -> Mapping[str, Tree]:
         """Return the outputs that earlier attempts of these items stored."""
@@ -262,7 +262,11 @@ class _Batch:
             write_items(self.resources.store, self.run, folder, number, self.token, outputs, flush=flush)
 
     def _note(self, settled: Settled) -> None:
-        self.ready.extend(settled.ready)
+        for each in settled.ready:
+            if each.items:
+                self.call(each.node, 0)  # at once: the next item may take long
+            else:
+                self.ready.append(each)
         self.ending = settled.ending or self.ending
 
     def _watch(self, over: threading.Event) -> None:
@@ -275,5 +279,5 @@ class _Batch:
                 self.pending.clear()
                 self._record()
                 if self.resources.runs.return_items(self.run, self.map, self.token, left):
-                    self.call(0)
+                    self.call(self.map, 0)
                 return

@@ -91,6 +91,10 @@ class RunContext:
         """Return the direct successors of this node; for an item, those of its map."""
         return self.graph.successors[ref.node.name]
 
+    def follows(self, ref: NodeRef) -> tuple[NodeName, ...]:
+        """Return the maps that a map follows item by item in this round."""
+        return self.plan.graph.item_edges.get(ref.node.name, ())
+
     def descendants(self, ref: NodeRef) -> tuple[NodeName, ...]:
         """Return all transitive successors of this node."""
         return self.graph.descendants(ref.node.name)

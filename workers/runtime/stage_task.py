@@ -175,7 +175,7 @@ class StageTask(Task):
     def _work_batch(
         self, delivery: Delivery, context: RunContext, number: int, resources: WorkerResources
     ) -> str:
-        call, retry = (partial(send, context, delivery.node) for send in (send_batch, send_item))
+        call, retry = partial(send_batch, context), partial(send_item, context, delivery.node)
         outcome = work_batch(delivery, number, resources, call, retry)
         terminate(outcome.stopped)
         turn = Turn(delivery, context, self.request, resources)

@@ -8,9 +8,13 @@ local map, number = load_node(ARGV[1]), tonumber(ARGV[2])
 if not map.next or map.state == 'cancelled' then return {0} end -- a map that has failed goes on with the rest
 local called = map.called or 0
 if map.caller == ARGV[3] then return {called} end -- the first reply was lost
-if not map.back and map.next >= map.items then return {0} end
-if number == 0 or number >= called then
-  map.called, map.caller = math.max(called, number) + 1, ARGV[3]
+local is_latest = number == 0 or number >= called
+if not map.back and map.next >= map.items then
+  if is_latest and map.awaited then map.awaited = nil save_node(ARGV[1], map) end
+  return {0}
+end
+if is_latest then
+  map.called, map.caller, map.awaited = math.max(called, number) + 1, ARGV[3], true
   save_node(ARGV[1], map)
   return {map.called}
 end

@@ -5,7 +5,8 @@
 --       (else only if it continues), number of nodes that it would continue with; unless 0: token for that
 --       node, holder, worker, lease in ms, and those nodes; then the successors of the node, or of the map
 -- Reply: {committed | lost, state of the run, the node claimed (or empty), its counts as in a claim's reply,
---         successors that are due now (name, sent alone, …)}
+--         successors that are due now (name, sent alone, …), maps that need a message for their items, as those of
+--         the item (name, 2, …)}
 local node, token, join, left, wanted = ARGV[1], ARGV[2], ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
 local successors = wanted == 0 and 10 or 14 + wanted
 
@@ -56,4 +57,5 @@ if join ~= '' and join ~= claimed and (claimed or left) and missing(join) + (is_
   redis.call('SADD', ALONE, join)
 end
 tell_due(reply, ARGV, successors)
+if ARGV[6] ~= '' then feed(reply, ARGV[6], fresh and {string.match(node, '%[(%d+)%]$')} or {}, not fresh) end
 return reply

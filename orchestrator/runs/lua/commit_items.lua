@@ -1,9 +1,10 @@
 -- Record items of a map, whose outputs are written, as succeeded. Items that lost their lease are skipped.
 -- ARGV: map, token, number of the map's successors, those successors, then for each item: index, microseconds
 --       since its start and since its end, value (or empty), reused (0/1), why (or empty)
--- Reply: {committed, state of the run, successors that are due now (name, sent alone, …)}
+-- Reply: {committed, state of the run, successors that are due now (name, sent alone, …), maps that follow it and
+--        need a message for their items (name, 2, …)}
 local group, token = ARGV[1], ARGV[2]
-local followers, count, repeated = tonumber(ARGV[3]), 0, false
+local followers, done, repeated = tonumber(ARGV[3]), {}, false
 for at = 4 + followers, #ARGV, 6 do
   local name = group .. '[' .. ARGV[at] .. ']'
   local record = load_node(name)
@@ -19,12 +20,13 @@ for at = 4 + followers, #ARGV, 6 do
     if ARGV[at + 5] ~= '' then record.why = ARGV[at + 5] end
     save_node(name, record)
     emit(name, 'succeeded')
-    count = count + 1
+    table.insert(done, ARGV[at])
   elseif was_granted(record, token, 'committed') then
     repeated = true
   end
 end
-if count > 0 then settle_items(group, count, ARGV, 4, 3 + followers) end
-local reply = {'committed', count > 0 and settle(count) or repeated and state_after(group) or ''}
+if #done > 0 then settle_items(group, #done, ARGV, 4, 3 + followers) end
+local reply = {'committed', #done > 0 and settle(#done) or repeated and state_after(group) or ''}
 tell_due(reply, ARGV, 4, 3 + followers)
+feed(reply, group, done, repeated)
 return reply

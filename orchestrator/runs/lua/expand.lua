@@ -1,13 +1,13 @@
 -- Expand a map into its items; an earlier round may have done some or all of them. The map's own attempt ends
 -- here; it succeeds with its last item. The worker that records that item sends the map's successors.
--- ARGV: node, token, number of items, join whose chord would count the message (or empty), the map's
---       successors
+-- ARGV: node, token, number of items, join whose chord would count the message (or empty), maps that it
+--       follows item by item (JSON list), the map's successors
 -- Reply: {expanded | lost, state of the run, due successors if all items are done (name, sent alone, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then
   local reply = refuse(node, record, token, 'expanded')
-  if reply[1] == 'expanded' then tell_due(reply, ARGV, 5) end
+  if reply[1] == 'expanded' then tell_due(reply, ARGV, 6) end
   return reply
 end
 local items = tonumber(ARGV[3])
@@ -20,18 +20,29 @@ end
 record.items = items
 record.left = items - done
 record.next = 0
+record.awaited = true -- the caller sends a message for its items
+local follows = cjson.decode(ARGV[5])
+if #follows > 0 then
+  record.follows, record.next, record.back = follows, items, {}
+  for index = items - 1, 0, -1 do
+    local state = load_node(node .. '[' .. index .. ']').state
+    if not OVER[state] and is_fed(record, index) then table.insert(record.back, index) end
+  end
+  if #record.back == 0 then record.back = nil end
+end
 if record.left == 0 then record.state = 'succeeded' record.ended = NOW end
 if items == 0 then record.value = '[]' end
 save_node(node, record)
 emit(node, 'expanded', items)
 if ARGV[4] ~= '' then redis.call('SADD', ALONE, ARGV[4]) end
+for _, name in ipairs(item_followers(node)) do satisfy_one(name) end
 if record.left == 0 then
   emit(node, 'succeeded')
-  satisfy(ARGV, 5)
-else
+  satisfy(ARGV, 6, nil, item_followers(node))
+elseif record.back or record.next < items then
   redis.call('ZADD', DUE, NOW_MS, node)
 end
 redis.call('HINCRBY', META, 'open', items - done)
 local reply = {'expanded', settle(1)}
-tell_due(reply, ARGV, 5)
+tell_due(reply, ARGV, 6)
 return reply

@@ -273,6 +273,22 @@ local function settle(count)
   return state
 end
 
+-- The maps that follow a map item by item. They miss it only until it is expanded: then their items wait for
+-- its items.
+local followers_by_map
+local function item_followers(map)
+  followers_by_map = followers_by_map or cjson.decode(redis.call('HGET', META, 'item_followers') or '{}')
+  return followers_by_map[map] or {}
+end
+
+-- Whether the items are done that an item of a map waits for.
+local function is_fed(map, index)
+  for _, source in ipairs(map.follows or {}) do
+    if load_node(source .. '[' .. index .. ']').state ~= 'succeeded' then return false end
+  end
+  return true
+end
+
 -- Mark a node that has all inputs as due until it is claimed. A map with items in the canvas becomes due
 -- item by item.
 local function make_due(name)
@@ -302,29 +318,66 @@ local function is_due(name)
   return false
 end
 
--- The number of missing inputs of a node, or of the map that it is an item of.
+-- The number of missing inputs of a node, or of an item of a map.
 local function missing(name)
-  return tonumber(redis.call('HGET', MISSING, string.match(name, '^(.*)%[%d+%]$') or name) or 0)
+  local group, index = string.match(name, '^(.*)%[(%d+)%]$')
+  local count = tonumber(redis.call('HGET', MISSING, group or name) or 0)
+  if count == 0 and group and not is_fed(load_node(group), index) then return 1 end
+  return count
 end
 
 -- Append to a reply those of `names`, from `first` to `last`, that are due, each with whether it is in ALONE.
+-- A map whose workers help themselves has messages of its own once it is expanded.
 local function tell_due(reply, names, first, last)
   for index = first, last or #names do
     local name = names[index]
-    if missing(name) == 0 and is_due(name) then
+    if missing(name) == 0 and is_due(name) and not load_node(name).next then
       table.insert(reply, name)
       table.insert(reply, redis.call('SISMEMBER', ALONE, name))
     end
   end
 end
 
--- A node has succeeded: decrement the number of missing inputs of its successors.
-local function satisfy(names, first, last)
+local function satisfy_one(name)
+  if missing(name) > 0 and redis.call('HINCRBY', MISSING, name, -1) == 0 then
+    redis.call('HDEL', MISSING, name)
+    make_due(name)
+  end
+end
+
+-- A node has succeeded: decrement the number of missing inputs of its successors, without those that did not
+-- wait for that.
+local function satisfy(names, first, last, earlier)
+  local skipped = {}
+  for _, name in ipairs(earlier or {}) do skipped[name] = true end
   for index = first, last or #names do
-    local name = names[index]
-    if missing(name) > 0 and redis.call('HINCRBY', MISSING, name, -1) == 0 then
-      redis.call('HDEL', MISSING, name)
-      make_due(name)
+    if not skipped[names[index]] then satisfy_one(names[index]) end
+  end
+end
+
+-- Items of a map have succeeded: the same items of the maps that follow it can be taken, once those are expanded
+-- and miss nothing else. Append to a reply the maps that need a message for that, each with 2; with `again` also
+-- those that were told before.
+local function feed(reply, group, indexes, again)
+  for _, name in ipairs(item_followers(group)) do
+    local map = load_node(name)
+    if map.follows and map.state == 'running' then
+      local back = map.back or {}
+      for _, index in ipairs(indexes) do
+        if is_fed(map, index) and load_node(name .. '[' .. index .. ']').state == 'waiting' then
+          table.insert(back, tonumber(index))
+        end
+      end
+      if #back > 0 then
+        map.back = back
+        if again or not map.awaited then
+          map.awaited = true
+          table.insert(reply, name)
+          table.insert(reply, 2)
+        end
+        save_node(name, map)
+        redis.call('ZADD', DUE, 'NX', NOW_MS, name)
+      end
     end
   end
 end
@@ -338,7 +391,7 @@ local function settle_items(group, count, names, first, last)
     record.state = 'succeeded'
     record.ended = NOW
     emit(group, 'succeeded')
-    satisfy(names, first, last)
+    satisfy(names, first, last, record.next and item_followers(group))
   end
   save_node(group, record)
 end

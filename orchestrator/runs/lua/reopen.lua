@@ -4,7 +4,8 @@
 --       one), fail_fast (0/1), failure handlers (JSON list), the round's number, number of (1) succeeded
 --       nodes and items, of (2) nodes left with a reason, of (3) nodes that ended without success and stay
 --       so, of (4) maps that have succeeded or have items in the canvas, then the run's status from which all
---       this was computed (`ended/round`; empty: it was unknown); alternating names and values of (1),
+--       this was computed (`ended/round`; empty: it was unknown), for each map those that follow it item by item
+--       (JSON); alternating names and values of (1),
 --       alternating names and reasons of (2), names of (3), name, items and items left of (4), then
 --       alternating nodes left and how many other nodes left each needs
 -- Reply: {taken, ''} if the status has changed; else {reopened, the run's state or `handling`}: if nothing is
@@ -14,7 +15,7 @@ local stands = known[1] and (known[2] or '') .. '/' .. (known[3] or '0') or ''
 if stands ~= ARGV[12] then return {'taken', ''} end
 
 local settled, count, reasons, kept = {}, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local first_reason = 13 + 2 * count
+local first_reason = 14 + 2 * count
 local first_kept = first_reason + 2 * reasons
 local first_map = first_kept + kept
 local first_left = first_map + 3 * tonumber(ARGV[11])
@@ -38,7 +39,7 @@ for at = first_kept, first_map - 1 do
   settled[ARGV[at]] = true
   for index = 0, (load_node(ARGV[at]).items or 0) - 1 do close_item(ARGV[at] .. '[' .. index .. ']') end
 end
-for at = 13, first_reason - 1, 2 do
+for at = 14, first_reason - 1, 2 do
   settled[ARGV[at]] = true
   local record = load_node(ARGV[at])
   if record.state ~= 'succeeded' then
@@ -82,7 +83,7 @@ redis.call('HSETNX', META, 'submitted', NOW)
 redis.call('HSETNX', META, 'started', NOW)
 redis.call('HDEL', META, 'ended', 'concluded', 'handling')
 if kept == 0 then redis.call('HDEL', META, 'error') end
-redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6])
+redis.call('HSET', META, 'fail_fast', ARGV[5], 'handlers', ARGV[6], 'item_followers', ARGV[13])
 redis.call('HSET', META, 'state', 'running', 'open', ARGV[4], 'round', ARGV[7], 'start', this_start())
 for _, key in ipairs(KEPT) do redis.call('PERSIST', key) end
 emit('', 'running', 'resumed')

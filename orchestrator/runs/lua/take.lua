@@ -57,7 +57,7 @@ local function is_suspect(index)
 end
 
 local back = map.back or {}
-local fair = math.ceil((map.items - map.next + #back) / 16)
+local fair = math.ceil((map.follows and map.left or map.items - map.next + #back) / 16)
 local wanted = math.max(1, math.min(tonumber(ARGV[7]), fair))
 local taken = 0
 while taken < wanted and #back > 0 do
