@@ -129,7 +129,7 @@ class Node:
 
     @cached_property
     def zipped(self) -> frozenset[NodeName]:
-        """The nodes of whose output each item of a map takes the element of its own index, and nothing else."""
+        """The nodes of whose output each item of a map takes the element of its index, and nothing else."""
         taken = {value.node for value in self.varying.values() if isinstance(value, Output)}
         others = [value for value in self.varying.values() if not isinstance(value, Output)]
         whole = [*self.inputs.values(), *self.conditions, *others]
@@ -188,16 +188,14 @@ class Graph:
 
     @cached_property
     def item_edges(self) -> Mapping[NodeName, tuple[NodeName, ...]]:
-        """For each map that follows others item by item, those maps: its item waits for the same item of each.
+        """For each map that follows others item by item, those: an item waits for the same item of each.
 
         Not behind a map that tolerates failures: which of its items count is known only at its end.
         """
         found = {}
         for node in self:
-            followed = sorted(node.zipped - node.met - set(node.after))
-            if maps := tuple(
-                name for name in followed if self[name].mapped and not self[name].policy.tolerate
-            ):
+            sources = map(self.__getitem__, sorted(node.zipped - node.met - set(node.after)))
+            if maps := tuple(each.name for each in sources if each.mapped and not each.policy.tolerate):
                 found[node.name] = maps
         return found
 
@@ -213,6 +211,20 @@ class Graph:
     def descendants(self, name: NodeName) -> tuple[NodeName, ...]:
         """All nodes that need `name`, directly or not."""
         return _reached(name, self.successors.__getitem__)
+
+    def behind_an_item(self, name: NodeName) -> tuple[NodeName, ...]:
+        """All nodes that cannot run once an item of a map has failed: without maps that follow item by item.
+
+        Of those only the same item cannot run, unless they need something else that cannot.
+        """
+        followers = dict.fromkeys([name, *_reached(name, lambda each: self.item_followers.get(each, ()))])
+        needing = (
+            other
+            for each in followers
+            for other in self.successors[each]
+            if other not in self.item_followers.get(each, ())
+        )
+        return tuple(dict.fromkeys(found for other in needing for found in (other, *self.descendants(other))))
 
     def ancestors(self, name: NodeName) -> tuple[NodeName, ...]:
         """All nodes that `name` needs, directly or not."""

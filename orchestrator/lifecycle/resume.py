@@ -63,6 +63,7 @@ def send_round(
         latest, progress = latest.redoing(lost, number), progress.without(lost)
     done = frozenset(node.name for node in graph if progress.is_done(node))
     kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
+    kept |= frozenset(each for name in kept for each in graph.descendants(name) if each not in done)
     begun = Round(number, done | kept, latest.redone)
     remaining = Remaining.of(specification, begun)
     left, written_out = remaining.graph, dict(remaining.written_out)
@@ -71,6 +72,7 @@ def send_round(
         for node in graph
         if node.known_length is not None and (node.name in done or node.name in written_out)
     } | {name: (items, 0) for name, items in progress.settled.items()}
+    ended = {*kept, *progress.settled}
     taken = RoundTaken(f"run '{run}' is carried on by somebody else", hint=FOLLOW.format(run=run))
     if not left and expected and expected.state == RunState.SUCCEEDED:
         raise taken  # by a resumption that has ended since
@@ -96,7 +98,7 @@ def send_round(
             done={name: shown_value(output) for name, output in progress.outputs.items()},
             again=_reasons(left, changed, lost),
             needs=remaining.needs,
-            kept=[name for name in ended_otherwise if group_and_index(name)[0] in {*kept, *progress.settled}],
+            kept=sorted(kept | {name for name in ended_otherwise if group_and_index(name)[0] in ended}),
             maps=maps,
             item_followers=left.item_followers,
         ),

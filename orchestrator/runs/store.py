@@ -199,7 +199,7 @@ class RunStore:
     ) -> Settled:
         """Expand a map of known length into its items.
 
-        `join` is the body of the chord that the map is in; `follows` are the maps that it follows item by item.
+        `join` is the body of the chord that the map is in; `follows` are maps that it follows item by item.
         """
         return self._settle("expand", run, node, token, items, join or "", json.dumps(follows), *needed_by)
 

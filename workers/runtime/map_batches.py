@@ -51,7 +51,7 @@ def work_batch(
 ) -> BatchOutcome:
     """Run items of a map for one turn.
 
-    `call` sends the batch of a number of this map, or of one that follows it item by item, for another worker;
+    `call` sends the batch of a number of this map, or of one that follows it item by item, to another worker;
     `retry` sends one item, to be tried again in so many seconds.
     """
     batch = _Batch(delivery, number, resources, resources.context(delivery.run, delivery.round), call, retry)

@@ -96,5 +96,7 @@ class RunContext:
         return self.plan.graph.item_edges.get(ref.node.name, ())
 
     def descendants(self, ref: NodeRef) -> tuple[NodeName, ...]:
-        """Return all transitive successors of this node."""
+        """Return the nodes that cannot run if this one fails."""
+        if ref.index is not None:
+            return self.plan.graph.behind_an_item(ref.node.name)
         return self.graph.descendants(ref.node.name)

@@ -21,12 +21,13 @@ record.items = items
 record.left = items - done
 record.next = 0
 record.awaited = true -- the caller sends a message for its items
-local follows = cjson.decode(ARGV[5])
+local follows, unfed = cjson.decode(ARGV[5]), {}
 if #follows > 0 then
   record.follows, record.next, record.back = follows, items, {}
   for index = items - 1, 0, -1 do
-    local state = load_node(node .. '[' .. index .. ']').state
-    if not OVER[state] and is_fed(record, index) then table.insert(record.back, index) end
+    local fed, doomed = is_fed(record, index)
+    if doomed then table.insert(unfed, index)
+    elseif fed and not OVER[load_node(node .. '[' .. index .. ']').state] then table.insert(record.back, index) end
   end
   if #record.back == 0 then record.back = nil end
 end
@@ -43,6 +44,8 @@ elseif record.back or record.next < items then
   redis.call('ZADD', DUE, NOW_MS, node)
 end
 redis.call('HINCRBY', META, 'open', items - done)
-local reply = {'expanded', settle(1)}
+local closed = 0
+for _, index in ipairs(unfed) do closed = closed + close_item(node, index) end
+local reply = {'expanded', settle(1 + closed)}
 tell_due(reply, ARGV, 6)
 return reply

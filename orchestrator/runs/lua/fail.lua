@@ -1,7 +1,8 @@
 -- Fail a node and everything downstream of it; with fail_fast, stop all other nodes too. A map item fails
 -- alone as long as the share of failed items is tolerated.
 -- ARGV: node, token, error, traceback, map that it is an item of (or empty), tolerated share,
---       number of the map's successors, those successors, then all nodes downstream
+--       number of the map's successors, those successors, then all nodes downstream; of an item without those that
+--       follow item by item
 -- Reply: {failed | lost, state of the run, number of deliveries to terminate, those, then successors that are
 --        due because the map has succeeded all the same (name, sent alone, …)}
 local node, token, group, followers = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[7])
@@ -42,6 +43,10 @@ if group ~= '' then
   settle_items(group, 1, ARGV, 8, 7 + followers)
 end
 local settled, at_work = 1, {}
+if group ~= '' and not tolerated then
+  local index = string.match(node, '%[(%d+)%]$')
+  for _, name in ipairs(item_followers(group)) do settled = settled + close_item(name, index) end
+end
 if not tolerated then
   redis.call('HSETNX', META, 'error', node .. ': ' .. ARGV[3])
   settled = settled + close_unrun(ARGV, 8 + followers, 'upstream_failed')

@@ -281,12 +281,15 @@ local function item_followers(map)
   return followers_by_map[map] or {}
 end
 
--- Whether the items are done that an item of a map waits for.
+-- Whether the items are done that an item of a map waits for; also whether one of them has ended otherwise.
 local function is_fed(map, index)
+  local fed, doomed = true, false
   for _, source in ipairs(map.follows or {}) do
-    if load_node(source .. '[' .. index .. ']').state ~= 'succeeded' then return false end
+    local state = load_node(source .. '[' .. index .. ']').state
+    fed = fed and state == 'succeeded'
+    doomed = doomed or OVER[state] and state ~= 'succeeded'
   end
-  return true
+  return fed, doomed
 end
 
 -- Mark a node that has all inputs as due until it is claimed. A map with items in the canvas becomes due
@@ -361,20 +364,21 @@ end
 local function feed(reply, group, indexes, again)
   for _, name in ipairs(item_followers(group)) do
     local map = load_node(name)
-    if map.follows and map.state == 'running' then
+    if map.follows and map.left > 0 then
       local back = map.back or {}
+      local before = #back
       for _, index in ipairs(indexes) do
         if is_fed(map, index) and load_node(name .. '[' .. index .. ']').state == 'waiting' then
           table.insert(back, tonumber(index))
         end
       end
-      if #back > 0 then
-        map.back = back
-        if again or not map.awaited then
-          map.awaited = true
-          table.insert(reply, name)
-          table.insert(reply, 2)
-        end
+      local grown = #back > before
+      if grown and not map.awaited or again and #back > 0 then
+        table.insert(reply, name)
+        table.insert(reply, 2)
+      end
+      if grown then
+        map.back, map.awaited = back, true
         save_node(name, map)
         redis.call('ZADD', DUE, 'NX', NOW_MS, name)
       end
@@ -382,16 +386,34 @@ local function feed(reply, group, indexes, again)
   end
 end
 
--- Record that items of a map have ended; with its last item, the map succeeds and satisfies its successors.
+-- Record that items of a map have ended; with its last item, the map succeeds and satisfies its successors, unless
+-- one of its items could not run.
 local function settle_items(group, count, names, first, last)
   local record = load_node(group)
   record.left = record.left - count
   if record.left == 0 then redis.call('ZREM', DUE, group) end
   if record.left == 0 and record.state == 'running' then
-    record.state = 'succeeded'
+    record.state = record.incomplete and 'upstream_failed' or 'succeeded'
     record.ended = NOW
-    emit(group, 'succeeded')
-    satisfy(names, first, last, record.next and item_followers(group))
+    emit(group, record.state)
+    if names and not record.incomplete then satisfy(names, first, last, record.next and item_followers(group)) end
   end
   save_node(group, record)
+end
+
+-- End an item of a map that follows others, because one that it waits for has not succeeded, and the same items of
+-- the maps behind it, as far as those are expanded: others find that out then. Returns their number.
+local function close_item(group, index)
+  local name = group .. '[' .. index .. ']'
+  local map, record = load_node(group), load_node(name)
+  if not map.follows or OVER[record.state] then return 0 end
+  record.state = 'upstream_failed'
+  save_node(name, record)
+  emit(name, 'upstream_failed')
+  map.incomplete = true
+  save_node(group, map)
+  settle_items(group, 1)
+  local count = 1
+  for _, follower in ipairs(item_followers(group)) do count = count + close_item(follower, index) end
+  return count
 end

@@ -37,6 +37,11 @@ end
 
 for at = first_kept, first_map - 1 do
   settled[ARGV[at]] = true
+  local record = load_node(ARGV[at])
+  if not OVER[record.state] then
+    record.state = 'upstream_failed'
+    save_node(ARGV[at], record)
+  end
   for index = 0, (load_node(ARGV[at]).items or 0) - 1 do close_item(ARGV[at] .. '[' .. index .. ']') end
 end
 for at = 14, first_reason - 1, 2 do

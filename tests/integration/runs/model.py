@@ -64,6 +64,8 @@ class Task:
     holder: Holder | None = None
     items: int | None = None  #: of a map that became its items
     failed: int = 0  #: items of it
+    incomplete: bool = False  #: an item of it could not run
+    awaited: bool = False  #: a message is on its way that calls a worker to its items
     reused: bool = False
     granted: tuple[str, str] | None = None  #: the token that settled it last, and which transition that was
 
@@ -128,9 +130,36 @@ class Model:
         return number < self.facts.number
 
     def missing(self, name: str) -> int:
-        """How many needs a node, or the map that it is an item of, still misses."""
-        needs = self.facts.left.get(self.facts.node(name).name, frozenset())
-        return sum(self.state(need) is not NodeState.SUCCEEDED for need in needs)
+        """How many needs a node, or an item of a map, still misses."""
+        needed = self.facts.left.get(self.facts.node(name).name, frozenset())
+        follows = self.facts.follows(self.facts.node(name).name)
+        missed = sum(
+            not (self._is_expanded(need) if need in follows else self.succeeded([need])) for need in needed
+        )
+        return missed or int(self.facts.group(name) is not None and not self.is_fed(name))
+
+    def has_all(self, name: str) -> bool:
+        """Whether a node or an item may begin; of maps that it follows, an item needs the same items."""
+        node, group = self.facts.node(name), self.facts.group(name)
+        follows = self.facts.follows(node.name) if group or node.mapped else ()
+        return self.succeeded(need for need in node.needs if need not in follows) and (
+            self.is_fed(name) if group else all(map(self._is_expanded, follows))
+        )
+
+    def sources(self, item: str) -> list[NodeName]:
+        """The items of other maps that an item waits for."""
+        return [NodeName(item.replace(f"{map}[", f"{source}[")) for map, source in self._edges(item)]
+
+    def _edges(self, item: str) -> list[tuple[NodeName, NodeName]]:
+        name = self.facts.node(item).name
+        return [(name, source) for source in self.facts.follows(name)]
+
+    def is_fed(self, item: str) -> bool:
+        """Whether all items that an item waits for are done."""
+        return self.succeeded(self.sources(item))
+
+    def _is_expanded(self, name: str) -> bool:
+        return self.succeeded([name]) or (name in self.tasks and self.tasks[name].items is not None)
 
     def due(self) -> set[NodeName]:
         """What has all it needs and is not claimed: nodes, items with a message, maps with items left."""
@@ -155,8 +184,35 @@ class Model:
         return tuple(
             DueNode(name, name in self.alone)
             for name in self.facts.needed_by(task)
-            if name in due or (name in self.facts.maps and not due.isdisjoint(self.facts.items(name)))
+            if not due.isdisjoint([name, *self._parts(name)]) and not self._has_batches(name)
         )
+
+    def _has_batches(self, name: NodeName) -> bool:
+        return name in self.tasks and self.tasks[name].items is not None and name not in self.facts.maps
+
+    def feed(self, name: str, done: set[str], *, again: bool = False) -> tuple[DueNode, ...]:
+        """The maps that need a message, as items are done that items of theirs wait for."""
+        told = []
+        for follower in self.facts.followers(name):
+            task = self.tasks.get(follower)
+            if task is None or task.items is None:
+                continue
+            fresh = [
+                item
+                for item in self.facts.items(follower)
+                if self.state(item) is NodeState.WAITING
+                and self.is_fed(item)
+                and not done.isdisjoint(self.sources(item))
+            ]
+            if (fresh and not task.awaited) or (again and self.takeable(follower)):
+                told.append(DueNode(follower, items=True))
+            task.awaited = task.awaited or bool(fresh)
+        return tuple(told)
+
+    def called(self, name: str, number: int) -> None:
+        """A batch has asked whether to call another one."""
+        if name in self.tasks:
+            self.tasks[name].awaited = bool(number)
 
     def held(self, name: str, token: str) -> Task | None:
         """The task, if who has this token, or is this delivery, works on it."""
@@ -168,7 +224,11 @@ class Model:
     def takeable(self, name: str) -> list[int]:
         """The items of a map that nobody has, and for which no message is on its way."""
         free = (NodeState.WAITING, NodeState.QUEUED)
-        return [index for index, item in enumerate(self.facts.items(name)) if self.state(item) in free]
+        return [
+            index
+            for index, item in enumerate(self.facts.items(name))
+            if self.state(item) in free and self.is_fed(item)
+        ]
 
     def is_lost(self, name: str) -> bool:
         """Whether a task runs without a lease: one that is over counts until the supervisor ends it."""
@@ -229,12 +289,14 @@ class Model:
             settled = self._settle(name)
         else:
             settled = self._repeated(name, token, "commit")
-        if not settled.accepted or then is None:
-            return replace(settled, ready=self.ready(name) if settled.accepted else ())
-        claimed = self._continue(then, fresh=fresh)
-        if then.join and (claimed or then.left) and self._is_awaited(then.join) and not self._runs(then.join):
+        if not settled.accepted:
+            return replace(settled, ready=())
+        claimed = self._continue(then, fresh=fresh) if then is not None else None
+        if then is not None and then.join and (claimed or then.left) and self._is_to_be_sent(then.join):
             self.alone.add(then.join)
-        return replace(settled, ready=self.ready(name), claimed=claimed)
+        group = self.facts.group(name)
+        fed = self.feed(group, {name} if fresh else set(), again=not fresh) if group else ()
+        return replace(settled, ready=self.ready(name) + fed, claimed=claimed)
 
     def _continue(self, then: Continuation, *, fresh: bool) -> ClaimedNext | None:
         """Claim the first node that is due, or was claimed by the same call before."""
@@ -248,13 +310,12 @@ class Model:
                 return ClaimedNext(name, self.begin(name, then.holder))
         return None
 
-    def _is_awaited(self, join: NodeName) -> bool:
+    def _is_to_be_sent(self, join: NodeName) -> bool:
         """Whether somebody has yet to send a join: it misses something, or is due."""
+        if self.state(join) is NodeState.RUNNING and self.tasks[join].items is None:
+            return False
         parts = {join, *self._parts(join)}
         return self.is_open and (self.missing(join) > 0 or not self.due().isdisjoint(parts))
-
-    def _runs(self, join: NodeName) -> bool:
-        return self.state(join) is NodeState.RUNNING and self.tasks[join].items is None
 
     def commit_items(self, name: str, token: str, indexes: Iterable[int]) -> Settled:
         items = [self.facts.items(name)[index] for index in indexes]
@@ -263,8 +324,10 @@ class Model:
         for item in done:
             self._count_item(item)
         if done:
-            return self._settle(name)
-        return Settled(True, self._ending_told(name) if again else RunEnding.NONE, self.ready(name))
+            settled = self._settle(name)
+        else:
+            settled = Settled(True, self._ending_told(name) if again else RunEnding.NONE, self.ready(name))
+        return replace(settled, ready=settled.ready + self.feed(name, set(done), again=again))
 
     def fail(self, name: str, token: str, error: str) -> Settled:
         group, task, stopped = self.facts.group(name), self.tasks.get(name), set[str]()
@@ -278,6 +341,10 @@ class Model:
             self.broken = True
             self._rest(self.facts.descendants(name), NodeState.UPSTREAM_FAILED)
         self._count_item(name)
+        if counts and group:
+            index = self.facts.items(group).index(NodeName(name))
+            for follower in self.facts.followers(group):
+                self._close_item(follower, index)
         if counts and self.facts.graph.fail_fast and not self.handling:
             stopped = self._stop(token, own)
             ending = self._finish()
@@ -307,10 +374,14 @@ class Model:
         self.leases.pop(task.holder.delivery, None)
         join = self.facts.plan.chord_of(name)
         self.alone |= {join} if join else set()
-        self.tasks[name] = Task(NodeState.RUNNING, items=len(items), granted=(token, "expand"))
+        self.tasks[name] = Task(NodeState.RUNNING, items=len(items), granted=(token, "expand"), awaited=True)
         self._tell(name, "expanded")
         if self.succeeded(items):
             self._to(name, NodeState.SUCCEEDED)
+        for index, item in reversed(list(enumerate(items))):
+            states = map(self.state, self.sources(item))
+            if any(state.over and state is not NodeState.SUCCEEDED for state in states):
+                self._close_item(NodeName(name), index)
         return self._settle(name)
 
     def detach(self, join: str) -> None:
@@ -375,8 +446,10 @@ class Model:
                 self.revoked.add(task.holder.delivery)
         kept = {name: Task(attempts=task.attempts, base=len(task.attempts)) for name, task in before.items()}
         self.tasks = {name: task for name, task in kept.items() if task.attempts}
-        self.tasks |= {name: before[name] for name in reopening.kept}
+        self.tasks |= {name: before.get(name) or Task() for name in reopening.kept}
         for name in reopening.kept:
+            if not self.state(name).over:
+                self.tasks[name].state = NodeState.UPSTREAM_FAILED
             self._close(name)
         for name in reopening.done:
             task = self.tasks[name] = before.get(name) or Task()
@@ -460,7 +533,19 @@ class Model:
         if group is None or self.tasks[group].state is not NodeState.RUNNING:
             return
         if all(self.state(item).over for item in self.facts.items(group)):
-            self._to(group, NodeState.SUCCEEDED)
+            incomplete = self.tasks[group].incomplete
+            self._to(group, NodeState.UPSTREAM_FAILED if incomplete else NodeState.SUCCEEDED)
+
+    def _close_item(self, name: NodeName, index: int) -> None:
+        """An item cannot run, as one that it waits for has not succeeded; nor can those behind it."""
+        item = self.facts.items(name)[index]
+        if not self._is_expanded(name) or self.state(item).over:
+            return
+        self._to(item, NodeState.UPSTREAM_FAILED)
+        self.tasks[name].incomplete = True
+        self._count_item(item)
+        for follower in self.facts.followers(name):
+            self._close_item(follower, index)
 
     def _rest(self, names: Iterable[NodeName], state: NodeState) -> None:
         """Put nodes to rest that will not run, maps with their items."""

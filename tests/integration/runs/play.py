@@ -90,6 +90,7 @@ class Play:
                 submitted=0.0,
                 handlers=self.facts.handlers,
                 fail_fast=self.facts.graph.fail_fast,
+                item_followers=self.facts.plan.graph.item_followers,
             )
             assert made is first, "an id is given once"
         self.model.submit()
@@ -134,7 +135,7 @@ class Play:
             assert claim == again == self.model.claim(name, holder)
         if claim.status is not ClaimStatus.CLAIMED:
             return None
-        assert self.model.succeeded(facts.node(name).needs), f"{name} began before all it needs was done"
+        assert self.model.has_all(name), f"{name} began before all it needs was done"
         return self._remember(Hand(name, holder, facts))
 
     def take(
@@ -164,7 +165,15 @@ class Play:
             )
         done = model.is_open and model.state(name) is NodeState.SUCCEEDED and not outdated
         assert taken.ready == (model.ready(name) if done else ())
+        self.call(name, holder.token)
         return self._remember(Hand(name, holder, facts, taken=names)) if names else None
+
+    def call(self, name: NodeName, token: str) -> None:
+        """A batch that begins anew asks whether to call another worker; it must, while there are items."""
+        number = self.runs.call_batch(self.run, name, 0, token, redelivered=False)
+        is_open = self.model.is_open and name in self.open_maps() and not self.model.state(name).over
+        assert number or not (is_open and self.model.takeable(name)), "nobody is called to items"
+        self.model.called(name, number)
 
     def detach(self, join: NodeName) -> None:
         self.runs.detach(self.run, join)
@@ -196,6 +205,7 @@ class Play:
             hand.token,
             items=items,
             join=hand.facts.plan.chord_of(name) if name in hand.facts.plan.places else None,
+            follows=hand.facts.follows(name),
             needed_by=hand.facts.needed_by(name),
         )
         assert settled == self.model.expand(name, hand.token)
@@ -221,7 +231,7 @@ class Play:
         assert settled == self.model.commit(name, hand.token, reused=reused, then=then)
         self.store(hand, hand.tasks)
         if then is not None and settled.claimed is not None:
-            assert self.model.succeeded(facts.node(settled.claimed.node).needs), "it misses something"
+            assert self.model.has_all(settled.claimed.node), "it misses something"
             self._remember(Hand(settled.claimed.node, then.holder, facts))
 
     def commit_items(self, hand: Hand, indexes: Collection[int]) -> None:

@@ -35,6 +35,7 @@ def next_round(
     }
     done = frozenset(node.name for node in graph if node.name in known or _is_done(node, latest, stored))
     kept = frozenset(node.name for node in graph if node.name in ended_otherwise)
+    kept |= frozenset(each for name in kept for each in graph.descendants(name) if each not in done)
     facts = Facts(latest.shape, latest.number + 1, done | kept)
     maps = {
         node.name: (len(latest.items(node.name)), _left(node, latest, stored))
@@ -53,9 +54,10 @@ def next_round(
             maps[node.name][1] if node.name in maps else 1 for node in graph if node.name not in facts.done
         ),
         done=dict.fromkeys(sorted(stored), ""),
-        kept=[name for name in ended_otherwise if latest.node(name).name in kept | known],
+        kept=sorted(kept | {name for name in ended_otherwise if latest.node(name).name in kept | known}),
         needs={name: len(needs) for name, needs in facts.left.items()},
         maps=maps,
+        item_followers=facts.plan.graph.item_followers,
     )
     return reopening, facts
 

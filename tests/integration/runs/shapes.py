@@ -90,7 +90,17 @@ class Facts:
 
     def descendants(self, task: str) -> tuple[NodeName, ...]:
         """What cannot run without a task."""
+        if self.group(task):
+            return self.plan.graph.behind_an_item(self.node(task).name)
         return self.graph.descendants(self.node(task).name)
+
+    def follows(self, name: str) -> tuple[NodeName, ...]:
+        """The maps that a map follows item by item."""
+        return self.plan.graph.item_edges.get(NodeName(name), ())
+
+    def followers(self, name: str) -> tuple[NodeName, ...]:
+        """The maps that follow a map item by item."""
+        return self.plan.graph.item_followers.get(NodeName(name), ())
 
 
 @dataclass(frozen=True)
@@ -103,19 +113,22 @@ class Part:
     unknown: bool = False  #: the map takes its length from the first of its needs
     conditional: bool = False  #: it runs only if the first of its needs says so
     tolerate: float = 0.0
+    follows: str = ""  #: those of its needs that it takes item by item
 
     def node(self) -> Node:
         """The part as a graph's node."""
         first = Output(NodeName(self.needs[0])) if self.needs else None
         varying: dict[str, Input] = {}
         if self.length is not None:
-            varying["each"] = first if first and self.unknown else Constant(list(range(self.length)))
+            varying = {name: Output(NodeName(name)) for name in self.follows}
+            if not varying:
+                varying["each"] = first if first and self.unknown else Constant(list(range(self.length)))
         return Node(
             name=NodeName(self.name),
             stage=StageName("some.stage"),
             policy=Policy(tolerate=self.tolerate),
             varying=varying,
-            after=tuple(map(NodeName, self.needs)),
+            after=tuple(NodeName(name) for name in self.needs if name not in self.follows),
             conditions=(first,) if first and self.conditional else (),
         )
 
@@ -146,6 +159,14 @@ AWAITED_MAPS = shape(
     Part("y", "nb"),
     Part("z", "mn"),
 )
+FOLLOWING = shape(
+    Part("m", length=3),
+    Part("n", "m", length=3, follows="m"),
+    Part("o", "m", length=3, follows="m"),
+    Part("p", "no", length=3, follows="no"),
+    Part("y", "m"),
+    Part("z", "p"),
+)
 CONDITION = shape(Part("a"), Part("b", "a", conditional=True), Part("m", "b", length=2), Part("z", "ma"))
 
 
@@ -155,10 +176,14 @@ def _any_shape(draw: st.DrawFn) -> Shape:
     for name in "abcde"[: draw(st.integers(2, 5))]:
         earlier = "".join(part.name for part in parts)
         needs = "".join(sorted(draw(st.sets(st.sampled_from(earlier), max_size=3)))) if earlier else ""
+        length = draw(st.sampled_from([None, None, 0, 1, 2, 3]))
+        maps = [part.name for part in parts if part.name in needs and part.length is not None]
+        follows = draw(st.sampled_from(["", *maps]))
         part = Part(
             name,
             needs,
-            length=draw(st.sampled_from([None, None, 0, 1, 2, 3])),
+            length=next((part.length for part in parts if part.name == follows), length),
+            follows=follows,
             unknown=draw(st.booleans()),
             conditional=draw(st.integers(0, 3)) == 3,
             tolerate=draw(st.sampled_from([0.0, 0.5, 1.0])),
@@ -169,7 +194,9 @@ def _any_shape(draw: st.DrawFn) -> Shape:
 
 def shapes() -> st.SearchStrategy[Shape]:
     """The named shapes, and any others."""
-    named = st.sampled_from([CROSSED, RING, AWAITED_MAPS, UNKNOWN, WRITTEN_OUT, CONDITION, LONG, CHAIN])
+    named = st.sampled_from(
+        [CROSSED, RING, AWAITED_MAPS, UNKNOWN, WRITTEN_OUT, CONDITION, LONG, CHAIN, FOLLOWING]
+    )
     return st.builds(
         failing,
         named | _any_shape(),
