@@ -96,7 +96,7 @@ def _step(chance: random.Random, at: int, before: list[Step]) -> Step:
     earlier = range(at)
     giving = [other for other in earlier if before[other].stage != "decide"]
     needs = tuple(sorted(chance.sample(giving, min(len(giving), chance.choice([0, 1, 1, 2, 3])))))
-    spreads = [other for other in earlier if before[other].stage == "spread"]
+    lists = [other for other in earlier if before[other].stage in ("spread", "each")]
     decisions = [other for other in earlier if before[other].stage == "decide"]
     kind = chance.choices(["make", "fit", "each", "spread", "decide"], [4, 1, 3, 2, 1])[0]
     plan = chance.choices(["ok", "fail", "flaky"], [12, 1, 1])[0]
@@ -112,8 +112,8 @@ def _step(chance: random.Random, at: int, before: list[Step]) -> Step:
     )
     if kind != "each":
         return step
-    if spreads and chance.random() < 0.75:
-        source = chance.choice(spreads)
+    if lists and chance.random() < 0.75:
+        source = chance.choice(lists)
         rest = tuple(other for other in needs if other != source)
         step = replace(step, needs=(source, *rest))
     else:

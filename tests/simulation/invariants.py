@@ -225,15 +225,17 @@ class Invariants:
     def before_call(self, node: str) -> None:
         """A function begins: its needs are done, its run is not cancelled, and was not refused."""
         simulation, actor = self.simulation, self.simulation.world.actor
-        group, _ = group_and_index(NodeName(node))
+        group, index = group_and_index(NodeName(node))
         claimed = self.claimed.get((node, actor))
         if claimed is None:
             raise Broken(f"{node} begins, and {actor.name} has not claimed it")
         if self.cancelled is not None and claimed > self.cancelled:
             raise Broken(f"{node} begins, and was claimed after the run was cancelled")
         is_known = claimed > min(self.forgot, self.reopened)  # else of a round that Redis has forgotten
+        followed = simulation.graph.item_edges.get(group, ())
         for need in simulation.graph[group].needs:
-            if need not in self.succeeded and is_known:
+            is_fed = index is not None and need in followed and item_name(need, index) in self.succeeded
+            if need not in self.succeeded and not is_fed and is_known:
                 raise Broken(f"{node} begins, and {need}, which it needs, has not succeeded")
         told = simulation.people.submitted
         is_all = not simulation.world.people and not simulation.people.resumed

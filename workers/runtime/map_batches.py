@@ -140,7 +140,7 @@ class _Batch:
 
     def _call_another(self) -> None:
         """Call the next worker, once, unless nothing is left or another batch has done so."""
-        if self.called:
+        if self.exhausted or self.called:
             return
         self.called = True
         number = self.resources.runs.call_batch(

@@ -25,7 +25,8 @@ local function tell(index, record)
   table.insert(reply, forgotten)
 end
 
-for position, index in ipairs(cjson.decode(redis.call('HGET', TAKEN, holder) or '[]')) do
+local earlier = redis.call('HGET', TAKEN, holder)
+for position, index in ipairs(cjson.decode(earlier or '[]')) do
   local record = load_node(group .. '[' .. index .. ']')
   if record.state == 'running' and record.token == token then tell(index, record)
   elseif position == 1 then break end -- a settled item proves that the reply arrived
@@ -72,6 +73,7 @@ while taken < wanted and map.next < map.items do
   map.next = map.next + 1
 end
 map.back = #back > 0 and back or nil
+if #given == 0 and not earlier then map.awaited = nil end -- the message that was on its way came to this
 save_node(group, map)
 if map.back or map.next < map.items then redis.call('ZADD', DUE, NOW_MS, group) else redis.call('ZREM', DUE, group) end
 if #given == 0 then

@@ -214,6 +214,12 @@ class Model:
         if name in self.tasks:
             self.tasks[name].awaited = bool(number)
 
+    def found_none(self, name: str) -> None:
+        """A worker that was called to a map's items has found none that is free."""
+        ended = (NodeState.SUCCEEDED, NodeState.CANCELLED)
+        if self.is_open and self.in_turn(name) and name in self.tasks and self.state(name) not in ended:
+            self.tasks[name].awaited = False
+
     def held(self, name: str, token: str) -> Task | None:
         """The task, if who has this token, or is this delivery, works on it."""
         task = self.tasks.get(name)

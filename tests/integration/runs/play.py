@@ -165,7 +165,10 @@ class Play:
             )
         done = model.is_open and model.state(name) is NodeState.SUCCEEDED and not outdated
         assert taken.ready == (model.ready(name) if done else ())
-        self.call(name, holder.token)
+        if names:
+            self.call(name, holder.token)
+        elif not outdated:
+            model.found_none(name)
         return self._remember(Hand(name, holder, facts, taken=names)) if names else None
 
     def call(self, name: NodeName, token: str) -> None:
