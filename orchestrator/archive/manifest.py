@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.archive.integrity import AGAIN, as_written, put_aside
@@ -98,22 +98,48 @@ def write_items(
     store.create(f"{_folder(run, node)}/{min(outputs)}-{token}.json", data, flush=flush)
 
 
+@dataclass
+class ItemFiles:
+    """The files of the items of a map that are committed under one name; each is read once."""
+
+    store: ArtifactStore
+    run: RunId
+    node: str
+    whole: bool = True  #: False if a file is unreadable
+    _seen: set[str] = field(default_factory=set)
+    _found: dict[int, tuple[FencingNumber, Tree]] = field(default_factory=dict)
+
+    def refresh(self) -> None:
+        """Read the files that were added since the last call."""
+        for key, data in _item_files(self.store, self.run, self.node, but=self._seen):
+            self._seen.add(key)
+            try:
+                number, outputs = _items_in(self.store, key, data)
+            except AlteredArtifact as error:
+                extra = {"action": "record altered", "run": self.run, "node": self.node}
+                log.warning("%s", error, extra=extra)
+                self.whole = False
+                continue
+            for index, output in outputs.items():
+                if index not in self._found or self._found[index][0] < number:
+                    self._found[index] = (number, output)
+
+    def output(self, index: int) -> Tree | None:
+        """Return an item's output by its latest attempt so far; it counts only once the item is committed."""
+        found = self._found.get(index)
+        return None if found is None else found[1]
+
+    def items(self) -> StoredItems:
+        """Return all of them."""
+        outputs = {index: output for index, (_, output) in self._found.items()}
+        return StoredItems(outputs, {index: number for index, (number, _) in self._found.items()}, self.whole)
+
+
 def read_items(store: ArtifactStore, run: RunId, node: str) -> StoredItems:
     """Read the items of a map that are committed under this name."""
-    found: dict[int, tuple[FencingNumber, Tree]] = {}
-    whole = True
-    for key, data in _item_files(store, run, node):
-        try:
-            number, outputs = _items_in(store, key, data)
-        except AlteredArtifact as error:
-            log.warning("%s", error, extra={"action": "record altered", "run": run, "node": node})
-            whole = False
-            continue
-        for index, output in outputs.items():
-            if index not in found or found[index][0] < number:
-                found[index] = (number, output)
-    outputs = {index: output for index, (_, output) in found.items()}
-    return StoredItems(outputs, {index: number for index, (number, _) in found.items()}, whole)
+    files = ItemFiles(store, run, node)
+    files.refresh()
+    return files.items()
 
 
 def put_torn_aside(store: ArtifactStore, run: RunId, node: str) -> None:
@@ -125,9 +151,11 @@ def put_torn_aside(store: ArtifactStore, run: RunId, node: str) -> None:
             put_aside(store, key, data)
 
 
-def _item_files(store: ArtifactStore, run: RunId, node: str) -> Iterator[tuple[str, bytes]]:
+def _item_files(
+    store: ArtifactStore, run: RunId, node: str, *, but: Collection[str] = ()
+) -> Iterator[tuple[str, bytes]]:
     for key in store.keys(_folder(run, node)):
-        data = store.read(key) if key.endswith(".json") else None
+        data = store.read(key) if key.endswith(".json") and key not in but else None
         if data is not None:
             yield key, data
 

@@ -111,7 +111,7 @@ class ClaimedNode:
 
     def _called(self) -> Tree:
         stage = stages[self.ref.node.stage]
-        arguments = load_inputs(self.ref, self.context, self.resources)
+        arguments = load_inputs(self.ref, self.context, self.resources, as_of=self.counts.claimed)
         fence = self._fence()
         with (
             self.resources.tracking.attempt(self._info(), fence) as tracker,

@@ -72,7 +72,8 @@ def _digest_of_item(value: Input, index: int, claimed: ClaimedNode) -> JSON:
     if item is not None:
         return _digest(item, claimed)
     if isinstance(value, Output) and claimed.context.graph[value.node].mapped:
-        digest = digest_of(item_tree(value, index, claimed.context, claimed.resources))
+        as_of = claimed.counts.claimed
+        digest = digest_of(item_tree(value, claimed.ref, claimed.context, claimed.resources, as_of=as_of))
         return [*value.path, digest] if value.path else digest
     return [_digest(value, claimed), index]
 

@@ -18,6 +18,7 @@ from orchestrator.authoring.graph import (
     Gather,
     Input,
     Node,
+    NodeName,
     Not,
     Output,
     item_name,
@@ -32,10 +33,12 @@ from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
 
 
-def load_inputs(ref: NodeRef, context: RunContext, resources: WorkerResources) -> dict[str, object]:
-    """Load the arguments of a node, by parameter name."""
+def load_inputs(
+    ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int
+) -> dict[str, object]:
+    """Load the arguments of a node that was claimed at a time, by parameter name."""
     hints = hints_of(stages[ref.node.stage].function)
-    loader = _Loader(context, resources)
+    loader = _Loader(context, resources, context.follows(ref), as_of)
     arguments = {name: loader.load(value, hints.get(name, object)) for name, value in ref.node.inputs.items()}
     if ref.index is not None:
         for name, value in ref.node.varying.items():
@@ -74,15 +77,25 @@ def input_trees(value: Output, context: RunContext, resources: WorkerResources) 
     return _Loader(context, resources).trees(value)
 
 
-def item_tree(value: Output, index: int, context: RunContext, resources: WorkerResources) -> Tree:
-    """Return the stored tree of the item that an item of a map takes of another map."""
-    return resources.output(context, _Loader(context, resources).item(value, index))
+def item_tree(
+    value: Output, ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int
+) -> Tree:
+    """Return the stored tree of what an item of a map takes of another map."""
+    return _Loader(context, resources, context.follows(ref), as_of).item_tree(value, ref.index or 0)
 
 
 class _Loader:
-    def __init__(self, context: RunContext, resources: WorkerResources) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        resources: WorkerResources,
+        follows: Sequence[NodeName] = (),
+        as_of: int = 0,
+    ) -> None:
         self._context = context
         self._resources = resources
+        self._follows = follows  #: maps that may still go on, of which items were committed by `as_of`
+        self._as_of = as_of
 
     def load(self, value: Input, hint: object) -> object:
         match value:
@@ -108,11 +121,18 @@ class _Loader:
         output = cast("Output", value)
         source = self._context.graph[output.node]
         if source.mapped:
-            return self._decode(self.item(output, index), output, hint)
+            tree = self.item_tree(output, index)
+            return self._decode_tree(tree, self._item(output, index), output, hint)
         item = Output(output.node, (*output.path, index))
         return self._decode(self._context.node_ref(output.node), item, hint)
 
-    def item(self, output: Output, index: int) -> NodeRef:
+    def item_tree(self, output: Output, index: int) -> Tree:
+        ref = self._item(output, index)
+        if output.node in self._follows:
+            return self._resources.item_output(self._context, ref, as_of=self._as_of)
+        return self._resources.output(self._context, ref)
+
+    def _item(self, output: Output, index: int) -> NodeRef:
         """Return the item of a map that an item of another map takes."""
         source = self._context.graph[output.node]
         return _item(source, self._indexes(source)[index] if source.policy.tolerate else index)
@@ -155,7 +175,10 @@ class _Loader:
         return False
 
     def _decode(self, ref: NodeRef, output: Output, hint: object) -> object:
-        tree, given = self._resources.output(self._context, ref), _returns(self._context, output)
+        return self._decode_tree(self._resources.output(self._context, ref), ref, output, hint)
+
+    def _decode_tree(self, tree: Tree, ref: NodeRef, output: Output, hint: object) -> object:
+        given = _returns(self._context, output)
         try:
             return decode(tree, given, self._resources.store, output.path, wanted=hint)
         except (MissingArtifact, AlteredArtifact) as error:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.effects import keep_mlflow_id, read_mlflow_id
-from orchestrator.archive.manifest import Manifest, committed_keys, manifest_keys, read_items
+from orchestrator.archive.manifest import ItemFiles, Manifest, committed_keys, manifest_keys, read_items
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore, StoreError
@@ -44,6 +44,7 @@ class WorkerResources:
     _store: ArtifactStore | None = None
     _contexts: dict[tuple[RunId, int], RunContext] = field(default_factory=dict)
     _outputs: dict[tuple[RunId, str], Tree] = field(default_factory=dict)
+    _item_files: dict[tuple[RunId, str], tuple[int, ItemFiles]] = field(default_factory=dict)
     _succeeded_items: dict[tuple[RunId, int, NodeName], Sequence[int]] = field(default_factory=dict)
     _flushed: dict[RunId, set[str]] = field(default_factory=dict)  #: keys, by run
     _tracking: MlflowTracking | None = None
@@ -109,6 +110,29 @@ class WorkerResources:
         if key not in self._outputs:
             raise MissingOutput.of(context.run, ref.name)
         return self._outputs[key]
+
+    def item_output(self, context: RunContext, ref: NodeRef, *, as_of: int) -> Tree:
+        """Return the output of an item of a map that still goes on, cached; raises MissingOutput.
+
+        The item was committed by `as_of`; only for another such time, the store is looked into again.
+        """
+        key = (context.run, context.stored_as(ref))
+        if key not in self._outputs:
+            found = self._files_of(context.run, context.folder_of(ref), as_of).output(ref.index or 0)
+            if found is None:
+                raise MissingOutput.of(context.run, ref.name)
+            self.remember_output(context, ref, found)
+        return self._outputs[key]
+
+    def _files_of(self, run: RunId, folder: str, as_of: int) -> ItemFiles:
+        if (run, folder) not in self._item_files:
+            _make_room(self._item_files, CONTEXTS)
+            self._item_files[run, folder] = (-1, ItemFiles(self.store, run, folder))
+        read, files = self._item_files[run, folder]
+        if read != as_of:
+            files.refresh()
+            self._item_files[run, folder] = (as_of, files)
+        return files
 
     def succeeded_items(self, context: RunContext, map: NodeName) -> Sequence[int] | None:
         """Return the succeeded items of a finished map; None if Redis does not know it as finished."""
