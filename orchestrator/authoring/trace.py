@@ -24,6 +24,7 @@ from orchestrator.authoring.graph import (
     Output,
     StageName,
     find_cycle,
+    known_length,
 )
 from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret, is_secret_type, mask_value
 from orchestrator.authoring.parameters import parse_value, reason
@@ -186,16 +187,17 @@ class Trace:
             return Constant([None])
         return self._input(node, parameter, list(value), list[hint])  # type: ignore[valid-type]
 
+    def _known_length(self, value: Input) -> int | None:
+        """How many elements a list has, also as that of a map whose items all have to succeed."""
+        source = self._nodes.get(value.node) if isinstance(value, Output) else None
+        if source is None or not source.mapped or source.policy.tolerate:
+            return known_length(value)
+        lengths = map(self._known_length, source.varying.values())
+        return next((length for length in lengths if length is not None), None)
+
     def _check_lengths(self, node: Node) -> None:
-        lengths = {
-            parameter: Node(name=node.name, stage=node.stage, policy=node.policy, varying={parameter: value})
-            for parameter, value in node.varying.items()
-        }
-        known = {
-            parameter: each.known_length
-            for parameter, each in lengths.items()
-            if each.known_length is not None
-        }
+        lengths = {parameter: self._known_length(value) for parameter, value in node.varying.items()}
+        known = {parameter: length for parameter, length in lengths.items() if length is not None}
         if len(set(known.values())) > 1:
             self.mistake(str(UnevenMap.of(node.name, known)))
         elif node.known_length is not None and node.known_length < node.at_least:

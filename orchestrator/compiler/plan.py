@@ -80,11 +80,12 @@ class Plan:
 
 
 def is_written_out(graph: Graph, name: NodeName) -> bool:
-    """Whether a map is fit to have its items in the canvas: not if other maps follow it item by item."""
+    """Whether a map is fit to have its items in the canvas: not beside others that go on item by item."""
     node = graph[name]
     length = node.known_length
     short = node.mapped and length is not None and 0 < length <= WRITTEN_OUT
-    return short and not node.conditions and not node.policy.tolerate and name not in graph.item_followers
+    by_item = name in graph.item_followers or name in graph.item_edges
+    return short and not node.conditions and not node.policy.tolerate and not by_item
 
 
 def chord_body(graph: Graph, link: Link, following: Link | None) -> NodeName | None:

@@ -12,6 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from pydantic import BaseModel
 
@@ -499,6 +500,53 @@ def mended(marker: str) -> int:
 @pipeline
 def picked_elsewhere(count: int) -> None:
     add(picky.options(queue="spare").map(value=numbers(count)))
+
+
+@stage
+def await_file(value: int, folder: str) -> int:
+    """Go on once there is a file of this number."""
+    while not (Path(folder) / str(value)).exists():
+        time.sleep(0.01)
+    return value
+
+
+@stage(cache=False)
+def double(value: int, folder: str) -> int:
+    """Tell that it was called; fail until that is mended where there is a file that says so."""
+    (Path(folder) / f"doubled {value} {uuid4().hex}").touch()
+    return 2 * value
+
+
+@stage
+def fail_until_mended(value: int, folder: str) -> int:
+    if value == 1 and not (Path(folder) / "mended").exists():
+        raise RuntimeError("not mended yet")
+    return value
+
+
+@pipeline
+def follows(folder: str, count: int = 3) -> None:
+    """A map that follows another one item by item, and one that follows both."""
+    first = await_file.partial(folder=folder).map(value=list(range(count)))
+    second = double.partial(folder=folder).map(value=first)
+    add(sum_of.map(left=second, right=first))
+
+
+@stage
+def sum_of(left: int, right: int) -> int:
+    return left + right
+
+
+@pipeline
+def follows_failing(folder: str) -> None:
+    """A map that follows one of whose items one fails, until that is mended."""
+    first = fail_until_mended.partial(folder=folder).map(value=numbers(3))
+    add(double.partial(folder=folder).map(value=first))
+
+
+@pipeline
+def unlike(first: int, second: list[int]) -> None:
+    add(sum_of.map(left=number.map(value=numbers(first)), right=second))
 
 
 @pipeline

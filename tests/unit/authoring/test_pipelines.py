@@ -327,6 +327,16 @@ def test_lists_of_different_lengths_are_a_mistake() -> None:
     )
 
 
+def test_a_map_and_a_list_of_another_length_are_a_mistake() -> None:
+    def wrong() -> None:
+        scores = score_of.map(candidate=fit.partial(train=[1]).map(depth=[1, 2, 3]))
+        good.map(candidate=fit.partial(train=[1]).map(depth=[1, 2, 3, 4]), minimum=scores)
+
+    assert mistakes_of(wrong) == (
+        "good.map(…) goes through its lists side by side, but candidate has 4, minimum has 3",
+    )
+
+
 def test_lists_that_tolerated_failures_may_shorten_are_no_pairs() -> None:
     def wrong() -> None:
         some = fit.options(tolerate=0.5).partial(train=[1]).map(depth=[1, 2])
