@@ -62,17 +62,27 @@ class _Failed:
     attempts: int = 1
 
 
+#: In the place of what an item gives: it failed, or could not run.
+_MISSING = object()
+
+
 @dataclass
 class _LocalRun:
     graph: Graph
     values: dict[str, object] = field(default_factory=dict)  #: of the nodes that have succeeded
+    #: Of the maps that others follow item by item: what each item gives.
+    items: dict[str, list[object]] = field(default_factory=dict)
     failed: list[FailedNode] = field(default_factory=list)  #: nodes and items, tolerated ones too
     error: BaseException | None = None  #: the first that was not tolerated
     summary: str = ""  #: the node that raised it, and its message
 
     def run_node(self, node: Node) -> None:
-        """Run a node if all that it needs has succeeded and its conditions hold."""
-        if not all(need in self.values for need in node.needs):
+        """Run a node if all that it needs has succeeded and its conditions hold.
+
+        A map that follows others item by item is run for the items of theirs that have succeeded.
+        """
+        followed = [name for name in self.graph.item_edges.get(node.name, ()) if name in self.items]
+        if not all(need in self.values or need in followed for need in node.needs):
             return
         try:
             if not all(_value(condition, self.values) for condition in node.conditions):
@@ -110,6 +120,8 @@ class _LocalRun:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _column(self, node: Node, key: str, value: Input) -> list[object]:
+        if isinstance(value, Output) and value.node in self.graph.item_edges.get(node.name, ()):
+            return self.items[value.node]
         hint = hints_of(stages[node.stage].function).get(key, object)
         column = list(cast("list[object]", _value(value, self.values)))
         parsed = parse_value if isinstance(value, Constant) else narrowed
@@ -117,16 +129,23 @@ class _LocalRun:
 
     def _run_items(self, node: Node, rows: list[dict[str, object]]) -> None:
         names = [item_name(node.name, index) for index in range(len(rows))]
-        values, failures = [], 0
+        items: list[object] = []
+        failures = 0
         for name, row in zip(names, rows, strict=True):
+            if any(given is _MISSING for given in row.values()):
+                items.append(_MISSING)
+                continue
             value = self._call(node, name, row)
             failures += isinstance(value, _Failed)
             tolerated = node.policy.tolerates(failures, len(rows))
-            if self._record_end(name, node, value, tolerated=tolerated):
-                values.append(value)
-            elif not tolerated and self.graph.fail_fast:
+            has_succeeded = self._record_end(name, node, value, tolerated=tolerated)
+            items.append(value if has_succeeded else _MISSING)
+            if not has_succeeded and not tolerated and self.graph.fail_fast:
                 return
-        if node.policy.tolerates(failures, len(rows)):
+        if node.name in self.graph.item_followers:
+            self.items[node.name] = items
+        values = [value for value in items if value is not _MISSING]
+        if node.policy.tolerates(failures, len(rows)) and len(values) + failures == len(rows):
             self.values[node.name] = values
 
     def _call(self, node: Node, name: str, given: Mapping[str, object]) -> object:

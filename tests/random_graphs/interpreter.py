@@ -18,10 +18,17 @@ class Call:
 
     value: Value | None
     calls: int = 1
+    blocked: bool = False  #: it cannot run, as the item of another map that it takes has not succeeded
+
+    @property
+    def failed(self) -> bool:
+        return self.value is None and not self.blocked
 
     @property
     def state(self) -> str:
-        return "failed" if self.value is None else "succeeded"
+        if self.blocked:
+            return "upstream_failed"
+        return "failed" if self.failed else "succeeded"
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Expected:
     value: Value | None = None  #: of a map: what its items gave that succeeded
     call: Call | None = None  #: of a node that runs and is no map
     items: tuple[Call, ...] = ()  #: of a map that runs
+    #: How else a node may end that needs all of it: an item that it would have followed had failed.
+    otherwise: frozenset[str] = frozenset()
 
     @property
     def succeeded(self) -> bool:
@@ -57,10 +66,10 @@ def interpret(recipe: Recipe) -> Interpretation:
     causes: set[str] = set()
     failures: list[str] = []
     for step, name in zip(recipe.steps, recipe.names, strict=True):
-        end = _end_of(step, ends)
+        end = _end_of(step, ends, recipe)
         ends.append(end)
-        failed = [f"{name}[{index}]" for index, item in enumerate(end.items) if item.value is None]
-        if end.call is not None and end.call.value is None:
+        failed = [f"{name}[{index}]" for index, item in enumerate(end.items) if item.failed]
+        if end.call is not None and end.call.failed:
             failed = [name]
         failures += failed
         causes.update(failed if end.states == {"failed"} else ())
@@ -68,29 +77,46 @@ def interpret(recipe: Recipe) -> Interpretation:
     return Interpretation(nodes, frozenset(causes), tuple(sorted(failures)))
 
 
-def _end_of(step: Step, ends: Sequence[Expected]) -> Expected:
-    needed = [ends[number] for number in _needs(step)]
+def _end_of(step: Step, ends: Sequence[Expected], recipe: Recipe) -> Expected:
+    followed = _followed(step, ends, recipe)
+    needed = [ends[number] for number in _needs(step) if number != followed]
     without = {
         "skipped" if state == "skipped" else "upstream_failed"
         for need in needed
-        for state in need.states
+        for state in need.states | need.otherwise
         if state != "succeeded"
     }
+    sources = ends[followed].items if followed is not None else ()
+    otherwise = frozenset({"upstream_failed"} if any(item.value is None for item in sources) else ())
     if without:
-        return Expected(frozenset(without))
+        return Expected(frozenset(without), otherwise=otherwise)
     if any(bool(_value(condition.of, ends)) == condition.negated for condition in step.conditions):
-        return Expected(frozenset({"skipped"}))
-    given = _value(step.value, ends)
+        return Expected(frozenset({"skipped"}), otherwise=otherwise)
+    given = [item.value for item in sources] if followed is not None else _value(step.value, ends)
     found = any(ends[other].succeeded and _is_twin(step, other) for other in step.after)
     if not step.mapped:
         call = _call(step, given, found=found)
         return Expected(frozenset({call.state}), call.value, call=call)
     assert isinstance(given, list)
-    items = tuple(_call(step, each, found=found) for each in given)
-    failed = sum(item.value is None for item in items)
+    items = tuple(
+        Call(None, 0, blocked=True) if each is None else _call(step, each, found=found) for each in given
+    )
     values = [item.value for item in items if isinstance(item.value, int)]
-    well = failed <= step.tolerate * len(items)
-    return Expected(frozenset({"succeeded" if well else "failed"}), values if well else None, items=items)
+    if sum(item.failed for item in items) > step.tolerate * len(items):
+        return Expected(frozenset({"failed"}), items=items)
+    if any(item.blocked for item in items):
+        return Expected(frozenset({"upstream_failed"}), items=items)
+    return Expected(frozenset({"succeeded"}), values, items=items)
+
+
+def _followed(step: Step, ends: Sequence[Expected], recipe: Recipe) -> int | None:
+    """The map that a map follows item by item; None where it waits for all items, or that one did not run."""
+    if not step.mapped or not isinstance(step.value, Ref):
+        return None
+    number = step.value.step
+    source = recipe.steps[number]
+    waits = number in step.after or any(condition.of.step == number for condition in step.conditions)
+    return number if source.mapped and not source.tolerate and not waits and ends[number].items else None
 
 
 def _needs(step: Step) -> set[int]:
