@@ -4,7 +4,7 @@
 --       message may have continued there
 -- Reply: {status, number of the attempt, …}; for claimed also its tries, number of lost attempts, when it was
 --         claimed, and 1 if Redis may have lost an attempt
---   claimed: the caller holds the lease; done: committed before, with due successors (name, sent alone, …)
+--   claimed: the caller holds the lease; done: committed before, with due successors (name, sent alone or 2, …)
 --   expanded: a map that was expanded before; the number is its items, or 0 if none is left to take
 --   early: an input is missing, the node is sent when it is available; held: another live worker runs it
 --   over: it must not run; gone: no such run; outdated: a later round has sent the node, or did not need it
@@ -16,10 +16,8 @@ local record = load_node(node)
 if record.state == 'succeeded' then
   local reply = {'done', 0}
   local last = 7 + tonumber(ARGV[7])
-  tell_due(reply, ARGV, 8, last)
-  for at = last + 1, #ARGV do -- only a node whose worker was lost: others have messages of their own
-    if load_node(ARGV[at]).state == 'queued' then tell_due(reply, ARGV, at, at) end
-  end
+  tell_due(reply, ARGV, 8, last, true)
+  tell_due(reply, ARGV, last + 1, nil, true) -- an earlier delivery may have died before it sent them
   return reply
 end
 if OVER[run_state] or is_too_late(node) or is_too_soon(node) then return {'over', 0} end

@@ -36,7 +36,10 @@ if items == 0 then record.value = '[]' end
 save_node(node, record)
 emit(node, 'expanded', items)
 if ARGV[4] ~= '' then redis.call('SADD', ALONE, ARGV[4]) end
-for _, name in ipairs(item_followers(node)) do satisfy_one(name) end
+for _, name in ipairs(item_followers(node)) do
+  satisfy_one(name)
+  if missing(name) > 0 then redis.call('SADD', ALONE, name) end -- it is not brought by what stands before it
+end
 if record.left == 0 then
   emit(node, 'succeeded')
   satisfy(ARGV, 6, nil, item_followers(node))

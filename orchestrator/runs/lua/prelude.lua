@@ -329,14 +329,17 @@ local function missing(name)
   return count
 end
 
--- Append to a reply those of `names`, from `first` to `last`, that are due, each with whether it is in ALONE.
--- A map whose workers help themselves has messages of its own once it is expanded.
-local function tell_due(reply, names, first, last)
+-- Append to a reply those of `names`, from `first` to `last`, that are due, each with whether it is in ALONE. An
+-- expanded map has messages of its own; with `again` these may be lost, and it is told with 2.
+local function tell_due(reply, names, first, last, again)
   for index = first, last or #names do
     local name = names[index]
-    if missing(name) == 0 and is_due(name) and not load_node(name).next then
-      table.insert(reply, name)
-      table.insert(reply, redis.call('SISMEMBER', ALONE, name))
+    if missing(name) == 0 and is_due(name) then
+      local is_expanded = load_node(name).next
+      if again or not is_expanded then
+        table.insert(reply, name)
+        table.insert(reply, is_expanded and 2 or redis.call('SISMEMBER', ALONE, name))
+      end
     end
   end
 end

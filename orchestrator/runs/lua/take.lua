@@ -12,7 +12,7 @@ if not run_state or OVER[run_state] or is_outdated(ARGV[6]) then return {'none'}
 local map = load_node(group)
 if map.state == 'succeeded' then
   local reply = {'done'}
-  tell_due(reply, ARGV, 8)
+  tell_due(reply, ARGV, 8, nil, true)
   return reply
 end
 -- not expanded yet, or each item has its own message

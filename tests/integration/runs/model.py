@@ -178,14 +178,18 @@ class Model:
         again = [item for item in items if self.state(item) is NodeState.RETRYING]
         return [*again, *([name] if self.takeable(name) and task.state is not NodeState.CANCELLED else [])]
 
-    def ready(self, task: str) -> tuple[DueNode, ...]:
-        """What a task has made due, or a map with its last item."""
+    def ready(self, task: str, *, again: bool = False) -> tuple[DueNode, ...]:
+        """What a task has made due, or a map with its last item; `again` also expanded maps."""
         due = self.due()
         return tuple(
-            DueNode(name, name in self.alone)
+            DueNode(name, items=True) if self._has_batches(name) else DueNode(name, name in self.alone)
             for name in self.facts.needed_by(task)
-            if not due.isdisjoint([name, *self._parts(name)]) and not self._has_batches(name)
+            if not due.isdisjoint(self._brought_by(name)) and (again or not self._has_batches(name))
         )
+
+    def _brought_by(self, name: NodeName) -> list[NodeName]:
+        """The names that are due if a node is."""
+        return [name] if self._has_batches(name) else [name, *self._parts(name)]
 
     def _has_batches(self, name: NodeName) -> bool:
         return name in self.tasks and self.tasks[name].items is not None and name not in self.facts.maps
@@ -256,7 +260,7 @@ class Model:
         if self.is_outdated(holder.round):
             return Claim(ClaimStatus.OUTDATED, AttemptCounts(0))
         if task.state is NodeState.SUCCEEDED:
-            return Claim(ClaimStatus.DONE, AttemptCounts(0), self.ready(name))
+            return Claim(ClaimStatus.DONE, AttemptCounts(0), self.ready(name, again=True))
         if task.state.over or not self.is_open or not self.in_turn(name):
             return Claim(ClaimStatus.OVER, AttemptCounts(0))
         if task.items is not None:
@@ -382,6 +386,7 @@ class Model:
         self.alone |= {join} if join else set()
         self.tasks[name] = Task(NodeState.RUNNING, items=len(items), granted=(token, "expand"), awaited=True)
         self._tell(name, "expanded")
+        self.alone |= {each for each in self.facts.followers(name) if self.missing(each)}
         if self.succeeded(items):
             self._to(name, NodeState.SUCCEEDED)
         for index, item in reversed(list(enumerate(items))):

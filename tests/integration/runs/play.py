@@ -164,7 +164,7 @@ class Play:
                 self.run, name, holder, wanted=wanted, needed_by=facts.needed_by(name)
             )
         done = model.is_open and model.state(name) is NodeState.SUCCEEDED and not outdated
-        assert taken.ready == (model.ready(name) if done else ())
+        assert taken.ready == (model.ready(name, again=True) if done else ())
         if names:
             self.call(name, holder.token)
         elif not outdated:
