@@ -14,7 +14,7 @@ from .shapes import CHAIN, CROSSED, failing
 
 
 def test_a_repeated_message_is_told_of_what_was_lost_far_behind(desk: Desk) -> None:
-    """Its first delivery had continued there. What waits for a worker or for another attempt is not told."""
+    """Its first delivery had continued there, and died before it sent all. Another attempt is not told."""
     desk.submit(0, needs="ab,bc,bd,be")
     for name in "ab":
         desk.commit(name, needed_by="b" if name == "a" else "cde")
@@ -23,7 +23,7 @@ def test_a_repeated_message_is_told_of_what_was_lost_far_behind(desk: Desk) -> N
     desk.runs.retry(desk.run, NodeName("d"), desk.begin("d"), error="no", traceback="", wait=60.0)
     behind = names(*"cde")
     claim = desk.runs.claim(desk.run, NodeName("a"), desk.holder("a"), needed_by=names("b"), behind=behind)
-    assert claim.ready == (DueNode(NodeName("c")),)
+    assert claim.ready == (DueNode(NodeName("c")), DueNode(NodeName("e")))
 
 
 def call(desk: Desk, number: int, token: str, *, redelivered: bool = False) -> int:
