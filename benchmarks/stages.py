@@ -56,6 +56,20 @@ def nap(number: int, seconds: float) -> int:
 
 
 @pipeline
+def following(items: int, seconds: float, longest: float) -> None:
+    """A map, whose first item takes long, and one that follows it item by item."""
+    first = nap.map(number=list(range(items)), seconds=[longest] + [seconds] * (items - 1))
+    nap.partial(seconds=seconds).map(number=first)
+
+
+@pipeline
+def waiting(items: int, seconds: float, longest: float) -> None:
+    """The same, but the second map waits for the last item of the first."""
+    first = nap.map(number=list(range(items)), seconds=[longest] + [seconds] * (items - 1))
+    nap.after(first).partial(seconds=seconds).map(number=first)
+
+
+@pipeline
 def naps(items: int, seconds: float) -> None:
     """A long map of short items."""
     nap.partial(seconds=seconds).map(number=list(range(items)))
