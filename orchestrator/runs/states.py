@@ -59,7 +59,7 @@ ALLOWED: Mapping[NodeState, frozenset[NodeState]] = {
             NodeState.RETRYING,
             NodeState.SUCCEEDED,
             NodeState.FAILED,
-            *_ENDS_WITHOUT_RUNNING,  # upstream_failed: only a map with items in the canvas
+            *_ENDS_WITHOUT_RUNNING,  # upstream_failed: only a map, some of whose items could not run
         }
     ),
     NodeState.RETRYING: frozenset({NodeState.RUNNING, NodeState.CANCELLED}),
