@@ -99,12 +99,17 @@ def fitting_value(name: str, text: str, longest: int) -> str:
     return text[:longest]
 
 
-def write_params(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
-    """Log all params, in as many requests as needed."""
-    from mlflow.entities import Param
+def write_params(
+    client: MlflowClient, run_id: str, values: Mapping[str, str], tags: Mapping[str, str] | None = None
+) -> None:
+    """Log all params, in as many requests as needed, and some tags with the first of them."""
+    from mlflow.entities import Param, RunTag
 
-    for part in in_parts([Param(name, value) for name, value in values.items()], MOST_PARAMS):
-        client.log_batch(run_id, params=part)
+    labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+    parts = [*in_parts([Param(name, value) for name, value in values.items()], MOST_PARAMS)]
+    for part in parts or ([[]] if labels else []):
+        client.log_batch(run_id, params=part, tags=labels)
+        labels = []
 
 
 def in_parts(items: list[T], size: int) -> Iterator[list[T]]:

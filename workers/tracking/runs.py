@@ -77,8 +77,7 @@ class KeyedRuns:
         known = self._known(key, {RUN: run_id, PIPELINE: pipeline}, search=True)
         if known is not None:
             return known
-        tags = {RUN: run_id, PIPELINE: pipeline, STATE: "running", **_source(pipeline)}
-        return self._make(key, run_id, tags, as_params(parameters), started)
+        return self._make(key, run_id, _tags_of(run_id, pipeline), as_params(parameters), started)
 
     def nested(
         self, info: AttemptInfo, parent_id: str, check: Callable[[], None], *, late: bool = False
@@ -156,16 +155,24 @@ class KeyedRuns:
 
         The end of a later round is not overwritten by a late conclusion of an earlier one.
         """
-        run = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
+        key, seen = run_key(info.run_id), None
+        if self._recall(key) is None:
+            seen = self._seen = self.all_of(info.run_id)
+        if seen == []:  # nobody has logged anything
+            run = self._make(key, info.run_id, _tags_of(info.run_id, info.pipeline), {}, info.started)
+        else:
+            run = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
+            self._seen = None
         parent = str(run.info.run_id)
         if int(run.data.tags.get(ROUND, 0)) > info.round:
             return parent
         write_headlines(self._client, run, self._tidy(info, parent), info)
-        # Again: the process that created the run may have died before it wrote them. They are immutable.
-        wanted = as_params(info.parameters)
-        write_params(self._client, parent, {k: v for k, v in wanted.items() if k not in run.data.params})
+        if seen != []:
+            self._tidy_models(info)
+        # Also if it is not new: who created it may have died before it wrote its params. They are immutable.
+        params = {k: v for k, v in as_params(info.parameters).items() if k not in run.data.params}
         tags = {STATE: info.state, ROUND: str(info.round), **_note(info, run), **source_tags(info)}
-        self._label(run, tags)
+        write_params(self._client, parent, params, tags)
         self._client.set_terminated(parent, status_of(info.state), milliseconds(info.ended))
         return parent
 
@@ -188,7 +195,6 @@ class KeyedRuns:
             if not belongs_to_later_round and _is_wrong(run.info.status, states.get(node)):
                 ended = status_of(states.get(node, info.state))
                 self._client.set_terminated(run.info.run_id, ended, milliseconds(info.ended))
-        self._tidy_models(info)
         return kept
 
     def _tidy_models(self, info: RunInfo) -> None:
@@ -311,6 +317,11 @@ def _that_counts(models: Sequence[LoggedModel], committed: AttemptOrder | None) 
 def _is_wrong(status: str, state: str | None) -> bool:
     """Whether a node's run is still running, or was ended wrongly by an attempt without a lease."""
     return status == "RUNNING" or (state in ("succeeded", "failed") and status != status_of(state))
+
+
+def _tags_of(run_id: str, pipeline: str) -> dict[str, str]:
+    """Return the tags with which the MLflow run of a whole run is created."""
+    return {RUN: run_id, PIPELINE: pipeline, STATE: "running", **_source(pipeline)}
 
 
 def _source(name: str) -> dict[str, str]:
