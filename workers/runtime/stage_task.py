@@ -149,10 +149,10 @@ class StageTask(Task):
         delivery = Delivery(
             context.run, node, self.request.id, tag_of(self.request), redelivered, context.round.number
         )
-        if batch is not None:
-            return self._work_batch(delivery, context, batch, resources)
         if redelivered:
             send_lost_handlers(context, resources)
+        if batch is not None:
+            return self._work_batch(delivery, context, batch, resources)
         turn = Turn(delivery, context, self.request, resources)
         outcome = turn.run()
         if turn.continued:
