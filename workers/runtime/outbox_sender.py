@@ -39,8 +39,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 HOLD = 0.5
 #: Outboxes that it remembers while it cannot deliver them; others wait for the conclusions of their runs.
 MOST = 10_000
-#: How far its priority is below that of the stages, which share the cores with it (see `nice`).
-NICENESS = 10
 
 #: The pipe's writing end, inherited by the processes of the pool.
 _writable: int | None = None
@@ -134,8 +132,6 @@ def _forget_the_worker() -> None:
     if _writable is not None:
         os.close(_writable)  # or the pipe would not end with the worker
         _writable = None
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
 
 
 def _serve(readable: int) -> None:
