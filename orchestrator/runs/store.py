@@ -235,21 +235,24 @@ class RunStore:
         holder: Holder,
         *,
         wanted: int,
-        needed_by: Sequence[NodeName] = (),
+        behind: Sequence[NodeName] = (),
     ) -> Taken:
-        """Claim up to `wanted` items of a map."""
-        status, *rest = self._apply(
+        """Claim up to `wanted` items of a map.
+
+        Of the nodes `behind` the map, which an earlier delivery may have died before it sent, the reply names
+        those that are due.
+        """
+        _, count, *rest = self._apply(
             "take",
             RunKeys(run),
             node,
             *self._asker(holder),
             wanted,
-            *needed_by,
+            *behind,
         )
-        if status == "done":
-            return Taken({}, _ready(rest))
-        rows = (rest[at : at + 6] for at in range(0, len(rest), 6))
-        return Taken({int(index): _attempt_counts(counts) for index, *counts in rows})
+        end = 6 * int(count)
+        rows = (rest[at : at + 6] for at in range(0, end, 6))
+        return Taken({int(index): _attempt_counts(counts) for index, *counts in rows}, _ready(rest[end:]))
 
     def call_batch(self, run: RunId, node: NodeName, number: int, token: str, *, redelivered: bool) -> int:
         """Return the number of the batch message that batch `number` of a map has to send; 0 for none.

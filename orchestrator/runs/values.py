@@ -100,7 +100,7 @@ class Taken:
     """Items of a map that the caller has claimed, by index."""
 
     items: Mapping[int, AttemptCounts]
-    ready: tuple[DueNode, ...] = ()  #: unclaimed successors of the map, if the whole map has succeeded
+    ready: tuple[DueNode, ...] = ()  #: what is due behind the map, where that was asked for
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,8 @@ class Invariants:
             case "claim" if str(reply[0]) == "claimed":
                 self._has_claimed([str(arguments[0])], arguments)
             case "take" if str(reply[0]) == "taken":
-                items = [item_name(NodeName(str(arguments[0])), int(index)) for index in reply[1::6]]
+                indexes = reply[2 : 2 + 6 * int(reply[1]) : 6]
+                items = [item_name(NodeName(str(arguments[0])), int(index)) for index in indexes]
                 self._has_claimed(items, arguments)
             case "commit" | "fail" | "retry" if str(reply[0]) != "lost":
                 self._was_its_own(name, str(arguments[0]), str(arguments[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,6 +79,7 @@ class Simulation:
     breach: str | None = None
     calls: int = FIRST_CALL
     given: dict[int, object] = field(default_factory=dict)  #: to each call
+    called: Counter[str] = field(default_factory=Counter)  #: how often, by node
     #: What is to happen to the next worker that is about to make a step like this.
     awaited: dict[re.Pattern[str], Strike] = field(default_factory=dict)
     resumes: int = 10  #: that are made in the end, where Redis has forgotten the run
@@ -159,6 +161,7 @@ class Simulation:
         self.calls += 1
         call = self.calls
         self.given[call] = given
+        self.called[node] += 1
         self.world.step(f"call {node}, attempt {attempt}, of {given}")
         self._hold(lambda: self.invariants.before_call(node))
         self.world.reply(call)

@@ -23,6 +23,15 @@ def test_what_must_hold_holds_in_simulated_runs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_a_kill_before_any_step_costs_what_was_at_work_and_nothing_else() -> None:
+    command = [sys.executable, "-m", "tests.simulation.each_step"]
+    ordered = {**os.environ, "PYTHONHASHSEED": "0"}
+    outcome = subprocess.run(command, capture_output=True, text=True, env=ordered, check=False)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "fault",
     [

@@ -130,10 +130,10 @@ class _Batch:
             self.map,
             self.delivery.holder(self.token),
             wanted=wanted,
-            # the worker that recorded the last item sent what follows, unless it died before that
-            needed_by=self.context.needed_by(self.ref) if self.delivery.redelivered else (),
+            # whoever recorded items sent what follows, unless it died before that
+            behind=self.context.descendants(self.ref) if self.delivery.redelivered else (),
         )
-        self.ready.extend(taken.ready)
+        self._note(Settled(accepted=True, ready=taken.ready))
         self.stored = self._stored(taken.items)
         self.pending.extend(taken.items.items())
         self.exhausted = not taken.items

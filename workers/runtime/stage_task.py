@@ -184,6 +184,8 @@ class StageTask(Task):
             turn.finish(last)
         else:
             send_ready(context, delivery.node, outcome.ready, resources)
+            if delivery.redelivered:
+                send_lost(context, delivery.node, outcome.ready, self.request, resources)
             send_ending(context, outcome.ending, resources)
         return COMMITTED
 

@@ -3,27 +3,31 @@
 -- is the cause, no other items are lost with it again. A caller has settled the items it took before, unless
 -- that reply was lost: it then gets the same items again, since nobody else would run them.
 -- ARGV: map, token, holder (the claiming delivery), worker (its name), lease in ms, the message's round,
---       number of items wanted, then the map's successors
--- Reply: {taken | done | none, then for each item its index and counts as in a claim; for done, due
---        successors}
+--       number of items wanted, then what is behind the map, if an earlier delivery may have died before it sent
+--       that
+-- Reply: {taken | done | none, number of items, for each its index and counts as in a claim, then what is due of
+--        the latter (name, sent alone or 2, …)}
 local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run_state = redis.call('HGET', META, 'state')
-if not run_state or OVER[run_state] or is_outdated(ARGV[6]) then return {'none'} end
+if not run_state or OVER[run_state] or is_outdated(ARGV[6]) then return {'none', 0} end
 local map = load_node(group)
-if map.state == 'succeeded' then
-  local reply = {'done'}
-  tell_due(reply, ARGV, 8, nil, true)
-  return reply
-end
--- not expanded yet, or each item has its own message
-if not map.next or map.state == 'cancelled' or is_too_late(group) then return {'none'} end
-
-local reply, given, forgotten = {'taken'}, {}, may_have_forgotten()
+local told, reply, given, forgotten = 0, {'taken', 0}, {}, may_have_forgotten()
 local function tell(index, record)
   table.insert(reply, index)
   for _, each in ipairs({attempt_counts(record)}) do table.insert(reply, each) end
   table.insert(reply, forgotten)
+  told = told + 1
 end
+local function finished(status)
+  reply[1], reply[2] = status, told
+  for at = 8, #ARGV do
+    if load_node(ARGV[at]).state ~= 'retrying' then tell_due(reply, ARGV, at, at, true) end
+  end
+  return reply
+end
+if map.state == 'succeeded' then return finished('done') end
+-- not expanded yet, or each item has its own message
+if not map.next or map.state == 'cancelled' or is_too_late(group) then return {'none', 0} end
 
 local earlier = redis.call('HGET', TAKEN, holder)
 for position, index in ipairs(cjson.decode(earlier or '[]')) do
@@ -31,7 +35,7 @@ for position, index in ipairs(cjson.decode(earlier or '[]')) do
   if record.state == 'running' and record.token == token then tell(index, record)
   elseif position == 1 then break end -- a settled item proves that the reply arrived
 end
-if #reply > 1 then return reply end
+if told > 0 then return finished('taken') end
 
 local function take(index)
   local name = group .. '[' .. index .. ']'
@@ -78,8 +82,8 @@ save_node(group, map)
 if map.back or map.next < map.items then redis.call('ZADD', DUE, NOW_MS, group) else redis.call('ZREM', DUE, group) end
 if #given == 0 then
   redis.call('HDEL', TAKEN, holder)
-  return {'none'}
+  return finished('none')
 end
 redis.call('HSET', TAKEN, holder, cjson.encode(given))
 redis.call('ZADD', LEASES, NOW_MS + tonumber(ARGV[5]), holder)
-return reply
+return finished('taken')

@@ -218,6 +218,15 @@ class Model:
         if name in self.tasks:
             self.tasks[name].awaited = bool(number)
 
+    def behind(self, name: str) -> tuple[DueNode, ...]:
+        """What is due behind a map of which somebody takes items, but for what is to be tried later."""
+        is_told = self.is_open and self.state(name) is NodeState.SUCCEEDED
+        is_told = is_told or (
+            self.in_turn(name) and self._is_expanded(name) and self.state(name) is not NodeState.CANCELLED
+        )
+        found = self.ready(name, again=True) if self.is_open and is_told else ()
+        return tuple(each for each in found if self.state(each.node) is not NodeState.RETRYING)
+
     def found_none(self, name: str) -> None:
         """A worker that was called to a map's items has found none that is free."""
         ended = (NodeState.SUCCEEDED, NodeState.CANCELLED)

@@ -153,18 +153,16 @@ class Play:
         outdated = model.is_outdated(facts.number)
         free = model.takeable(name) if model.is_open and model.in_turn(name) and not outdated else []
         lost = [index for index, item in enumerate(facts.items(name)) if model.is_lost(item)]
-        taken = self.runs.take(self.run, name, holder, wanted=wanted, needed_by=facts.needed_by(name))
+        taken = self.runs.take(self.run, name, holder, wanted=wanted, behind=facts.needed_by(name))
         assert set(taken.items) <= (set() if outdated else {*free, *lost})
         assert bool(taken.items) >= bool(free), "items are left that nobody will run"
         assert len(taken.items) <= wanted
         names = {index: facts.items(name)[index] for index in taken.items}
         assert taken.items == {index: model.begin(item, holder) for index, item in names.items()}
         if names and repeated:
-            assert taken == self.runs.take(
-                self.run, name, holder, wanted=wanted, needed_by=facts.needed_by(name)
-            )
-        done = model.is_open and model.state(name) is NodeState.SUCCEEDED and not outdated
-        assert taken.ready == (model.ready(name, again=True) if done else ())
+            again = self.runs.take(self.run, name, holder, wanted=wanted, behind=facts.needed_by(name))
+            assert taken == again
+        assert taken.ready == (() if outdated else model.behind(name))
         if names:
             self.call(name, holder.token)
         elif not outdated:
