@@ -42,10 +42,10 @@ class Processes:
         found: set[int] = set()
         todo = [pid]
         while todo:
-            for child in children.get(todo.pop(), []):
-                found.add(child)
-                todo.append(child)
-        return found - self._others
+            started = set(children.get(todo.pop(), [])) - self._others  # nor what those start meanwhile
+            found |= started
+            todo += started
+        return found
 
     def alive(self, pids: set[int]) -> set[int]:
         """Those that still run; what waits for its parent to take note of its end does not."""

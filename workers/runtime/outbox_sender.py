@@ -175,8 +175,8 @@ class Deliveries:
         due = run, node = next(iter(self._due))
         try:
             self._tracking.deliver(run, node, first=due not in self._tried)
-        except (OrchestratorError, RedisError) as error:
-            if isinstance(error, RedisError) or error.transient:
+        except Exception as error:  # noqa: BLE001 - whatever it is, others go on, and the conclusion tells
+            if isinstance(error, RedisError) or (isinstance(error, OrchestratorError) and error.transient):
                 self._put_off(due, error)
                 return
             log.warning("what %s of run %s has logged is left to the run's end: %s", node, run, error)
