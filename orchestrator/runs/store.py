@@ -451,4 +451,7 @@ def _ending_of(state: str) -> RunEnding:
 
 def _ready(flat: Sequence[str]) -> tuple[DueNode, ...]:
     pairs = ((NodeName(flat[at]), flat[at + 1]) for at in range(0, len(flat), 2))
-    return tuple(DueNode(name, alone=how == "1", items=how == "2") for name, how in pairs)
+    return tuple(
+        DueNode(name, batch=int(how[1:])) if how.startswith("b") else DueNode(name, how == "1")
+        for name, how in pairs
+    )

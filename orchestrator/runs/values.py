@@ -37,7 +37,9 @@ class DueNode:
 
     node: NodeName
     alone: bool = False  #: the canvas no longer sends it: the receiver of this value must
-    items: bool = False  #: it is an expanded map, to whose items a worker must be called
+    batch: int | None = (
+        None  #: of an expanded map: the number of the message that calls a worker to its items
+    )
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def send_lost(
     direct = context.needed_by(ref)
     body = () if request.chain else _carried(context, ref, request)
     for each in ready:
-        if each.items:
+        if each.batch is not None:
             continue
         if each.node not in direct or (each.node in body and not each.alone):
             send_by_itself(context, each.node, resources)
@@ -130,8 +130,8 @@ def send_ready(
     ref, plan = context.node_ref(node), context.plan
     alone = {}
     for each in ready:
-        if each.items:
-            send_batch(context, each.node, 0)
+        if each.batch is not None:
+            send_batch(context, each.node, each.batch)
         else:
             alone[each.node] = each.alone
     if not alone:

@@ -263,8 +263,8 @@ class _Batch:
 
     def _note(self, settled: Settled) -> None:
         for each in settled.ready:
-            if each.items:
-                self.call(each.node, 0)  # at once: the next item may take long
+            if each.batch is not None:
+                self.call(each.node, each.batch)  # at once: the next item may take long
             else:
                 self.ready.append(each)
         self.ending = settled.ending or self.ending

@@ -96,7 +96,7 @@ class Turn:
         )
 
     def _first_of(self, ready: Iterable[DueNode]) -> NodeName | None:
-        return next(iter(self._takeable(each.node for each in ready if not each.items)), None)
+        return next(iter(self._takeable(each.node for each in ready if each.batch is None)), None)
 
     def _takeable(self, nodes: Iterable[NodeName]) -> list[NodeName]:
         if not self._may_continue or self._nodes >= NODES or monotonic() > self._until or self._is_fat():

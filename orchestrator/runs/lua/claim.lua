@@ -4,7 +4,7 @@
 --       message may have continued there
 -- Reply: {status, number of the attempt, …}; for claimed also its tries, number of lost attempts, when it was
 --         claimed, and 1 if Redis may have lost an attempt
---   claimed: the caller holds the lease; done: committed before, with due successors (name, sent alone or 2, …)
+--   claimed: the caller holds the lease; done: committed before, with due successors (name, sent alone or the number of a message, …)
 --   expanded: a map that was expanded before; the number is its items, or 0 if none is left to take
 --   early: an input is missing, the node is sent when it is available; held: another live worker runs it
 --   over: it must not run; gone: no such run; outdated: a later round has sent the node, or did not need it

@@ -6,7 +6,7 @@
 --       node, holder, worker, lease in ms, and those nodes; then the successors of the node, or of the map
 -- Reply: {committed | lost, state of the run, the node claimed (or empty), its counts as in a claim's reply,
 --         successors that are due now (name, sent alone, …), maps that need a message for their items, as those of
---         the item (name, 2, …)}
+--         the item (name, its number, …)}
 local node, token, join, left, wanted = ARGV[1], ARGV[2], ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
 local successors = wanted == 0 and 10 or 14 + wanted
 

@@ -2,7 +2,7 @@
 -- ARGV: map, token, number of the map's successors, those successors, then for each item: index, microseconds
 --       since its start and since its end, value (or empty), reused (0/1), why (or empty)
 -- Reply: {committed, state of the run, successors that are due now (name, sent alone, …), maps that follow it and
---        need a message for their items (name, 2, …)}
+--        need a message for their items (name, its number, …)}
 local group, token = ARGV[1], ARGV[2]
 local followers, done, repeated = tonumber(ARGV[3]), {}, false
 for at = 4 + followers, #ARGV, 6 do

@@ -329,16 +329,21 @@ local function missing(name)
   return count
 end
 
+-- How a map is told that needs a message for its items: by that message's number, which makes its id.
+local function batch_of(map)
+  return 'b' .. string.format('%d', map.called or 0)
+end
+
 -- Append to a reply those of `names`, from `first` to `last`, that are due, each with whether it is in ALONE. An
--- expanded map has messages of its own; with `again` these may be lost, and it is told with 2.
+-- expanded map has messages of its own; with `again` the latest may be lost, and it is told as in `batch_of`.
 local function tell_due(reply, names, first, last, again)
   for index = first, last or #names do
     local name = names[index]
     if missing(name) == 0 and is_due(name) then
-      local is_expanded = load_node(name).next
-      if again or not is_expanded then
+      local record = load_node(name)
+      if again or not record.next then
         table.insert(reply, name)
-        table.insert(reply, is_expanded and 2 or redis.call('SISMEMBER', ALONE, name))
+        table.insert(reply, record.next and batch_of(record) or redis.call('SISMEMBER', ALONE, name))
       end
     end
   end
@@ -362,7 +367,7 @@ local function satisfy(names, first, last, earlier)
 end
 
 -- Items of a map have succeeded: the same items of the maps that follow it can be taken, once those are expanded
--- and miss nothing else. Append to a reply the maps that need a message for that, each with 2; with `again` also
+-- and miss nothing else. Append to a reply the maps that need a message for that, as in `batch_of`; with `again` also
 -- those that were told before.
 local function feed(reply, group, indexes, again)
   for _, name in ipairs(item_followers(group)) do
@@ -376,9 +381,11 @@ local function feed(reply, group, indexes, again)
         end
       end
       local grown = #back > before
-      if grown and not map.awaited or again and #back > 0 then
+      local calls = grown and not map.awaited
+      if calls then map.called = (map.called or 0) + 1 end
+      if calls or again and #back > 0 then
         table.insert(reply, name)
-        table.insert(reply, 2)
+        table.insert(reply, batch_of(map))
       end
       if grown then
         map.back, map.awaited = back, true

@@ -6,7 +6,7 @@
 --       number of items wanted, then what is behind the map, if an earlier delivery may have died before it sent
 --       that
 -- Reply: {taken | done | none, number of items, for each its index and counts as in a claim, then what is due of
---        the latter (name, sent alone or 2, …)}
+--        the latter (name, sent alone or the number of a message, …)}
 local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local run_state = redis.call('HGET', META, 'state')
 if not run_state or OVER[run_state] or is_outdated(ARGV[6]) then return {'none', 0} end

@@ -66,6 +66,7 @@ class Task:
     failed: int = 0  #: items of it
     incomplete: bool = False  #: an item of it could not run
     awaited: bool = False  #: a message is on its way that calls a worker to its items
+    called: int = 0  #: the number of the latest such message
     reused: bool = False
     granted: tuple[str, str] | None = None  #: the token that settled it last, and which transition that was
 
@@ -182,7 +183,9 @@ class Model:
         """What a task has made due, or a map with its last item; `again` also expanded maps."""
         due = self.due()
         return tuple(
-            DueNode(name, items=True) if self._has_batches(name) else DueNode(name, name in self.alone)
+            DueNode(name, batch=self.tasks[name].called)
+            if self._has_batches(name)
+            else DueNode(name, name in self.alone)
             for name in self.facts.needed_by(task)
             if not due.isdisjoint(self._brought_by(name)) and (again or not self._has_batches(name))
         )
@@ -208,8 +211,9 @@ class Model:
                 and self.is_fed(item)
                 and not done.isdisjoint(self.sources(item))
             ]
+            task.called += bool(fresh) and not task.awaited
             if (fresh and not task.awaited) or (again and self.takeable(follower)):
-                told.append(DueNode(follower, items=True))
+                told.append(DueNode(follower, batch=task.called))
             task.awaited = task.awaited or bool(fresh)
         return tuple(told)
 
@@ -217,6 +221,7 @@ class Model:
         """A batch has asked whether to call another one."""
         if name in self.tasks:
             self.tasks[name].awaited = bool(number)
+            self.tasks[name].called = number or self.tasks[name].called
 
     def behind(self, name: str) -> tuple[DueNode, ...]:
         """What is due behind a map of which somebody takes items, but for what is to be tried later."""
