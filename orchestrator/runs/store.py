@@ -263,9 +263,12 @@ class RunStore:
         return int(call)
 
     def return_items(self, run: RunId, node: NodeName, token: str, items: Iterable[int]) -> int:
-        """Return items that were taken and not begun to the map; return their number."""
-        _, count = self._apply("return_items", RunKeys(run), node, token, *items)
-        return int(count)
+        """Return items that were taken and not begun to the map.
+
+        Returns the number of the batch message that is to call another worker to them; 0 for none.
+        """
+        _, _, call = self._apply("return_items", RunKeys(run), node, token, *items)
+        return int(call)
 
     def commit_items(
         self,

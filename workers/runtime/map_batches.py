@@ -278,6 +278,7 @@ class _Batch:
                 left = [index for index, _ in self.pending]
                 self.pending.clear()
                 self._record()
-                if self.resources.runs.return_items(self.run, self.map, self.token, left):
-                    self.call(self.map, 0)
+                number = self.resources.runs.return_items(self.run, self.map, self.token, left)
+                if number:
+                    self.call(self.map, number)
                 return

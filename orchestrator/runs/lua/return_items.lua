@@ -1,6 +1,6 @@
 -- Return items that a worker has not begun, because another item takes long, so that others can take them.
 -- ARGV: map, token, indexes
--- Reply: {given, number of items}
+-- Reply: {given, number of items, number of the message that is to call a worker to them}
 local group, token = ARGV[1], ARGV[2]
 local map = load_node(group)
 local back, count = map.back or {}, 0
@@ -20,8 +20,8 @@ for index = 3, #ARGV do
   end
 end
 if count > 0 then
-  map.back = back
+  map.back, map.called, map.awaited = back, (map.called or 0) + 1, true
   save_node(group, map)
   redis.call('ZADD', DUE, NOW_MS, group)
 end
-return {'given', count}
+return {'given', count, count > 0 and map.called or 0}

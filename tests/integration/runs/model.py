@@ -422,7 +422,11 @@ class Model:
                 task.holder = None
                 self._to(item, NodeState.QUEUED)
                 count += 1
-        return count
+        if not count:
+            return 0
+        whole = self.tasks[name]
+        whole.called, whole.awaited = whole.called + 1, True
+        return whole.called
 
     def renew(self, delivery: str) -> bool:
         if delivery in self.revoked:

@@ -244,8 +244,8 @@ class Play:
         self.store(hand, [hand.facts.items(hand.task)[index] for index in indexes])
 
     def return_items(self, hand: Hand, indexes: Collection[int]) -> None:
-        given = self.runs.return_items(self.run, hand.task, hand.token, indexes)
-        assert given == self.model.return_items(hand.task, hand.token, indexes)
+        call = self.runs.return_items(self.run, hand.task, hand.token, indexes)
+        assert call == self.model.return_items(hand.task, hand.token, indexes)
 
     def fail(self, hand: Hand, name: NodeName, token: str) -> None:
         hand.last = lambda: self.fail(hand, name, token)

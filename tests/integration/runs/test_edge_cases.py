@@ -51,10 +51,10 @@ def test_nobody_is_called_to_a_map_without_items_left(desk: Desk) -> None:
     share = desk.holder("share")
     desk.take("m", share)
     assert call(desk, 0, "a") == 0
-    desk.runs.return_items(desk.run, NodeName("m"), share.token, [0])
-    assert call(desk, 0, "b") == 1
+    assert desk.runs.return_items(desk.run, NodeName("m"), share.token, [0]) == 1
+    assert call(desk, 1, "b") == 2
     desk.runs.cancel(desk.run)
-    assert call(desk, 1, "c") == 0
+    assert call(desk, 2, "c") == 0
 
 
 def test_a_commit_claims_the_first_node_that_is_due(desk: Desk) -> None:

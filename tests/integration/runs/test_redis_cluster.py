@@ -92,7 +92,7 @@ def play(desk: Desk) -> None:
     share = desk.holder("share")
     (index,) = desk.take("m", share).items
     assert runs.call_batch(run, m, 0, share.token, redelivered=False) == 1
-    assert runs.return_items(run, m, share.token, [index]) == 1
+    assert runs.return_items(run, m, share.token, [index]) == 2
     (index,) = desk.take("m", share).items
     assert runs.commit_items(run, m, share.token, [DoneItem(index=index, began=0.2, ended=0.1)]).accepted
     assert runs.remember(run, "key", "first") == runs.remember(run, "key", "second") == "first"
