@@ -57,6 +57,8 @@ def _describe(plan: Plan, link: Link) -> str:
     notes = [node.policy.queue]
     if node.mapped:
         notes.append(_map_note(plan, node))
+    if followed := plan.graph.item_edges.get(node.name):
+        notes.append("item by item behind " + ", ".join(followed))
     if node.conditions:
         notes.append("only if " + " and ".join(map(str, node.conditions)))
     if node.policy.retry:
@@ -102,6 +104,8 @@ def _link_json(plan: Plan, link: Link) -> Iterator[JSON]:
     body: dict[str, JSON] = {"node": node.name, "task": node.stage, "queue": node.policy.queue}
     if node.mapped:
         body["items"] = node.known_length
+    if followed := plan.graph.item_edges.get(node.name):
+        body["follows"] = [*followed]
     if node.name in plan.woken:
         body["sent_by_last_of"] = [*sorted(node.needs)]
     if link.sides:

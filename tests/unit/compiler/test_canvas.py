@@ -71,6 +71,11 @@ def unknown_length() -> None:
     number(add(number.map(of=numbers(3))))
 
 
+@pipeline
+def following() -> None:
+    add(number.map(of=number.map(of=[1, 2, 3])))
+
+
 def canvas(graph: Graph, round: int = 0) -> Canvas:
     return Canvas(app, arrange(graph), RunId("some-run"), round)
 
@@ -181,6 +186,14 @@ def test_a_map_of_unknown_length_expands_on_a_worker() -> None:
     assert [batch.kwargs["batch"] for batch in batches] == [0, 1]
     assert len({batch.options["task_id"] for batch in batches}) == 2
     assert all(batch.options["headers"] == headers_of(None, batch=True) for batch in batches)
+
+
+def test_maps_that_go_on_item_by_item_expand_on_a_worker_and_are_shown_as_that() -> None:
+    graph = following.graph()
+    assert nodes_in(canvas(graph).start()) == ["number"]
+    assert "; item by item behind number)" in tree(arrange(graph))
+    assert '"node": "number-2"' in json.dumps(as_json(arrange(graph)))
+    assert '"follows": ["number"]' in json.dumps(as_json(arrange(graph)))
 
 
 def test_the_graph_and_its_canvas_are_shown_as_json() -> None:
