@@ -128,12 +128,8 @@ class Invariants:
         current = self.simulation.world.current
         if current is None or (node, current) not in self.lost:
             return
-        worker = current.owner
-        if (
-            isinstance(worker, Worker)
-            and current in worker.active
-            and "node" not in worker.active[current].kwargs
-        ):
+        message = current.owner.active.get(current) if isinstance(current.owner, Worker) else None
+        if message is not None and "node" not in message.kwargs:
             return  # it delivers what attempts have left, or concludes the run
         self.written_late[node, current] += 1
         if self.written_late[node, current] > LATE_WRITES:

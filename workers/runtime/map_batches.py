@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import uuid4
@@ -133,7 +133,7 @@ class _Batch:
             # whoever recorded items sent what follows, unless it died before that
             behind=self.context.descendants(self.ref) if self.delivery.redelivered else (),
         )
-        self._note(Settled(accepted=True, ready=taken.ready))
+        self._note_ready(taken.ready)
         self.stored = self._stored(taken.items)
         self.pending.extend(taken.items.items())
         self.exhausted = not taken.items
@@ -262,12 +262,15 @@ class _Batch:
             write_items(self.resources.store, self.run, folder, number, self.token, outputs, flush=flush)
 
     def _note(self, settled: Settled) -> None:
-        for each in settled.ready:
+        self._note_ready(settled.ready)
+        self.ending = settled.ending or self.ending
+
+    def _note_ready(self, ready: Iterable[DueNode]) -> None:
+        for each in ready:
             if each.batch is not None:
                 self.call(each.node, each.batch)  # at once: the next item may take long
             else:
                 self.ready.append(each)
-        self.ending = settled.ending or self.ending
 
     def _watch(self, over: threading.Event) -> None:
         """While one item takes long: record the finished items, and return those not begun to the map."""

@@ -155,19 +155,18 @@ class KeyedRuns:
 
         The end of a later round is not overwritten by a late conclusion of an earlier one.
         """
-        key, seen = run_key(info.run_id), None
-        if self._recall(key) is None:
-            seen = self._seen = self.all_of(info.run_id)
-        if seen == []:  # nobody has logged anything
-            run = self._make(key, info.run_id, _tags_of(info.run_id, info.pipeline), {}, info.started)
-        else:
+        key = run_key(info.run_id)
+        is_known = self._recall(key) is not None or bool(self.all_of(info.run_id))
+        if is_known:
             run = self.parent(info.run_id, info.pipeline, info.parameters, info.started)
-            self._seen = None
+        else:  # nobody has logged anything
+            self._seen = []
+            run = self._make(key, info.run_id, _tags_of(info.run_id, info.pipeline), {}, info.started)
         parent = str(run.info.run_id)
         if int(run.data.tags.get(ROUND, 0)) > info.round:
             return parent
         write_headlines(self._client, run, self._tidy(info, parent), info)
-        if seen != []:
+        if is_known:
             self._tidy_models(info)
         # Also if it is not new: who created it may have died before it wrote its params. They are immutable.
         params = {k: v for k, v in as_params(info.parameters).items() if k not in run.data.params}

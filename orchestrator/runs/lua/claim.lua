@@ -17,9 +17,7 @@ if record.state == 'succeeded' then
   local reply = {'done', 0}
   local last = 7 + tonumber(ARGV[7])
   tell_due(reply, ARGV, 8, last, true)
-  for at = last + 1, #ARGV do -- an earlier delivery may have died before it sent them
-    if load_node(ARGV[at]).state ~= 'retrying' then tell_due(reply, ARGV, at, at, true) end
-  end
+  tell_lost(reply, ARGV, last + 1)
   return reply
 end
 if OVER[run_state] or is_too_late(node) or is_too_soon(node) then return {'over', 0} end

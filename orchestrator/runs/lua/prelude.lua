@@ -349,6 +349,14 @@ local function tell_due(reply, names, first, last, again)
   end
 end
 
+-- Append to a reply what is due of `names`, from `first` on, as an earlier delivery may have died before it sent
+-- that; not what is to be tried later.
+local function tell_lost(reply, names, first)
+  for at = first, #names do
+    if load_node(names[at]).state ~= 'retrying' then tell_due(reply, names, at, at, true) end
+  end
+end
+
 local function satisfy_one(name)
   if missing(name) > 0 and redis.call('HINCRBY', MISSING, name, -1) == 0 then
     redis.call('HDEL', MISSING, name)

@@ -20,9 +20,7 @@ local function tell(index, record)
 end
 local function finished(status)
   reply[1], reply[2] = status, told
-  for at = 8, #ARGV do
-    if load_node(ARGV[at]).state ~= 'retrying' then tell_due(reply, ARGV, at, at, true) end
-  end
+  tell_lost(reply, ARGV, 8)
   return reply
 end
 if map.state == 'succeeded' then return finished('done') end
