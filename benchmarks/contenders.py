@@ -24,7 +24,7 @@ class Unfinished(Exception):
     """A run that did not end, or did not succeed."""
 
 
-def run_ours(rig: Rig, pipeline: Pipeline[...], parameters: Mapping[str, object]) -> float:
+def run_ours(rig: Rig, pipeline: Pipeline[..., object], parameters: Mapping[str, object]) -> float:
     """Seconds from the call of a pipeline until it is seen to have succeeded.
 
     Returns only when the run has been written down as well, so that this work is not in the next measurement.
@@ -50,7 +50,7 @@ def run_raw(rig: Rig, apply: Callable[[], AsyncResult]) -> float:
     return seconds
 
 
-def start_ours(rig: Rig, pipeline: Pipeline[...], parameters: Mapping[str, object]) -> RunId:
+def start_ours(rig: Rig, pipeline: Pipeline[..., object], parameters: Mapping[str, object]) -> RunId:
     """Submit a run, as the command line does."""
     prepared = prepare(pipeline, parameters, queues=settings().queues)
     return submit(prepared, store=rig.store, runs=rig.runs)

@@ -43,7 +43,7 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     )
 
 
-def _seconds_behind(rig: Rig, pipeline: Pipeline[...]) -> float:
+def _seconds_behind(rig: Rig, pipeline: Pipeline[..., object]) -> float:
     parameters: dict[str, object] = {"items": ITEMS, "seconds": SECONDS, "longest": LONGEST}
     run = start_ours(rig, pipeline, parameters)
     settle(rig, run)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.integrity import ANEW, as_written
-from orchestrator.authoring.graph import NodeName, item_name
+from orchestrator.authoring.graph import NodeName, group_and_index, item_name
 from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Round:
 
     def folders_of(self, node: NodeName) -> list[str]:
         """Return all names under which items of a map are stored, the plain one first."""
-        items = [name for name in self.redone if name.startswith(f"{node}[")]
+        items = [name for name in self.redone if name != node and group_and_index(name)[0] == node]
         rounds = {self.redone[name] for name in items if self.redone[name] > self.redone.get(node, 0)}
         return [self.stored_as(node), *(f"{node}@{number}" for number in sorted(rounds))]
 

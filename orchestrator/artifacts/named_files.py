@@ -18,7 +18,7 @@ from time import time_ns
 from typing import get_args
 
 from orchestrator.authoring.annotations import element_of, fields_of, hints_of
-from orchestrator.authoring.graph import Constant, Gather, Input, Node, item_of
+from orchestrator.authoring.graph import Constant, Element, Gather, Input, Node, item_of
 from orchestrator.authoring.parameters import parse_value
 
 #: The digest of a file or folder that does not exist.
@@ -42,8 +42,12 @@ def paths_of(node: Node, function: Callable[..., object], index: int | None = No
     given = {**node.inputs, **node.varying}
     found = [path for name, path in _paths_of_defaults(function) if name not in given]
     for name, value in node.inputs.items():
-        found += _named_by(value, hints.get(name, object))
-    for name, value in node.varying.items():
+        if not isinstance(value, Element):
+            found += _named_by(value, hints.get(name, object))
+    elements = {
+        name: node.each[value.list] for name, value in node.inputs.items() if isinstance(value, Element)
+    }
+    for name, value in {**node.varying, **elements}.items():
         item = value if index is None else item_of(value, index)
         hint = hints.get(name, object)
         found += _named_by(item, list[hint] if index is None else hint) if item else ()  # type: ignore[valid-type]

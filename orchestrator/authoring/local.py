@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import TypeAlias, cast
 
 from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import attempting, current_attempt, local_attempt
@@ -14,6 +14,7 @@ from orchestrator.authoring.errors import EmptyMap, UnevenMap
 from orchestrator.authoring.failure import FailedNode, Failure
 from orchestrator.authoring.graph import (
     Constant,
+    Element,
     FailureOfRun,
     Gather,
     Graph,
@@ -62,6 +63,9 @@ class _Failed:
     attempts: int = 1
 
 
+#: What an item of a map is given: elements of its lists, by name, and what its copies of other nodes gave.
+_Row: TypeAlias = Mapping[str, object]
+
 #: In the place of what an item gives: it failed, or could not run.
 _MISSING = object()
 
@@ -70,7 +74,7 @@ _MISSING = object()
 class _LocalRun:
     graph: Graph
     values: dict[str, object] = field(default_factory=dict)  #: of the nodes that have succeeded
-    #: Of the maps that others follow item by item: what each item gives.
+    #: Of the maps that others follow item by item, or within a mapped pipeline: what each item gives.
     items: dict[str, list[object]] = field(default_factory=dict)
     failed: list[FailedNode] = field(default_factory=list)  #: nodes and items, tolerated ones too
     error: BaseException | None = None  #: the first that was not tolerated
@@ -85,7 +89,7 @@ class _LocalRun:
         if not all(need in self.values or need in followed for need in node.needs):
             return
         try:
-            if not all(_value(condition, self.values) for condition in node.conditions):
+            if not all(self._value(condition) for condition in node.whole_conditions):
                 return
             rows = self._rows(node) if node.mapped else None
         except Exception as error:  # noqa: BLE001 - the node has failed, others go on
@@ -109,53 +113,70 @@ class _LocalRun:
             if isinstance(outcome, _Failed):
                 log.error("%s has failed too", handler.name, exc_info=outcome.error)
 
-    def _rows(self, node: Node) -> list[dict[str, object]]:
-        """What varies between the items of a map: the arguments of each."""
-        columns = {key: self._column(node, key, value) for key, value in node.varying.items()}
-        lengths = {key: len(column) for key, column in columns.items()}
+    def _rows(self, node: Node) -> list[_Row]:
+        """What varies between the items of a map, for each."""
+        columns = {key: self._column(node, key, value) for key, value in node.lists.items()}
+        columns |= {name: self.items[name] for name in self.items if node.is_beside(name)}
+        lengths = {key.rpartition(".")[2]: len(columns[key]) for key in node.lists}
         if len(set(lengths.values())) > 1:
-            raise UnevenMap.of(node.name, lengths)
-        if min(lengths.values()) < node.at_least:
-            raise EmptyMap.of(node.name, min(lengths.values()), node.at_least)
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            raise UnevenMap.of(node.scope or node.name, lengths)
+        count = next(iter([*lengths.values(), *(len(column) for column in columns.values())]))
+        if count < node.at_least:
+            raise EmptyMap.of(node.scope or node.name, count, node.at_least)
+        return [{key: column[index] for key, column in columns.items()} for index in range(count)]
 
     def _column(self, node: Node, key: str, value: Input) -> list[object]:
         if isinstance(value, Output) and value.node in self.graph.item_edges.get(node.name, ()):
-            return self.items[value.node]
+            return [item if item is _MISSING else _part(item, value.path) for item in self.items[value.node]]
         hint = hints_of(stages[node.stage].function).get(key, object)
-        column = list(cast("list[object]", _value(value, self.values)))
+        column = list(cast("list[object]", self._value(value)))
         parsed = parse_value if isinstance(value, Constant) else narrowed
         return [parsed(each, hint) for each in column]
 
-    def _run_items(self, node: Node, rows: list[dict[str, object]]) -> None:
+    def _run_items(self, node: Node, rows: list[_Row]) -> None:
         names = [item_name(node.name, index) for index in range(len(rows))]
+        needed = set(node.lists) | {name for name in node.needs if node.is_beside(name)}
         items: list[object] = []
-        failures = 0
+        failures, missing = 0, False
         for name, row in zip(names, rows, strict=True):
-            if any(given is _MISSING for given in row.values()):
+            if any(row[key] is _MISSING for key in needed):
+                missing = True
                 items.append(_MISSING)
                 continue
-            value = self._call(node, name, row)
+            value = self._run_item(node, name, row)
             failures += isinstance(value, _Failed)
             tolerated = node.policy.tolerates(failures, len(rows))
             has_succeeded = self._record_end(name, node, value, tolerated=tolerated)
             items.append(value if has_succeeded else _MISSING)
             if not has_succeeded and not tolerated and self.graph.fail_fast:
                 return
-        if node.name in self.graph.item_followers:
+        if node.name in self.graph.item_followers or node.scope:
             self.items[node.name] = items
-        values = [value for value in items if value is not _MISSING]
-        if node.policy.tolerates(failures, len(rows)) and len(values) + failures == len(rows):
-            self.values[node.name] = values
+        if node.policy.tolerates(failures, len(rows)) and not self._is_incomplete(node, missing=missing):
+            self.values[node.name] = [value for value in items if value is not _MISSING]
 
-    def _call(self, node: Node, name: str, given: Mapping[str, object]) -> object:
+    def _is_incomplete(self, node: Node, *, missing: bool) -> bool:
+        """Whether items could not run because of a failure, and not as maps before them leave those out."""
+        followed = self.graph.item_edges.get(node.name, ())
+        return missing and any(name not in self.values for name in followed)
+
+    def _run_item(self, node: Node, name: str, row: _Row) -> object:
+        """What an item gives; `_MISSING` if its conditions do not hold."""
+        try:
+            if not all(self._value(condition, node, row) for condition in node.item_conditions):
+                return _MISSING
+        except Exception as error:  # noqa: BLE001 - the item has failed, others go on
+            return _Failed(error)
+        return self._call(node, name, row)
+
+    def _call(self, node: Node, name: str, row: _Row) -> object:
         """What the node's function returns, or `_Failed` with the error of the last attempt."""
         function = stages[node.stage].function
         number = 0
         while True:
             number += 1
             try:
-                arguments = {**self._arguments(node), **given}
+                arguments = self._arguments(node, row)
                 with attempting(replace(current_attempt(), node=name, number=number)):
                     return function(**arguments)
             except KeyboardInterrupt:
@@ -164,15 +185,38 @@ class _LocalRun:
                 if not node.policy.grants_another(error, number):
                     return _Failed(error, number)
 
-    def _arguments(self, node: Node) -> dict[str, object]:
+    def _arguments(self, node: Node, row: _Row) -> dict[str, object]:
         hints = hints_of(stages[node.stage].function)
-        return {
-            key: parse_value(value.value, hints.get(key, object))
-            if isinstance(value, Constant)
-            else narrowed(_value(value, self.values), hints.get(key, object))
-            for key, value in node.inputs.items()
-            if not isinstance(value, FailureOfRun)
-        }
+        given: dict[str, object] = {key: row[key] for key in node.varying}
+        for key, value in node.inputs.items():
+            if isinstance(value, FailureOfRun):
+                given[key] = row[key]
+            elif isinstance(node.each[value.list] if isinstance(value, Element) else value, Constant):
+                given[key] = parse_value(self._value(value, node, row), hints.get(key, object))
+            else:
+                given[key] = narrowed(self._value(value, node, row), hints.get(key, object))
+        return given
+
+    def _value(self, value: Input, node: Node | None = None, row: _Row | None = None) -> object:
+        """What an input is; for an item of a map, with what is the item's own."""
+        match value:
+            case Constant(constant):
+                return constant
+            case Gather(items):
+                return [self._value(item, node, row) for item in items]
+            case Output(name, path):
+                if node is not None and row is not None and node.is_beside(name):
+                    return _part(row[name], path)
+                found = self.values[name]
+                if self.graph[name].mapped and path:
+                    return [_part(item, path) for item in cast("list[object]", found)]
+                return _part(found, path)
+            case Element(taken_from, path):
+                return _part((row or {})[taken_from], path)
+            case Not(of):
+                return not self._value(of, node, row)
+            case FailureOfRun():
+                raise LookupError("only the stages of on_failure are told of a failure")
 
     def _record_end(self, name: str, node: Node, outcome: object, *, tolerated: bool = False) -> bool:
         """Record how a node or an item ended; returns whether it has succeeded."""
@@ -196,19 +240,9 @@ def _message_of(error: BaseException) -> str:
         return "its message cannot be shown"
 
 
-def _value(value: Input, values: Mapping[str, object]) -> object:
-    match value:
-        case Constant(constant):
-            return constant
-        case Gather(items):
-            return [_value(item, values) for item in items]
-        case Output(node, path):
-            found = values[node]
-            for key in path:
-                named = isinstance(key, str) and not isinstance(found, dict)
-                found = getattr(found, str(key)) if named else found[key]  # type: ignore[index]
-            return found
-        case Not(output):
-            return not _value(output, values)
-        case FailureOfRun():
-            raise LookupError("only the stages of on_failure are told of a failure")
+def _part(value: object, path: tuple[str | int, ...]) -> object:
+    """The part of a value that `path` leads to."""
+    for key in path:
+        named = isinstance(key, str) and not isinstance(value, dict)
+        value = getattr(value, str(key)) if named else value[key]  # type: ignore[index]
+    return value

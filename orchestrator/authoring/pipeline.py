@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, cast, overload
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.errors import InvalidDefinition
@@ -13,18 +13,19 @@ from orchestrator.authoring.functions import check_function, copy_metadata, plac
 from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret
 from orchestrator.authoring.parameters import parse_parameters
-from orchestrator.authoring.stage import Stage
-from orchestrator.authoring.trace import Trace, Use, active_trace
+from orchestrator.authoring.stage import Stage, check_map
+from orchestrator.authoring.trace import MappedPipeline, Trace, Use, active_trace
 from orchestrator.authoring.unique_names import take_name
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Pipeline(Generic[P]):
+class Pipeline(Generic[P, R]):
     """A pipeline, made by `@pipeline` from a function that calls stages."""
 
-    function: Callable[P, object]
+    function: Callable[P, R]
     name: str
     module: str
     on_failure: tuple[Stage[..., Any], ...] = ()
@@ -33,14 +34,28 @@ class Pipeline(Generic[P]):
     def __post_init__(self) -> None:
         copy_metadata(self, self.function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> object:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Inside another pipeline, add this one's nodes to it; elsewhere run it in this process.
 
-        What happens after a failure is then the other pipeline's to say.
+        What happens after a failure is then the other pipeline's to say. Elsewhere it returns what
+        `run_locally` does.
         """
         if active_trace() is not None:
             return self.function(*args, **kwargs)
-        return self.run_locally(*args, **kwargs)
+        return cast("R", self.run_locally(*args, **kwargs))
+
+    def partial(self, **fixed: object) -> PartialPipeline[R]:
+        """Fix some arguments, the same for every copy that a `map` makes of the pipeline."""
+        return PartialPipeline(self, fixed)
+
+    def map(self, *, at_least: int = 0, **varying: object) -> list[R]:
+        """Inside another pipeline, run this one once for each element of the given lists, side by side.
+
+        Each copy goes on by itself, and its nodes are named `train_one[3].fit`. The pipeline has to return
+        what one of its stages gives; those make the list. A list may also be a reference to one, whose length
+        is then known only during the run. Fewer elements than `at_least` are an error.
+        """
+        return self.partial().map(at_least=at_least, **varying)
 
     @property
     def summary(self) -> str:
@@ -87,8 +102,34 @@ class Pipeline(Generic[P]):
         return run_graph(cast("Callable[..., Graph]", self.graph)(**parameters))
 
 
+@dataclass(frozen=True)
+class PartialPipeline(Generic[R]):
+    """A pipeline with some arguments fixed, ready to be mapped over the others."""
+
+    pipeline: Pipeline[..., R]
+    fixed: Mapping[str, object]
+
+    def map(self, *, at_least: int = 0, **varying: object) -> list[R]:
+        """Run the pipeline once for each element of the given lists, as `Pipeline.map` does."""
+        name = self.pipeline.name
+        check_map(name, varying, at_least)
+        trace = active_trace()
+        if trace is None:
+            raise TypeError(
+                f"{name}.map(…) is for use in a pipeline; elsewhere call {name}.run_locally(…) for each"
+            )
+        mapped = MappedPipeline(
+            name=name,
+            function=self.pipeline.function,
+            fixed=self.fixed,
+            varying=varying,
+            at_least=at_least,
+        )
+        return cast("list[R]", trace.map_pipeline(mapped))
+
+
 #: The pipelines that the imported modules define, by `<module>.<function>`.
-pipelines: dict[str, Pipeline[Any]] = {}
+pipelines: dict[str, Pipeline[..., Any]] = {}
 
 
 def _refuse_secrets(function: Callable[..., object]) -> None:
@@ -107,13 +148,13 @@ def _refuse_secrets(function: Callable[..., object]) -> None:
 
 
 @overload
-def pipeline(function: Callable[P, object], /) -> Pipeline[P]: ...
+def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]: ...
 @overload
 def pipeline(
     *, on_failure: Stage[..., Any] | Sequence[Stage[..., Any]] = (), fail_fast: bool = False
-) -> Callable[[Callable[P, object]], Pipeline[P]]: ...
+) -> Callable[[Callable[P, R]], Pipeline[P, R]]: ...
 def pipeline(
-    function: Callable[P, object] | None = None,
+    function: Callable[P, R] | None = None,
     /,
     *,
     on_failure: Stage[..., Any] | Sequence[Stage[..., Any]] = (),
@@ -126,7 +167,7 @@ def pipeline(
     """
     handlers = (on_failure,) if isinstance(on_failure, Stage) else tuple(on_failure)
 
-    def decorate(function: Callable[P, object]) -> Pipeline[P]:
+    def decorate(function: Callable[P, R]) -> Pipeline[P, R]:
         check_function("pipeline", function)
         _refuse_secrets(function)
         made = Pipeline(function, function.__name__, function.__module__, handlers, fail_fast)

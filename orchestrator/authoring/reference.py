@@ -1,12 +1,13 @@
-"""A reference stands for a node's output while a pipeline is traced."""
+"""A reference stands for a value that there is not yet, while a pipeline is traced."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
 from orchestrator.authoring.annotations import assignable, fields_of, items_of, shown
-from orchestrator.authoring.graph import NodeName, Not, Output
+from orchestrator.authoring.graph import Element, NodeName, Not, Output
 
 
 class Step(Protocol):
@@ -25,36 +26,35 @@ class Recorder(Protocol):
 
 
 class Reference:
-    """The output of a node, or a part of it, before there is any value.
+    """The output of a node, an element of a mapped pipeline's list, or a part of either.
 
-    It can be passed to other stages, taken apart by its fields (NamedTuple, dataclass, pydantic model) or
-    by position (tuples), negated with `~` where it is a bool, and told when to run. It has no value to
-    compute with.
+    It can be passed to other stages, taken apart by its fields (NamedTuple, dataclass, pydantic model) or by
+    position (tuples), negated with `~` where it is a bool, and, as a node's output, told when to run. It has
+    no value to compute with.
     """
 
     def __init__(
-        self,
-        trace: Recorder,
-        node: NodeName,
-        hint: object,
-        path: tuple[str | int, ...] = (),
-        *,
-        negated: bool = False,
+        self, trace: Recorder, source: Output | Element, hint: object, *, negated: bool = False
     ) -> None:
         self._trace = trace
-        self._node = node
+        self._source = source
         self._hint = hint
-        self._path = path
         self._negated = negated
 
     def after(self, *others: object) -> Reference:
         """Start this node only once `others` have succeeded, though it takes nothing from them."""
-        self._trace.order(self._node, others)
+        if isinstance(self._source, Output):
+            self._trace.order(self._source.node, others)
+        else:
+            self._trace.mistake(f"{self}.after(…): {self} is what the pipeline is given, and does not run")
         return self
 
     def only_if(self, condition: object) -> Reference:
         """Run this node only if `condition` comes out true; otherwise it and all that needs it is skipped."""
-        self._trace.condition(self._node, condition)
+        if isinstance(self._source, Output):
+            self._trace.condition(self._source.node, condition)
+        else:
+            self._trace.mistake(f"{self}.only_if(…): {self} is what the pipeline is given, and does not run")
         return self
 
     def __getattr__(self, name: str) -> Reference:
@@ -64,7 +64,7 @@ class Reference:
         if fields is not None and name in fields:
             return self._part(name, fields[name])
         known = f"its fields are {', '.join(fields)}" if fields else "that has no fields"
-        self._trace.mistake(f"{self}.{name}: {self._node} returns {shown(self._hint)}; {known}")
+        self._trace.mistake(f"{self}.{name}: {given_by(self, 'returns')}; {known}")
         return self._part(name, Any)
 
     def __getitem__(self, key: int | str) -> Reference:
@@ -75,9 +75,7 @@ class Reference:
         fields = fields_of(self._hint)
         if isinstance(key, str) and fields is not None and key in fields:
             return self._part(key, fields[key])
-        self._trace.mistake(
-            f"{self}[{key!r}]: {self._node} returns {shown(self._hint)}, which has no such part"
-        )
+        self._trace.mistake(f"{self}[{key!r}]: {given_by(self, 'returns')}, which has no such part")
         return self._part(key, Any)
 
     def __iter__(self) -> Iterator[Reference]:
@@ -89,10 +87,8 @@ class Reference:
     def __invert__(self) -> Reference:
         """The opposite of a truth: `deploy(model).only_if(~known)`."""
         if not assignable(self._hint, bool):
-            self._trace.mistake(
-                f"~{self}: {self._node} gives {shown(self._hint)}; only a bool can be negated"
-            )
-        return Reference(self._trace, self._node, bool, self._path, negated=not self._negated)
+            self._trace.mistake(f"~{self}: {given_by(self)}; only a bool can be negated")
+        return Reference(self._trace, self._source, bool, negated=not self._negated)
 
     def __bool__(self) -> bool:
         self._no_value(
@@ -129,23 +125,29 @@ class Reference:
         return f"<reference to {self}>"
 
     def _part(self, key: str | int, hint: object) -> Reference:
-        return Reference(self._trace, self._node, hint, (*self._path, key))
+        part = replace(self._source, path=(*self._source.path, key))
+        return Reference(self._trace, part, hint)
 
     def _no_value(self, use: str) -> NoReturn:
         raise TypeError(f"{self} has no value while the pipeline is written down, so it cannot {use}")
 
 
-def output_of(reference: Reference) -> Output | Not:
+def output_of(reference: Reference) -> Output | Element | Not:
     """What the reference stands for, as data."""
-    output = Output(reference._node, reference._path)
-    return Not(output) if reference._negated else output
+    return Not(reference._source) if reference._negated else reference._source
 
 
-def node_of(reference: Reference) -> NodeName:
-    """The node whose output the reference stands for."""
-    return reference._node
+def node_of(reference: Reference) -> NodeName | None:
+    """The node whose output the reference stands for; None for an element."""
+    return reference._source.node if isinstance(reference._source, Output) else None
 
 
 def hint_of(reference: Reference) -> object:
     """The annotation of what the reference stands for."""
     return reference._hint
+
+
+def given_by(reference: Reference, verb: str = "gives") -> str:
+    """Who gives what the reference stands for, and of which annotation: for messages."""
+    node = node_of(reference)
+    return f"{node or reference} {verb if node else 'is'} {shown(reference._hint)}"

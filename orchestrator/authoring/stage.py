@@ -120,12 +120,8 @@ class Partial(Generic[R]):
         A list may also be a reference to one, whose length is then known only during the run. No elements
         give an empty list; fewer than `at_least` are an error, EmptyMap.
         """
-        name = self.stage.function.__name__
-        if not isinstance(at_least, int) or at_least < 0:
-            raise InvalidPolicy(f"{name}.map(at_least={at_least!r}): a number of items, not below 0")
+        check_map(self.stage.function.__name__, varying, at_least)
         trace = active_trace()
-        if not varying:
-            raise TypeError(f"{name}.map() needs a list to go through: .map(name=[…])")
         if trace is None:
             return self._map_here(varying, at_least)
         return cast("list[R]", self.stage._record(trace, (), self.fixed, varying, at_least))
@@ -137,6 +133,14 @@ class Partial(Generic[R]):
         rows = zip(*columns, strict=True)
         call = self.stage.function
         return [call(**self.fixed, **dict(zip(varying, row, strict=True))) for row in rows]
+
+
+def check_map(name: str, varying: Mapping[str, object], at_least: object) -> None:
+    """Raise TypeError for a map without lists, InvalidPolicy for an impossible `at_least`."""
+    if not isinstance(at_least, int) or at_least < 0:
+        raise InvalidPolicy(f"{name}.map(at_least={at_least!r}): a number of items, not below 0")
+    if not varying:
+        raise TypeError(f"{name}.map() needs a list to go through: .map(name=[…])")
 
 
 @overload

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from orchestrator.authoring.annotations import assignable, element_of, has_elements, hints_of, shown
 from orchestrator.authoring.errors import EmptyMap, InvalidPipeline, UnevenMap
@@ -15,21 +15,30 @@ from orchestrator.authoring.failure import Failure
 from orchestrator.authoring.graph import (
     JSON,
     Constant,
+    Element,
     FailureOfRun,
     Gather,
     Graph,
     Input,
     Node,
     NodeName,
+    Not,
     Output,
     StageName,
+    elements_in,
     find_cycle,
     known_length,
+    outputs_in,
+    scope_of,
 )
 from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret, is_secret_type, mask_value
 from orchestrator.authoring.parameters import parse_value, reason
 from orchestrator.authoring.policies import Policy
-from orchestrator.authoring.reference import Reference, hint_of, node_of, output_of
+from orchestrator.authoring.reference import Reference, given_by, hint_of, node_of, output_of
+
+NO_MAP_IN_A_MAP = (
+    "a mapped pipeline cannot have maps of its own yet; have one of its stages go through the list"
+)
 
 _active: ContextVar[Trace | None] = ContextVar("orchestrator_trace", default=None)
 
@@ -53,11 +62,34 @@ class Use:
     conditions: Sequence[object] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class MappedPipeline:
+    """A pipeline that is run once for each element of lists."""
+
+    name: str
+    function: Callable[..., object]
+    fixed: Mapping[str, object]
+    varying: Mapping[str, object]
+    at_least: int = 0
+
+
+@dataclass
+class _Scope:
+    """A mapped pipeline while its function is traced."""
+
+    lists: dict[str, Input]  #: what it goes through, by `<scope>.<parameter>`
+    at_least: int
+    given: dict[str, Sequence[object]]  #: of those lists the ones that are known, as they were given
+
+
 class Trace:
     """The nodes recorded so far, and the mistakes found on the way."""
 
     def __init__(self, pipeline: str) -> None:
         self.pipeline = pipeline
+        self._scope = ""  #: the mapped pipeline that is traced now
+        self._scopes: dict[str, _Scope] = {}
+        self._returned: set[str] = set()  #: nodes whose outputs mapped pipelines return
         self._nodes: dict[NodeName, Node] = {}
         self._handlers: dict[NodeName, Node] = {}
         self._mistakes: list[str] = []
@@ -91,6 +123,8 @@ class Trace:
         name = self._fresh_name(use.stage)
         hints = self._hints(use)
         result = hints.get("return", Any)
+        if self._scope and use.varying:
+            self.mistake(f"{name}.map(…) is called in a pipeline that is mapped itself; {NO_MAP_IN_A_MAP}")
         node = Node(
             name=name,
             stage=use.stage,
@@ -105,12 +139,71 @@ class Trace:
             },
             at_least=use.at_least,
         )
-        self._check_lengths(node)
+        self._check_lengths(node.name, node.lists, node.at_least)
         self._nodes[name] = node
         self.order(name, use.after)
         for condition in use.conditions:
             self.condition(name, condition)
-        return Reference(self, name, list[result] if use.varying else result)  # type: ignore[valid-type]
+        self._tell_length(name)
+        hint = list[result] if use.varying else result  # type: ignore[valid-type]
+        return Reference(self, Output(name), hint)
+
+    def map_pipeline(self, mapped: MappedPipeline) -> Reference:
+        """Add the nodes of a pipeline that is run once for each element of its lists."""
+        name = self._fresh_name(mapped.name)
+        if self._scope:
+            self.mistake(f"{name}.map(…) is called in a pipeline that is mapped itself; {NO_MAP_IN_A_MAP}")
+        hints = self._hints_of(mapped.name, mapped.function)
+        try:
+            bind(inspect.signature(mapped.function), (), {**mapped.fixed, **mapped.varying})
+        except TypeError as error:
+            self.mistake(f"{mapped.name}.map(…): {error}")
+            return Reference(self, Output(name), Any)
+        lists = {
+            f"{name}.{key}": self._varying(name, key, value, hints.get(key, Any))
+            for key, value in mapped.varying.items()
+        }
+        self._check_lengths(name, lists, mapped.at_least)
+        given: dict[str, Sequence[object]] = {
+            f"{name}.{key}": tuple(cast("Sequence[object]", value))
+            for key, value in mapped.varying.items()
+            if isinstance(lists[f"{name}.{key}"], Constant | Gather) and hasattr(value, "__iter__")
+        }
+        self._scopes[name] = _Scope(lists, mapped.at_least, given)
+        elements = {
+            key: Reference(self, Element(f"{name}.{key}"), hints.get(key, Any)) for key in mapped.varying
+        }
+        outer, self._scope = self._scope, name
+        try:
+            returned = mapped.function(**mapped.fixed, **elements)
+        finally:
+            self._scope = outer
+        return self._results(name, returned)
+
+    def _results(self, scope: NodeName, returned: object) -> Reference:
+        """The list of what the copies of a mapped pipeline return."""
+        output = output_of(returned) if isinstance(returned, Reference) else None
+        if isinstance(output, Output) and scope_of(output.node) == scope:
+            assert isinstance(returned, Reference)  # noqa: S101
+            self._returned.add(output.node)
+            return Reference(self, output, list[hint_of(returned)])  # type: ignore[misc]
+        given = "nothing" if returned is None else "what none of its stages gives"
+        self.mistake(f"{scope}.map(…): {scope} returns {given}; have it return what one of its stages gives")
+        return Reference(self, Output(scope), list[Any])
+
+    def _tell_length(self, name: NodeName) -> None:
+        """Have a node of a mapped pipeline go through its lists, unless another one tells it their length."""
+        scope, node = self._scopes.get(self._scope), self._nodes[name]
+        if scope is None:
+            return
+        given = (*node.inputs.values(), *node.conditions)
+        takes_elements = any(True for value in given for _ in elements_in(value))
+        if takes_elements or not any(map(node.is_beside, node.needs)):
+            others = (
+                each for each in self._nodes.values() if each.scope == self._scope and each.name != name
+            )
+            at_least = 0 if any(each.each for each in others) else scope.at_least
+            self._nodes[name] = replace(node, each=scope.lists, at_least=at_least)
 
     def handle_failure(self, use: Use) -> None:
         """Add a node that runs once the run has failed, with the Failure as its argument."""
@@ -126,44 +219,76 @@ class Trace:
 
     def order(self, name: NodeName, others: Sequence[object]) -> None:
         """Make a node run after others."""
-        references = [other for other in others if isinstance(other, Reference)]
-        if len(references) < len(others):
+        found = [node_of(other) if isinstance(other, Reference) else None for other in others]
+        names = [each for each in found if each is not None]
+        if len(names) < len(others):
             self.mistake(f"{name}.after(…) takes what other stages returned in this pipeline")
         node = self._nodes[name]
-        names = dict.fromkeys([*node.after, *(node_of(reference) for reference in references)])
-        self._nodes[name] = replace(node, after=tuple(names))
+        self._nodes[name] = replace(node, after=tuple(dict.fromkeys([*node.after, *names])))
 
     def condition(self, name: NodeName, condition: object) -> None:
         """Make a node run only if another one's output is true."""
         if not isinstance(condition, Reference):
             self.mistake(f"{name}.only_if(…) takes what another stage returned in this pipeline")
             return
-        node = self._nodes[name]
-        self._nodes[name] = replace(node, conditions=(*node.conditions, output_of(condition)))
+        node, made = self._nodes[name], self._made_of(name, condition)
+        self._nodes[name] = replace(node, conditions=(*node.conditions, made))
+        if any(elements_in(made)):
+            self._tell_length(name)
 
-    def _fresh_name(self, stage: StageName) -> NodeName:
-        base = stage.rpartition(".")[2]
+    def _fresh_name(self, of: str) -> NodeName:
+        base = of.rpartition(".")[2]
+        base = f"{self._scope}.{base}" if self._scope else base
         name, use = base, 1
-        while name in self._nodes or name in self._handlers:
+        while name in self._nodes or name in self._handlers or name in self._scopes:
             use += 1
             name = f"{base}-{use}"
         return NodeName(name)
 
     def _hints(self, use: Use) -> Mapping[str, object]:
+        return self._hints_of(use.stage, use.function)
+
+    def _hints_of(self, name: str, function: Callable[..., object]) -> Mapping[str, object]:
         try:
-            return hints_of(use.function)
+            return hints_of(function)
         except (NameError, TypeError) as error:
-            self.mistake(f"{use.stage}: its annotations cannot be read: {error}")
+            self.mistake(f"{name}: its annotations cannot be read: {error}")
             return {}
+
+    def _made_of(self, name: NodeName, reference: Reference) -> Output | Element | Not:
+        """What a reference stands for, as data; a part of a known element is looked up now."""
+        made = output_of(reference)
+        shown_here = ("", self._scope)
+        others = (each for each in _sources(made) if scope_of(each) not in shown_here)
+        inside = next((each for each in others if each not in self._returned), None)
+        if inside is not None:
+            self.mistake(
+                f"{name} takes {reference}, which the mapped pipeline {scope_of(inside)} does not return"
+            )
+        of = made.of if isinstance(made, Not) else made
+        if isinstance(of, Element) and of.path:
+            part = self._known_part(name, of)
+            return Not(part) if isinstance(made, Not) else part
+        return made
+
+    def _known_part(self, name: NodeName, element: Element) -> Element:
+        """A part of an element, as the element of a list of such parts where the list is known."""
+        scope = self._scopes[scope_of(element.list)]
+        if element.list not in scope.given:
+            return element
+        key = ".".join([element.list, *map(str, element.path)])
+        if key not in scope.lists:
+            parts = [_part_of(value, element.path) for value in scope.given[element.list]]
+            scope.lists = {**scope.lists, key: self._input(name, str(element), parts, Any)}
+        return Element(key)
 
     def _input(self, node: NodeName, parameter: str, value: object, hint: object) -> Input:
         if isinstance(value, Reference):
             if not assignable(hint_of(value), hint):
                 self.mistake(
-                    f"{node}({parameter}={value}): {node_of(value)} gives {shown(hint_of(value))}, "
-                    f"but {node} takes {shown(hint)}"
+                    f"{node}({parameter}={value}): {given_by(value)}, but {node} takes {shown(hint)}"
                 )
-            return output_of(value)
+            return self._made_of(node, value)
         if isinstance(value, list | tuple) and any(isinstance(item, Reference) for item in value):
             element = element_of(hint)
             return Gather(
@@ -176,12 +301,12 @@ class Trace:
 
     def _varying(self, node: NodeName, parameter: str, value: object, hint: object) -> Input:
         if isinstance(value, Reference):
-            given = f"{node_of(value)} gives {shown(hint_of(value))}"
+            given = given_by(value)
             if not has_elements(hint_of(value)):
                 self.mistake(f"{node}.map({parameter}={value}): {given}, but a map goes through a list")
             elif not assignable(element_of(hint_of(value)), hint):
                 self.mistake(f"{node}.map({parameter}={value}): {given}, but each item is a {shown(hint)}")
-            return output_of(value)
+            return self._made_of(node, value)
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
             self.mistake(f"{node}.map({parameter}=…) takes a list, not {type(value).__name__}")
             return Constant([None])
@@ -192,31 +317,38 @@ class Trace:
         source = self._nodes.get(value.node) if isinstance(value, Output) else None
         if source is None or not source.mapped or source.policy.tolerate:
             return known_length(value)
-        lengths = map(self._known_length, source.varying.values())
+        lengths = map(self._known_length, self._lists_of(source).values())
         return next((length for length in lengths if length is not None), None)
 
-    def _check_lengths(self, node: Node) -> None:
-        lengths = {parameter: self._known_length(value) for parameter, value in node.varying.items()}
+    def _lists_of(self, map: Node) -> Mapping[str, Input]:
+        return self._scopes[map.scope].lists if map.scope else map.varying
+
+    def _check_lengths(self, name: NodeName, lists: Mapping[str, Input], at_least: int) -> None:
+        lengths = {
+            parameter.rpartition(".")[2]: self._known_length(value) for parameter, value in lists.items()
+        }
         known = {parameter: length for parameter, length in lengths.items() if length is not None}
         if len(set(known.values())) > 1:
-            self.mistake(str(UnevenMap.of(node.name, known)))
-        elif node.known_length is not None and node.known_length < node.at_least:
-            self.mistake(str(EmptyMap.of(node.name, node.known_length, node.at_least)))
-        shortened = {parameter: self._shortened_by(value) for parameter, value in node.varying.items()}
+            self.mistake(str(UnevenMap.of(name, known)))
+        elif known and min(known.values()) < at_least:
+            self.mistake(str(EmptyMap.of(name, min(known.values()), at_least)))
+        shortened = {parameter: self._shortened_by(value) for parameter, value in lists.items()}
         if len(set(shortened.values())) > 1:
             by = next(name for name in shortened.values() if name is not None)
             listed = ", ".join(shortened)
             self.mistake(
-                f"{node.name}.map({listed}): {by} leaves out the items that it lets fail, so these lists "
+                f"{name}.map({listed}): {by} leaves out the items that it lets fail, so these lists "
                 f"may not fit side by side; have {by} return all that belongs together"
             )
 
     def _shortened_by(self, value: Input) -> NodeName | None:
         """The map that may leave items out of what another map goes through; None if no map does."""
         source = self._nodes.get(value.node) if isinstance(value, Output) else None
-        if source is None or not source.mapped or source.policy.tolerate:
-            return source.name if source is not None and source.mapped else None
-        return next(filter(None, map(self._shortened_by, source.varying.values())), None)
+        if source is None or not source.mapped:
+            return None
+        if source.name in Graph(self.pipeline, tuple(self._nodes.values())).partial:
+            return source.name
+        return next(filter(None, map(self._shortened_by, self._lists_of(source).values())), None)
 
     def _constant(self, node: NodeName, parameter: str, value: object, hint: object) -> JSON:
         if type(value) is hint and isinstance(value, bool | int | float | str):
@@ -240,6 +372,20 @@ class Trace:
             told = mask_value(parameter, repr(value))
             self.mistake(f"{node}({parameter}={told}): {reason(error)}; it takes {shown(hint)}")
         return plain
+
+
+def _sources(made: Output | Element | Not) -> Iterator[str]:
+    """The names of nodes, and of lists, that an input stands for."""
+    yield from (output.node for output in outputs_in(made))
+    yield from (element.list for element in elements_in(made))
+
+
+def _part_of(value: object, path: Sequence[str | int]) -> object:
+    """The part of a value, or of what a stage will give, that `path` leads to."""
+    for key in path:
+        named = isinstance(key, str) and not isinstance(value, Mapping)
+        value = getattr(value, str(key)) if named else value[key]  # type: ignore[index]
+    return value
 
 
 def bind(

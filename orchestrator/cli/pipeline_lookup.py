@@ -12,7 +12,7 @@ from orchestrator.lifecycle.errors import UnknownPipeline
 from orchestrator.settings import SHIPPED, settings
 
 
-def find_pipeline(name: str) -> Pipeline[Any]:
+def find_pipeline(name: str) -> Pipeline[..., Any]:
     """The pipeline of that name; raises UnknownPipeline or BrokenModule.
 
     A pipeline in a module of its own name is found without importing the others, whose pandas and

@@ -78,7 +78,7 @@ def compile_pipeline(
             print(draw.mermaid(prepared.graph))
 
 
-def describe(pipeline: Pipeline[Any]) -> dict[str, JSON]:
+def describe(pipeline: Pipeline[..., Any]) -> dict[str, JSON]:
     """A pipeline as `pipelines --json` prints it."""
     hints = hints_of(pipeline.function)
     parameters: list[JSON] = []

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.authoring.graph import JSON, Graph
+from orchestrator.authoring.graph import JSON, Graph, nodes_in
 from orchestrator.authoring.masking import mask_text
 from orchestrator.cli.formatting import (
     ICONS,
@@ -126,7 +126,7 @@ def _time(group: Group) -> str:
 
 def _results(record: RunRecord, graph: Graph) -> Iterator[tuple[str, Text]]:
     """Small outputs worth seeing: what nothing takes further, what decides something, records."""
-    deciding = {condition.node for node in graph for condition in node.conditions}
+    deciding = {tested for node in graph for condition in node.conditions for tested in nodes_in(condition)}
     for node in record.nodes:
         if node.name not in graph or node.state is not NodeState.SUCCEEDED or node.value is None:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.authoring.graph import JSON, Graph, Input, Node, Not, outputs_in
+from orchestrator.authoring.graph import JSON, Graph, Input, Node, Not, nodes_in
 from orchestrator.compiler.plan import Link, Plan, Sequence
 
 
@@ -36,9 +36,11 @@ def mermaid(graph: Graph) -> str:
     for node in graph.handlers:
         lines.append(f'  {ids[node.name]}(["on failure: {node.name}"]):::{node.policy.queue}')
     for node in graph:
-        data = {output.node for value in _given(node) for output in outputs_in(value)}
+        data = {taken for value in _given(node) for taken in nodes_in(value)}
         tests = {
-            condition.node: "if not" if isinstance(condition, Not) else "if" for condition in node.conditions
+            tested: "if not" if isinstance(condition, Not) else "if"
+            for condition in node.conditions
+            for tested in nodes_in(condition)
         }
         for need in sorted(node.needs):
             arrow = "-->" if need in data else f"-. {tests[need]} .->" if need in tests else "-.->"
@@ -49,7 +51,7 @@ def mermaid(graph: Graph) -> str:
 
 
 def _given(node: Node) -> list[Input]:
-    return [*node.inputs.values(), *node.varying.values()]
+    return [*node.inputs.values(), *node.lists.values()]
 
 
 def _describe(plan: Plan, link: Link) -> str:

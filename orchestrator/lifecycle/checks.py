@@ -26,9 +26,9 @@ def check_graph(graph: Graph, *, queues: Sequence[str]) -> None:
     """Raise InvalidPipeline with all mistakes that would make this graph fail later."""
     mistakes: list[str] = []
     for node in graph.everything:
-        for name, value in {**node.inputs, **node.varying}.items():
+        for name, value in {**node.inputs, **node.lists}.items():
             if isinstance(value, Constant) and holds_password(value.value):
-                mistakes.append(f"{node.name}({name}=…) {_KEPT}: {SEE_CONTEXT}")
+                mistakes.append(f"{node.name}({name.rpartition('.')[2]}=…) {_KEPT}: {SEE_CONTEXT}")
         if node.policy.queue not in queues:
             mistakes.append(f"{node.name} asks for {unknown_queue(node.policy.queue, queues)}")
     for name in dict.fromkeys(node.stage for node in graph.everything):

@@ -32,10 +32,10 @@ OURS = Path(__file__).resolve().parents[2]
 class Catalogue:
     """The pipelines of the imported modules, and the errors of modules that could not be imported."""
 
-    pipelines: tuple[Pipeline[Any], ...]
+    pipelines: tuple[Pipeline[..., Any], ...]
     broken: tuple[BrokenModule, ...]
 
-    def find(self, name: str) -> Pipeline[Any]:
+    def find(self, name: str) -> Pipeline[..., Any]:
         """Return the pipeline of that name; raises UnknownPipeline with a near match, or BrokenModule."""
         found = [pipeline for pipeline in self.pipelines if pipeline.name == name]
         if len(found) > 1:

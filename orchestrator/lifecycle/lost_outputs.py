@@ -21,13 +21,13 @@ def lost_work(graph: Graph, progress: Progress, store: ArtifactStore) -> frozens
     """Return the nodes and map items that count as done and must run again.
 
     These are: those without a readable manifest; those that have lost a blob that is still needed; and
-    everything made from either, or from maps whose tolerated failures are retried, since it may not match the
-    new outputs. Blobs that are not needed any more are not checked.
+    everything made from either, or from maps that left items out which are run again, since it may not match
+    the new outputs. Blobs that are not needed any more are not checked.
     """
-    shortened = [
-        node for node in graph if node.mapped and node.policy.tolerate and not progress.is_done(node)
+    shortened = [name for name in sorted(graph.partial) if not progress.is_done(graph[name])]
+    made_from_fewer = [
+        name for map in shortened for name in graph.successors[map] if not graph[name].is_beside(map)
     ]
-    made_from_fewer = [name for node in shortened for name in graph.successors[node.name]]
     made_from_lost = [name for map in progress.torn for name in _followers_of_torn(graph, map, progress)]
     lost = _with_what_follows(graph, [*progress.unreadable, *made_from_fewer, *made_from_lost])
     sound: set[NodeName] = set()
@@ -112,13 +112,12 @@ def _with_what_follows(graph: Graph, names: Iterable[NodeName]) -> set[NodeName]
         found.add(name)
         group, index = group_and_index(name)
         for follower in map(graph.__getitem__, graph.successors[group]):
-            if index is not None and group in follower.zipped:
-                stack.append(item_name(follower.name, index))
-            elif any(output.node == group for output in _read_by(follower)):
-                stack.append(follower.name)
+            if any(output.node == group for output in _read_by(follower)):
+                of_item = index is not None and group in follower.zipped
+                stack.append(item_name(follower.name, index or 0) if of_item else follower.name)
     return found
 
 
 def _read_by(node: Node) -> Iterator[Output]:
-    for value in (*node.inputs.values(), *node.varying.values(), *node.conditions):
+    for value in (*node.inputs.values(), *node.lists.values(), *node.conditions):
         yield from outputs_in(value)

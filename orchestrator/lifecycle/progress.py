@@ -49,9 +49,12 @@ class Progress:
         return self._items.get(name, ())
 
     def has_any_of(self, name: NodeName) -> bool:
-        """Whether a node, an item, or any item of a map has left a result, readable or not."""
-        known = name in self.outputs or name in self.unreadable or name in self.settled
-        return known or bool(self.items_of(name))
+        """Whether a node, an item, or any item of a map has left a result, readable or not.
+
+        An item that a map is done without counts: it may turn out otherwise.
+        """
+        known = name in self.outputs or name in self.unreadable
+        return known or group_and_index(name)[0] in self.settled or bool(self.items_of(name))
 
     def without(self, lost: Iterable[NodeName]) -> Progress:
         """Return the progress without some nodes, items, or whole maps."""

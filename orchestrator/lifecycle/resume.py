@@ -20,7 +20,8 @@ from orchestrator.lifecycle.progress import Progress, progress_of
 from orchestrator.lifecycle.reconcile import Remaining, reconcile, round_of
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import RoundTaken
-from orchestrator.runs.states import RunState
+from orchestrator.runs.reader import RunReader
+from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.store import RunStore
 from orchestrator.runs.values import FencingNumber, Reopening, RunEnding
 
@@ -51,7 +52,8 @@ def send_round(
     latest = latest.redoing(changed, number)
     progress = progress_of(run, graph, store, latest)
     unchanged = [node for node in graph if node.mapped and node.name not in changed]
-    progress = replace(progress, settled=_settled_maps(run, unchanged, progress, runs, ended_otherwise))
+    settled = _settled_maps(run, graph, unchanged, progress, runs, ended_otherwise)
+    progress = replace(progress, settled=settled)
     lost = lost_work(graph, progress, store)
     if lost:
         listed = ", ".join(sorted(lost))
@@ -118,24 +120,29 @@ def send_round(
 
 def _settled_maps(
     run: RunId,
+    graph: Graph,
     maps: Iterable[Node],
     progress: Progress,
     runs: RunStore,
-    ended_otherwise: Collection[NodeName],
+    ended_otherwise: frozenset[NodeName],
 ) -> dict[NodeName, int]:
     """Return the maps that are done according to Redis and stay so, with their numbers of items.
 
-    All their items have outputs, except those whose failures were tolerated and are not retried.
+    All their items have outputs, except those that were skipped, or whose failures were tolerated and are not
+    retried.
 
     The store alone knows neither the length of a map determined at run time, nor which failures were
     tolerated.
     """
     found = {}
+    states = RunReader(runs.client).raw_states(run) if graph.partial else {}
+    skipped = {NodeName(name) for name, state in states.items() if state is NodeState.SKIPPED}
+    left_out = skipped | ended_otherwise
     for node in maps:
-        told_by_store = node.known_length is not None and not node.policy.tolerate
+        told_by_store = node.known_length is not None and node.name not in graph.partial
         if not told_by_store and runs.succeeded_items(run, node.name) is not None:
             items = [item_name(node.name, index) for index in range(runs.items(run, node.name))]
-            if all(item in progress.outputs or item in ended_otherwise for item in items):
+            if all(item in progress.outputs or item in left_out for item in items):
                 found[node.name] = len(items)
     return found
 

@@ -38,7 +38,7 @@ class Prepared:
 
 
 def prepare(
-    pipeline: Pipeline[Any], given: Mapping[str, object], *, queues: Sequence[str], cache: bool = True
+    pipeline: Pipeline[..., Any], given: Mapping[str, object], *, queues: Sequence[str], cache: bool = True
 ) -> Prepared:
     """Parse the parameters, trace the pipeline and check it; raises with all mistakes, writes nothing."""
     from pydantic_core import to_jsonable_python

@@ -181,10 +181,18 @@ class RunStore:
         return self._settle("retry", run, node, token, error, traceback, round(wait * 1000))
 
     def skip(
-        self, run: RunId, node: NodeName, token: str, *, descendants: Sequence[NodeName] = ()
+        self,
+        run: RunId,
+        node: NodeName,
+        token: str,
+        *,
+        group: NodeName | None = None,
+        needed_by: Sequence[NodeName] = (),
+        descendants: Sequence[NodeName] = (),
     ) -> Settled:
-        """Skip a node whose condition is false, with its descendants."""
-        return self._settle("skip", run, node, token, *descendants)
+        """Skip a node whose condition is false, with its descendants; its map `group` leaves an item out."""
+        behind = () if group else descendants
+        return self._settle("skip", run, node, token, group or "", len(needed_by), *needed_by, *behind)
 
     def expand(
         self,

@@ -199,7 +199,7 @@ def _expected(folder: Path) -> Mapping[str, JSON]:
     """What the nodes give without a power cut."""
     sys.path.insert(0, str(HERE))
     os.environ[CALLS] = str(folder / "expected")
-    pipeline: Pipeline[...] = load_catalogue(["power_cut_pipeline"]).find("interrupted")
+    pipeline: Pipeline[..., object] = load_catalogue(["power_cut_pipeline"]).find("interrupted")
     return {name: value for name, value in pipeline.run_locally().items() if isinstance(value, int | str)}
 
 

@@ -72,7 +72,7 @@ class Rig:
         self.reader = RunReader(self.client)
         self.runs = RunStore(self.client, lease_seconds=LEASE)
         self.store = ArtifactStore(settings().store_url)
-        self.pipeline: Pipeline[...] = load_catalogue(["fault_pipeline"]).find("twelve")
+        self.pipeline: Pipeline[..., object] = load_catalogue(["fault_pipeline"]).find("twelve")
         self.prepared = prepare(self.pipeline, {}, queues=settings().queues)
 
     def submit(self) -> RunId:

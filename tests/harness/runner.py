@@ -28,7 +28,7 @@ class Runner:
     runs: RunStore
     reader: RunReader
 
-    def pipeline(self, name: str) -> Pipeline[Any]:
+    def pipeline(self, name: str) -> Pipeline[..., Any]:
         return load_catalogue(self.modules).find(name)
 
     def prepare(self, name: str, **parameters: object) -> Prepared:

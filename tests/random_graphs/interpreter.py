@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from .recipe import Operand, Recipe, Ref, Step
+from orchestrator.authoring.graph import NodeName, item_name
+
+from .recipe import Element, Operand, Recipe, Ref, Step
 from .stages import RETRIES
 
-Value: TypeAlias = "int | bool | list[int] | dict[str, int | bool | list[int]]"
+Value: TypeAlias = "int | bool | Sequence[Value] | dict[str, Value]"
+
+SUCCEEDED = frozenset({"succeeded"})
 
 
 @dataclass(frozen=True)
@@ -18,17 +22,16 @@ class Call:
 
     value: Value | None
     calls: int = 1
-    blocked: bool = False  #: it cannot run, as the item of another map that it takes has not succeeded
+    #: How it may end without being run: an item that it takes has not succeeded, or a condition is false.
+    without: frozenset[str] = frozenset()
 
     @property
     def failed(self) -> bool:
-        return self.value is None and not self.blocked
+        return self.value is None and not self.without
 
     @property
-    def state(self) -> str:
-        if self.blocked:
-            return "upstream_failed"
-        return "failed" if self.failed else "succeeded"
+    def states(self) -> frozenset[str]:
+        return self.without or (frozenset({"failed"}) if self.failed else SUCCEEDED)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Expected:
 
     @property
     def succeeded(self) -> bool:
-        return self.states == {"succeeded"}
+        return self.states == SUCCEEDED
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Interpretation:
     nodes: Mapping[str, Expected]
     causes: frozenset[str]  #: nodes and items, one of which the run's error names
     failures: tuple[str, ...]  #: all nodes and items that fail, tolerated or not, in order of their names
+    ambiguous: bool = False  #: how it ends depends on what comes first
 
     @property
     def failed(self) -> bool:
@@ -65,64 +69,161 @@ def interpret(recipe: Recipe) -> Interpretation:
     ends: list[Expected] = []
     causes: set[str] = set()
     failures: list[str] = []
+    ambiguous = False
     for step, name in zip(recipe.steps, recipe.names, strict=True):
-        end = _end_of(step, ends, recipe)
+        end = _end_of(step, ends, recipe) if step.scope is None else _end_of_copies(step, ends, recipe)
+        ambiguous = ambiguous or (len(end.states) > 1 and bool(end.items))
         ends.append(end)
-        failed = [f"{name}[{index}]" for index, item in enumerate(end.items) if item.failed]
+        failed = [item_name(NodeName(name), index) for index, item in enumerate(end.items) if item.failed]
         if end.call is not None and end.call.failed:
-            failed = [name]
+            failed = [NodeName(name)]
         failures += failed
         causes.update(failed if end.states == {"failed"} else ())
     nodes = dict(zip(recipe.names, ends, strict=True))
-    return Interpretation(nodes, frozenset(causes), tuple(sorted(failures)))
+    return Interpretation(nodes, frozenset(causes), tuple(sorted(failures)), ambiguous)
 
 
 def _end_of(step: Step, ends: Sequence[Expected], recipe: Recipe) -> Expected:
     followed = _followed(step, ends, recipe)
-    needed = [ends[number] for number in _needs(step) if number != followed]
-    without = {
-        "skipped" if state == "skipped" else "upstream_failed"
-        for need in needed
-        for state in need.states | need.otherwise
-        if state != "succeeded"
-    }
+    without = _without(ends[number] for number in _needs(step) if number != followed)
     sources = ends[followed].items if followed is not None else ()
     otherwise = frozenset({"upstream_failed"} if any(item.value is None for item in sources) else ())
     if without:
-        return Expected(frozenset(without), otherwise=otherwise)
+        return Expected(without, otherwise=otherwise)
     if any(bool(_value(condition.of, ends)) == condition.negated for condition in step.conditions):
         return Expected(frozenset({"skipped"}), otherwise=otherwise)
     given = [item.value for item in sources] if followed is not None else _value(step.value, ends)
     found = any(ends[other].succeeded and _is_twin(step, other) for other in step.after)
     if not step.mapped:
         call = _call(step, given, found=found)
-        return Expected(frozenset({call.state}), call.value, call=call)
+        return Expected(call.states, call.value, call=call)
     assert isinstance(given, list)
-    items = tuple(
-        Call(None, 0, blocked=True) if each is None else _call(step, each, found=found) for each in given
-    )
-    values = [item.value for item in items if isinstance(item.value, int)]
+    items = tuple(BLOCKED if each is None else _call(step, each, found=found) for each in given)
+    return _whole(step, items, upstream=any(item.without for item in items), otherwise=frozenset())
+
+
+BLOCKED = Call(None, 0, frozenset({"upstream_failed"}))
+SKIPPED = Call(None, 0, frozenset({"skipped"}))
+
+
+def _without(needed: Iterable[Expected]) -> frozenset[str]:
+    """How a node may end that needs these, if it cannot run."""
+    states = {state for need in needed for state in need.states | need.otherwise if state != "succeeded"}
+    return frozenset("skipped" if state == "skipped" else "upstream_failed" for state in states)
+
+
+def _whole(step: Step, items: tuple[Call, ...], *, upstream: bool, otherwise: frozenset[str]) -> Expected:
+    """How a map ends with these items; `upstream`: some could not run for a failure that is not tolerated."""
     if sum(item.failed for item in items) > step.tolerate * len(items):
-        return Expected(frozenset({"failed"}), items=items)
-    if any(item.blocked for item in items):
-        return Expected(frozenset({"upstream_failed"}), items=items)
-    return Expected(frozenset({"succeeded"}), values, items=items)
+        return Expected(frozenset({"failed"}), items=items, otherwise=otherwise)
+    if upstream:
+        return Expected(frozenset({"upstream_failed"}), items=items, otherwise=otherwise)
+    values = [item.value for item in items if item.value is not None]
+    return Expected(SUCCEEDED, values, items=items, otherwise=otherwise)
+
+
+def _end_of_copies(step: Step, ends: Sequence[Expected], recipe: Recipe) -> Expected:
+    """A step of a mapped pipeline: for each copy what a step does that stands for itself."""
+    assert step.scope is not None
+    body = recipe.body(step.scope)
+    own = [number for number in sorted(_needs(step)) if number in body]
+    over = recipe.scopes[step.scope]
+    through = (
+        over if not own or Element() in _operands(step.value) else ()
+    )  # else others tell how many there are
+    followed = _followed_list(through, _needs(step), ends, recipe)
+    behind = [ends[number] for number in own + ([followed] if followed is not None else [])]
+    otherwise = frozenset({"upstream_failed"} if any(_hurts(each) for each in behind) else ())
+    needed = {*_needs(step), *_refs(through)} - {*own, followed}
+    without = _without([ends[number] for number in needed]) | _without(
+        each for each in (ends[number] for number in own) if not each.items and not each.succeeded
+    )
+    if without:
+        return Expected(without, otherwise=otherwise)
+    outer = [each for each in step.conditions if each.of.step not in body]
+    if any(bool(_value(condition.of, ends)) == condition.negated for condition in outer):
+        return Expected(frozenset({"skipped"}), otherwise=otherwise)
+    elements = [item.value for item in ends[followed].items] if followed is not None else _value(over, ends)
+    count = len(ends[own[0]].items) if own else len(elements) if isinstance(elements, list) else 0
+    items, upstream, maybe = [], False, False
+    for index in range(count):
+        copy = [_of_copy(end, index) if number in body else end for number, end in enumerate(ends)]
+        reasons = {number: copy[number].states for number in own if not copy[number].succeeded}
+        element = elements[index] if isinstance(elements, list) and through != () else None
+        if through != () and element is None:
+            items.append(BLOCKED)
+            upstream = True
+        elif reasons:
+            items.append(Call(None, 0, _without([copy[number] for number in reasons])))
+            hurt = [number for number, states in reasons.items() if states != {"skipped"}]
+            grave = any(not ends[number].succeeded for number in hurt)
+            mixed = len(items[-1].without) > 1
+            upstream, maybe = upstream or (grave and not mixed), maybe or (grave and mixed)
+        elif not all(
+            bool(_value(condition.of, copy)) != condition.negated
+            for condition in step.conditions
+            if condition.of.step in body
+        ):
+            items.append(SKIPPED)
+        else:
+            items.append(_call(step, _value(step.value, copy, element), found=False))
+    whole = _whole(step, tuple(items), upstream=upstream, otherwise=otherwise)
+    unclear = whole.succeeded and maybe
+    return replace(whole, states=SUCCEEDED | {"upstream_failed"}) if unclear else whole
+
+
+def _of_copy(end: Expected, index: int) -> Expected:
+    if not end.items:
+        return end
+    call = end.items[index]
+    return Expected(call.states, call.value)
+
+
+def _hurts(end: Expected) -> bool:
+    """Whether a failure that is not tolerated keeps what needs all of a map from running."""
+    return bool(end.states - SUCCEEDED - {"skipped"} or end.otherwise)
+
+
+def _is_partial(number: int, recipe: Recipe) -> bool:
+    """Whether a map may succeed without some of its items."""
+    step = recipe.steps[number]
+    if step.tolerate:
+        return True
+    if step.scope is None:
+        return False
+    body = recipe.body(step.scope)
+    own = [need for need in _needs(step) if need in body]
+    tested = any(condition.of.step in body for condition in step.conditions)
+    return tested or any(_is_partial(need, recipe) for need in own)
 
 
 def _followed(step: Step, ends: Sequence[Expected], recipe: Recipe) -> int | None:
     """The map that a map follows item by item; None where it waits for all items, or that one did not run."""
-    if not step.mapped or not isinstance(step.value, Ref):
+    waits = {*step.after, *(condition.of.step for condition in step.conditions)}
+    return _followed_list(step.value, waits, ends, recipe) if step.mapped else None
+
+
+def _followed_list(
+    through: Operand, waits: Collection[int], ends: Sequence[Expected], recipe: Recipe
+) -> int | None:
+    if not isinstance(through, Ref) or through.field:
         return None
-    number = step.value.step
-    source = recipe.steps[number]
-    waits = number in step.after or any(condition.of.step == number for condition in step.conditions)
-    return number if source.mapped and not source.tolerate and not waits and ends[number].items else None
+    source = recipe.steps[through.step]
+    is_map = source.mapped or source.scope is not None
+    waits_for_all = through.step in waits or _is_partial(through.step, recipe)
+    return through.step if is_map and not waits_for_all and ends[through.step].items else None
+
+
+def _operands(operand: Operand) -> tuple[int | Ref | Element, ...]:
+    return operand if isinstance(operand, tuple) else (operand,)
+
+
+def _refs(operand: Operand) -> set[int]:
+    return {each.step for each in _operands(operand) if isinstance(each, Ref)}
 
 
 def _needs(step: Step) -> set[int]:
-    given = step.value if isinstance(step.value, tuple) else (step.value,)
-    refs = [*(each for each in given if isinstance(each, Ref)), *(each.of for each in step.conditions)]
-    return {ref.step for ref in refs} | set(step.after)
+    return _refs(step.value) | {condition.of.step for condition in step.conditions} | set(step.after)
 
 
 def _is_twin(step: Step, other: int) -> bool:
@@ -130,13 +231,15 @@ def _is_twin(step: Step, other: int) -> bool:
     return step.stage == "cached" and step.setting == f"s{other}"
 
 
-def _value(operand: Operand, ends: Sequence[Expected]) -> object:
+def _value(operand: Operand, ends: Sequence[Expected], element: object = None) -> object:
     match operand:
+        case Element():
+            return element
         case Ref(step, field):
             whole = ends[step].value
             return whole[field] if isinstance(whole, dict) else whole
         case tuple():
-            return [_value(each, ends) for each in operand]
+            return [_value(each, ends, element) for each in operand]
     return operand
 
 

@@ -6,13 +6,15 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from orchestrator import pipeline
 from orchestrator.authoring.pipeline import Pipeline, pipelines
 from orchestrator.authoring.stage import Stage
 
 from . import stages
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,21 @@ class Ref:
 
 
 @dataclass(frozen=True)
+class Element:
+    """What a copy of a mapped pipeline is given."""
+
+    def __str__(self) -> str:
+        return "element"
+
+
+@dataclass(frozen=True)
 class Condition:
     of: Ref
     negated: bool
 
 
 #: A step's argument: numbers and what other steps give, one or a list.
-Operand: TypeAlias = int | Ref | tuple[int | Ref, ...]
+Operand: TypeAlias = int | Ref | Element | tuple[int | Ref | Element, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +57,7 @@ class Step:
     tolerate: float = 0.0
     after: tuple[int, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    scope: int | None = None  #: the mapped pipeline that it is a part of: a place in `Recipe.scopes`
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,9 @@ class Recipe:
     steps: tuple[Step, ...]
     handlers: bool
     fail_fast: bool
+    scopes: tuple[
+        Operand, ...
+    ] = ()  #: what each mapped pipeline goes through; it returns what its last step gives
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,14 +75,28 @@ class Recipe:
         uses: Counter[str] = Counter()
         found = []
         for step in self.steps:
-            uses[step.stage] += 1
-            found.append(step.stage if uses[step.stage] == 1 else f"{step.stage}-{uses[step.stage]}")
+            stage = step.stage if step.scope is None else f"{_scope_name(step.scope)}.{step.stage}"
+            uses[stage] += 1
+            found.append(stage if uses[stage] == 1 else f"{stage}-{uses[stage]}")
         return tuple(found)
+
+    def body(self, scope: int) -> tuple[int, ...]:
+        """The steps of a mapped pipeline."""
+        return tuple(number for number, step in enumerate(self.steps) if step.scope == scope)
 
     def __str__(self) -> str:
         lines = [f"on_failure={self.handlers}, fail_fast={self.fail_fast}"]
-        lines += [f"s{number} = {_told(step)}" for number, step in enumerate(self.steps)]
+        for number, step in enumerate(self.steps):
+            if step.scope is not None and number == self.body(step.scope)[0]:
+                lines.append(
+                    f"{_scope_name(step.scope)}: for each element of {_listed(self.scopes[step.scope])}"
+                )
+            lines.append(f"{'  ' * (step.scope is not None)}s{number} = {_told(step)}")
         return "\n".join(lines)
+
+
+def _scope_name(scope: int) -> str:
+    return f"copies-{scope + 1}" if scope else "copies"
 
 
 #: Second arguments, by stage.
@@ -77,13 +105,16 @@ SETTINGS: Mapping[str, str] = {"picky": "bad", "flaky": "modulus", "cached": "ke
 FIRST: Mapping[str, str] = {"add": "values", "flatten": "lists"}
 
 
-def pipeline_of(recipe: Recipe, salt: str) -> Pipeline[[]]:
+def pipeline_of(recipe: Recipe, salt: str) -> Pipeline[[], None]:
     """The pipeline, written as its author would; results are cached for the same `salt` only."""
 
     def random_graph() -> None:
         made: list[Any] = []
         for step in recipe.steps:
-            made.append(_use(step, made, salt))
+            if step.scope is None:
+                made.append(_use(step, made, salt))
+            elif len(made) == recipe.body(step.scope)[0]:
+                _use_pipeline(recipe, step.scope, made, salt)
 
     handlers: list[Stage[..., Any]] = [stages.report, stages.report_in_vain] if recipe.handlers else []
     made = pipeline(on_failure=handlers, fail_fast=recipe.fail_fast)(random_graph)
@@ -91,28 +122,44 @@ def pipeline_of(recipe: Recipe, salt: str) -> Pipeline[[]]:
     return made
 
 
-def _use(step: Step, made: list[Any], salt: str) -> Any:
+def _use_pipeline(recipe: Recipe, scope: int, made: list[Any], salt: str) -> None:
+    """Map a pipeline of some steps; for those behind it, its last step stands for the list of results."""
+    body = recipe.body(scope)
+
+    def copies(element: int) -> Any:
+        for number in body:
+            made.append(_use(recipe.steps[number], made, salt, element))
+        return made[-1]
+
+    mapped = pipeline(copies)
+    pipelines.pop(f"{mapped.module}.{mapped.name}", None)
+    made[-1] = mapped.map(element=_given(recipe.scopes[scope], made))
+
+
+def _use(step: Step, made: list[Any], salt: str, element: object = None) -> Any:
     used: Stage[..., Any] = getattr(stages, step.stage)
     if step.tolerate:
         used = used.options(tolerate=step.tolerate)
     used = used.after(*(made[other] for other in step.after))
     for condition in step.conditions:
-        truth = _given(condition.of, made)
+        truth = _given(condition.of, made, element)
         used = used.only_if(~truth if condition.negated else truth)
     fixed: dict[str, object] = {}
     if step.setting is not None:
         own = f"{salt} {step.setting}" if step.stage == "cached" else step.setting
         fixed[SETTINGS[step.stage]] = own
-    first = {FIRST.get(step.stage, "value"): _given(step.value, made)}
+    first = {FIRST.get(step.stage, "value"): _given(step.value, made, element)}
     return used.partial(**fixed).map(**first) if step.mapped else used(**fixed, **first)
 
 
-def _given(operand: Operand, made: list[Any]) -> Any:
+def _given(operand: Operand, made: list[Any], element: object = None) -> Any:
     match operand:
         case Ref(step, field):
             return getattr(made[step], field) if field else made[step]
+        case Element():
+            return element
         case tuple():
-            return [_given(each, made) for each in operand]
+            return [_given(each, made, element) for each in operand]
     return operand
 
 
@@ -121,8 +168,16 @@ def recipe(seed: int) -> Recipe:
     chance = random.Random(seed)
     draft = _Draft(chance)
     for _ in range(chance.randint(3, 14)):
-        draft.add()
-    return Recipe(tuple(draft.steps), handlers=chance.random() < 0.6, fail_fast=chance.random() < 0.08)
+        if chance.random() < 0.1:
+            draft.add_pipeline()
+        else:
+            draft.add()
+    return Recipe(
+        tuple(draft.steps),
+        handlers=chance.random() < 0.6,
+        fail_fast=chance.random() < 0.08,
+        scopes=tuple(draft.scopes),
+    )
 
 
 class _Draft:
@@ -131,7 +186,9 @@ class _Draft:
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
         self.steps: list[Step] = []
-        self.numbers: list[Ref] = []
+        self.scopes: list[Operand] = []
+        self.scope: int | None = None  #: the mapped pipeline that steps are added to
+        self.numbers: list[Ref | Element] = []
         self.lists: list[Ref] = []
         self.truths: list[Ref] = []
 
@@ -141,12 +198,36 @@ class _Draft:
         kinds = ["double", "picky", "flaky", "cached", "add", "flatten", "spread", "take_apart", "is_even"]
         kind = chance.choices(kinds, [4, 4, 3, 2, 4, 1 if self.lists else 0, 3, 2, 2])[0]
         mapped = kind in ("double", "picky", "flaky", "cached") and chance.random() < 0.6
+        self._add(kind, mapped=mapped)
+
+    def add_pipeline(self) -> None:
+        """Add the steps of a mapped pipeline; those behind it see only what the last one gives."""
+        chance = self.chance
+        self.scopes.append(self._operand("double", mapped=True))
+        outer = self.numbers, self.lists, self.truths
+        self.numbers = [*self._few(self.numbers), Element(), Element()]
+        self.lists, self.truths = self._few(self.lists), self._few(self.truths)
+        self.scope = len(self.scopes) - 1
+        for _ in range(chance.randint(1, 4)):
+            kinds = ["double", "picky", "flaky", "add", "spread", "take_apart", "is_even"]
+            self._add(chance.choices(kinds, [4, 3, 2, 3, 2, 2, 4])[0], mapped=False)
+        self._add(chance.choice(["double", "picky", "flaky", "add"]), mapped=False)
+        self.scope = None
+        self.numbers, self.lists, self.truths = outer
+        self.lists.append(Ref(len(self.steps) - 1))
+
+    def _few(self, given: list[T]) -> list[T]:
+        return self.chance.sample(given, min(len(given), self.chance.choice([0, 0, 1])))
+
+    def _add(self, kind: str, *, mapped: bool) -> None:
+        chance = self.chance
+        several = mapped or self.scope is not None
         setting: int | str | None = None
         match kind:
             case "picky":
-                setting = chance.choice([0, 1, 1, 2]) if mapped else chance.choice([0, 0, 1])
+                setting = chance.choice([0, 1, 1, 2]) if several else chance.choice([0, 0, 1])
             case "flaky":
-                setting = chance.choice([2, 3, 4]) if mapped else chance.choice([2, 3, 3, 4])
+                setting = chance.choice([2, 3, 4]) if several else chance.choice([2, 3, 3, 4])
             case "spread":
                 setting = chance.choice([2, 5])
             case "cached":
@@ -157,13 +238,23 @@ class _Draft:
                 value=self._operand(kind, mapped),
                 mapped=mapped,
                 setting=setting,
-                tolerate=chance.choice([0.0, 0.3, 0.5, 0.5, 1.0]) if mapped else 0.0,
-                after=tuple(self._some(range(len(self.steps)), 0.2)),
+                tolerate=chance.choice([0.0, 0.3, 0.5, 0.5, 1.0]) if several else 0.0,
+                after=tuple(self._some(self._before(), 0.2)),
                 conditions=tuple(
                     Condition(each, chance.random() < 0.5) for each in self._some(self.truths, 0.3)
                 ),
+                scope=self.scope,
             )
         )
+
+    def _before(self) -> list[int]:
+        """The steps that the next one can come after: of another mapped pipeline only the last."""
+        last = {step.scope: number for number, step in enumerate(self.steps)}
+        return [
+            number
+            for number, step in enumerate(self.steps)
+            if step.scope in (None, self.scope) or number == last[step.scope]
+        ]
 
     def _put(self, step: Step) -> None:
         own = Ref(len(self.steps))
@@ -199,7 +290,7 @@ class _Draft:
             return tuple(chance.sample(range(99), length))
         return tuple(self._number() for _ in range(chance.randint(1, 4)))
 
-    def _number(self) -> int | Ref:
+    def _number(self) -> int | Ref | Element:
         known = self.numbers and self.chance.random() < 0.75
         return self.chance.choice(self.numbers) if known else self.chance.randrange(20)
 
@@ -207,6 +298,10 @@ class _Draft:
         left = list(given)
         while left and self.chance.random() < probability:
             yield left.pop(self.chance.randrange(len(left)))
+
+
+def _listed(operand: Operand) -> str:
+    return f"[{', '.join(map(str, operand))}]" if isinstance(operand, tuple) else str(operand)
 
 
 def _told(step: Step) -> str:
@@ -217,9 +312,8 @@ def _told(step: Step) -> str:
     if step.after:
         parts.append(f"after({', '.join(f's{other}' for other in step.after)})")
     parts += [f"only_if({'~' * condition.negated}{condition.of})" for condition in step.conditions]
-    value = f"[{', '.join(map(str, step.value))}]" if isinstance(step.value, tuple) else str(step.value)
     fixed = f"{SETTINGS[step.stage]}={step.setting!r}" if step.setting is not None else ""
-    first = f"{FIRST.get(step.stage, 'value')}={value}"
+    first = f"{FIRST.get(step.stage, 'value')}={_listed(step.value)}"
     if step.mapped:
         parts += [f"partial({fixed})"] * bool(fixed) + [f"map({first})"]
         return ".".join(parts)

@@ -20,7 +20,7 @@ from orchestrator.authoring.policies import RetryRule
 from orchestrator.authoring.stage import stages
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.values import AttemptCounts, FencingNumber, Holder
+from orchestrator.runs.values import AttemptCounts, FencingNumber, Holder, Settled
 from workers.runtime.descendants import children_end_here, copies_end_here
 from workers.runtime.error_text import in_one_line, traceback_of
 from workers.runtime.errors import DeadlyStage, MissingOutput, OtherCode, StageTimeout, UnknownStage
@@ -120,6 +120,18 @@ class ClaimedNode:
         ):
             value = stage.function(**arguments)
         return encode(value, hints_of(stage.function)["return"], self.resources.store)
+
+    def skip(self) -> Settled:
+        """Record that the node's conditions do not hold."""
+        context, ref = self.context, self.ref
+        return self.resources.runs.skip(
+            context.run,
+            ref.name,
+            self.token,
+            group=ref.group,
+            needed_by=context.needed_by(ref) if ref.group else (),
+            descendants=context.descendants(ref),
+        )
 
     def failed(self, error: BaseException) -> Again | Failed | Stopped:
         """Record an error: retry if the policy allows another attempt, otherwise fail the node."""

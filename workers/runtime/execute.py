@@ -75,7 +75,7 @@ def _declined(claim: Claim) -> Outcome:
 
 
 def _run(claimed: ClaimedNode, then: Then, since: float) -> Outcome:
-    if not conditions_hold(claimed.ref, claimed.context, claimed.resources):
+    if not conditions_hold(claimed.ref, claimed.context, claimed.resources, as_of=claimed.counts.claimed):
         return _skip(claimed)
     if claimed.ref.node.mapped and claimed.ref.index is None:
         claimed.check_deaths()
@@ -136,11 +136,8 @@ def _store(claimed: ClaimedNode, output: Tree, *, flush: bool) -> Tree:
 
 
 def _skip(claimed: ClaimedNode) -> Outcome:
-    context, ref = claimed.context, claimed.ref
-    settled = claimed.resources.runs.skip(
-        context.run, ref.name, claimed.token, descendants=context.descendants(ref)
-    )
-    return Stopped("skipped", settled.ending)
+    settled = claimed.skip()
+    return Stopped("skipped", settled.ending, settled.ready)
 
 
 def _expand(claimed: ClaimedNode) -> Outcome:

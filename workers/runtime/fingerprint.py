@@ -10,7 +10,17 @@ from hashlib import sha256
 
 from orchestrator.artifacts import digest_of
 from orchestrator.artifacts.named_files import MEMORY, content_digest, paths_of
-from orchestrator.authoring.graph import JSON, Constant, FailureOfRun, Gather, Input, Not, Output, item_of
+from orchestrator.authoring.graph import (
+    JSON,
+    Constant,
+    Element,
+    FailureOfRun,
+    Gather,
+    Input,
+    Not,
+    Output,
+    item_of,
+)
 from orchestrator.authoring.stage import stages
 from orchestrator.code import Code, in_words
 from workers.runtime.claimed_node import ClaimedNode
@@ -78,6 +88,11 @@ def _digest_of_item(value: Input, index: int, claimed: ClaimedNode) -> JSON:
     return [_digest(value, claimed), index]
 
 
+def _digest_of_element(element: Element, claimed: ClaimedNode) -> JSON:
+    digest = _digest_of_item(claimed.ref.node.each[element.list], claimed.ref.index or 0, claimed)
+    return [digest, *element.path] if element.path else digest
+
+
 def _digest(value: Input, claimed: ClaimedNode) -> JSON:
     match value:
         case Constant(constant):
@@ -85,9 +100,12 @@ def _digest(value: Input, claimed: ClaimedNode) -> JSON:
         case Gather(items):
             return [_digest(item, claimed) for item in items]
         case Output(_, path):
-            trees = input_trees(value, claimed.context, claimed.resources)
+            as_of = claimed.counts.claimed
+            trees = input_trees(value, claimed.ref, claimed.context, claimed.resources, as_of=as_of)
             return [*path, *(digest_of(tree) for tree in trees)]
-        case Not(output):
-            return {"not": _digest(output, claimed)}
+        case Element():
+            return _digest_of_element(value, claimed)
+        case Not(of):
+            return {"not": _digest(of, claimed)}
         case FailureOfRun():
             return claimed.context.run

@@ -14,6 +14,7 @@ from orchestrator.authoring.failure import FailedNode, Failure
 from orchestrator.authoring.graph import (
     JSON,
     Constant,
+    Element,
     FailureOfRun,
     Gather,
     Input,
@@ -38,63 +39,70 @@ def load_inputs(
 ) -> dict[str, object]:
     """Load the arguments of a node that was claimed at a time, by parameter name."""
     hints = hints_of(stages[ref.node.stage].function)
-    loader = _Loader(context, resources, context.follows(ref), as_of)
+    loader = _Loader(ref, context, resources, as_of)
     arguments = {name: loader.load(value, hints.get(name, object)) for name, value in ref.node.inputs.items()}
     if ref.index is not None:
         for name, value in ref.node.varying.items():
-            arguments[name] = loader.element(value, ref.index, hints.get(name, object))
+            arguments[name] = loader.element(value, hints.get(name, object))
     return arguments
 
 
 def small_inputs(ref: NodeRef) -> dict[str, JSON]:
     """Return the arguments that are constants in the graph; MLflow shows them as parameters."""
-    found = {name: value.value for name, value in ref.node.inputs.items() if isinstance(value, Constant)}
+    given = {name: _of_item(ref, value) for name, value in ref.node.inputs.items()}
     if ref.index is not None:
-        for name, value in ref.node.varying.items():
-            element = item_of(value, ref.index)
-            if isinstance(element, Constant):
-                found[name] = element.value
-    return found
+        given |= {name: item_of(value, ref.index) for name, value in ref.node.varying.items()}
+    return {name: value.value for name, value in given.items() if isinstance(value, Constant)}
 
 
-def conditions_hold(ref: NodeRef, context: RunContext, resources: WorkerResources) -> bool:
-    """Whether all conditions of the node are true."""
-    loader = _Loader(context, resources)
-    return all(loader.load(condition, object) for condition in ref.node.conditions)
+def _of_item(ref: NodeRef, value: Input) -> Input | None:
+    """Return what an item takes where that is an element of a list that is written into the run."""
+    if isinstance(value, Element) and ref.index is not None:
+        return item_of(ref.node.each[value.list], ref.index)
+    return value
+
+
+def conditions_hold(ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int) -> bool:
+    """Whether the conditions of a node are true, or those that an item has for itself."""
+    conditions = ref.node.whole_conditions if ref.index is None else ref.node.item_conditions
+    loader = _Loader(ref, context, resources, as_of)
+    return all(loader.load(condition, object) for condition in conditions)
 
 
 def count_items(ref: NodeRef, context: RunContext, resources: WorkerResources) -> int:
     """Count the items of a map whose inputs are available. Raises UnevenMap if the lists differ in length."""
-    loader = _Loader(context, resources)
-    lengths = {name: loader.length(value) for name, value in ref.node.varying.items()}
+    loader, node = _Loader(ref, context, resources), ref.node
+    lengths = {name.rpartition(".")[2]: loader.length(value) for name, value in node.lists.items()}
     if len(set(lengths.values())) > 1:
-        raise UnevenMap.of(ref.name, lengths)
-    return next(iter(lengths.values()))
+        raise UnevenMap.of(node.scope or ref.name, lengths)
+    if lengths:
+        return next(iter(lengths.values()))
+    beside = next(name for name in sorted(node.needs | node.met) if node.is_beside(name))
+    return resources.runs.items(context.run, beside)
 
 
-def input_trees(value: Output, context: RunContext, resources: WorkerResources) -> list[Tree]:
-    """Return the stored trees of the output that an input refers to; for a map, one per item."""
-    return _Loader(context, resources).trees(value)
+def input_trees(
+    value: Output, ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int
+) -> list[Tree]:
+    """Return the stored trees of the output that an input refers to; of a map as a whole, one per item."""
+    return _Loader(ref, context, resources, as_of).trees(value)
 
 
 def item_tree(
     value: Output, ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int
 ) -> Tree:
     """Return the stored tree of what an item of a map takes of another map."""
-    return _Loader(context, resources, context.follows(ref), as_of).item_tree(value, ref.index or 0)
+    return _Loader(ref, context, resources, as_of).item_tree(value)
 
 
 class _Loader:
-    def __init__(
-        self,
-        context: RunContext,
-        resources: WorkerResources,
-        follows: Sequence[NodeName] = (),
-        as_of: int = 0,
-    ) -> None:
+    def __init__(self, ref: NodeRef, context: RunContext, resources: WorkerResources, as_of: int = 0) -> None:
+        self._ref = ref
         self._context = context
         self._resources = resources
-        self._follows = follows  #: maps that may still go on, of which items were committed by `as_of`
+        self._follows = context.follows(
+            ref
+        )  #: maps that may still go on, of which items were committed by `as_of`
         self._as_of = as_of
 
     def load(self, value: Input, hint: object) -> object:
@@ -103,44 +111,56 @@ class _Loader:
                 return parse_value(constant, hint)
             case Gather(items):
                 return [self.load(item, element_of(hint)) for item in items]
-            case Output(node, path):
-                source = self._context.graph[node]
-                if source.mapped and not path:
+            case Output(node):
+                if self._is_whole_map(node):
                     inner = element_of(hint)
                     return [self._decode(item, value, inner) for item in self._items(value)]
+                if self._ref.node.is_beside(node):
+                    return self._decode_tree(self.item_tree(value), self._item(value), value, hint)
                 return self._decode(self._context.node_ref(node), value, hint)
-            case Not(output):
-                return not self.load(output, hint)
+            case Element(taken_from, path):
+                return self.element(self._ref.node.each[taken_from], hint, path)
+            case Not(of):
+                return not self.load(of, hint)
             case FailureOfRun():
                 return _failure_of(self._context, self._resources)
 
-    def element(self, value: Input, index: int, hint: object) -> object:
-        element = item_of(value, index)
+    def element(self, value: Input, hint: object, path: tuple[str | int, ...] = ()) -> object:
+        """Load the element of a list that the item takes, or a part of it."""
+        element = item_of(value, self._index)
         if element is not None:
             return self.load(element, hint)
         output = cast("Output", value)
-        source = self._context.graph[output.node]
-        if source.mapped:
-            tree = self.item_tree(output, index)
-            return self._decode_tree(tree, self._item(output, index), output, hint)
-        item = Output(output.node, (*output.path, index))
+        if self._context.graph[output.node].mapped:
+            tree, part = self.item_tree(output), Output(output.node, (*output.path, *path))
+            return self._decode_tree(tree, self._item(output), part, hint)
+        item = Output(output.node, (*output.path, self._index, *path))
         return self._decode(self._context.node_ref(output.node), item, hint)
 
-    def item_tree(self, output: Output, index: int) -> Tree:
-        ref = self._item(output, index)
+    def item_tree(self, output: Output) -> Tree:
+        ref = self._item(output)
         if output.node in self._follows:
             return self._resources.item_output(self._context, ref, as_of=self._as_of)
         return self._resources.output(self._context, ref)
 
-    def _item(self, output: Output, index: int) -> NodeRef:
-        """Return the item of a map that an item of another map takes."""
+    @property
+    def _index(self) -> int:
+        return self._ref.index or 0
+
+    def _is_whole_map(self, node: NodeName) -> bool:
+        return self._context.graph[node].mapped and not self._ref.node.is_beside(node)
+
+    def _item(self, output: Output) -> NodeRef:
+        """Return the item of a map that the item takes."""
         source = self._context.graph[output.node]
-        return _item(source, self._indexes(source)[index] if source.policy.tolerate else index)
+        shortened = source.name in self._context.graph.partial and not self._ref.node.is_beside(source.name)
+        return _item(source, self._indexes(source)[self._index] if shortened else self._index)
 
     def trees(self, value: Output) -> list[Tree]:
-        mapped = self._context.graph[value.node].mapped
-        tasks = self._items(value) if mapped else [self._context.node_ref(value.node)]
-        return [self._resources.output(self._context, ref) for ref in tasks]
+        if self._ref.node.is_beside(value.node):
+            return [self.item_tree(value)]
+        refs = self._items(value) if self._is_whole_map(value.node) else [self._context.node_ref(value.node)]
+        return [self._resources.output(self._context, ref) for ref in refs]
 
     def length(self, value: Input) -> int:
         match value:
@@ -157,15 +177,16 @@ class _Loader:
         return [_item(source, index) for index in self._indexes(source)]
 
     def _indexes(self, source: Node) -> Sequence[int]:
-        """Return the indexes of a map's succeeded items: all, unless its policy tolerates failures."""
-        if source.policy.tolerate:
+        """Return the indexes of a map's succeeded items: all, unless it may leave some out."""
+        is_partial = source.name in self._context.graph.partial
+        if is_partial:
             succeeded_items = self._resources.succeeded_items(self._context, source.name)
             if succeeded_items is not None:
                 return succeeded_items
         count = source.known_length
         if count is None:
             count = self._resources.runs.items(self._context.run, source.name)
-        if source.policy.tolerate:  # Redis has lost the items' states: the store has those that succeeded
+        if is_partial:  # Redis has lost the items' states: the store has those that succeeded
             return [index for index in range(count) if self._is_there(_item(source, index))]
         return range(count)
 

@@ -28,6 +28,7 @@ from workers.runtime.claimed_node import ClaimedNode, Delivery, is_expensive, ma
 from workers.runtime.code_check import check_code
 from workers.runtime.dispatch import conclude_again
 from workers.runtime.error_text import traceback_of
+from workers.runtime.inputs import conditions_hold
 from workers.runtime.outcome import Again, BatchOutcome, Failed
 from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
@@ -189,6 +190,10 @@ class _Batch:
         began = self.began
         try:
             with captured(log):
+                if not conditions_hold(ref, self.context, self.resources, as_of=counts.claimed):
+                    with self.lock:
+                        self._note(claimed.skip())
+                    return
                 check_code(self.context, ref)
                 earlier = find_result(claimed)
                 output = earlier.output

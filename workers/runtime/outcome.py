@@ -33,6 +33,7 @@ class Stopped:
 
     why: str
     ending: RunEnding = RunEnding.NONE
+    ready: tuple[DueNode, ...] = ()  #: what a map made due that has succeeded without a skipped item
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,8 @@ def settle(
             send_items(context, node, items)
             send_ending(context, ending, resources)
             return f"{items} items"
-        case Stopped(why, ending):
+        case Stopped(why, ending, ready):
+            send_ready(context, node, ready, resources)
             send_ending(context, ending, resources)
             if outcome is SUPERSEDED:
                 conclude_again(context.run, context.node_ref(node).node.policy.queue, resources)

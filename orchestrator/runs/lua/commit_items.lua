@@ -6,7 +6,7 @@
 local group, token = ARGV[1], ARGV[2]
 local followers, done, repeated = tonumber(ARGV[3]), {}, false
 for at = 4 + followers, #ARGV, 6 do
-  local name = group .. '[' .. ARGV[at] .. ']'
+  local name = item_of(group, ARGV[at])
   local record = load_node(name)
   if speaks_for(record, token) then
     record.ended = ago(ARGV[at + 2])

@@ -2,7 +2,7 @@
 -- here; it succeeds with its last item. The worker that records that item sends the map's successors.
 -- ARGV: node, token, number of items, join whose chord would count the message (or empty), maps that it
 --       follows item by item (JSON list), the map's successors
--- Reply: {expanded | lost, state of the run, due successors if all items are done (name, sent alone, …)}
+-- Reply: {expanded | lost, state of the run, due successors if all items are done or cannot run (name, sent alone, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then
@@ -15,7 +15,7 @@ undo_attempt(record)
 grant(record, token, 'expanded')
 local done = 0
 for index = 0, items - 1 do
-  if load_node(node .. '[' .. index .. ']').state == 'succeeded' then done = done + 1 end
+  if load_node(item_of(node, index)).state == 'succeeded' then done = done + 1 end
 end
 record.items = items
 record.left = items - done
@@ -23,11 +23,12 @@ record.next = 0
 record.awaited = true -- the caller sends a message for its items
 local follows, unfed = cjson.decode(ARGV[5]), {}
 if #follows > 0 then
-  record.follows, record.next, record.back = follows, items, {}
+  record.follows, record.next, record.back, record.needed_by = follows, items, {}, {}
+  for at = 6, #ARGV do table.insert(record.needed_by, ARGV[at]) end
   for index = items - 1, 0, -1 do
-    local fed, doomed = is_fed(record, index)
-    if doomed then table.insert(unfed, index)
-    elseif fed and not OVER[load_node(node .. '[' .. index .. ']').state] then table.insert(record.back, index) end
+    local fed, ends, left_out = is_fed(record, index)
+    if ends then table.insert(unfed, {index, ends, left_out})
+    elseif fed and not OVER[load_node(item_of(node, index)).state] then table.insert(record.back, index) end
   end
   if #record.back == 0 then record.back = nil end
 end
@@ -48,7 +49,8 @@ elseif record.back or record.next < items then
 end
 redis.call('HINCRBY', META, 'open', items - done)
 local closed = 0
-for _, index in ipairs(unfed) do closed = closed + close_item(node, index) end
+for _, each in ipairs(unfed) do closed = closed + close_item(node, unpack(each)) end
 local reply = {'expanded', settle(1 + closed)}
 tell_due(reply, ARGV, 6)
+tell_due(reply, woken, 1)
 return reply

@@ -4,7 +4,7 @@
 --       number of the map's successors, those successors, then all nodes downstream; of an item without those that
 --       follow item by item
 -- Reply: {failed | lost, state of the run, number of deliveries to terminate, those, then successors that are
---        due because the map has succeeded all the same (name, sent alone, …)}
+--        due because the map, or one behind it, has succeeded all the same (name, sent alone, …)}
 local node, token, group, followers = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[7])
 local record = load_node(node)
 local function answer(word, state, at_work)
@@ -12,6 +12,7 @@ local function answer(word, state, at_work)
   for _, delivery in ipairs(at_work) do table.insert(reply, delivery) end
   if word == 'failed' and group ~= '' then
     tell_due(reply, ARGV, 8, 7 + followers)
+    tell_due(reply, woken, 1)
   end
   return reply
 end
@@ -43,9 +44,9 @@ if group ~= '' then
   settle_items(group, 1, ARGV, 8, 7 + followers)
 end
 local settled, at_work = 1, {}
-if group ~= '' and not tolerated then
-  local index = string.match(node, '%[(%d+)%]$')
-  for _, name in ipairs(item_followers(group)) do settled = settled + close_item(name, index) end
+if group ~= '' then
+  local _, index = map_and_index(node)
+  settled = settled + close_followers(group, index, 'upstream_failed', tolerated)
 end
 if not tolerated then
   redis.call('HSETNX', META, 'error', node .. ': ' .. ARGV[3])

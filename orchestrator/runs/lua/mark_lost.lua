@@ -17,9 +17,9 @@ for _, name in ipairs(redis.call('HKEYS', NODES)) do
     save_node(name, record)
     emit(name, 'queued', ARGV[2])
     count = count + 1
-    local group, index = string.match(name, '^(.*)%[(%d+)%]$')
-    local map = group and load_node(group)
-    if map and map.next then
+    local group, index = map_and_index(name)
+    local map = load_node(group)
+    if index and map.next then
       map.back = map.back or {}
       table.insert(map.back, tonumber(index))
       save_node(group, map)

@@ -22,6 +22,19 @@ local NOW_MS = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local OVER = {succeeded = true, failed = true, skipped = true, upstream_failed = true, cancelled = true}
 
+-- The name of an item: `fit[3]`, and of the map `train_one.fit`, which a mapped pipeline calls, `train_one[3].fit`.
+local function item_of(map, index)
+  local head, tail = string.match(map, '^([^.]*)(.*)$')
+  return head .. '[' .. index .. ']' .. tail
+end
+
+-- The map and the index of an item; the name itself, and nothing, for any other node.
+local function map_and_index(name)
+  local head, index, tail = string.match(name, '^(.*)%[(%d+)%]([^%[%]]*)$')
+  if head then return head .. tail, index end
+  return name
+end
+
 local function load_node(name)
   local text = redis.call('HGET', NODES, name)
   if text then return cjson.decode(text) end
@@ -142,7 +155,7 @@ local function rest_one(name, state)
   emit(name, state)
   if not record.items then return 1 end
   local count = 0
-  for index = 0, record.items - 1 do count = count + rest_one(name .. '[' .. index .. ']', state) end
+  for index = 0, record.items - 1 do count = count + rest_one(item_of(name, index), state) end
   return count
 end
 
@@ -281,15 +294,22 @@ local function item_followers(map)
   return followers_by_map[map] or {}
 end
 
--- Whether the items are done that an item of a map waits for; also whether one of them has ended otherwise.
+-- Whether the items are done that an item of a map waits for. If one of them has ended otherwise, also how the item
+-- ends therefore, and whether the map may leave it out: that one was skipped, or its failure is tolerated.
 local function is_fed(map, index)
-  local fed, doomed = true, false
+  local fed, ends, left_out = true, nil, true
   for _, source in ipairs(map.follows or {}) do
-    local state = load_node(source .. '[' .. index .. ']').state
+    local state = load_node(item_of(source, index)).state
     fed = fed and state == 'succeeded'
-    doomed = doomed or OVER[state] and state ~= 'succeeded'
+    if OVER[state] and state ~= 'succeeded' then
+      if state ~= 'skipped' then
+        local whole = load_node(source)
+        ends, left_out = 'upstream_failed', left_out and whole.state ~= 'failed' and not whole.incomplete
+      end
+      ends = ends or 'skipped'
+    end
   end
-  return fed, doomed
+  return fed, ends, left_out
 end
 
 -- Mark a node that has all inputs as due until it is claimed. A map with items in the canvas becomes due
@@ -299,7 +319,7 @@ local function make_due(name)
   if OVER[record.state] then return end
   if not record.items or record.next then redis.call('ZADD', DUE, NOW_MS, name) return end
   for index = 0, record.items - 1 do
-    local item = name .. '[' .. index .. ']'
+    local item = item_of(name, index)
     if not OVER[load_node(item).state] then redis.call('ZADD', DUE, NOW_MS, item) end
   end
 end
@@ -316,16 +336,16 @@ local function is_due(name)
   local record = load_node(name)
   if not record.items or record.next then return false end
   for index = 0, record.items - 1 do
-    if redis.call('ZSCORE', DUE, name .. '[' .. index .. ']') then return true end
+    if redis.call('ZSCORE', DUE, item_of(name, index)) then return true end
   end
   return false
 end
 
 -- The number of missing inputs of a node, or of an item of a map.
 local function missing(name)
-  local group, index = string.match(name, '^(.*)%[(%d+)%]$')
-  local count = tonumber(redis.call('HGET', MISSING, group or name) or 0)
-  if count == 0 and group and not is_fed(load_node(group), index) then return 1 end
+  local map, index = map_and_index(name)
+  local count = tonumber(redis.call('HGET', MISSING, map) or 0)
+  if count == 0 and index and not is_fed(load_node(map), index) then return 1 end
   return count
 end
 
@@ -384,7 +404,7 @@ local function feed(reply, group, indexes, again)
       local back = map.back or {}
       local before = #back
       for _, index in ipairs(indexes) do
-        if is_fed(map, index) and load_node(name .. '[' .. index .. ']').state == 'waiting' then
+        if is_fed(map, index) and load_node(item_of(name, index)).state == 'waiting' then
           table.insert(back, tonumber(index))
         end
       end
@@ -404,34 +424,57 @@ local function feed(reply, group, indexes, again)
   end
 end
 
+-- The nodes that a map made due which ended with an item that could not run. They are not brought by the caller's place
+-- in the canvas: each reply tells them.
+local woken = {}
+
 -- Record that items of a map have ended; with its last item, the map succeeds and satisfies its successors, unless
--- one of its items could not run.
-local function settle_items(group, count, names, first, last)
-  local record = load_node(group)
+-- one of its items could not run for a failure.
+local function settle_items(map, count, names, first, last)
+  local record = load_node(map)
   record.left = record.left - count
-  if record.left == 0 then redis.call('ZREM', DUE, group) end
+  if record.left == 0 then redis.call('ZREM', DUE, map) end
   if record.left == 0 and record.state == 'running' then
     record.state = record.incomplete and 'upstream_failed' or 'succeeded'
     record.ended = NOW
-    emit(group, record.state)
-    if names and not record.incomplete then satisfy(names, first, last, record.next and item_followers(group)) end
+    emit(map, record.state)
+    if not record.incomplete then
+      local followers = record.next and item_followers(map)
+      if names then satisfy(names, first, last, followers)
+      else
+        satisfy(record.needed_by, 1, nil, followers)
+        for _, name in ipairs(record.needed_by) do
+          redis.call('SADD', ALONE, name)
+          table.insert(woken, name)
+        end
+      end
+    end
   end
-  save_node(group, record)
+  save_node(map, record)
 end
+
+local close_followers
 
 -- End an item of a map that follows others, because one that it waits for has not succeeded, and the same items of
 -- the maps behind it, as far as those are expanded: others find that out then. Returns their number.
-local function close_item(group, index)
-  local name = group .. '[' .. index .. ']'
-  local map, record = load_node(group), load_node(name)
-  if not map.follows or OVER[record.state] then return 0 end
-  record.state = 'upstream_failed'
+local function close_item(map, index, state, left_out)
+  local name = item_of(map, index)
+  local whole, record = load_node(map), load_node(name)
+  if not whole.follows or OVER[record.state] then return 0 end
+  record.state = state
   save_node(name, record)
-  emit(name, 'upstream_failed')
-  map.incomplete = true
-  save_node(group, map)
-  settle_items(group, 1)
-  local count = 1
-  for _, follower in ipairs(item_followers(group)) do count = count + close_item(follower, index) end
+  emit(name, state)
+  if not left_out then
+    whole.incomplete = true
+    save_node(map, whole)
+  end
+  settle_items(map, 1)
+  return 1 + close_followers(map, index, state, left_out)
+end
+
+-- End the same item of each map that follows a map of which an item has not succeeded. Returns their number.
+function close_followers(map, index, state, left_out)
+  local count = 0
+  for _, follower in ipairs(item_followers(map)) do count = count + close_item(follower, index, state, left_out) end
   return count
 end

@@ -27,7 +27,7 @@ local function end_attempt(record)
 end
 
 -- Cancel an item of a map that stays as it ended: none of its items starts any more.
-local function close_item(name)
+local function cancel_item(name)
   local record = load_node(name)
   settled[name] = true
   if OVER[record.state] then return end
@@ -42,7 +42,7 @@ for at = first_kept, first_map - 1 do
     record.state = 'upstream_failed'
     save_node(ARGV[at], record)
   end
-  for index = 0, (load_node(ARGV[at]).items or 0) - 1 do close_item(ARGV[at] .. '[' .. index .. ']') end
+  for index = 0, (load_node(ARGV[at]).items or 0) - 1 do cancel_item(item_of(ARGV[at], index)) end
 end
 for at = 14, first_reason - 1, 2 do
   settled[ARGV[at]] = true

@@ -5,7 +5,7 @@ local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
 if not speaks_for(record, token) then return {refuse(node, record, token, 'retrying')[1], ''} end
 redis.call('HSET', TRACEBACKS, node .. '#' .. #record.attempts, ARGV[4])
-if not string.match(node, '%]$') then redis.call('ZREM', LEASES, record.holder) end
+if not select(2, map_and_index(node)) then redis.call('ZREM', LEASES, record.holder) end
 close_attempt(record, ARGV[3])
 grant(record, token, 'retrying')
 record.state = 'retrying'

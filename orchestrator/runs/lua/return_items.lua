@@ -5,7 +5,7 @@ local group, token = ARGV[1], ARGV[2]
 local map = load_node(group)
 local back, count = map.back or {}, 0
 for index = 3, #ARGV do
-  local name = group .. '[' .. ARGV[index] .. ']'
+  local name = item_of(group, ARGV[index])
   local record = load_node(name)
   if speaks_for(record, token) then
     table.remove(record.attempts)

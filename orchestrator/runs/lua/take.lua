@@ -29,14 +29,14 @@ if not map.next or map.state == 'cancelled' or is_too_late(group) then return {'
 
 local earlier = redis.call('HGET', TAKEN, holder)
 for position, index in ipairs(cjson.decode(earlier or '[]')) do
-  local record = load_node(group .. '[' .. index .. ']')
+  local record = load_node(item_of(group, index))
   if record.state == 'running' and record.token == token then tell(index, record)
   elseif position == 1 then break end -- a settled item proves that the reply arrived
 end
 if told > 0 then return finished('taken') end
 
 local function take(index)
-  local name = group .. '[' .. index .. ']'
+  local name = item_of(group, index)
   local record = load_node(name)
   if OVER[record.state] or record.state == 'retrying' then return 0 end
   if record.state == 'running' then
@@ -53,7 +53,7 @@ local function take(index)
 end
 
 local function is_suspect(index)
-  local record = load_node(group .. '[' .. index .. ']')
+  local record = load_node(item_of(group, index))
   if not record.attempts then return false end
   local _, _, lost = attempt_counts(record)
   return lost > 0

@@ -18,7 +18,13 @@ from tests.harness.runner import Runner
 from tests.harness.services import Service, start_worker, wait_until_ready, worker_environment
 
 HERE = Path(__file__).parent
-LIGHT = ("runtime_pipelines", "misbehaving_stages", "turn_pipelines", "tests.random_graphs.stages")
+LIGHT = (
+    "runtime_pipelines",
+    "mapped_pipelines",
+    "misbehaving_stages",
+    "turn_pipelines",
+    "tests.random_graphs.stages",
+)
 MODULES = (*LIGHT, "model_pipelines")
 
 #: Of the session's worker.

@@ -36,7 +36,7 @@ def run_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ru
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     runs = (f"run-{number}" for number in count(1))
 
-    def run(pipeline: Pipeline[Any], **parameters: object) -> dict[str, Any]:
+    def run(pipeline: Pipeline[..., Any], **parameters: object) -> dict[str, Any]:
         tracking = MlflowTracking(uri, (tmp_path / "models").as_uri())
         graph, run_id = pipeline.graph(**pipeline.parse(parameters)), next(runs)
 

@@ -1,0 +1,106 @@
+"""A pipeline that is mapped: a copy of its graph for each element, on workers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import redis
+
+from orchestrator.lifecycle.resume import send_round
+from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
+from orchestrator.runs.record import RunRecord
+from tests.harness.runner import Runner, nodes_of, states_of
+from tests.harness.waiting import wait_until
+
+from .test_following_maps import calls, succeed
+
+pytestmark = pytest.mark.stack
+
+
+def resume(runner: Runner, run: RunId, name: str) -> RunRecord:
+    """The run, once it has ended again."""
+    number = send_round(run, store=runner.store, runs=runner.runs)
+    wait_until(lambda: runner.reader.concluded(run), f"round {number} is concluded", 40)
+    return runner.reader.read(run, runner.prepare(name, folder="").graph)
+
+
+def collections(folder: Path) -> int:
+    """How often `collect` was called."""
+    return len(list(folder.glob("collected *")))
+
+
+def test_each_copy_goes_on_without_the_others(runner: Runner, tmp_path: Path) -> None:
+    run = runner.submit("releases", folder=str(tmp_path))
+    for other in ("1", "2", "3"):
+        (tmp_path / other).touch()
+    wait_until(succeed(runner, run, "release[2].fit"), "one copy is done", 20)
+    states = runner.reader.raw_states(run)
+    assert states["release.wait_for_file"] == states["release.fit"] == "running"
+    assert "release[0].double" not in states
+    (tmp_path / "0").touch()
+    wait_until(lambda: runner.reader.concluded(run), "the run ends")
+    record = runner.reader.read(run, runner.prepare("releases", folder="").graph)
+    assert record.state == "succeeded"
+    assert nodes_of(record)["collect"].value == [0, 60], "what is skipped is left out"
+    assert states_of(record)["release[1].fit"] == "skipped"
+    assert calls(tmp_path) == [0, 1, 2, 3]
+
+
+def test_a_copy_that_fails_keeps_no_other_from_its_end(runner: Runner, tmp_path: Path) -> None:
+    record = runner.run("mended", folder=str(tmp_path))
+    states = states_of(record)
+    assert record.state == "failed"
+    assert str(record.error).startswith("mend[1].fail_until_mended: RuntimeError")
+    assert states["mend[1].sum_of"] == states["collect"] == "upstream_failed"
+    assert states["mend[0].sum_of"] == states["mend[2].sum_of"] == "succeeded"
+    (tmp_path / "mended").touch()
+    again = resume(runner, record.id, "mended")
+    assert again.state == "succeeded"
+    assert nodes_of(again)["collect"].value == [0, 3, 6]
+    assert calls(tmp_path) == [0, 1, 2], "what was done stays done"
+
+
+def test_what_was_skipped_stays_so_when_the_run_is_resumed(runner: Runner, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / str(number)).touch()
+    record = runner.run("mended_beside", folder=str(tmp_path))
+    assert record.state == "failed"
+    assert nodes_of(record)["collect"].value == [0, 60]
+    (tmp_path / "mended").touch()
+    again = resume(runner, record.id, "mended_beside")
+    assert again.state == "succeeded"
+    assert nodes_of(again)["collect"].value == [0, 60]
+    assert calls(tmp_path) == [0, 1, 2]
+    assert collections(tmp_path) == 1
+
+
+def test_a_run_that_redis_has_lost_is_resumed_copy_by_copy(
+    runner: Runner, client: redis.Redis, tmp_path: Path
+) -> None:
+    record = runner.run("mended", folder=str(tmp_path))
+    (tmp_path / "mended").touch()
+    for key in client.keys(f"{RunKeys(record.id).base}*"):
+        client.delete(key)
+    again = resume(runner, record.id, "mended")
+    assert again.state == "succeeded"
+    assert nodes_of(again)["collect"].value == [0, 3, 6]
+    assert calls(tmp_path) == [0, 1, 2]
+
+
+def test_lists_of_different_lengths_are_told_by_their_names(runner: Runner) -> None:
+    record = runner.run("pairs", first=3, second=2)
+    assert record.state == "failed"
+    told = "pair.map(…) goes through its lists side by side, but left has 3, right has 2"
+    assert told in str(record.error)
+
+
+def test_many_copies_are_run_in_batches(runner: Runner) -> None:
+    record = runner.run("many", count=300)
+    assert record.state == "succeeded"
+    assert nodes_of(record)["total"].value == 2 * sum(range(300))
+    assert {len(node.attempts) for node in record.nodes} == {1}
+    expanded = Counter(event.node for event in runner.reader.events(record.id) if event.state == "expanded")
+    assert set(expanded.values()) == {1}
