@@ -16,8 +16,7 @@ from orchestrator.archive.rounds import Round
 from orchestrator.archive.run_record import read_final, remove_marks, write_final
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.artifacts.errors import StoreError
-from orchestrator.authoring.graph import NodeName, group_and_index
-from orchestrator.authoring.policies import Policy
+from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index
 from orchestrator.errors import OrchestratorError
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
@@ -145,18 +144,26 @@ def _maps_of(context: RunContext, record: RunRecord) -> Iterator[MapInfo]:
         group, index = group_and_index(node.name)
         if index is not None:
             items.setdefault(group, []).append(node)
-    for name, records in items.items():
-        stage, policy = context.graph[name].stage, context.graph[name].policy
-        if is_nested(policy.queue) and any(item.attempts or item.state in _RAN for item in records):
-            yield MapInfo(name=name, stage=stage, state=_state_of(records, policy).value)
+    states: dict[NodeName, NodeState] = {}
+    for name in (each for each in context.graph.order if each in items):
+        records, map = items[name], context.graph[name]
+        states[name] = _state_of(records, map, context.graph, states)
+        if is_nested(map.policy.queue) and any(item.attempts or item.state in _RAN for item in records):
+            yield MapInfo(name=name, stage=map.stage, state=states[name].value)
 
 
-def _state_of(items: Sequence[NodeRecord], policy: Policy) -> NodeState:
-    """Return how a map ended, by its items."""
+def _state_of(
+    items: Sequence[NodeRecord], map: Node, graph: Graph, others: Mapping[NodeName, NodeState]
+) -> NodeState:
+    """Return how a map ended, by its items, and by how the maps ended that it followed."""
     states = Counter(item.state for item in items)
-    if not policy.tolerates(states[NodeState.FAILED], len(items)):
+    if not map.policy.tolerates(states[NodeState.FAILED], len(items)):
         return NodeState.FAILED
     done = states[NodeState.SUCCEEDED] + states[NodeState.FAILED]
+    if map.name in graph.partial:
+        followed = graph.item_edges.get(map.name, ())
+        is_excused = all(others.get(name) is NodeState.SUCCEEDED for name in followed)
+        done += states[NodeState.SKIPPED] + is_excused * states[NodeState.UPSTREAM_FAILED]
     return NodeState.SUCCEEDED if done == len(items) else NodeState.CANCELLED
 
 
