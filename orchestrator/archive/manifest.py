@@ -142,6 +142,12 @@ def read_items(store: ArtifactStore, run: RunId, node: str) -> StoredItems:
     return files.items()
 
 
+def item_folders(store: ArtifactStore, run: RunId) -> list[str]:
+    """Return the names under which items of maps are committed."""
+    folder = f"runs/{run}/items/"
+    return sorted({key.removeprefix(folder).rpartition("/")[0] for key in store.keys(folder.rstrip("/"))})
+
+
 def put_torn_aside(store: ArtifactStore, run: RunId, node: str) -> None:
     """Move unreadable item files aside, before their items are run again."""
     for key, data in _item_files(store, run, node):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.integrity import ANEW, as_written
-from orchestrator.authoring.graph import NodeName, group_and_index, item_name
+from orchestrator.authoring.graph import NodeName, group_and_index, with_groups
 from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
@@ -24,30 +24,28 @@ class Round:
     #: The round in which nodes and map items ran again, because they changed or their outputs were lost.
     redone: Mapping[NodeName, int] = field(default_factory=dict)
 
-    def stored_as(self, node: NodeName, index: int | None = None) -> str:
+    def stored_as(self, name: NodeName) -> str:
         """Return the name under which a node's output is stored, or an item's with other items of its map.
 
         Outputs from before it had to run again have another name.
         """
-        since = self.redone.get(node, 0)
-        if index is not None:
-            since = max(since, self.redone.get(item_name(node, index), 0))
-        return f"{node}@{since}" if since else node
+        since = max(self.redone.get(each, 0) for each in with_groups(name)) if self.redone else 0
+        folder, _ = group_and_index(name)
+        return f"{folder}@{since}" if since else folder
 
     def handler_stored_as(self, node: NodeName) -> str:
         """Return the name under which a failure handler's output is stored: it runs once per failed round."""
         stored = self.stored_as(node)
         return f"{stored}@{self.number}" if self.number else stored
 
+    def reads(self, folder: str) -> bool:
+        """Whether items of a map stored under this name are read: they are not of a round before."""
+        map, _, number = folder.partition("@")
+        return int(number or 0) >= max(self.redone.get(each, 0) for each in with_groups(NodeName(map)))
+
     def redoing(self, names: Iterable[NodeName], number: int) -> Round:
         """Return this round with nodes and items added that round `number` runs again."""
         return replace(self, redone={**self.redone, **dict.fromkeys(names, number)})
-
-    def folders_of(self, node: NodeName) -> list[str]:
-        """Return all names under which items of a map are stored, the plain one first."""
-        items = [name for name in self.redone if name != node and group_and_index(name)[0] == node]
-        rounds = {self.redone[name] for name in items if self.redone[name] > self.redone.get(node, 0)}
-        return [self.stored_as(node), *(f"{node}@{number}" for number in sorted(rounds))]
 
     def write(self, store: ArtifactStore, run: RunId) -> bool:
         """Store it before its first message is sent; False if the number exists already."""

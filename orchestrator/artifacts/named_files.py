@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -36,21 +36,24 @@ _SMALL_BYTES = 64_000
 _OF_STATS = "looks:"
 
 
-def paths_of(node: Node, function: Callable[..., object], index: int | None = None) -> list[Path]:
-    """The files and folders that a node's parameters name at submission; of a map, or of one item."""
+def paths_of(node: Node, function: Callable[..., object], indexes: Sequence[int] = ()) -> list[Path]:
+    """The files and folders that a node's parameters name at submission; of a map, or of one of its items."""
     hints = hints_of(function)
     given = {**node.inputs, **node.varying}
     found = [path for name, path in _paths_of_defaults(function) if name not in given]
     for name, value in node.inputs.items():
         if not isinstance(value, Element):
             found += _named_by(value, hints.get(name, object))
-    elements = {
-        name: node.each[value.list] for name, value in node.inputs.items() if isinstance(value, Element)
+    through = {name: (value, node.levels) for name, value in node.varying.items()}
+    through |= {
+        name: (node.each[value.list], value.level)
+        for name, value in node.inputs.items()
+        if isinstance(value, Element)
     }
-    for name, value in {**node.varying, **elements}.items():
-        item = value if index is None else item_of(value, index)
+    for name, (value, level) in through.items():
+        item = item_of(value, indexes[level - 1]) if indexes else value
         hint = hints.get(name, object)
-        found += _named_by(item, list[hint] if index is None else hint) if item else ()  # type: ignore[valid-type]
+        found += _named_by(item, hint if indexes else list[hint]) if item else ()  # type: ignore[valid-type]
     return list(dict.fromkeys(found))
 
 

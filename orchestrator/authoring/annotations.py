@@ -52,6 +52,14 @@ def items_of(hint: object) -> tuple[object, ...] | None:
     return None
 
 
+def part_of(value: object, path: Sequence[str | int]) -> object:
+    """The part of a value that fields and positions lead to."""
+    for key in path:
+        named = isinstance(key, str) and not isinstance(value, Mapping)
+        value = getattr(value, str(key)) if named else value[key]  # type: ignore[index]
+    return value
+
+
 def has_elements(hint: object) -> bool:
     """Whether a value of this annotation can be iterated over as a list."""
     kind = get_origin(hint) or hint

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from graphlib import CycleError, TopologicalSorter
+from itertools import takewhile
 from typing import NewType, TypeAlias, cast
 
 from orchestrator.authoring.policies import Policy
@@ -14,7 +15,9 @@ from orchestrator.authoring.policies import Policy
 NodeName = NewType("NodeName", str)
 StageName = NewType("StageName", str)
 
-_ITEM = re.compile(r"^(?P<head>.+)\[(?P<index>\d+)\](?P<tail>[^\[\]]*)$")
+_LAST_INDEX = re.compile(r"^(?P<head>.+)\[(?P<index>\d+)\](?P<tail>[^\[\]]*)$")
+_INDEX = re.compile(r"\[(\d+)\]")
+_WITHOUT_INDEX = re.compile(r"^(?P<head>.*?[^\]])(?P<tail>\..*)$")
 
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 
@@ -48,11 +51,16 @@ class Gather:
 class Element:
     """What a copy of a mapped pipeline is given: the element of a list of `Node.each`, or a part of it."""
 
-    list: str  #: `<scope>.<parameter>`
+    list: str  #: `<scope>.<parameter>`, then `:<field>` if the list is one of fields of such elements
     path: tuple[str | int, ...] = ()
 
+    @property
+    def level(self) -> int:
+        """The place among an item's indexes of that which tells the element, from 1."""
+        return levels_of(scope_of(self.list))
+
     def __str__(self) -> str:
-        return ".".join([self.list.rpartition(".")[2], *map(str, self.path)])
+        return ".".join([self.list.rpartition(".")[2].replace(":", "."), *map(str, self.path)])
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,9 @@ class Node:
 
     A stage that a mapped pipeline calls is a map, too: it has one item for each copy of that pipeline. Its
     scope is the pipeline's name, its own name begins with that, and those of its items are
-    `scope[index].stage`. What it takes of a node in the same scope is that of the same copy.
+    `scope[index].stage`. What it takes of a node in the same scope is that of the same copy. If it is mapped
+    itself, or that pipeline is called in another mapped one, its items are maps, too:
+    `scope[index].stage[index]`.
     """
 
     name: NodeName
@@ -145,6 +155,7 @@ class Node:
     #: length, or where it takes of their elements.
     each: Mapping[str, Input] = field(default_factory=dict)
     at_least: int = 0  #: items that a map must have
+    copies: Mapping[str, int] = field(default_factory=dict)  #: that a mapped pipeline must have, by scope
     after: tuple[NodeName, ...] = ()  #: order without data
     conditions: tuple[Condition, ...] = ()  #: it runs only if all of them are true
     met: frozenset[NodeName] = frozenset()  #: needs that an earlier round of the run has met
@@ -154,10 +165,20 @@ class Node:
         """The mapped pipeline that calls the stage; empty if none does."""
         return scope_of(self.name)
 
+    @cached_property
+    def levels(self) -> int:
+        """How many indexes an item that runs has: one for each mapped pipeline around it, and its own."""
+        return levels_of(self.scope) + bool(self.varying)
+
     @property
     def mapped(self) -> bool:
         """Whether the node stands for one item per element of its lists, or per copy of its scope."""
-        return bool(self.varying or self.scope)
+        return self.levels > 0
+
+    @property
+    def nested(self) -> bool:
+        """Whether items of the map are maps themselves."""
+        return self.levels > 1
 
     @property
     def lists(self) -> Mapping[str, Input]:
@@ -171,37 +192,53 @@ class Node:
         named = {output.node for value in given for output in outputs_in(value)}
         return frozenset(named | set(self.after)) - self.met
 
-    @cached_property
-    def zipped(self) -> frozenset[NodeName]:
-        """The nodes of which each item of a map takes the element of its index, or its copy, but no more."""
-        beside = {name for name in self.needs | self.met if self.is_beside(name)}
-        taken = {value.node for value in self.lists.values() if isinstance(value, Output)}
-        others = [value for value in self.lists.values() if not isinstance(value, Output)]
-        whole = [*self.inputs.values(), *self.conditions, *others]
-        return frozenset(taken - {output.node for value in whole for output in outputs_in(value)}) | beside
+    def copies_shared(self, name: str) -> int:
+        """How many mapped pipelines are around the node and another one: of that, it takes the same copy."""
+        return shared_scopes(self.scope, scope_of(name))
 
-    def is_beside(self, name: str) -> bool:
-        """Whether a node is in the same mapped pipeline: what is taken of it is that of the same copy."""
-        return bool(self.scope) and scope_of(name) == self.scope
+    def conditions_at(self, level: int) -> tuple[Condition, ...]:
+        """The conditions of the node as a whole (level 0), or of its items of a level."""
+        return tuple(condition for condition in self.conditions if self._level_of(condition) == level)
 
-    @cached_property
-    def item_conditions(self) -> tuple[Condition, ...]:
-        """The conditions that hold, or not, for each item."""
-        return tuple(condition for condition in self.conditions if self._is_of_item(condition))
+    def _level_of(self, condition: Condition) -> int:
+        copies = (self.copies_shared(name) for name in nodes_in(condition))
+        elements = (element.level for element in elements_in(condition))
+        return max([0, *copies, *elements])
 
-    @cached_property
-    def whole_conditions(self) -> tuple[Condition, ...]:
-        """The conditions of the node as a whole."""
-        return tuple(condition for condition in self.conditions if not self._is_of_item(condition))
+    def lists_at(self, level: int) -> Mapping[str, Input]:
+        """The lists that items of a level, maps, go through; none if another node tells their length."""
+        if level == levels_of(self.scope):
+            return self.varying
+        return {name: value for name, value in self.each.items() if levels_of(scope_of(name)) == level + 1}
 
-    def _is_of_item(self, condition: Condition) -> bool:
-        beside = any(self.is_beside(output.node) for output in outputs_in(condition))
-        return beside or any(elements_in(condition))
+    def least_at(self, level: int) -> int:
+        """How many items its items of a level, a map each, must have."""
+        if level == levels_of(self.scope):
+            return self.at_least
+        return self.copies.get(outermost(self.scope, level + 1), 0)
+
+    def indexes_shared(self, source: Node, is_partial: Callable[[NodeName, int], bool]) -> int:
+        """How many indexes of an item are those of what it takes of another node.
+
+        Those of the copies that both are in; and that of a list which the other one's items make, unless it
+        may leave some out.
+        """
+        name, copies, own = source.name, self.copies_shared(source.name), levels_of(self.scope)
+        through = [(value, own + 1) for value in self.varying.values()]
+        through += [(value, levels_of(scope_of(key))) for key, value in self.each.items()]
+        found = [copies for value in (*self.inputs.values(), *self.conditions) if name in nodes_in(value)]
+        found += [copies] * (name in self.after)
+        for value, level in through:
+            if name in nodes_in(value):
+                outside = min(copies, level - 1)
+                is_list = isinstance(value, Output) and outside == level - 1 and source.levels >= level
+                found.append(level if is_list and not is_partial(name, level) else outside)
+        return min(found)
 
     @cached_property
     def known_length(self) -> int | None:
         """How many items a map has, where that is known before the run."""
-        lengths = map(known_length, self.lists.values())
+        lengths = map(known_length, self.lists_at(0).values())
         return next((length for length in lengths if length is not None), None)
 
 
@@ -253,41 +290,57 @@ class Graph:
         return {name: tuple(names) for name, names in found.items()}
 
     @cached_property
-    def item_edges(self) -> Mapping[NodeName, tuple[NodeName, ...]]:
-        """For each map that follows others item by item, those: an item waits for the same item of each.
+    def _shared(self) -> tuple[Mapping[NodeName, Mapping[NodeName, int]], frozenset[tuple[NodeName, int]]]:
+        """How many indexes each node shares with each that it needs; and `partial`."""
+        if self.whole is not None:
+            return self.whole._shared
+        shared: dict[NodeName, Mapping[NodeName, int]] = {}
+        partial: set[tuple[NodeName, int]] = set()
+        for node in map(self.__getitem__, self.order):
+            found = {
+                name: node.indexes_shared(self[name], lambda *key: key in partial)
+                for name in sorted(node.needs)
+            }
+            shared[node.name] = found
+            if node.policy.tolerate and node.mapped:
+                partial.add((node.name, node.levels))
+            for level in range(1, node.levels + 1):
+                behind = any((name, level) in partial for name, indexes in found.items() if indexes >= level)
+                if behind or node.conditions_at(level):
+                    partial.add((node.name, level))
+        return shared, frozenset(partial)
 
-        Not behind a map that may leave items out, unless it is in the same mapped pipeline: which of its
-        items count is known only at its end.
+    def shared(self, name: NodeName, need: NodeName) -> int:
+        """How many indexes an item of a node shares with what it takes of one that it needs."""
+        return self._shared[0][name][need]
+
+    @property
+    def partial(self) -> frozenset[tuple[NodeName, int]]:
+        """The maps that may succeed without some of their items of a level, which their lists leave out."""
+        return self._shared[1]
+
+    @cached_property
+    def item_edges(self) -> Mapping[NodeName, Mapping[NodeName, int]]:
+        """For each map that follows others item by item, those, and how many indexes they share.
+
+        An item waits for the same item of each. It does not follow a map that may leave items out, unless it
+        takes the same copy of it: which of its items count is known only at its end.
         """
         found = {}
         for node in self:
-            ordered = {name for name in node.after if not node.is_beside(name)}
-            sources = map(self.__getitem__, sorted(node.zipped - node.met - ordered))
-            maps = (each.name for each in sources if each.mapped)
-            if followed := tuple(each for each in maps if each not in self.partial or node.is_beside(each)):
+            needs = ((name, self.shared(node.name, name)) for name in sorted(node.needs))
+            if followed := {name: shared for name, shared in needs if shared}:
                 found[node.name] = followed
         return found
 
     @cached_property
-    def partial(self) -> frozenset[NodeName]:
-        """The maps that may succeed without some of their items, which are then left out of the list."""
-        if self.whole is not None:
-            return self.whole.partial
-        found: set[NodeName] = set()
-        for node in map(self.__getitem__, self.order):
-            behind = any(node.is_beside(name) for name in found & node.needs)
-            if node.mapped and (node.policy.tolerate or node.item_conditions or behind):
-                found.add(node.name)
-        return frozenset(found)
-
-    @cached_property
-    def item_followers(self) -> Mapping[NodeName, tuple[NodeName, ...]]:
-        """For each map that others follow item by item, those."""
-        found: dict[NodeName, list[NodeName]] = {}
+    def item_followers(self) -> Mapping[NodeName, Mapping[NodeName, int]]:
+        """For each map that others follow item by item, those, and how many indexes they share."""
+        found: dict[NodeName, dict[NodeName, int]] = {}
         for name, maps in self.item_edges.items():
-            for each in maps:
-                found.setdefault(each, []).append(name)
-        return {name: tuple(names) for name, names in found.items()}
+            for each, shared in maps.items():
+                found.setdefault(each, {})[name] = shared
+        return found
 
     def descendants(self, name: NodeName) -> tuple[NodeName, ...]:
         """All nodes that need `name`, directly or not."""
@@ -359,16 +412,55 @@ def scope_of(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def item_name(node: NodeName, index: int) -> NodeName:
-    """The name of one item of a map: `fit[3]`, and in a mapped pipeline `train_one[3].fit`."""
-    head, dot, tail = node.partition(".")
-    return NodeName(f"{head}[{index}]{dot}{tail}")
+def shared_scopes(scope: str, other: str) -> int:
+    """How many mapped pipelines two scopes have in common."""
+    pairs = zip(scope.split("."), other.split("."), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1] != "", pairs))
+
+
+def outermost(scope: str, levels: int) -> str:
+    """So many of the mapped pipelines that a scope stands for."""
+    return ".".join(scope.split(".")[:levels])
+
+
+def levels_of(scope: str) -> int:
+    """How many mapped pipelines a scope stands for."""
+    return scope.count(".") + 1 if scope else 0
+
+
+def item_name(map: NodeName, index: int) -> NodeName:
+    """The name of an item: `fit[3]`, in a mapped pipeline `train_one[3].fit`, and `train_one[3].fit[0]`."""
+    scope = _WITHOUT_INDEX.match(map)
+    return NodeName(f"{scope['head']}[{index}]{scope['tail']}" if scope else f"{map}[{index}]")
+
+
+def item_at(node: NodeName, indexes: Iterable[int]) -> NodeName:
+    """The item of a node with these indexes; the node itself without any."""
+    return reduce(item_name, indexes, node)
 
 
 def group_and_index(name: str) -> tuple[NodeName, int | None]:
     """The map that an item belongs to, and the item's index; a node's own name, and None."""
-    item = _ITEM.match(name)
+    item = _LAST_INDEX.match(name)
     return (NodeName(item["head"] + item["tail"]), int(item["index"])) if item else (NodeName(name), None)
+
+
+def indexes_of(name: str) -> tuple[int, ...]:
+    """The indexes of an item; none of a node's own name."""
+    return tuple(map(int, _INDEX.findall(name)))
+
+
+def node_of(name: str) -> NodeName:
+    """The node that an item, or an item of an item, belongs to; its own name for any other."""
+    return NodeName(_INDEX.sub("", name))
+
+
+def with_groups(name: NodeName) -> Iterator[NodeName]:
+    """A name, and those of the maps that it is an item of, the innermost first."""
+    yield name
+    group, index = group_and_index(name)
+    if index is not None:
+        yield from with_groups(group)
 
 
 def find_cycle(nodes: Iterable[Node]) -> tuple[NodeName, ...] | None:
@@ -428,6 +520,8 @@ def _node_to_json(node: Node) -> dict[str, JSON]:
         plain["each"] = {name: _input_to_json(value) for name, value in node.each.items()}
     if node.at_least:
         plain["at_least"] = node.at_least
+    if node.copies:
+        plain["copies"] = dict(node.copies)
     if node.after:
         plain["after"] = list(node.after)
     if node.conditions:
@@ -448,6 +542,7 @@ def _node_from_json(plain: Mapping[str, JSON]) -> Node:
         varying={name: _input_from_json(value) for name, value in varying.items()},
         each={name: _input_from_json(value) for name, value in each.items()},
         at_least=cast("int", plain.get("at_least", 0)),
+        copies=cast("dict[str, int]", plain.get("copies", {})),
         after=tuple(NodeName(str(name)) for name in cast("list[JSON]", plain.get("after", []))),
         conditions=tuple(cast("Condition", _input_from_json(condition)) for condition in conditions),
     )

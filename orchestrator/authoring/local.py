@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from functools import partial
 from typing import TypeAlias, cast
 
-from orchestrator.authoring.annotations import hints_of
+from orchestrator.authoring.annotations import element_of, hints_of, part_of
 from orchestrator.authoring.context import attempting, current_attempt, local_attempt
 from orchestrator.authoring.errors import EmptyMap, UnevenMap
 from orchestrator.authoring.failure import FailedNode, Failure
@@ -20,9 +22,15 @@ from orchestrator.authoring.graph import (
     Graph,
     Input,
     Node,
+    NodeName,
     Not,
     Output,
+    group_and_index,
+    item_at,
     item_name,
+    item_of,
+    levels_of,
+    outermost,
 )
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.stage import stages
@@ -52,7 +60,10 @@ def _run(run: _LocalRun) -> dict[str, object]:
     if run.error is not None:
         run.run_handlers()
         raise run.error
-    return run.values
+    return {node.name: run.values[node.name] for node in graph if node.name in run.values}
+
+
+_Indexes: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -63,44 +74,32 @@ class _Failed:
     attempts: int = 1
 
 
-#: What an item of a map is given: elements of its lists, by name, and what its copies of other nodes gave.
-_Row: TypeAlias = Mapping[str, object]
+class _End(Enum):
+    """How a node, an item, or a map ended."""
 
-#: In the place of what an item gives: it failed, or could not run.
-_MISSING = object()
+    SUCCEEDED = auto()
+    FAILED = auto()
+    SKIPPED = auto()
+    UPSTREAM_FAILED = auto()
+    LEFT_OUT = auto()  #: it could not run, as what it needs is left out of its map
 
 
 @dataclass
 class _LocalRun:
     graph: Graph
-    values: dict[str, object] = field(default_factory=dict)  #: of the nodes that have succeeded
-    #: Of the maps that others follow item by item, or within a mapped pipeline: what each item gives.
-    items: dict[str, list[object]] = field(default_factory=dict)
+    #: What has succeeded gives, by the names of nodes, of items, and of maps that are items.
+    values: dict[str, object] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)  #: of maps
+    ends: dict[str, _End] = field(default_factory=dict)
     failed: list[FailedNode] = field(default_factory=list)  #: nodes and items, tolerated ones too
     error: BaseException | None = None  #: the first that was not tolerated
     summary: str = ""  #: the node that raised it, and its message
 
     def run_node(self, node: Node) -> None:
-        """Run a node if all that it needs has succeeded and its conditions hold.
-
-        A map that follows others item by item is run for the items of theirs that have succeeded.
-        """
-        followed = [name for name in self.graph.item_edges.get(node.name, ()) if name in self.items]
-        if not all(need in self.values or need in followed for need in node.needs):
-            return
-        try:
-            if not all(self._value(condition) for condition in node.whole_conditions):
-                return
-            rows = self._rows(node) if node.mapped else None
-        except Exception as error:  # noqa: BLE001 - the node has failed, others go on
-            self._record_end(node.name, node, _Failed(error))
-            return
-        if rows is None:
-            value = self._call(node, node.name, {})
-            if self._record_end(node.name, node, value):
-                self.values[node.name] = value
-        else:
-            self._run_items(node, rows)
+        """Run a node, or the items of a map, as far as what they need has succeeded and conditions hold."""
+        outcome = self._run(node, node.name, ())
+        if isinstance(outcome, _Failed):
+            self._record_end(node.name, node, outcome)
 
     def run_handlers(self) -> None:
         """Run the handlers of a failed pipeline; their own errors are only logged."""
@@ -109,114 +108,169 @@ class _LocalRun:
             run=current_attempt().run, pipeline=self.graph.pipeline, error=self.summary, nodes=failed
         )
         for handler in self.graph.handlers:
-            outcome = self._call(handler, handler.name, dict.fromkeys(handler.inputs, failure))
+            given = dict.fromkeys(handler.inputs, failure)
+            outcome = self._call(handler, handler.name, partial(dict, given))
             if isinstance(outcome, _Failed):
                 log.error("%s has failed too", handler.name, exc_info=outcome.error)
 
-    def _rows(self, node: Node) -> list[_Row]:
-        """What varies between the items of a map, for each."""
-        columns = {key: self._column(node, key, value) for key, value in node.lists.items()}
-        columns |= {name: self.items[name] for name in self.items if node.is_beside(name)}
-        lengths = {key.rpartition(".")[2]: len(columns[key]) for key in node.lists}
-        if len(set(lengths.values())) > 1:
-            raise UnevenMap.of(node.scope or node.name, lengths)
-        count = next(iter([*lengths.values(), *(len(column) for column in columns.values())]))
-        if count < node.at_least:
-            raise EmptyMap.of(node.scope or node.name, count, node.at_least)
-        return [{key: column[index] for key, column in columns.items()} for index in range(count)]
-
-    def _column(self, node: Node, key: str, value: Input) -> list[object]:
-        if isinstance(value, Output) and value.node in self.graph.item_edges.get(node.name, ()):
-            return [item if item is _MISSING else _part(item, value.path) for item in self.items[value.node]]
-        hint = hints_of(stages[node.stage].function).get(key, object)
-        column = list(cast("list[object]", self._value(value)))
-        parsed = parse_value if isinstance(value, Constant) else narrowed
-        return [parsed(each, hint) for each in column]
-
-    def _run_items(self, node: Node, rows: list[_Row]) -> None:
-        names = [item_name(node.name, index) for index in range(len(rows))]
-        needed = set(node.lists) | {name for name in node.needs if node.is_beside(name)}
-        items: list[object] = []
-        failures, missing = 0, False
-        for name, row in zip(names, rows, strict=True):
-            if any(row[key] is _MISSING for key in needed):
-                missing = True
-                items.append(_MISSING)
-                continue
-            value = self._run_item(node, name, row)
-            failures += isinstance(value, _Failed)
-            tolerated = node.policy.tolerates(failures, len(rows))
-            has_succeeded = self._record_end(name, node, value, tolerated=tolerated)
-            items.append(value if has_succeeded else _MISSING)
-            if not has_succeeded and not tolerated and self.graph.fail_fast:
-                return
-        if node.name in self.graph.item_followers or node.scope:
-            self.items[node.name] = items
-        if node.policy.tolerates(failures, len(rows)) and not self._is_incomplete(node, missing=missing):
-            self.values[node.name] = [value for value in items if value is not _MISSING]
-
-    def _is_incomplete(self, node: Node, *, missing: bool) -> bool:
-        """Whether items could not run because of a failure, and not as maps before them leave those out."""
-        followed = self.graph.item_edges.get(node.name, ())
-        return missing and any(name not in self.values for name in followed)
-
-    def _run_item(self, node: Node, name: str, row: _Row) -> object:
-        """What an item gives; `_MISSING` if its conditions do not hold."""
+    def _run(self, node: Node, name: NodeName, indexes: _Indexes) -> _End | _Failed:
+        """Run a node, an item, or a map of items; return its end, or the error that it failed with."""
         try:
-            if not all(self._value(condition, node, row) for condition in node.item_conditions):
-                return _MISSING
-        except Exception as error:  # noqa: BLE001 - the item has failed, others go on
+            end = self._cannot_run(node, indexes)
+            if end is None and not all(
+                self._value(condition, node, indexes) for condition in node.conditions_at(len(indexes))
+            ):
+                end = _End.SKIPPED
+            if end is None and len(indexes) < node.levels:
+                end = self._run_items(node, name, indexes, self._count(node, indexes))
+        except Exception as error:  # noqa: BLE001 - the node has failed, others go on
+            self.ends[name] = _End.FAILED
             return _Failed(error)
-        return self._call(node, name, row)
+        if end is None:
+            value = self._call(node, name, partial(self._arguments, node, indexes))
+            if isinstance(value, _Failed):
+                self.ends[name] = _End.FAILED
+                return value
+            self.values[name], end = value, _End.SUCCEEDED
+        self.ends[name] = end
+        return end
 
-    def _call(self, node: Node, name: str, row: _Row) -> object:
+    def _cannot_run(self, node: Node, indexes: _Indexes) -> _End | None:
+        """How it ends because of what it needs; None if it can run."""
+        found = set()
+        for need in node.needs:
+            shared = self.graph.shared(node.name, need)
+            name = item_at(need, indexes[: min(shared, len(indexes))])
+            if len(indexes) == shared or (len(indexes) < shared and name not in self.lengths):
+                found.add(self._seen_from_outside(name))
+        for end in (_End.UPSTREAM_FAILED, _End.LEFT_OUT, _End.SKIPPED):
+            if end in found:
+                return end
+        return None
+
+    def _seen_from_outside(self, name: NodeName) -> _End:
+        """How an item, or a node, ended for what needs it."""
+        end = self.ends.get(name, _End.UPSTREAM_FAILED)
+        if end in (_End.SUCCEEDED, _End.SKIPPED):
+            return end
+        map, index = group_and_index(name)
+        is_tolerated = index is not None and self.ends.get(map) is _End.SUCCEEDED
+        return _End.LEFT_OUT if is_tolerated else _End.UPSTREAM_FAILED
+
+    def _run_items(self, node: Node, name: NodeName, indexes: _Indexes, count: int) -> _End:
+        self.lengths[name] = count
+        policy = node.policy if len(indexes) + 1 == node.levels else replace(node.policy, tolerate=0.0)
+        failures, end = 0, _End.SUCCEEDED
+        for index in range(count):
+            item = item_name(name, index)
+            outcome = self._run(node, item, (*indexes, index))
+            if outcome is _End.UPSTREAM_FAILED and end is _End.SUCCEEDED:
+                end = _End.UPSTREAM_FAILED
+            if outcome is _End.FAILED or isinstance(outcome, _Failed):
+                failures += 1
+                is_tolerated = policy.tolerates(failures, count)
+                if isinstance(outcome, _Failed):
+                    self._record_end(item, node, outcome, tolerated=is_tolerated)
+                if not is_tolerated:
+                    end = _End.FAILED
+                    if self.graph.fail_fast:
+                        return end
+        if end is _End.SUCCEEDED:
+            items = (item_name(name, index) for index in range(count))
+            self.values[name] = [self.values[item] for item in items if item in self.values]
+        return end
+
+    def _count(self, node: Node, indexes: _Indexes) -> int:
+        """How many items a map has."""
+        level = len(indexes)
+        name = outermost(node.scope, level + 1) if level < levels_of(node.scope) else node.name
+        lists = node.lists_at(level)
+        lengths = {
+            key.rpartition(".")[2]: self._length(value, level + 1, node, indexes)
+            for key, value in lists.items()
+        }
+        if len(set(lengths.values())) > 1:
+            raise UnevenMap.of(name, lengths)
+        if lengths:
+            count = next(iter(lengths.values()))
+        else:
+            told = (need for need in node.needs if self.graph.shared(node.name, need) > level)
+            count = self.lengths[item_at(next(told), indexes)]
+        if count < node.least_at(level):
+            raise EmptyMap.of(name, count, node.least_at(level))
+        return count
+
+    def _length(self, value: Input, level: int, node: Node, indexes: _Indexes) -> int:
+        if isinstance(value, Output):
+            outside = min(node.copies_shared(value.node), level - 1)
+            source, name = self.graph[value.node], item_at(value.node, indexes[:outside])
+            if source.levels > outside and (source.name, outside + 1) not in self.graph.partial:
+                return self.lengths[name]
+        return len(cast("Sized", self._value(value, node, indexes)))
+
+    def _call(self, node: Node, name: str, arguments: Callable[[], Mapping[str, object]]) -> object | _Failed:
         """What the node's function returns, or `_Failed` with the error of the last attempt."""
         function = stages[node.stage].function
         number = 0
         while True:
             number += 1
             try:
-                arguments = self._arguments(node, row)
+                given = arguments()
                 with attempting(replace(current_attempt(), node=name, number=number)):
-                    return function(**arguments)
+                    return cast("object", function(**given))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a stage raises is judged by its policy
                 if not node.policy.grants_another(error, number):
                     return _Failed(error, number)
 
-    def _arguments(self, node: Node, row: _Row) -> dict[str, object]:
+    def _arguments(self, node: Node, indexes: _Indexes) -> dict[str, object]:
         hints = hints_of(stages[node.stage].function)
-        given: dict[str, object] = {key: row[key] for key in node.varying}
-        for key, value in node.inputs.items():
-            if isinstance(value, FailureOfRun):
-                given[key] = row[key]
-            elif isinstance(node.each[value.list] if isinstance(value, Element) else value, Constant):
-                given[key] = parse_value(self._value(value, node, row), hints.get(key, object))
-            else:
-                given[key] = narrowed(self._value(value, node, row), hints.get(key, object))
-        return given
+        given = {
+            key: self._value(value, node, indexes, hints.get(key, object))
+            for key, value in node.inputs.items()
+        }
+        return given | {
+            key: self._element(value, node.levels, node, indexes, hints.get(key, object))
+            for key, value in node.varying.items()
+        }
 
-    def _value(self, value: Input, node: Node | None = None, row: _Row | None = None) -> object:
-        """What an input is; for an item of a map, with what is the item's own."""
+    def _value(self, value: Input, node: Node, indexes: _Indexes, hint: object = object) -> object:
+        """What an input is for a node, or for one of its items."""
         match value:
             case Constant(constant):
-                return constant
+                return parse_value(constant, hint) if hint is not object else constant
             case Gather(items):
-                return [self._value(item, node, row) for item in items]
+                inner = element_of(hint) if hint is not object else object
+                return [self._value(item, node, indexes, inner) for item in items]
             case Output(name, path):
-                if node is not None and row is not None and node.is_beside(name):
-                    return _part(row[name], path)
-                found = self.values[name]
-                if self.graph[name].mapped and path:
-                    return [_part(item, path) for item in cast("list[object]", found)]
-                return _part(found, path)
+                shared = node.copies_shared(name)
+                found = self.values[item_at(name, indexes[:shared])]
+                return narrowed(_part(found, path, self.graph[name].levels - shared), hint)
             case Element(taken_from, path):
-                return _part((row or {})[taken_from], path)
+                whole = self._element(
+                    node.each[taken_from], value.level, node, indexes, object if path else hint
+                )
+                return narrowed(_part(whole, path), hint) if path else whole
             case Not(of):
-                return not self._value(of, node, row)
+                return not self._value(of, node, indexes)
             case FailureOfRun():
                 raise LookupError("only the stages of on_failure are told of a failure")
+
+    def _element(self, value: Input, level: int, node: Node, indexes: _Indexes, hint: object) -> object:
+        """The element of a list that an item takes by its index of a level."""
+        index = indexes[level - 1]
+        known = item_of(value, index)
+        if known is not None:
+            return self._value(known, node, indexes, hint)
+        if isinstance(value, Output):
+            outside = min(node.copies_shared(value.node), level - 1)
+            source, name = self.graph[value.node], item_at(value.node, indexes[:outside])
+            if source.levels > outside and (source.name, outside + 1) not in self.graph.partial:
+                found = self.values[item_name(name, index)]
+                return narrowed(_part(found, value.path, source.levels - outside - 1), hint)
+        whole = self._value(value, node, indexes, object if hint is object else list[hint])  # type: ignore[valid-type]
+        return narrowed(list(cast("Iterable[object]", whole))[index], hint)
 
     def _record_end(self, name: str, node: Node, outcome: object, *, tolerated: bool = False) -> bool:
         """Record how a node or an item ended; returns whether it has succeeded."""
@@ -240,9 +294,8 @@ def _message_of(error: BaseException) -> str:
         return "its message cannot be shown"
 
 
-def _part(value: object, path: tuple[str | int, ...]) -> object:
-    """The part of a value that `path` leads to."""
-    for key in path:
-        named = isinstance(key, str) and not isinstance(value, dict)
-        value = getattr(value, str(key)) if named else value[key]  # type: ignore[index]
-    return value
+def _part(value: object, path: tuple[str | int, ...], lists: int = 0) -> object:
+    """The part of a value that `path` leads to; of each value in so many `lists` in lists."""
+    if lists and path:
+        return [_part(each, path, lists - 1) for each in cast("list[object]", value)]
+    return part_of(value, path)

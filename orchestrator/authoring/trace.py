@@ -9,7 +9,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from orchestrator.authoring.annotations import assignable, element_of, has_elements, hints_of, shown
+from orchestrator.authoring.annotations import (
+    assignable,
+    element_of,
+    has_elements,
+    hints_of,
+    part_of,
+    shown,
+)
 from orchestrator.authoring.errors import EmptyMap, InvalidPipeline, UnevenMap
 from orchestrator.authoring.failure import Failure
 from orchestrator.authoring.graph import (
@@ -28,17 +35,16 @@ from orchestrator.authoring.graph import (
     elements_in,
     find_cycle,
     known_length,
+    levels_of,
+    outermost,
     outputs_in,
     scope_of,
+    shared_scopes,
 )
 from orchestrator.authoring.masking import SEE_CONTEXT, asks_for_secret, is_secret_type, mask_value
 from orchestrator.authoring.parameters import parse_value, reason
 from orchestrator.authoring.policies import Policy
 from orchestrator.authoring.reference import Reference, given_by, hint_of, node_of, output_of
-
-NO_MAP_IN_A_MAP = (
-    "a mapped pipeline cannot have maps of its own yet; have one of its stages go through the list"
-)
 
 _active: ContextVar[Trace | None] = ContextVar("orchestrator_trace", default=None)
 
@@ -123,8 +129,6 @@ class Trace:
         name = self._fresh_name(use.stage)
         hints = self._hints(use)
         result = hints.get("return", Any)
-        if self._scope and use.varying:
-            self.mistake(f"{name}.map(…) is called in a pipeline that is mapped itself; {NO_MAP_IN_A_MAP}")
         node = Node(
             name=name,
             stage=use.stage,
@@ -151,8 +155,6 @@ class Trace:
     def map_pipeline(self, mapped: MappedPipeline) -> Reference:
         """Add the nodes of a pipeline that is run once for each element of its lists."""
         name = self._fresh_name(mapped.name)
-        if self._scope:
-            self.mistake(f"{name}.map(…) is called in a pipeline that is mapped itself; {NO_MAP_IN_A_MAP}")
         hints = self._hints_of(mapped.name, mapped.function)
         try:
             bind(inspect.signature(mapped.function), (), {**mapped.fixed, **mapped.varying})
@@ -183,7 +185,7 @@ class Trace:
     def _results(self, scope: NodeName, returned: object) -> Reference:
         """The list of what the copies of a mapped pipeline return."""
         output = output_of(returned) if isinstance(returned, Reference) else None
-        if isinstance(output, Output) and scope_of(output.node) == scope:
+        if isinstance(output, Output) and f"{output.node}.".startswith(f"{scope}."):
             assert isinstance(returned, Reference)  # noqa: S101
             self._returned.add(output.node)
             return Reference(self, output, list[hint_of(returned)])  # type: ignore[misc]
@@ -193,17 +195,20 @@ class Trace:
 
     def _tell_length(self, name: NodeName) -> None:
         """Have a node of a mapped pipeline go through its lists, unless another one tells it their length."""
-        scope, node = self._scopes.get(self._scope), self._nodes[name]
-        if scope is None:
-            return
-        given = (*node.inputs.values(), *node.conditions)
-        takes_elements = any(True for value in given for _ in elements_in(value))
-        if takes_elements or not any(map(node.is_beside, node.needs)):
-            others = (
-                each for each in self._nodes.values() if each.scope == self._scope and each.name != name
-            )
-            at_least = 0 if any(each.each for each in others) else scope.at_least
-            self._nodes[name] = replace(node, each=scope.lists, at_least=at_least)
+        for level in range(levels_of(self._scope), 0, -1):
+            around, node = outermost(self._scope, level), self._nodes[name]
+            given = (*node.inputs.values(), *node.lists.values(), *node.conditions)
+            takes_elements = any(each.level == level for value in given for each in elements_in(value))
+            if takes_elements or not any(node.copies_shared(need) >= level for need in node.needs):
+                self._nodes[name] = self._through_lists_of(around, node)
+
+    def _through_lists_of(self, around: str, node: Node) -> Node:
+        scope = self._scopes[around]
+        others = [each.copies for each in self._nodes.values() if each.name != node.name]
+        copies = (
+            {around: scope.at_least} if scope.at_least and not any(around in each for each in others) else {}
+        )
+        return replace(node, each={**node.each, **scope.lists}, copies={**node.copies, **copies})
 
     def handle_failure(self, use: Use) -> None:
         """Add a node that runs once the run has failed, with the Failure as its argument."""
@@ -258,9 +263,8 @@ class Trace:
     def _made_of(self, name: NodeName, reference: Reference) -> Output | Element | Not:
         """What a reference stands for, as data; a part of a known element is looked up now."""
         made = output_of(reference)
-        shown_here = ("", self._scope)
-        others = (each for each in _sources(made) if scope_of(each) not in shown_here)
-        inside = next((each for each in others if each not in self._returned), None)
+        others = (each for each in _sources(made) if not f"{self._scope}.".startswith(f"{scope_of(each)}."))
+        inside = next((each for each in others if scope_of(each) and each not in self._returned), None)
         if inside is not None:
             self.mistake(
                 f"{name} takes {reference}, which the mapped pipeline {scope_of(inside)} does not return"
@@ -273,13 +277,27 @@ class Trace:
 
     def _known_part(self, name: NodeName, element: Element) -> Element:
         """A part of an element, as the element of a list of such parts where the list is known."""
-        scope = self._scopes[scope_of(element.list)]
-        if element.list not in scope.given:
-            return element
-        key = ".".join([element.list, *map(str, element.path)])
+        return self._with_parts(name, element.list, element.path, 0) or element
+
+    def _with_parts(self, name: NodeName, of: str, path: tuple[str | int, ...], depth: int) -> Element | None:
+        """The element of a list of parts of what another one has; None if that is not known yet.
+
+        The list may be an element itself, of the list of an outer mapped pipeline: its parts are `depth`
+        lists deep.
+        """
+        scope, key = self._scopes[scope_of(of)], ":".join([of, *map(str, path), *["*"] * depth])
         if key not in scope.lists:
-            parts = [_part_of(value, element.path) for value in scope.given[element.list]]
-            scope.lists = {**scope.lists, key: self._input(name, str(element), parts, Any)}
+            whole = scope.lists[of]
+            if of in scope.given:
+                parts = [_parts_of(value, path, depth) for value in scope.given[of]]
+                made: Input | None = self._input(name, key, parts, Any)
+            elif isinstance(whole, Element) and not whole.path:
+                made = self._with_parts(name, whole.list, path, depth + 1)
+            else:
+                made = None
+            if made is None:
+                return None
+            scope.lists = {**scope.lists, key: made}
         return Element(key)
 
     def _input(self, node: NodeName, parameter: str, value: object, hint: object) -> Input:
@@ -312,16 +330,29 @@ class Trace:
             return Constant([None])
         return self._input(node, parameter, list(value), list[hint])  # type: ignore[valid-type]
 
+    def _map_of(self, value: Input) -> tuple[Node, int] | None:
+        """The map whose items of a level make a list, and that level; None for any other list."""
+        source = self._nodes.get(value.node) if isinstance(value, Output) else None
+        if source is None:
+            return None
+        level = shared_scopes(self._scope, source.scope) + 1
+        return (source, level) if source.levels >= level else None
+
+    def _lists_of(self, map: Node, level: int) -> Mapping[str, Input]:
+        """The lists that the items of a level of a map go through."""
+        is_own = level > levels_of(map.scope)
+        return map.varying if is_own else self._scopes[outermost(map.scope, level)].lists
+
+    def _is_partial(self, map: Node, level: int) -> bool:
+        return (map.name, level) in Graph(self.pipeline, tuple(self._nodes.values())).partial
+
     def _known_length(self, value: Input) -> int | None:
         """How many elements a list has, also as that of a map whose items all have to succeed."""
-        source = self._nodes.get(value.node) if isinstance(value, Output) else None
-        if source is None or not source.mapped or source.policy.tolerate:
+        found = self._map_of(value)
+        if found is None or self._is_partial(*found):
             return known_length(value)
-        lengths = map(self._known_length, self._lists_of(source).values())
+        lengths = map(self._known_length, self._lists_of(*found).values())
         return next((length for length in lengths if length is not None), None)
-
-    def _lists_of(self, map: Node) -> Mapping[str, Input]:
-        return self._scopes[map.scope].lists if map.scope else map.varying
 
     def _check_lengths(self, name: NodeName, lists: Mapping[str, Input], at_least: int) -> None:
         lengths = {
@@ -343,12 +374,12 @@ class Trace:
 
     def _shortened_by(self, value: Input) -> NodeName | None:
         """The map that may leave items out of what another map goes through; None if no map does."""
-        source = self._nodes.get(value.node) if isinstance(value, Output) else None
-        if source is None or not source.mapped:
+        found = self._map_of(value)
+        if found is None:
             return None
-        if source.name in Graph(self.pipeline, tuple(self._nodes.values())).partial:
-            return source.name
-        return next(filter(None, map(self._shortened_by, self._lists_of(source).values())), None)
+        if self._is_partial(*found):
+            return found[0].name
+        return next(filter(None, map(self._shortened_by, self._lists_of(*found).values())), None)
 
     def _constant(self, node: NodeName, parameter: str, value: object, hint: object) -> JSON:
         if type(value) is hint and isinstance(value, bool | int | float | str):
@@ -374,18 +405,16 @@ class Trace:
         return plain
 
 
+def _parts_of(value: object, path: Sequence[str | int], depth: int) -> object:
+    if not depth:
+        return part_of(value, path)
+    return [_parts_of(each, path, depth - 1) for each in cast("Sequence[object]", value)]
+
+
 def _sources(made: Output | Element | Not) -> Iterator[str]:
     """The names of nodes, and of lists, that an input stands for."""
     yield from (output.node for output in outputs_in(made))
     yield from (element.list for element in elements_in(made))
-
-
-def _part_of(value: object, path: Sequence[str | int]) -> object:
-    """The part of a value, or of what a stage will give, that `path` leads to."""
-    for key in path:
-        named = isinstance(key, str) and not isinstance(value, Mapping)
-        value = getattr(value, str(key)) if named else value[key]  # type: ignore[index]
-    return value
 
 
 def bind(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from orchestrator.authoring.graph import group_and_index
+from orchestrator.authoring.graph import node_of
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import NodeState
 
@@ -105,7 +105,7 @@ class Group:
 
 def group_name(name: str) -> str:
     """The node that a record belongs to: `fit` for `fit[3]`, and for `fit`."""
-    return group_and_index(name)[0]
+    return node_of(name)
 
 
 def grouped(records: Iterable[NodeRecord]) -> dict[str, Group]:

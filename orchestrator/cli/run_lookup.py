@@ -11,7 +11,7 @@ from orchestrator.archive.rounds import Round
 from orchestrator.archive.run_record import read_final, stored_runs
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
-from orchestrator.authoring.graph import Graph, item_name
+from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.masking import mask_values
 from orchestrator.cli.connection import join_stack, private_stacks
 from orchestrator.cli.errors import AmbiguousRun, UnknownNode
@@ -191,8 +191,7 @@ class Records:
         for unreadable in sorted(progress.unreadable):
             print_note(f"what {unreadable} of {run} committed cannot be read: altered, or cut short")
         for node in graph.everything:
-            items = [item_name(node.name, index) for index in sorted(progress.items_of(node.name))]
-            for name in items or [node.name]:
+            for name in progress.items_of(node.name) or (node.name,):
                 output = progress.outputs.get(name)
                 value = MISSING if output is None else inline(output)
                 yield NodeRecord(

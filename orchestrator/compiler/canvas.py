@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 from celery import Celery, chain, group
 from celery.canvas import Signature, _chord
 
-from orchestrator.authoring.graph import Node, NodeName, group_and_index, item_name
+from orchestrator.authoring.graph import Node, NodeName, group_and_index, item_name, node_of
 from orchestrator.compiler.plan import Plan, Sequence
 from orchestrator.messaging.priorities import headers_of
 from orchestrator.run_id import RunId
@@ -83,13 +83,13 @@ class Canvas:
             return self._task(self.plan.node(group))  # it runs after a failure
         return self.sequence(*self.plan.places[group], joined=True)
 
-    def item(self, name: NodeName, index: int) -> Signature:
+    def item(self, map: NodeName, index: int) -> Signature:
         """One item of a map, by itself."""
-        return self._task(self.plan.node(name), item_name(name, index))
+        return self._task(self.plan.node(node_of(map)), item_name(map, index))
 
-    def batch(self, name: NodeName, number: int) -> Signature:
+    def batch(self, map: NodeName, number: int) -> Signature:
         """A message whose worker takes items of a map, and calls another by the number that follows."""
-        return self._task(self.plan.node(name), id_of=f"{name} batch {number}", batch=number)
+        return self._task(self.plan.node(node_of(map)), map, id_of=f"{map} batch {number}", batch=number)
 
     def _map(self, node: Node) -> Signature:
         """A map: written out where its length is small and known, else one task that expands on a worker."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index
+from orchestrator.authoring.graph import Graph, Node, NodeName, node_of
 
 #: Maps up to this many items may be written out in the canvas.
 WRITTEN_OUT = 64
@@ -57,10 +57,10 @@ class Plan:
 
     def chord_of(self, name: str) -> NodeName | None:
         """The node whose chord counts the branch that a node stands in, or the item of a map."""
-        group, index = group_and_index(name)
-        if index is not None:
-            return self.chorded(self.node(group))
-        return self.places[group][0].join if group in self.places else None
+        node = node_of(name)
+        if node != name:
+            return self.chorded(self.node(node))
+        return self.places[node][0].join if node in self.places else None
 
     def written_out(self, node: Node) -> bool:
         """Whether a map's items stand in the canvas itself; others become items on a worker.
@@ -84,7 +84,7 @@ def is_written_out(graph: Graph, name: NodeName) -> bool:
     node = graph[name]
     length = node.known_length
     short = node.mapped and length is not None and 0 < length <= WRITTEN_OUT
-    by_item = name in graph.item_followers or name in graph.item_edges
+    by_item = node.scope or name in graph.item_followers or name in graph.item_edges
     return short and not node.conditions and not node.policy.tolerate and not by_item
 
 

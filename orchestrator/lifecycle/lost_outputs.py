@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from orchestrator.archive.rounds import Round
 from orchestrator.artifacts import holds_all
-from orchestrator.authoring.graph import Graph, Node, NodeName, Output, group_and_index, item_name, outputs_in
+from orchestrator.authoring.graph import (
+    Graph,
+    Node,
+    NodeName,
+    Output,
+    indexes_of,
+    item_at,
+    node_of,
+    outputs_in,
+)
 from orchestrator.lifecycle.progress import Progress, progress_of
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import NodeState
@@ -24,11 +33,15 @@ def lost_work(graph: Graph, progress: Progress, store: ArtifactStore) -> frozens
     everything made from either, or from maps that left items out which are run again, since it may not match
     the new outputs. Blobs that are not needed any more are not checked.
     """
-    shortened = [name for name in sorted(graph.partial) if not progress.is_done(graph[name])]
     made_from_fewer = [
-        name for map in shortened for name in graph.successors[map] if not graph[name].is_beside(map)
+        follower
+        for map, level in sorted(graph.partial)
+        if not progress.is_done(graph[map])
+        for follower in graph.successors[map]
+        if graph.shared(follower, map) < level
     ]
-    made_from_lost = [name for map in progress.torn for name in _followers_of_torn(graph, map, progress)]
+    torn = (NodeName(folder.partition("@")[0]) for folder in progress.torn)
+    made_from_lost = [name for map in torn for name in _followers_of_torn(graph, map, progress)]
     lost = _with_what_follows(graph, [*progress.unreadable, *made_from_fewer, *made_from_lost])
     sound: set[NodeName] = set()
     while True:
@@ -59,10 +72,10 @@ def differences(record: RunRecord, graph: Graph, store: ArtifactStore) -> Differ
     succeeded = {
         NodeName(node.name)
         for node in record.nodes
-        if node.state is NodeState.SUCCEEDED and group_and_index(node.name)[0] in own
+        if node.state is NodeState.SUCCEEDED and node_of(node.name) in own
     }
     over = {NodeName(node.name) for node in record.nodes if node.state.over}
-    maps = {node.name for node in graph if node.mapped}
+    maps = {name for name in succeeded if len(indexes_of(name)) < graph[node_of(name)].levels}
     progress = progress_of(record.id, graph, store, Round.read(store, record.id, record.round))
     return Differences(
         lost=frozenset(succeeded - progress.outputs.keys() - maps) | progress.unreadable,
@@ -77,13 +90,16 @@ def lost_outputs(record: RunRecord, graph: Graph, store: ArtifactStore) -> froze
 
 def _followers_of_torn(graph: Graph, map: NodeName, progress: Progress) -> Iterator[NodeName]:
     """Yield the nodes and items that may have been made from lost items of a map."""
-    for follower in (graph[name] for name in graph.successors[map]):
-        if map not in follower.zipped:
-            yield follower.name
+    source = node_of(map)
+    for follower in (graph[name] for name in graph.successors[source]):
+        shared = graph.shared(follower.name, source)
+        if shared < graph[source].levels:
+            yield _same_item(follower, map, shared)
             continue
-        for index in progress.items_of(follower.name):
-            if item_name(map, index) not in progress.outputs:
-                yield item_name(follower.name, index)
+        for name in progress.items_of(follower.name):
+            indexes = indexes_of(name)[:shared]
+            if indexes[:-1] == indexes_of(map) and item_at(source, indexes) not in progress.outputs:
+                yield item_at(follower.name, indexes)
 
 
 def _needed(graph: Graph, progress: Progress) -> Iterator[NodeName]:
@@ -96,9 +112,10 @@ def _needed(graph: Graph, progress: Progress) -> Iterator[NodeName]:
             if not source.mapped:
                 yield from {source.name} & progress.outputs.keys()
                 continue
-            for index in progress.items_of(source.name):
-                if not (source.name in node.zipped and item_name(node.name, index) in progress.outputs):
-                    yield item_name(source.name, index)
+            shared = graph.shared(node.name, source.name)
+            for name in progress.items_of(source.name):
+                if not (shared == node.levels and _same_item(node, name, shared) in progress.outputs):
+                    yield name
 
 
 def _with_what_follows(graph: Graph, names: Iterable[NodeName]) -> set[NodeName]:
@@ -110,12 +127,16 @@ def _with_what_follows(graph: Graph, names: Iterable[NodeName]) -> set[NodeName]
         if name in found:
             continue
         found.add(name)
-        group, index = group_and_index(name)
-        for follower in map(graph.__getitem__, graph.successors[group]):
-            if any(output.node == group for output in _read_by(follower)):
-                of_item = index is not None and group in follower.zipped
-                stack.append(item_name(follower.name, index or 0) if of_item else follower.name)
+        source = node_of(name)
+        for follower in map(graph.__getitem__, graph.successors[source]):
+            if any(output.node == source for output in _read_by(follower)):
+                stack.append(_same_item(follower, name, graph.shared(follower.name, source)))
     return found
+
+
+def _same_item(follower: Node, name: NodeName, shared: int) -> NodeName:
+    """Return the item of a node, or the node, that takes an item of another one."""
+    return item_at(follower.name, indexes_of(name)[:shared])
 
 
 def _read_by(node: Node) -> Iterator[Output]:

@@ -11,7 +11,7 @@ from orchestrator.archive.manifest import put_torn_aside, write_items
 from orchestrator.archive.rounds import Round, latest_number
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts.tree import shown_value
-from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, item_name
+from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, indexes_of, node_of
 from orchestrator.authoring.masking import mask_values
 from orchestrator.lifecycle.changes import as_it_is_now, changed_nodes
 from orchestrator.lifecycle.ending import send_conclusion
@@ -80,9 +80,8 @@ def send_round(
         raise taken  # by a resumption that has ended since
     if not begun.write(store, run):
         raise taken
-    for map in progress.torn:
-        for folder in latest.folders_of(map):
-            put_torn_aside(store, run, folder)
+    for folder in progress.torn:
+        put_torn_aside(store, run, folder)
     _take_over_items(run, number, progress, latest, store)
     if changed:
         as_it_is_now(specification).rewrite(store)
@@ -100,7 +99,7 @@ def send_round(
             done={name: shown_value(output) for name, output in progress.outputs.items()},
             again=_reasons(left, changed, lost),
             needs=remaining.needs,
-            kept=sorted(kept | {name for name in ended_otherwise if group_and_index(name)[0] in ended}),
+            kept=sorted(kept | {name for name in ended_otherwise if node_of(name) in ended}),
             maps=maps,
             item_followers=left.item_followers,
         ),
@@ -135,15 +134,19 @@ def _settled_maps(
     tolerated.
     """
     found = {}
-    states = RunReader(runs.client).raw_states(run) if graph.partial else {}
+    states = RunReader(runs.client).raw_states(run)
     skipped = {NodeName(name) for name, state in states.items() if state is NodeState.SKIPPED}
-    left_out = skipped | ended_otherwise
+    partial = {name for name, _ in graph.partial}
     for node in maps:
-        told_by_store = node.known_length is not None and node.name not in graph.partial
-        if not told_by_store and runs.succeeded_items(run, node.name) is not None:
-            items = [item_name(node.name, index) for index in range(runs.items(run, node.name))]
-            if all(item in progress.outputs or item in left_out for item in items):
-                found[node.name] = len(items)
+        told_by_store = node.known_length is not None and not node.nested and node.name not in partial
+        if told_by_store or states.get(node.name) is not NodeState.SUCCEEDED:
+            continue
+        items = [
+            name for name in states if node_of(name) == node.name and len(indexes_of(name)) == node.levels
+        ]
+        left_out = skipped | ended_otherwise
+        if all(name in progress.outputs or name in left_out for name in map(NodeName, items)):
+            found[node.name] = runs.items(run, node.name)
     return found
 
 
@@ -153,9 +156,9 @@ def _take_over_items(
     """Commit the finished items again under this round, so that earlier rounds cannot change them."""
     folders: dict[str, dict[int, Tree]] = {}
     for name, output in progress.outputs.items():
-        map, index = group_and_index(name)
+        _, index = group_and_index(name)
         if index is not None:
-            folders.setdefault(latest.stored_as(map, index), {})[index] = output
+            folders.setdefault(latest.stored_as(name), {})[index] = output
     for folder, outputs in folders.items():
         write_items(store, run, folder, FencingNumber(number, 0), f"round-{number}", outputs, flush=True)
 
@@ -163,8 +166,7 @@ def _take_over_items(
 def _reasons(left: Graph, changed: Mapping[NodeName, str], lost: Collection[NodeName]) -> dict[NodeName, str]:
     """Return why each remaining node runs, or runs again."""
     told = {
-        group_and_index(name)[0]: "what it gave, or was made from, was lost, altered or tried again"
-        for name in lost
+        node_of(name): "what it gave, or was made from, was lost, altered or tried again" for name in lost
     }
     told |= changed
     return {node.name: f"run: {told.get(node.name, 'it had not succeeded')}" for node in left}

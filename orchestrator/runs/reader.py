@@ -242,17 +242,22 @@ def _unseen(node: Node, graph: Graph, done: set[str], run: RunState, *, handling
 
 
 def _records(node: Node, raw: Mapping[str, Mapping[str, JSON]], unseen: NodeState) -> Iterator[NodeRecord]:
-    own = raw.get(node.name, {})
+    yield from _parts(node, node.name, raw, unseen, "")
+
+
+def _parts(
+    node: Node, name: NodeName, raw: Mapping[str, Mapping[str, JSON]], unseen: NodeState, why: str
+) -> Iterator[NodeRecord]:
+    own = raw.get(name, {})
     items = own.get("items")
     if not items:  # not a map, not one yet, or an empty one
-        yield _record(node, node.name, own, unseen)
+        yield _record(node, name, own, unseen, why)
         return
-    whole, why = NodeState(str(own["state"])), str(own.get("why", ""))
+    whole, why = NodeState(str(own["state"])), str(own.get("why", why))
     if whole in (NodeState.UPSTREAM_FAILED, NodeState.SKIPPED, NodeState.CANCELLED):
         unseen = whole
     for index in range(int(cast("int", items))):
-        name = item_name(node.name, index)
-        yield _record(node, name, raw.get(name, {}), unseen, why)
+        yield from _parts(node, item_name(name, index), raw, unseen, why)
 
 
 def _record(node: Node, name: str, raw: Mapping[str, JSON], unseen: NodeState, why: str = "") -> NodeRecord:

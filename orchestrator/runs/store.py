@@ -16,6 +16,7 @@ from orchestrator.runs.listing import add_to_lists, remove_from_unfinished
 from orchestrator.runs.scripts import LuaScripts
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.values import (
+    NONE,
     AttemptCounts,
     Claim,
     ClaimedNext,
@@ -23,6 +24,7 @@ from orchestrator.runs.values import (
     Continuation,
     DoneItem,
     DueNode,
+    Follows,
     Holder,
     Reopening,
     RunEnding,
@@ -54,14 +56,14 @@ class RunStore:
         submitted: float,
         handlers: Sequence[NodeName] = (),
         fail_fast: bool = False,
-        item_followers: Mapping[NodeName, Sequence[NodeName]] | None = None,
+        item_followers: Mapping[NodeName, Mapping[NodeName, int]] | None = None,
     ) -> bool:
         """Register a run before its first message is sent; False if the id exists already.
 
         `needs` maps each node to its number of inputs from other nodes; `maps` gives the number of items of
-        maps whose items are separate tasks in the canvas.
-        With `fail_fast` the first failure ends the whole run; `handlers` are the nodes that run after it.
-        `item_followers` are, for each map, those that follow it item by item.
+        maps whose items are separate tasks in the canvas. With `fail_fast` the first failure ends the whole
+        run; `handlers` are the nodes that run after it. `item_followers` are, for each map, those that follow
+        it item by item, and how many indexes they share.
         """
         (made,) = self._apply(
             "submit",
@@ -74,7 +76,7 @@ class RunStore:
             json.dumps(handlers),
             len(maps),
             token_hex(8),
-            json.dumps(item_followers or {}),
+            _pairs(item_followers or {}),
             *(part for pair in maps.items() for part in pair),
             *(part for pair in needs.items() for part in pair),
         )
@@ -202,14 +204,16 @@ class RunStore:
         *,
         items: int,
         join: NodeName | None = None,
-        follows: Sequence[NodeName] = (),
+        follows: Follows = NONE,
         needed_by: Sequence[NodeName] = (),
     ) -> Settled:
         """Expand a map of known length into its items.
 
-        `join` is the body of the chord that the map is in; `follows` are maps that it follows item by item.
+        `join` is the body of the chord that the map is in; `follows` are the maps that it follows item by
+        item.
         """
-        return self._settle("expand", run, node, token, items, join or "", json.dumps(follows), *needed_by)
+        waits_for = json.dumps([follows.done, follows.expanded])
+        return self._settle("expand", run, node, token, items, join or "", waits_for, *needed_by)
 
     def items(self, run: RunId, node: NodeName) -> int:
         """Return the number of items of an expanded map."""
@@ -386,7 +390,7 @@ class RunStore:
             len(reopening.kept),
             len(reopening.maps),
             f"{expected.ended}/{expected.round}" if expected else "",
-            json.dumps(reopening.item_followers),
+            _pairs(reopening.item_followers),
             *done,
             *again,
             *reopening.kept,
@@ -466,3 +470,7 @@ def _ready(flat: Sequence[str]) -> tuple[DueNode, ...]:
         DueNode(name, batch=int(how[1:])) if how.startswith("b") else DueNode(name, how == "1")
         for name, how in pairs
     )
+
+
+def _pairs(item_followers: Mapping[NodeName, Mapping[NodeName, int]]) -> str:
+    return json.dumps({map: [*followers.items()] for map, followers in item_followers.items()})

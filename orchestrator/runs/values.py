@@ -126,6 +126,18 @@ class RunStatus:
     round: int  #: the current round, or the one that the run ended in
 
 
+@dataclass(frozen=True)
+class Follows:
+    """The maps that a map follows item by item."""
+
+    done: Sequence[NodeName] = ()  #: of which the same item has to succeed
+    expanded: Sequence[NodeName] = ()  #: of which the same item has to be expanded: it is a map itself
+
+
+#: Of a map that follows none.
+NONE = Follows()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reopening:
     """What a new round of a run takes over as done, and what is left to run."""
@@ -143,7 +155,8 @@ class Reopening:
     needs: Mapping[NodeName, int]  #: nodes left, and how many other nodes left each needs
     kept: Collection[NodeName] = ()  #: nodes and items that ended without success and are not run again
     maps: Mapping[NodeName, tuple[int, int]]  #: maps with items in the canvas: items, and items left
-    item_followers: Mapping[NodeName, Sequence[NodeName]] = field(default_factory=dict)  #: of maps left
+    #: Of the maps that are left, those that follow each, and how many indexes they share.
+    item_followers: Mapping[NodeName, Mapping[NodeName, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

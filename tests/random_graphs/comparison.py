@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 
-from orchestrator.authoring.graph import NodeName, group_and_index, item_name
+from orchestrator.authoring.graph import NodeName, node_of
 from orchestrator.runs.record import NodeRecord, RunRecord
 
 from . import stages
-from .interpreter import Call, Expected, Interpretation
+from .interpreter import Expected, Interpretation
 from .recipe import Recipe, pipeline_of
 
 HANDLERS = ("report", "report_in_vain")
@@ -54,7 +54,7 @@ class _Comparison:
         self.stopped = recipe.fail_fast and expected.failed
         self.groups: dict[str, list[NodeRecord]] = {}
         for node in record.nodes:
-            self.groups.setdefault(group_and_index(node.name)[0], []).append(node)
+            self.groups.setdefault(node_of(node.name), []).append(node)
 
     def lines(self) -> Iterator[str]:
         state = "failed" if self.expected.failed else "succeeded"
@@ -70,30 +70,23 @@ class _Comparison:
             yield from self._handlers()
 
     def _node(self, name: str, end: Expected, records: list[NodeRecord]) -> Iterator[str]:
-        if end.call is not None:
-            yield from self._one(name, end.call, records[0])
-        elif len(end.items) == len(records) and end.items:
-            for index, (item, record) in enumerate(zip(end.items, records, strict=True)):
-                yield from self._one(item_name(NodeName(name), index), item, record)
-        else:
-            states = end.states | ({"cancelled", "upstream_failed"} if self.stopped else set())
-            found = {record.state.value for record in records}
-            if end.items and not self.stopped:
-                yield f"{name} has {len(records)} items instead of {len(end.items)}"
-            elif not found <= states:
-                yield f"{name} is {sorted(found)} instead of {sorted(states)}"
-            for record in records:
-                yield from self._called(record.name, 0)
+        parts, found = dict(end.parts(NodeName(name))), {record.name: record for record in records}
+        if parts.keys() != found.keys():
+            if not self.stopped:
+                yield f"{name} is {sorted(found)} instead of {sorted(parts)}"
+            return
+        for each, part in parts.items():
+            yield from self._one(each, part, found[each])
 
-    def _one(self, name: str, call: Call, record: NodeRecord) -> Iterator[str]:
+    def _one(self, name: str, end: Expected, record: NodeRecord) -> Iterator[str]:
         cut_short = {"cancelled", "upstream_failed", "skipped"} if self.stopped else set()
         if record.state.value in cut_short:
             return
-        if record.state.value not in call.states:
-            yield f"{name} is {record.state} instead of {sorted(call.states)}: {record.error}"
-        elif call.value is not None and record.value != call.value:
-            yield f"{name} gave {record.value} instead of {call.value}"
-        yield from self._called(name, call.calls)
+        if record.state.value not in end.states:
+            yield f"{name} is {record.state} instead of {sorted(end.states)}: {record.error}"
+        elif end.call is not None and end.call.value is not None and record.value != end.call.value:
+            yield f"{name} gave {record.value} instead of {end.call.value}"
+        yield from self._called(name, end.call.calls if end.call is not None else 0)
 
     def _called(self, name: str, times: int) -> Iterator[str]:
         disturbed = self.costly or self.forgetful
@@ -146,8 +139,7 @@ def _local(
             yield f"gave {found} instead of {wanted}"
     least: Counter[str] = Counter()
     for name, end in expected.nodes.items():
-        least.update({name: end.call.calls} if end.call else {})
-        least.update({item_name(NodeName(name), at): item.calls for at, item in enumerate(end.items)})
+        least.update({each: part.call.calls for each, part in end.parts(NodeName(name)) if part.call})
     if recipe.handlers and expected.failed:
         least.update(HANDLERS)
     cached = {name for name in least if name.startswith("cached")}  # nothing is cached in a local run

@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from orchestrator.authoring.graph import NodeName, item_name
 
-from .recipe import Element, Operand, Recipe, Ref, Step
+from .recipe import Condition, Element, Operand, Recipe, Ref, Step
 from .stages import RETRIES
 
 Value: TypeAlias = "int | bool | Sequence[Value] | dict[str, Value]"
 
-SUCCEEDED = frozenset({"succeeded"})
+SUCCEEDED, FAILED = frozenset({"succeeded"}), frozenset({"failed"})
+SKIPPED, UPSTREAM_FAILED = frozenset({"skipped"}), frozenset({"upstream_failed"})
 
 
 @dataclass(frozen=True)
 class Call:
-    """One node or item: what it gives (None: it fails), and how often its function is called."""
+    """What a node or an item gives (None: it fails), and how often its function is called."""
 
     value: Value | None
     calls: int = 1
-    #: How it may end without being run: an item that it takes has not succeeded, or a condition is false.
-    without: frozenset[str] = frozenset()
-
-    @property
-    def failed(self) -> bool:
-        return self.value is None and not self.without
-
-    @property
-    def states(self) -> frozenset[str]:
-        return self.without or (frozenset({"failed"}) if self.failed else SUCCEEDED)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """How a node ends. Where it needs both a failed and a skipped node, whichever comes first decides."""
+    """How a node, an item or a map ends.
+
+    Where it needs both a failed and a skipped node, whichever comes first decides.
+    """
 
     states: frozenset[str]
     value: Value | None = None  #: of a map: what its items gave that succeeded
-    call: Call | None = None  #: of a node that runs and is no map
-    items: tuple[Call, ...] = ()  #: of a map that runs
+    call: Call | None = None  #: of a node or an item that runs
+    items: tuple[Expected, ...] = ()  #: of a map that runs
     #: How else a node may end that needs all of it: an item that it would have followed had failed.
     otherwise: frozenset[str] = frozenset()
 
     @property
     def succeeded(self) -> bool:
         return self.states == SUCCEEDED
+
+    @property
+    def failed(self) -> bool:
+        return self.states == FAILED
+
+    def parts(self, name: NodeName) -> Iterator[tuple[NodeName, Expected]]:
+        """All items of a map by their names, and of those that are maps theirs; else itself."""
+        if not self.items:
+            yield name, self
+        for index, item in enumerate(self.items):
+            yield from item.parts(item_name(name, index))
+
+    def causes(self, name: NodeName) -> Iterator[NodeName]:
+        """The nodes and items whose failures are not tolerated."""
+        if self.call is not None and self.call.value is None:
+            yield name
+        elif self.failed:
+            for index, item in enumerate(self.items):
+                yield from item.causes(item_name(name, index))
 
 
 @dataclass(frozen=True)
@@ -64,46 +77,89 @@ class Interpretation:
         return bool(self.causes)
 
 
+@dataclass(frozen=True)
+class _View:
+    """What is seen of the steps before one: in a copy of a mapped pipeline, what that copy has of them."""
+
+    recipe: Recipe
+    ends: Sequence[Expected]
+    elements: Mapping[int, object] = field(default_factory=dict)  #: by mapped pipeline
+
+    @property
+    def level(self) -> int:
+        """How many mapped pipelines it is a copy of."""
+        return len(self.elements)
+
+    def of_item(self, scope: int, index: int, element: object, deeper: Collection[int]) -> _View:
+        """What a copy sees, which has items of its own of the steps that are `deeper`."""
+        ends = [end.items[index] if number in deeper else end for number, end in enumerate(self.ends)]
+        return _View(self.recipe, ends, {**self.elements, scope: element})
+
+    def value(self, operand: Operand) -> object:
+        match operand:
+            case Element(scope):
+                return self.elements[scope]
+            case Ref(step, part):
+                whole = self.ends[step].value
+                return whole[part] if isinstance(whole, dict) else whole
+            case tuple():
+                return [self.value(each) for each in operand]
+        return operand
+
+    def holds(self, condition: Condition) -> bool:
+        return bool(self.value(condition.of)) != condition.negated
+
+
 def interpret(recipe: Recipe) -> Interpretation:
     """Follow the rules; every node that may run does, whatever fails beside it."""
     ends: list[Expected] = []
     causes: set[str] = set()
     failures: list[str] = []
     ambiguous = False
-    for step, name in zip(recipe.steps, recipe.names, strict=True):
-        end = _end_of(step, ends, recipe) if step.scope is None else _end_of_copies(step, ends, recipe)
-        ambiguous = ambiguous or (len(end.states) > 1 and bool(end.items))
+    for number, (step, name) in enumerate(zip(recipe.steps, recipe.names, strict=True)):
+        end = _end_of(number, _View(recipe, ends), recipe.around(step.scope))
         ends.append(end)
-        failed = [item_name(NodeName(name), index) for index, item in enumerate(end.items) if item.failed]
-        if end.call is not None and end.call.failed:
-            failed = [NodeName(name)]
-        failures += failed
-        causes.update(failed if end.states == {"failed"} else ())
+        ambiguous = ambiguous or _is_ambiguous(end)
+        parts = dict(end.parts(NodeName(name)))
+        failures += [each for each, part in parts.items() if part.call is not None and part.failed]
+        causes.update(end.causes(NodeName(name)))
     nodes = dict(zip(recipe.names, ends, strict=True))
     return Interpretation(nodes, frozenset(causes), tuple(sorted(failures)), ambiguous)
 
 
-def _end_of(step: Step, ends: Sequence[Expected], recipe: Recipe) -> Expected:
-    followed = _followed(step, ends, recipe)
-    without = _without(ends[number] for number in _needs(step) if number != followed)
-    sources = ends[followed].items if followed is not None else ()
+def _is_ambiguous(end: Expected) -> bool:
+    return bool(end.items) and (len(end.states) > 1 or any(map(_is_ambiguous, end.items)))
+
+
+def _end_of(number: int, view: _View, around: tuple[int, ...]) -> Expected:
+    """How a step ends; `around` are the mapped pipelines around it of which the view is of no copy yet."""
+    if around:
+        return _end_of_copies(number, view, around)
+    step, shared = view.recipe.steps[number], _indexes_shared(number, view.recipe)
+    followed = next((need for need in shared if shared[need] > view.level), None)
+    if followed is not None and not view.ends[followed].items:
+        followed = None
+    without = _without(view.ends[need] for need in shared if need != followed)
+    sources = view.ends[followed].items if followed is not None else ()
     otherwise = frozenset({"upstream_failed"} if any(item.value is None for item in sources) else ())
     if without:
         return Expected(without, otherwise=otherwise)
-    if any(bool(_value(condition.of, ends)) == condition.negated for condition in step.conditions):
-        return Expected(frozenset({"skipped"}), otherwise=otherwise)
-    given = [item.value for item in sources] if followed is not None else _value(step.value, ends)
-    found = any(ends[other].succeeded and _is_twin(step, other) for other in step.after)
+    if not all(map(view.holds, step.conditions)):
+        return Expected(SKIPPED, otherwise=otherwise)
+    given = [item.value for item in sources] if followed is not None else view.value(step.value)
+    found = any(view.ends[other].succeeded and _is_twin(step, other) for other in step.after)
     if not step.mapped:
-        call = _call(step, given, found=found)
-        return Expected(call.states, call.value, call=call)
+        return _called(_call(step, given, found=found))
     assert isinstance(given, list)
-    items = tuple(BLOCKED if each is None else _call(step, each, found=found) for each in given)
-    return _whole(step, items, upstream=any(item.without for item in items), otherwise=frozenset())
+    items = tuple(
+        Expected(UPSTREAM_FAILED) if each is None else _called(_call(step, each, found=found))
+        for each in given
+    )
+    return _whole(items, step.tolerate, upstream=any(item.call is None for item in items))
 
 
-BLOCKED = Call(None, 0, frozenset({"upstream_failed"}))
-SKIPPED = Call(None, 0, frozenset({"skipped"}))
+def _called(call: Call) -> Expected:
+    return Expected(FAILED if call.value is None else SUCCEEDED, call.value, call=call)
 
 
 def _without(needed: Iterable[Expected]) -> frozenset[str]:
@@ -112,106 +168,128 @@ def _without(needed: Iterable[Expected]) -> frozenset[str]:
     return frozenset("skipped" if state == "skipped" else "upstream_failed" for state in states)
 
 
-def _whole(step: Step, items: tuple[Call, ...], *, upstream: bool, otherwise: frozenset[str]) -> Expected:
+def _whole(
+    items: tuple[Expected, ...], tolerate: float, *, upstream: bool, otherwise: frozenset[str] = frozenset()
+) -> Expected:
     """How a map ends with these items; `upstream`: some could not run for a failure that is not tolerated."""
-    if sum(item.failed for item in items) > step.tolerate * len(items):
-        return Expected(frozenset({"failed"}), items=items, otherwise=otherwise)
+    if sum(item.failed for item in items) > tolerate * len(items):
+        return Expected(FAILED, items=items, otherwise=otherwise)
     if upstream:
-        return Expected(frozenset({"upstream_failed"}), items=items, otherwise=otherwise)
+        return Expected(UPSTREAM_FAILED, items=items, otherwise=otherwise)
     values = [item.value for item in items if item.value is not None]
     return Expected(SUCCEEDED, values, items=items, otherwise=otherwise)
 
 
-def _end_of_copies(step: Step, ends: Sequence[Expected], recipe: Recipe) -> Expected:
-    """A step of a mapped pipeline: for each copy what a step does that stands for itself."""
-    assert step.scope is not None
-    body = recipe.body(step.scope)
-    own = [number for number in sorted(_needs(step)) if number in body]
-    over = recipe.scopes[step.scope]
-    through = (
-        over if not own or Element() in _operands(step.value) else ()
-    )  # else others tell how many there are
-    followed = _followed_list(through, _needs(step), ends, recipe)
-    behind = [ends[number] for number in own + ([followed] if followed is not None else [])]
-    otherwise = frozenset({"upstream_failed"} if any(_hurts(each) for each in behind) else ())
-    needed = {*_needs(step), *_refs(through)} - {*own, followed}
-    without = _without([ends[number] for number in needed]) | _without(
-        each for each in (ends[number] for number in own) if not each.items and not each.succeeded
-    )
+def _end_of_copies(number: int, view: _View, around: tuple[int, ...]) -> Expected:
+    """A step of a mapped pipeline: in each copy it does what a step does that stands for itself."""
+    recipe, step, (scope, *inner) = view.recipe, view.recipe.steps[number], around
+    shared = _indexes_shared(number, recipe)
+    deeper = [need for need in shared if shared[need] > view.level]
+    otherwise = frozenset({"upstream_failed"} if any(_hurts(view.ends[need]) for need in deeper) else ())
+    without = _without(view.ends[need] for need in shared if need not in deeper)
+    without |= _without(end for end in (view.ends[need] for need in deeper) if not _is_expanded(end))
     if without:
         return Expected(without, otherwise=otherwise)
-    outer = [each for each in step.conditions if each.of.step not in body]
-    if any(bool(_value(condition.of, ends)) == condition.negated for condition in outer):
-        return Expected(frozenset({"skipped"}), otherwise=otherwise)
-    elements = [item.value for item in ends[followed].items] if followed is not None else _value(over, ends)
-    count = len(ends[own[0]].items) if own else len(elements) if isinstance(elements, list) else 0
+    body = recipe.body(scope)
+    if not all(view.holds(condition) for condition in step.conditions if condition.of.step not in body):
+        return Expected(SKIPPED, otherwise=otherwise)
+    elements = _elements(scope, view, deeper) if scope in _lists_of(step, recipe) else None
+    count = len(view.ends[deeper[0]].items) if elements is None else len(elements)
     items, upstream, maybe = [], False, False
     for index in range(count):
-        copy = [_of_copy(end, index) if number in body else end for number, end in enumerate(ends)]
-        reasons = {number: copy[number].states for number in own if not copy[number].succeeded}
-        element = elements[index] if isinstance(elements, list) and through != () else None
-        if through != () and element is None:
-            items.append(BLOCKED)
-            upstream = True
-        elif reasons:
-            items.append(Call(None, 0, _without([copy[number] for number in reasons])))
-            hurt = [number for number, states in reasons.items() if states != {"skipped"}]
-            grave = any(not ends[number].succeeded for number in hurt)
-            mixed = len(items[-1].without) > 1
+        copy = view.of_item(scope, index, elements[index] if elements else None, deeper)
+        missing = [
+            need
+            for need in deeper
+            if not (_is_expanded if shared[need] > view.level + 1 else _has_succeeded)(copy.ends[need])
+        ]
+        if missing:
+            items.append(Expected(_without(copy.ends[need] for need in missing)))
+            hurt = [need for need in missing if copy.ends[need].states != SKIPPED]
+            grave = any(not view.ends[need].succeeded for need in hurt)
+            mixed = len(items[-1].states) > 1
             upstream, maybe = upstream or (grave and not mixed), maybe or (grave and mixed)
-        elif not all(
-            bool(_value(condition.of, copy)) != condition.negated
-            for condition in step.conditions
-            if condition.of.step in body
-        ):
-            items.append(SKIPPED)
         else:
-            items.append(_call(step, _value(step.value, copy, element), found=False))
-    whole = _whole(step, tuple(items), upstream=upstream, otherwise=otherwise)
+            items.append(_end_of(number, copy, tuple(inner)))
+            upstream = upstream or items[-1].states == UPSTREAM_FAILED
+    tolerate = 0.0 if inner or step.mapped else step.tolerate
+    whole = _whole(tuple(items), tolerate, upstream=upstream, otherwise=otherwise)
     unclear = whole.succeeded and maybe
-    return replace(whole, states=SUCCEEDED | {"upstream_failed"}) if unclear else whole
+    return replace(whole, states=SUCCEEDED | UPSTREAM_FAILED) if unclear else whole
 
 
-def _of_copy(end: Expected, index: int) -> Expected:
-    if not end.items:
-        return end
-    call = end.items[index]
-    return Expected(call.states, call.value)
+def _is_expanded(end: Expected) -> bool:
+    return bool(end.items) or end.succeeded
+
+
+def _has_succeeded(end: Expected) -> bool:
+    return end.succeeded
+
+
+def _lists_of(step: Step, recipe: Recipe) -> set[int]:
+    """The mapped pipelines around a step through whose lists it goes: no other step tells it their length."""
+    found: set[int] = set()
+    for scope in reversed(recipe.around(step.scope)):
+        given = [step.value, *(recipe.scopes[each] for each in found)]
+        needs = _needs(step) | {ref for each in found for ref in _refs(recipe.scopes[each])}
+        takes_elements = any(Element(scope) in _operands(each) for each in given)
+        if takes_elements or not needs & {*recipe.body(scope)}:
+            found.add(scope)
+    return found
 
 
 def _hurts(end: Expected) -> bool:
     """Whether a failure that is not tolerated keeps what needs all of a map from running."""
-    return bool(end.states - SUCCEEDED - {"skipped"} or end.otherwise)
+    return bool(end.states - SUCCEEDED - SKIPPED or end.otherwise)
 
 
-def _is_partial(number: int, recipe: Recipe) -> bool:
-    """Whether a map may succeed without some of its items."""
+def _partial_levels(number: int, recipe: Recipe) -> set[int]:
+    """The levels of a map's items of which some may be left out."""
     step = recipe.steps[number]
-    if step.tolerate:
-        return True
-    if step.scope is None:
-        return False
-    body = recipe.body(step.scope)
-    own = [need for need in _needs(step) if need in body]
-    tested = any(condition.of.step in body for condition in step.conditions)
-    return tested or any(_is_partial(need, recipe) for need in own)
+    around = recipe.around(step.scope)
+    found = {len(around) + step.mapped} if step.tolerate else set()
+    for condition in step.conditions:
+        found.add(recipe.shared(step.scope, recipe.steps[condition.of.step].scope))
+    for need, shared in _indexes_shared(number, recipe).items():
+        found |= {level for level in _partial_levels(need, recipe) if level <= shared}
+    return found - {0}
 
 
-def _followed(step: Step, ends: Sequence[Expected], recipe: Recipe) -> int | None:
-    """The map that a map follows item by item; None where it waits for all items, or that one did not run."""
-    waits = {*step.after, *(condition.of.step for condition in step.conditions)}
-    return _followed_list(step.value, waits, ends, recipe) if step.mapped else None
+def _elements(scope: int, view: _View, deeper: Collection[int]) -> list[object]:
+    """The elements that a mapped pipeline goes through; None for those that there are not."""
+    through = view.recipe.scopes[scope]
+    if isinstance(through, Ref) and through.step in deeper:
+        return [item.value for item in view.ends[through.step].items]
+    found = view.value(through)
+    assert isinstance(found, list)
+    return found
 
 
-def _followed_list(
-    through: Operand, waits: Collection[int], ends: Sequence[Expected], recipe: Recipe
-) -> int | None:
-    if not isinstance(through, Ref) or through.field:
-        return None
-    source = recipe.steps[through.step]
-    is_map = source.mapped or source.scope is not None
-    waits_for_all = through.step in waits or _is_partial(through.step, recipe)
-    return through.step if is_map and not waits_for_all and ends[through.step].items else None
+def _indexes_shared(number: int, recipe: Recipe) -> dict[int, int]:
+    """What a step needs, each with the number of indexes that an item shares with what it takes of that."""
+    step = recipe.steps[number]
+    around = recipe.around(step.scope)
+    through = [(recipe.scopes[scope], around.index(scope) + 1) for scope in _lists_of(step, recipe)]
+    plain = {condition.of.step for condition in step.conditions} | set(step.after)
+    if step.mapped:
+        through.append((step.value, len(around) + 1))
+    else:
+        plain |= _refs(step.value)
+    found = {need: recipe.shared(step.scope, recipe.steps[need].scope) for need in plain}
+    for operand, level in through:
+        for need in _refs(operand):
+            shared = recipe.shared(step.scope, recipe.steps[need].scope)
+            outside = min(shared, level - 1)
+            own = isinstance(operand, Ref) and outside == level - 1 and _levels(need, recipe) >= level
+            indexes = level if own and level not in _partial_levels(need, recipe) else outside
+            found[need] = min(found.get(need, indexes), indexes)
+    return dict(sorted(found.items()))
+
+
+def _levels(number: int, recipe: Recipe) -> int:
+    """How many indexes an item of a step has that runs."""
+    step = recipe.steps[number]
+    return len(recipe.around(step.scope)) + step.mapped
 
 
 def _operands(operand: Operand) -> tuple[int | Ref | Element, ...]:
@@ -229,18 +307,6 @@ def _needs(step: Step) -> set[int]:
 def _is_twin(step: Step, other: int) -> bool:
     """Whether a cached step finds what another one, which has the same key, has left."""
     return step.stage == "cached" and step.setting == f"s{other}"
-
-
-def _value(operand: Operand, ends: Sequence[Expected], element: object = None) -> object:
-    match operand:
-        case Element():
-            return element
-        case Ref(step, field):
-            whole = ends[step].value
-            return whole[field] if isinstance(whole, dict) else whole
-        case tuple():
-            return [_value(each, ends, element) for each in operand]
-    return operand
 
 
 def _call(step: Step, given: object, *, found: bool) -> Call:

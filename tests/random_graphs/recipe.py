@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from orchestrator import pipeline
@@ -32,8 +32,10 @@ class Ref:
 class Element:
     """What a copy of a mapped pipeline is given."""
 
+    scope: int
+
     def __str__(self) -> str:
-        return "element"
+        return f"element{self.scope}"
 
 
 @dataclass(frozen=True)
@@ -67,36 +69,48 @@ class Recipe:
     fail_fast: bool
     scopes: tuple[
         Operand, ...
-    ] = ()  #: what each mapped pipeline goes through; it returns what its last step gives
+    ] = ()  #: what mapped pipelines go through; each returns what its last step gives
+    parents: tuple[int | None, ...] = ()  #: for each mapped pipeline the one that it is mapped in
 
     @property
     def names(self) -> tuple[str, ...]:
         """The name of each step's node: that of its stage, numbered from the second use on."""
         uses: Counter[str] = Counter()
+        scopes: dict[int | None, str] = {None: ""}
         found = []
         for step in self.steps:
-            stage = step.stage if step.scope is None else f"{_scope_name(step.scope)}.{step.stage}"
-            uses[stage] += 1
-            found.append(stage if uses[stage] == 1 else f"{stage}-{uses[stage]}")
+            for scope in self.around(step.scope):
+                if scope not in scopes:
+                    scopes[scope] = _numbered(f"{scopes[self.parents[scope]]}copies", uses) + "."
+            found.append(_numbered(f"{scopes[step.scope]}{step.stage}", uses))
         return tuple(found)
 
+    def around(self, scope: int | None) -> tuple[int, ...]:
+        """A mapped pipeline and those that it is mapped in, the outermost first."""
+        return () if scope is None else (*self.around(self.parents[scope]), scope)
+
+    def shared(self, scope: int | None, other: int | None) -> int:
+        """How many mapped pipelines are around both."""
+        return len({*self.around(scope)} & {*self.around(other)})
+
     def body(self, scope: int) -> tuple[int, ...]:
-        """The steps of a mapped pipeline."""
-        return tuple(number for number, step in enumerate(self.steps) if step.scope == scope)
+        """The steps of a mapped pipeline, and of those that are mapped in it."""
+        return tuple(number for number, step in enumerate(self.steps) if scope in self.around(step.scope))
 
     def __str__(self) -> str:
         lines = [f"on_failure={self.handlers}, fail_fast={self.fail_fast}"]
         for number, step in enumerate(self.steps):
-            if step.scope is not None and number == self.body(step.scope)[0]:
-                lines.append(
-                    f"{_scope_name(step.scope)}: for each element of {_listed(self.scopes[step.scope])}"
-                )
-            lines.append(f"{'  ' * (step.scope is not None)}s{number} = {_told(step)}")
+            around = self.around(step.scope)
+            for level, scope in enumerate(around):
+                if number == self.body(scope)[0]:
+                    lines.append(f"{'  ' * level}for each element{scope} of {_listed(self.scopes[scope])}:")
+            lines.append(f"{'  ' * len(around)}s{number} = {_told(step)}")
         return "\n".join(lines)
 
 
-def _scope_name(scope: int) -> str:
-    return f"copies-{scope + 1}" if scope else "copies"
+def _numbered(name: str, uses: Counter[str]) -> str:
+    uses[name] += 1
+    return name if uses[name] == 1 else f"{name}-{uses[name]}"
 
 
 #: Second arguments, by stage.
@@ -109,12 +123,7 @@ def pipeline_of(recipe: Recipe, salt: str) -> Pipeline[[], None]:
     """The pipeline, written as its author would; results are cached for the same `salt` only."""
 
     def random_graph() -> None:
-        made: list[Any] = []
-        for step in recipe.steps:
-            if step.scope is None:
-                made.append(_use(step, made, salt))
-            elif len(made) == recipe.body(step.scope)[0]:
-                _use_pipeline(recipe, step.scope, made, salt)
+        _Author(recipe, salt).write(range(len(recipe.steps)), None)
 
     handlers: list[Stage[..., Any]] = [stages.report, stages.report_in_vain] if recipe.handlers else []
     made = pipeline(on_failure=handlers, fail_fast=recipe.fail_fast)(random_graph)
@@ -122,45 +131,63 @@ def pipeline_of(recipe: Recipe, salt: str) -> Pipeline[[], None]:
     return made
 
 
-def _use_pipeline(recipe: Recipe, scope: int, made: list[Any], salt: str) -> None:
-    """Map a pipeline of some steps; for those behind it, its last step stands for the list of results."""
-    body = recipe.body(scope)
+@dataclass
+class _Author:
+    """Writes a recipe down as a pipeline."""
 
-    def copies(element: int) -> Any:
-        for number in body:
-            made.append(_use(recipe.steps[number], made, salt, element))
-        return made[-1]
+    recipe: Recipe
+    salt: str
+    made: list[Any] = field(default_factory=list)
+    elements: dict[int, Any] = field(default_factory=dict)
 
-    mapped = pipeline(copies)
-    pipelines.pop(f"{mapped.module}.{mapped.name}", None)
-    made[-1] = mapped.map(element=_given(recipe.scopes[scope], made))
+    def write(self, numbers: Sequence[int], scope: int | None) -> None:
+        """Use the steps, which are in a mapped pipeline, or in no one."""
+        for number in numbers:
+            around = self.recipe.around(self.recipe.steps[number].scope)
+            within = around[len(self.recipe.around(scope)) :]
+            if not within:
+                self.made.append(self._use(self.recipe.steps[number]))
+            elif number == self.recipe.body(within[0])[0]:
+                self._map(within[0])
 
+    def _map(self, scope: int) -> None:
+        """Map a pipeline of some steps; for those behind it, its last step stands for the list of results."""
 
-def _use(step: Step, made: list[Any], salt: str, element: object = None) -> Any:
-    used: Stage[..., Any] = getattr(stages, step.stage)
-    if step.tolerate:
-        used = used.options(tolerate=step.tolerate)
-    used = used.after(*(made[other] for other in step.after))
-    for condition in step.conditions:
-        truth = _given(condition.of, made, element)
-        used = used.only_if(~truth if condition.negated else truth)
-    fixed: dict[str, object] = {}
-    if step.setting is not None:
-        own = f"{salt} {step.setting}" if step.stage == "cached" else step.setting
-        fixed[SETTINGS[step.stage]] = own
-    first = {FIRST.get(step.stage, "value"): _given(step.value, made, element)}
-    return used.partial(**fixed).map(**first) if step.mapped else used(**fixed, **first)
+        def copies(element: int) -> Any:
+            self.elements[scope] = element
+            self.write(self.recipe.body(scope), scope)
+            return self.made[-1]
 
+        mapped = pipeline(copies)
+        pipelines.pop(f"{mapped.module}.{mapped.name}", None)
+        through = self._given(self.recipe.scopes[scope])
+        result = mapped.map(element=through)
+        self.made[-1] = result
 
-def _given(operand: Operand, made: list[Any], element: object = None) -> Any:
-    match operand:
-        case Ref(step, field):
-            return getattr(made[step], field) if field else made[step]
-        case Element():
-            return element
-        case tuple():
-            return [_given(each, made, element) for each in operand]
-    return operand
+    def _use(self, step: Step) -> Any:
+        used: Stage[..., Any] = getattr(stages, step.stage)
+        if step.tolerate:
+            used = used.options(tolerate=step.tolerate)
+        used = used.after(*(self.made[other] for other in step.after))
+        for condition in step.conditions:
+            truth = self._given(condition.of)
+            used = used.only_if(~truth if condition.negated else truth)
+        fixed: dict[str, object] = {}
+        if step.setting is not None:
+            own = f"{self.salt} {step.setting}" if step.stage == "cached" else step.setting
+            fixed[SETTINGS[step.stage]] = own
+        first = {FIRST.get(step.stage, "value"): self._given(step.value)}
+        return used.partial(**fixed).map(**first) if step.mapped else used(**fixed, **first)
+
+    def _given(self, operand: Operand) -> Any:
+        match operand:
+            case Ref(step, part):
+                return getattr(self.made[step], part) if part else self.made[step]
+            case Element(scope):
+                return self.elements[scope]
+            case tuple():
+                return [self._given(each) for each in operand]
+        return operand
 
 
 def recipe(seed: int) -> Recipe:
@@ -177,6 +204,7 @@ def recipe(seed: int) -> Recipe:
         handlers=chance.random() < 0.6,
         fail_fast=chance.random() < 0.08,
         scopes=tuple(draft.scopes),
+        parents=tuple(draft.parents),
     )
 
 
@@ -187,6 +215,7 @@ class _Draft:
         self.chance = chance
         self.steps: list[Step] = []
         self.scopes: list[Operand] = []
+        self.parents: list[int | None] = []
         self.scope: int | None = None  #: the mapped pipeline that steps are added to
         self.numbers: list[Ref | Element] = []
         self.lists: list[Ref] = []
@@ -202,17 +231,22 @@ class _Draft:
 
     def add_pipeline(self) -> None:
         """Add the steps of a mapped pipeline; those behind it see only what the last one gives."""
-        chance = self.chance
+        chance, outer_scope = self.chance, self.scope
         self.scopes.append(self._operand("double", mapped=True))
+        self.parents.append(outer_scope)
         outer = self.numbers, self.lists, self.truths
-        self.numbers = [*self._few(self.numbers), Element(), Element()]
-        self.lists, self.truths = self._few(self.lists), self._few(self.truths)
         self.scope = len(self.scopes) - 1
+        self.numbers = [*self._few(self.numbers), Element(self.scope), Element(self.scope)]
+        self.lists, self.truths = self._few(self.lists), self._few(self.truths)
         for _ in range(chance.randint(1, 4)):
+            if outer_scope is None and chance.random() < 0.15:
+                self.add_pipeline()
+                continue
             kinds = ["double", "picky", "flaky", "add", "spread", "take_apart", "is_even"]
-            self._add(chance.choices(kinds, [4, 3, 2, 3, 2, 2, 4])[0], mapped=False)
+            kind = chance.choices(kinds, [4, 3, 2, 3, 2, 2, 4])[0]
+            self._add(kind, mapped=kind in ("double", "picky", "flaky") and chance.random() < 0.4)
         self._add(chance.choice(["double", "picky", "flaky", "add"]), mapped=False)
-        self.scope = None
+        self.scope = outer_scope
         self.numbers, self.lists, self.truths = outer
         self.lists.append(Ref(len(self.steps) - 1))
 
@@ -250,11 +284,16 @@ class _Draft:
     def _before(self) -> list[int]:
         """The steps that the next one can come after: of another mapped pipeline only the last."""
         last = {step.scope: number for number, step in enumerate(self.steps)}
+        around = self._around(self.scope)
         return [
             number
             for number, step in enumerate(self.steps)
-            if step.scope in (None, self.scope) or number == last[step.scope]
+            if step.scope in around
+            or (number == last[step.scope] and self.parents[step.scope or 0] in around)
         ]
+
+    def _around(self, scope: int | None) -> tuple[int | None, ...]:
+        return (None,) if scope is None else (*self._around(self.parents[scope]), scope)
 
     def _put(self, step: Step) -> None:
         own = Ref(len(self.steps))

@@ -32,6 +32,9 @@ class Step:
         0  #: of steps that follow each other: the mapped pipeline that they are the body of; 0 for none
     )
     through: int | None = None  #: the step whose list that pipeline goes through; None: as many as `items`
+    inside: int | None = (
+        None  #: of a map in a copy: its items; -1: it goes through what the first of `needs` gives
+    )
 
     def __str__(self) -> str:
         shown = {
@@ -44,6 +47,7 @@ class Step:
             "training": self.training,
             "scope": self.scope,
             "through": self.through,
+            "inside": self.inside,
             "length": self.length,
         }
         if self.stage == "decide":
@@ -73,6 +77,7 @@ class Shape:
             step.only_if == gone
             or step.through == gone
             or (step.stage == "each" and step.items is None and not step.scope and step.needs[0] == gone)
+            or (step.inside == -1 and step.needs[0] == gone)
             for step in left
         ):
             return None
@@ -82,8 +87,9 @@ class Shape:
 
     def gives_list(self, at: int, to: Step) -> bool:
         """Whether what a step gives to another one is a list."""
-        of_same_copy = to.scope and self.steps[at].scope == to.scope
-        return self.steps[at].stage == "spread" or (_is_map(self.steps[at]) and not of_same_copy)
+        step = self.steps[at]
+        of_same_copy = to.scope and step.scope == to.scope
+        return step.stage == "spread" or step.inside is not None or (_is_map(step) and not of_same_copy)
 
     def last_of(self, scope: int) -> int:
         """The step whose output a mapped pipeline returns."""
@@ -126,16 +132,30 @@ def _mapped_pipeline(chance: random.Random, before: list[Step]) -> list[Step]:
     count = chance.choice([1, 2, 2, 3, 4])
     for number in range(count):
         own = [len(before) + at for at, step in enumerate(steps) if step.stage != "judge"]
+        lists = [
+            len(before) + at
+            for at, step in enumerate(steps)
+            if step.stage == "spread" or step.inside is not None
+        ]
         decisions = [len(before) + at for at, step in enumerate(steps) if step.stage == "judge"]
-        kind = chance.choice(["each", "each", "make", "judge" if number < count - 1 else "each"])
+        kind = chance.choice(
+            ["each", "each", "make", *(["judge", "spread", "inner"] if number < count - 1 else [])]
+        )
         needs = {*chance.sample(own, min(len(own), chance.choice([0, 1, 1, 2])))}
         if outer and chance.random() < 0.2:
             needs.add(chance.choice(outer))
         plan = chance.choices(["ok", "fail", "flaky"], [12, 2, 1])[0]
+        inside, first = None, tuple[int, ...]()
+        if kind == "inner":
+            kind, inside = "each", chance.choice([0, 1, 2])
+            if lists and chance.random() < 0.7:
+                inside, first = -1, (chance.choice(lists),)
         steps.append(
             Step(
                 stage=kind,
-                needs=tuple(sorted(needs)),
+                needs=(*first, *sorted(needs - {*first})),
+                inside=inside,
+                length=chance.choice([0, 1, 2]) if kind == "spread" else 0,
                 after=tuple(at for at in own if at not in needs and chance.random() < 0.15),
                 only_if=chance.choice(decisions) if decisions and chance.random() < 0.7 else None,
                 items=items,
@@ -235,7 +255,8 @@ def _use(step: Step, made: list[Any], shape: Shape, item: object = None) -> Any:
         used = used.after(*(made[other] for other in step.after))
     if step.only_if is not None:
         used = used.only_if(made[step.only_if])
-    through = step.needs[0] if step.stage == "each" and step.items is None and not step.scope else None
+    is_through = step.stage == "each" and step.items is None and not step.scope
+    through = step.needs[0] if is_through or step.inside == -1 else None
     rest = [other for other in step.needs if other != through]
     several = [other for other in rest if shape.gives_list(other, step)]
     fixed: dict[str, Any] = {
@@ -247,7 +268,11 @@ def _use(step: Step, made: list[Any], shape: Shape, item: object = None) -> Any:
         fixed["length"] = step.length
     if step.stage == "decide":
         fixed["truth"] = step.truth
-    if step.scope and step.stage != "make":
+    if step.inside is not None:
+        return used.partial(**fixed).map(
+            item=made[through or 0] if step.inside == -1 else list(range(step.inside))
+        )
+    if step.scope and step.stage not in ("make", "spread"):
         return used(item=item, **fixed)
     if step.stage != "each":
         return used(**fixed)

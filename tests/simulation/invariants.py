@@ -14,7 +14,15 @@ from redis.exceptions import RedisError
 from orchestrator.archive.manifest import Manifest, read_items
 from orchestrator.archive.run_record import read_final
 from orchestrator.artifacts.errors import StoreError
-from orchestrator.authoring.graph import Node, NodeName, group_and_index, item_name
+from orchestrator.authoring.graph import (
+    Node,
+    NodeName,
+    group_and_index,
+    indexes_of,
+    item_at,
+    item_name,
+    node_of,
+)
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs.errors import RunIsOver
 from orchestrator.runs.states import RunState
@@ -201,12 +209,12 @@ class Invariants:
         store, run = simulation.world.shared, simulation.world.run_id
         latest = simulation.world.round()
         for name in sorted(done):
-            group, index = group_and_index(NodeName(name))
-            if group not in simulation.graph or (index is None and simulation.graph[group].mapped):
+            _, index = group_and_index(name)
+            if node_of(name) not in simulation.graph or self._is_map(name):
                 continue
-            whole = latest.stored_as(group, index)
+            whole = latest.stored_as(NodeName(name))
             stored = whole if index is None else f"{whole}[{index}]"
-            if group in simulation.handlers and latest.number:
+            if name in simulation.handlers and latest.number:
                 stored = f"{stored}@{latest.number}"
             manifest = Manifest.read(store, run, stored)
             if manifest is not None:
@@ -222,18 +230,17 @@ class Invariants:
     def before_call(self, node: str) -> None:
         """A function begins: its needs are done, its run is not cancelled, and was not refused."""
         simulation, actor = self.simulation, self.simulation.world.actor
-        group, index = group_and_index(NodeName(node))
+        graph, name = simulation.graph, node_of(node)
         claimed = self.claimed.get((node, actor))
         if claimed is None:
             raise Broken(f"{node} begins, and {actor.name} has not claimed it")
         if self.cancelled is not None and claimed > self.cancelled:
             raise Broken(f"{node} begins, and was claimed after the run was cancelled")
         is_known = claimed > min(self.forgot, self.reopened)  # else of a round that Redis has forgotten
-        followed = simulation.graph.item_edges.get(group, ())
-        for need in simulation.graph[group].needs:
-            is_fed = index is not None and need in followed and item_name(need, index) in self.succeeded
-            if need not in self.succeeded and not is_fed and is_known:
-                raise Broken(f"{node} begins, and {need}, which it needs, has not succeeded")
+        for need in graph[name].needs:
+            taken = item_at(need, indexes_of(node)[: graph.shared(name, need)])
+            if taken not in self.succeeded and need not in self.succeeded and is_known:
+                raise Broken(f"{node} begins, and {taken}, which it needs, has not succeeded")
         told = simulation.people.submitted
         is_all = not simulation.world.people and not simulation.people.resumed
         if told and is_all and all(isinstance(reply, Exception) for reply in told):
@@ -351,7 +358,8 @@ class Invariants:
         self._models_that_count()
 
     def _is_map(self, node: str) -> bool:
-        return node in self.simulation.graph and self.simulation.graph[NodeName(node)].mapped
+        graph, name = self.simulation.graph, node_of(node)
+        return name in graph and len(indexes_of(node)) < graph[name].levels
 
     def _kept_rightly(self, node: str, order: AttemptOrder) -> None:
         """Of several MLflow runs of a node, that of the attempt that counts stays, or that of a later one."""

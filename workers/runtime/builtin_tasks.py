@@ -11,7 +11,6 @@ from celery.signals import task_rejected, task_unknown
 from kombu import Message
 
 from orchestrator.artifacts.errors import StoreUnavailable
-from orchestrator.authoring.graph import item_name
 from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle.ending import LONGEST_WAIT
 from orchestrator.messaging.app import app
@@ -106,7 +105,7 @@ def _take_all(
 ) -> Iterator[tuple[NodeRef, AttemptCounts]]:
     while items := resources.runs.take(run, ref.name, holder, wanted=MOST).items:
         for index, counts in items.items():
-            yield NodeRef(item_name(ref.name, index), ref.node, index), counts
+            yield ref.item(index), counts
 
 
 @task_rejected.connect

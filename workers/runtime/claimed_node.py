@@ -152,7 +152,9 @@ class ClaimedNode:
             error=told,
             traceback=trace,
             group=self.ref.group,
-            tolerated=0.0 if isinstance(error, NOT_TOLERATED) else self.ref.node.policy.tolerate,
+            tolerated=0.0
+            if isinstance(error, NOT_TOLERATED) or self.ref.is_map
+            else self.ref.node.policy.tolerate,
             needed_by=self.context.needed_by(self.ref),
             descendants=self.context.descendants(self.ref),
         )

@@ -16,7 +16,15 @@ from orchestrator.archive.rounds import Round
 from orchestrator.archive.run_record import read_final, remove_marks, write_final
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.artifacts.errors import StoreError
-from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index
+from orchestrator.authoring.graph import (
+    Graph,
+    NodeName,
+    group_and_index,
+    indexes_of,
+    item_at,
+    node_of,
+    with_groups,
+)
 from orchestrator.errors import OrchestratorError
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
@@ -145,24 +153,29 @@ def _maps_of(context: RunContext, record: RunRecord) -> Iterator[MapInfo]:
         if index is not None:
             items.setdefault(group, []).append(node)
     states: dict[NodeName, NodeState] = {}
-    for name in (each for each in context.graph.order if each in items):
-        records, map = items[name], context.graph[name]
-        states[name] = _state_of(records, map, context.graph, states)
+    order = {name: place for place, name in enumerate(context.graph.order)}
+    for name in sorted(items, key=lambda name: order.get(node_of(name), 0)):
+        records, map = items[name], context.graph[node_of(name)]
+        if len(indexes_of(name)) + 1 < map.levels:
+            continue  # its items are maps, of which these did not get any
+        states[name] = _state_of(name, records, context.graph, states)
         if is_nested(map.policy.queue) and any(item.attempts or item.state in _RAN for item in records):
             yield MapInfo(name=name, stage=map.stage, state=states[name].value)
 
 
 def _state_of(
-    items: Sequence[NodeRecord], map: Node, graph: Graph, others: Mapping[NodeName, NodeState]
+    name: NodeName, items: Sequence[NodeRecord], graph: Graph, others: Mapping[NodeName, NodeState]
 ) -> NodeState:
     """Return how a map ended, by its items, and by how the maps ended that it followed."""
-    states = Counter(item.state for item in items)
+    map, states = graph[node_of(name)], Counter(item.state for item in items)
     if not map.policy.tolerates(states[NodeState.FAILED], len(items)):
         return NodeState.FAILED
     done = states[NodeState.SUCCEEDED] + states[NodeState.FAILED]
-    if map.name in graph.partial:
-        followed = graph.item_edges.get(map.name, ())
-        is_excused = all(others.get(name) is NodeState.SUCCEEDED for name in followed)
+    if (map.name, map.levels) in graph.partial:
+        edges = graph.item_edges.get(map.name, {}).items()
+        followed = [item_at(source, indexes_of(name)) for source, shared in edges if shared == map.levels]
+        within = (state for each, state in others.items() if not {*followed}.isdisjoint(with_groups(each)))
+        is_excused = all(state is NodeState.SUCCEEDED for state in within)
         done += states[NodeState.SKIPPED] + is_excused * states[NodeState.UPSTREAM_FAILED]
     return NodeState.SUCCEEDED if done == len(items) else NodeState.CANCELLED
 
@@ -178,12 +191,12 @@ def _round_of(end: _End, store: ArtifactStore) -> Round:
 
 def attempt_of(run: RunId, round: Round, store: ArtifactStore, node: str) -> AttemptOrder | None:
     """Return round and number of the attempt that committed a node's output; None if nothing is committed."""
-    map, index = group_and_index(node)
+    own, (_, index) = NodeName(node), group_and_index(node)
     with suppress(StoreError):
         if index is not None:
-            number = read_items(store, run, round.stored_as(map, index)).numbers.get(index)
+            number = read_items(store, run, round.stored_as(own)).numbers.get(index)
             return (number.round, number.attempt) if number is not None else None
-        for name in dict.fromkeys((round.handler_stored_as(map), round.stored_as(map))):
+        for name in dict.fromkeys((round.handler_stored_as(own), round.stored_as(own))):
             manifest = Manifest.read(store, run, name)
             if manifest is not None:
                 return (manifest.round, manifest.attempt)

@@ -57,12 +57,12 @@ def send_items(context: RunContext, node: str, count: int) -> None:
 
 def send_batch(context: RunContext, node: str, number: int) -> None:
     """Call a worker to the remaining items of a map; 0 begins anew."""
-    context.canvas.batch(context.node_ref(node).node.name, number).apply_async()
+    context.canvas.batch(NodeName(node), number).apply_async()
 
 
-def send_item(context: RunContext, node: str, index: int, wait: float) -> None:
+def send_item(context: RunContext, map: str, index: int, wait: float) -> None:
     """Enqueue a retry of one map item, to be delivered after `wait` seconds."""
-    context.canvas.item(context.node_ref(node).node.name, index).apply_async(countdown=wait)
+    context.canvas.item(NodeName(map), index).apply_async(countdown=wait)
 
 
 def send_others(

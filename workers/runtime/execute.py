@@ -13,7 +13,7 @@ from orchestrator.archive.manifest import Manifest, write_items
 from orchestrator.artifacts.tree import Tree, shown_value
 from orchestrator.authoring.errors import EmptyMap
 from orchestrator.runs.errors import LeaseLost
-from orchestrator.runs.values import Claim, ClaimStatus, Continuation
+from orchestrator.runs.values import Claim, ClaimStatus, Continuation, Settled
 from workers.runtime.cache import find_result, keep_result
 from workers.runtime.capture import AttemptLog, captured
 from workers.runtime.claimed_node import SUPERSEDED, ClaimedNode, Delivery, is_expensive
@@ -77,7 +77,7 @@ def _declined(claim: Claim) -> Outcome:
 def _run(claimed: ClaimedNode, then: Then, since: float) -> Outcome:
     if not conditions_hold(claimed.ref, claimed.context, claimed.resources, as_of=claimed.counts.claimed):
         return _skip(claimed)
-    if claimed.ref.node.mapped and claimed.ref.index is None:
+    if claimed.ref.is_map:
         claimed.check_deaths()
         return _expand(claimed)
     check_code(claimed.context, claimed.ref)
@@ -141,17 +141,23 @@ def _skip(claimed: ClaimedNode) -> Outcome:
 
 
 def _expand(claimed: ClaimedNode) -> Outcome:
+    items, settled = expand(claimed)
+    return Expanded(items, settled.ready, settled.ending) if settled.accepted else SUPERSEDED
+
+
+def expand(claimed: ClaimedNode) -> tuple[int, Settled]:
+    """Make a map, or an item that is a map itself, its items; return their number."""
     context, ref = claimed.context, claimed.ref
     items = count_items(ref, context, claimed.resources)
-    if items < ref.node.at_least:
-        raise EmptyMap.of(ref.name, items, ref.node.at_least)
-    settled = claimed.resources.runs.expand(
+    least = ref.node.least_at(ref.level)
+    if items < least:
+        raise EmptyMap.of(ref.goes_through, items, least)
+    return items, claimed.resources.runs.expand(
         context.run,
         ref.name,
         claimed.token,
         items=items,
-        join=context.plan.chord_of(ref.node.name),
+        join=context.plan.chord_of(ref.name) if ref.group is None else None,
         follows=context.follows(ref),
         needed_by=context.needed_by(ref),
     )
-    return Expanded(items, settled.ready, settled.ending) if settled.accepted else SUPERSEDED

@@ -24,7 +24,7 @@ from orchestrator.authoring.graph import (
 from orchestrator.authoring.stage import stages
 from orchestrator.code import Code, in_words
 from workers.runtime.claimed_node import ClaimedNode
-from workers.runtime.inputs import input_trees, item_tree
+from workers.runtime.inputs import element_trees, input_trees
 from workers.runtime.loaded_code import loaded_code
 
 
@@ -56,10 +56,11 @@ class Fingerprint:
 
 def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
     """Compute the fingerprint of a claimed node."""
-    node, index = claimed.ref.node, claimed.ref.index
+    node = claimed.ref.node
     arguments = {name: _digest(value, claimed) for name, value in node.inputs.items()}
-    if index is not None:
-        arguments |= {name: _digest_of_item(value, index, claimed) for name, value in node.varying.items()}
+    arguments |= {
+        name: _digest_of_element(value, node.levels, claimed) for name, value in node.varying.items()
+    }
     code: Code = {str(node.stage): node.policy.version} if node.policy.version else loaded_code(node)
     inputs = {name: _short(plain) for name, plain in arguments.items()}
     return Fingerprint(node.stage, code, inputs, files_of(claimed))
@@ -68,7 +69,7 @@ def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
 def files_of(claimed: ClaimedNode) -> Mapping[str, str]:
     """Return content digests of the files and folders that the node's parameters name; raises OSError."""
     memory = claimed.resources.settings.home / MEMORY
-    paths = paths_of(claimed.ref.node, stages[claimed.ref.node.stage].function, claimed.ref.index)
+    paths = paths_of(claimed.ref.node, stages[claimed.ref.node.stage].function, claimed.ref.indexes)
     return {str(path): content_digest(path, memory) for path in paths}
 
 
@@ -76,21 +77,19 @@ def _short(plain: JSON) -> str:
     return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _digest_of_item(value: Input, index: int, claimed: ClaimedNode) -> JSON:
-    """Digest the input of one map item, so that changes of other items do not affect it."""
+def _digest_of_element(value: Input, level: int, claimed: ClaimedNode) -> JSON:
+    """Digest the element that an item takes of a list, so that changes of other elements do not affect it."""
+    ref, index = claimed.ref, claimed.ref.indexes[level - 1]
     item = item_of(value, index)
     if item is not None:
         return _digest(item, claimed)
-    if isinstance(value, Output) and claimed.context.graph[value.node].mapped:
+    if isinstance(value, Output):
         as_of = claimed.counts.claimed
-        digest = digest_of(item_tree(value, claimed.ref, claimed.context, claimed.resources, as_of=as_of))
-        return [*value.path, digest] if value.path else digest
+        trees = element_trees(value, level, ref, claimed.context, claimed.resources, as_of=as_of)
+        if trees is not None:
+            digests: list[JSON] = [digest_of(tree) for tree in trees]
+            return digests[0] if len(digests) == 1 and not value.path else [*value.path, *digests]
     return [_digest(value, claimed), index]
-
-
-def _digest_of_element(element: Element, claimed: ClaimedNode) -> JSON:
-    digest = _digest_of_item(claimed.ref.node.each[element.list], claimed.ref.index or 0, claimed)
-    return [digest, *element.path] if element.path else digest
 
 
 def _digest(value: Input, claimed: ClaimedNode) -> JSON:
@@ -103,8 +102,9 @@ def _digest(value: Input, claimed: ClaimedNode) -> JSON:
             as_of = claimed.counts.claimed
             trees = input_trees(value, claimed.ref, claimed.context, claimed.resources, as_of=as_of)
             return [*path, *(digest_of(tree) for tree in trees)]
-        case Element():
-            return _digest_of_element(value, claimed)
+        case Element(taken_from, path):
+            digest = _digest_of_element(claimed.ref.node.each[taken_from], value.level, claimed)
+            return [digest, *path] if path else digest
         case Not(of):
             return {"not": _digest(of, claimed)}
         case FailureOfRun():

@@ -46,8 +46,8 @@ def _settle(
         case Again(_, wait):
             if message is not None:
                 message.apply_async(countdown=wait)
-            elif ref.index is not None:
-                send_item(context, ref.node.name, ref.index, wait)
+            elif ref.group is not None:
+                send_item(context, ref.group, ref.index or 0, wait)
         case Failed():
             send_consequences(context, name, outcome, resources)
         case Stopped():

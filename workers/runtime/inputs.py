@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from orchestrator.artifacts import AlteredArtifact, MissingArtifact, decode
 from orchestrator.artifacts.tree import Tree
-from orchestrator.authoring.annotations import element_of, hints_of
+from orchestrator.authoring.annotations import element_of, hints_of, part_of
 from orchestrator.authoring.errors import UnevenMap
 from orchestrator.authoring.failure import FailedNode, Failure
 from orchestrator.authoring.graph import (
@@ -18,15 +18,14 @@ from orchestrator.authoring.graph import (
     FailureOfRun,
     Gather,
     Input,
-    Node,
-    NodeName,
     Not,
     Output,
-    item_name,
+    item_at,
     item_of,
 )
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.stage import stages
+from orchestrator.authoring.table import narrowed
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from workers.runtime.errors import MissingOutput
@@ -39,46 +38,45 @@ def load_inputs(
 ) -> dict[str, object]:
     """Load the arguments of a node that was claimed at a time, by parameter name."""
     hints = hints_of(stages[ref.node.stage].function)
-    loader = _Loader(ref, context, resources, as_of)
-    arguments = {name: loader.load(value, hints.get(name, object)) for name, value in ref.node.inputs.items()}
-    if ref.index is not None:
-        for name, value in ref.node.varying.items():
-            arguments[name] = loader.element(value, hints.get(name, object))
+    loader, node = _Loader(ref, context, resources, as_of), ref.node
+    arguments = {name: loader.load(value, hints.get(name, object)) for name, value in node.inputs.items()}
+    for name, value in node.varying.items():
+        arguments[name] = loader.element(value, node.levels, hints.get(name, object))
     return arguments
 
 
 def small_inputs(ref: NodeRef) -> dict[str, JSON]:
     """Return the arguments that are constants in the graph; MLflow shows them as parameters."""
     given = {name: _of_item(ref, value) for name, value in ref.node.inputs.items()}
-    if ref.index is not None:
-        given |= {name: item_of(value, ref.index) for name, value in ref.node.varying.items()}
+    if not ref.is_map:
+        given |= {name: item_of(value, ref.indexes[-1]) for name, value in ref.node.varying.items()}
     return {name: value.value for name, value in given.items() if isinstance(value, Constant)}
 
 
 def _of_item(ref: NodeRef, value: Input) -> Input | None:
     """Return what an item takes where that is an element of a list that is written into the run."""
-    if isinstance(value, Element) and ref.index is not None:
-        return item_of(ref.node.each[value.list], ref.index)
+    if isinstance(value, Element) and not ref.is_map:
+        return item_of(ref.node.each[value.list], ref.indexes[value.level - 1])
     return value
 
 
 def conditions_hold(ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int) -> bool:
     """Whether the conditions of a node are true, or those that an item has for itself."""
-    conditions = ref.node.whole_conditions if ref.index is None else ref.node.item_conditions
     loader = _Loader(ref, context, resources, as_of)
-    return all(loader.load(condition, object) for condition in conditions)
+    return all(loader.load(condition, object) for condition in ref.node.conditions_at(ref.level))
 
 
 def count_items(ref: NodeRef, context: RunContext, resources: WorkerResources) -> int:
     """Count the items of a map whose inputs are available. Raises UnevenMap if the lists differ in length."""
-    loader, node = _Loader(ref, context, resources), ref.node
-    lengths = {name.rpartition(".")[2]: loader.length(value) for name, value in node.lists.items()}
+    loader, lists = _Loader(ref, context, resources), ref.node.lists_at(ref.level)
+    lengths = {name.rpartition(".")[2]: loader.length(value, ref.level + 1) for name, value in lists.items()}
     if len(set(lengths.values())) > 1:
-        raise UnevenMap.of(node.scope or ref.name, lengths)
+        raise UnevenMap.of(ref.goes_through, lengths)
     if lengths:
         return next(iter(lengths.values()))
-    beside = next(name for name in sorted(node.needs | node.met) if node.is_beside(name))
-    return resources.runs.items(context.run, beside)
+    edges = context.graph.item_edges[ref.node.name].items()
+    told = next(name for name, shared in edges if shared > ref.level)
+    return resources.runs.items(context.run, item_at(told, ref.indexes))
 
 
 def input_trees(
@@ -88,11 +86,13 @@ def input_trees(
     return _Loader(ref, context, resources, as_of).trees(value)
 
 
-def item_tree(
-    value: Output, ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int
-) -> Tree:
-    """Return the stored tree of what an item of a map takes of another map."""
-    return _Loader(ref, context, resources, as_of).item_tree(value)
+def element_trees(
+    value: Output, level: int, ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int
+) -> list[Tree] | None:
+    """Return the stored trees of the element of a list; None if that is a part of one output."""
+    loader = _Loader(ref, context, resources, as_of)
+    item = loader.item_in(value, level)
+    return None if item is None else [loader.tree(each) for each in loader.parts(item)]
 
 
 class _Loader:
@@ -100,9 +100,8 @@ class _Loader:
         self._ref = ref
         self._context = context
         self._resources = resources
-        self._follows = context.follows(
-            ref
-        )  #: maps that may still go on, of which items were committed by `as_of`
+        #: Maps that may still go on, of which items were committed by `as_of`.
+        self._followed = context.followed(ref)
         self._as_of = as_of
 
     def load(self, value: Input, hint: object) -> object:
@@ -111,97 +110,106 @@ class _Loader:
                 return parse_value(constant, hint)
             case Gather(items):
                 return [self.load(item, element_of(hint)) for item in items]
-            case Output(node):
-                if self._is_whole_map(node):
-                    inner = element_of(hint)
-                    return [self._decode(item, value, inner) for item in self._items(value)]
-                if self._ref.node.is_beside(node):
-                    return self._decode_tree(self.item_tree(value), self._item(value), value, hint)
-                return self._decode(self._context.node_ref(node), value, hint)
+            case Output():
+                return self._load(self._source(value), value, hint)
             case Element(taken_from, path):
-                return self.element(self._ref.node.each[taken_from], hint, path)
+                return self.element(self._ref.node.each[taken_from], value.level, hint, path)
             case Not(of):
                 return not self.load(of, hint)
             case FailureOfRun():
                 return _failure_of(self._context, self._resources)
 
-    def element(self, value: Input, hint: object, path: tuple[str | int, ...] = ()) -> object:
-        """Load the element of a list that the item takes, or a part of it."""
-        element = item_of(value, self._index)
+    def _load(self, ref: NodeRef, output: Output, hint: object) -> object:
+        """Load a node's output, or a list of those of a map's items."""
+        if ref.is_map:
+            return [self._load(item, output, element_of(hint)) for item in self._items(ref)]
+        return self._decode(ref, output, hint)
+
+    def element(self, value: Input, level: int, hint: object, path: tuple[str | int, ...] = ()) -> object:
+        """Load the element of a list that the item takes by its index of a level, or a part of it."""
+        index = self._ref.indexes[level - 1]
+        element = item_of(value, index)
         if element is not None:
             return self.load(element, hint)
-        output = cast("Output", value)
-        if self._context.graph[output.node].mapped:
-            tree, part = self.item_tree(output), Output(output.node, (*output.path, *path))
-            return self._decode_tree(tree, self._item(output), part, hint)
-        item = Output(output.node, (*output.path, self._index, *path))
-        return self._decode(self._context.node_ref(output.node), item, hint)
+        if not isinstance(value, Output):
+            whole = self.load(value, object if path else list[hint])  # type: ignore[valid-type]
+            return narrowed(part_of(cast("list[object]", whole)[index], path), hint)
+        item = self.item_in(value, level)
+        if item is not None:
+            return self._load(item, Output(value.node, (*value.path, *path)), hint)
+        part = Output(value.node, (*value.path, index, *path))
+        return self._decode(self._source(value), part, hint)
 
-    def item_tree(self, output: Output) -> Tree:
-        ref = self._item(output)
-        if output.node in self._follows:
+    def item_in(self, value: Output, level: int) -> NodeRef | None:
+        """The item of a map that is the element of a list; None if the list is one output."""
+        source, index = self._source(value, level - 1), self._ref.indexes[level - 1]
+        if not source.is_map:
+            return None
+        return source.item(self._indexes(source)[index] if self._is_partial(source) else index)
+
+    def tree(self, ref: NodeRef) -> Tree:
+        if ref.level and self._followed.get(ref.node.name, 0) >= ref.level:
             return self._resources.item_output(self._context, ref, as_of=self._as_of)
         return self._resources.output(self._context, ref)
 
-    @property
-    def _index(self) -> int:
-        return self._ref.index or 0
-
-    def _is_whole_map(self, node: NodeName) -> bool:
-        return self._context.graph[node].mapped and not self._ref.node.is_beside(node)
-
-    def _item(self, output: Output) -> NodeRef:
-        """Return the item of a map that the item takes."""
-        source = self._context.graph[output.node]
-        shortened = source.name in self._context.graph.partial and not self._ref.node.is_beside(source.name)
-        return _item(source, self._indexes(source)[self._index] if shortened else self._index)
-
     def trees(self, value: Output) -> list[Tree]:
-        if self._ref.node.is_beside(value.node):
-            return [self.item_tree(value)]
-        refs = self._items(value) if self._is_whole_map(value.node) else [self._context.node_ref(value.node)]
-        return [self._resources.output(self._context, ref) for ref in refs]
+        return [self.tree(ref) for ref in self.parts(self._source(value))]
 
-    def length(self, value: Input) -> int:
+    def parts(self, ref: NodeRef) -> Iterator[NodeRef]:
+        """A node, or the items of a map, and of those that are maps theirs."""
+        if not ref.is_map:
+            yield ref
+            return
+        for item in self._items(ref):
+            yield from self.parts(item)
+
+    def length(self, value: Input, level: int) -> int:
         match value:
             case Constant(list() as items):
                 return len(items)
             case Gather(items):
                 return len(items)
-            case Output(node) if self._context.graph[node].mapped:
-                return len(self._indexes(self._context.graph[node]))
+            case Output() if (source := self._source(value, level - 1)).is_map:
+                return len(self._indexes(source))
         return len(cast("list[object]", self.load(value, object)))
 
-    def _items(self, output: Output) -> list[NodeRef]:
-        source = self._context.graph[output.node]
-        return [_item(source, index) for index in self._indexes(source)]
+    def _source(self, output: Output, most: int | None = None) -> NodeRef:
+        """The node of an output, or what the same copy has of it; by `most` so many indexes."""
+        shared = self._ref.node.copies_shared(output.node)
+        indexes = self._ref.indexes[: shared if most is None else min(shared, most)]
+        return self._context.node_ref(item_at(output.node, indexes))
 
-    def _indexes(self, source: Node) -> Sequence[int]:
+    def _is_partial(self, map: NodeRef) -> bool:
+        return (map.node.name, map.level + 1) in self._context.graph.partial
+
+    def _items(self, map: NodeRef) -> Iterator[NodeRef]:
+        return (map.item(index) for index in self._indexes(map))
+
+    def _indexes(self, map: NodeRef) -> Sequence[int]:
         """Return the indexes of a map's succeeded items: all, unless it may leave some out."""
-        is_partial = source.name in self._context.graph.partial
+        is_partial = self._is_partial(map)
         if is_partial:
-            succeeded_items = self._resources.succeeded_items(self._context, source.name)
+            succeeded_items = self._resources.succeeded_items(self._context, map.name)
             if succeeded_items is not None:
                 return succeeded_items
-        count = source.known_length
+        count = map.node.known_length if map.level == 0 else None
         if count is None:
-            count = self._resources.runs.items(self._context.run, source.name)
+            count = self._resources.runs.items(self._context.run, map.name)
         if is_partial:  # Redis has lost the items' states: the store has those that succeeded
-            return [index for index in range(count) if self._is_there(_item(source, index))]
+            return [index for index in range(count) if self._is_there(map.item(index))]
         return range(count)
 
     def _is_there(self, item: NodeRef) -> bool:
+        if item.is_map:
+            return all(map(self._is_there, self._items(item)))
         with contextlib.suppress(MissingOutput):
             return bool(self._resources.output(self._context, item))
         return False
 
     def _decode(self, ref: NodeRef, output: Output, hint: object) -> object:
-        return self._decode_tree(self._resources.output(self._context, ref), ref, output, hint)
-
-    def _decode_tree(self, tree: Tree, ref: NodeRef, output: Output, hint: object) -> object:
         given = _returns(self._context, output)
         try:
-            return decode(tree, given, self._resources.store, output.path, wanted=hint)
+            return decode(self.tree(ref), given, self._resources.store, output.path, wanted=hint)
         except (MissingArtifact, AlteredArtifact) as error:
             raise type(error)(f"what {ref.name} gave cannot be read: {error}", hint=error.hint) from error
 
@@ -209,10 +217,6 @@ class _Loader:
 def _returns(context: RunContext, output: Output) -> object:
     hints: Mapping[str, object] = hints_of(stages[context.graph[output.node].stage].function)
     return hints["return"]
-
-
-def _item(source: Node, index: int) -> NodeRef:
-    return NodeRef(item_name(source.name, index), source, index)
 
 
 def _failure_of(context: RunContext, resources: WorkerResources) -> Failure:

@@ -18,7 +18,7 @@ from billiard.common import terminate_handler_fired
 from orchestrator.archive.manifest import write_items
 from orchestrator.artifacts.errors import StoreError
 from orchestrator.artifacts.tree import Tree, shown_value
-from orchestrator.authoring.graph import NodeName, item_name
+from orchestrator.authoring.graph import NodeName
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import LeaseLost
 from orchestrator.runs.values import AttemptCounts, DoneItem, DueNode, FencingNumber, RunEnding, Settled
@@ -28,6 +28,7 @@ from workers.runtime.claimed_node import ClaimedNode, Delivery, is_expensive, ma
 from workers.runtime.code_check import check_code
 from workers.runtime.dispatch import conclude_again
 from workers.runtime.error_text import traceback_of
+from workers.runtime.execute import expand
 from workers.runtime.inputs import conditions_hold
 from workers.runtime.outcome import Again, BatchOutcome, Failed
 from workers.runtime.resources import WorkerResources
@@ -103,7 +104,7 @@ class _Batch:
 
     @property
     def map(self) -> NodeName:
-        return self.ref.node.name
+        return self.ref.name
 
     def work(self) -> None:
         """Take and run items until the turn is over, or none are left."""
@@ -157,7 +158,7 @@ class _Batch:
         return self.resources.stored_items(self.context, map(self._item, again))
 
     def _item(self, index: int) -> NodeRef:
-        return NodeRef(item_name(self.map, index), self.ref.node, index)
+        return self.ref.item(index)
 
     def _run_taken(self) -> None:
         began, count = monotonic(), len(self.pending)
@@ -194,6 +195,9 @@ class _Batch:
                     with self.lock:
                         self._note(claimed.skip())
                     return
+                if ref.is_map:
+                    self._expand(claimed)
+                    return
                 check_code(self.context, ref)
                 earlier = find_result(claimed)
                 output = earlier.output
@@ -212,6 +216,15 @@ class _Batch:
             self._settle_failure(index, claimed, error)
         finally:
             log.close()
+
+    def _expand(self, claimed: ClaimedNode) -> None:
+        """Make an item its items, as it is a map itself."""
+        claimed.check_deaths()
+        items, settled = expand(claimed)
+        with self.lock:
+            self._note(settled)
+        if items and settled.accepted:
+            self.call(claimed.ref.name, 0)
 
     def _settle_failure(self, index: int, claimed: ClaimedNode, error: BaseException) -> None:
         match claimed.failed(error):

@@ -10,11 +10,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.effects import keep_mlflow_id, read_mlflow_id
-from orchestrator.archive.manifest import ItemFiles, Manifest, committed_keys, manifest_keys, read_items
+from orchestrator.archive.manifest import (
+    ItemFiles,
+    Manifest,
+    committed_keys,
+    item_folders,
+    manifest_keys,
+    read_items,
+)
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore, StoreError
-from orchestrator.authoring.graph import NodeName
+from orchestrator.authoring.graph import NodeName, node_of
 from orchestrator.messaging.app import app
 from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
@@ -167,11 +174,16 @@ class WorkerResources:
     def flush_needs(self, context: RunContext, ref: NodeRef) -> None:
         """Flush the inputs of a node to disk: if they were lost, the node would have to run again as well."""
         if not self.store.keeps_at_once:
-            for node in map(context.graph.__getitem__, context.graph.ancestors(ref.node.name)):
-                for stored in context.round.folders_of(node.name):
-                    self._flush(
-                        context.run, committed_keys(self.store, context.run, stored, mapped=node.mapped)
-                    )
+            needs = [context.graph[name] for name in context.graph.ancestors(ref.node.name)]
+            maps = {node.name for node in needs if node.mapped}
+            folders = item_folders(self.store, context.run) if maps else []
+            stored = [folder for folder in folders if node_of(folder.partition("@")[0]) in maps]
+            for folder in stored:
+                self._flush(context.run, committed_keys(self.store, context.run, folder, mapped=True))
+            for node in needs:
+                if not node.mapped:
+                    name = context.round.stored_as(node.name)
+                    self._flush(context.run, committed_keys(self.store, context.run, name, mapped=False))
 
     def flush_outputs(self, run: RunId) -> None:
         """Flush all committed outputs of a run to disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,12 +10,25 @@ from celery import Celery
 
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
-from orchestrator.authoring.graph import Graph, Node, NodeName, StageName, group_and_index
+from orchestrator.authoring.graph import (
+    Graph,
+    Node,
+    NodeName,
+    StageName,
+    group_and_index,
+    indexes_of,
+    item_at,
+    item_name,
+    levels_of,
+    node_of,
+    outermost,
+)
 from orchestrator.code import differing
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.canvas import Canvas
 from orchestrator.compiler.plan import Plan
 from orchestrator.run_id import RunId
+from orchestrator.runs.values import Follows
 from workers.runtime.loaded_code import loaded_code
 
 
@@ -24,12 +38,41 @@ class NodeRef:
 
     name: NodeName
     node: Node
-    index: int | None = None  #: index of the map item; None for a node
+
+    @cached_property
+    def indexes(self) -> tuple[int, ...]:
+        """The indexes of the map item; none for a node."""
+        return indexes_of(self.name)
+
+    @property
+    def index(self) -> int | None:
+        """The last index of the map item; None for a node."""
+        return self.indexes[-1] if self.indexes else None
+
+    @property
+    def level(self) -> int:
+        """How many indexes it has."""
+        return len(self.indexes)
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it is expanded into items: a map, or an item that is a map itself."""
+        return self.level < self.node.levels
 
     @property
     def group(self) -> NodeName | None:
         """The map that this item belongs to; None for a node."""
-        return None if self.index is None else self.node.name
+        return group_and_index(self.name)[0] if self.indexes else None
+
+    @property
+    def goes_through(self) -> str:
+        """What goes through the lists of this map: a mapped pipeline, or the node."""
+        own = levels_of(self.node.scope)
+        return outermost(self.node.scope, self.level + 1) if self.level < own else self.node.name
+
+    def item(self, index: int) -> NodeRef:
+        """One item of this map."""
+        return NodeRef(item_name(self.name, index), self.node)
 
 
 @dataclass(frozen=True)
@@ -69,13 +112,11 @@ class RunContext:
 
     def knows(self, name: str) -> bool:
         """Whether the run has a node of that name, or a map that the item name refers to."""
-        group, _ = group_and_index(name)
-        return group in self.graph
+        return node_of(name) in self.graph
 
     def node_ref(self, name: str) -> NodeRef:
         """Return the node or map item that a message's `node` argument names."""
-        group, index = group_and_index(name)
-        return NodeRef(NodeName(name), self.graph[group], index)
+        return NodeRef(NodeName(name), self.graph[node_of(name)])
 
     def stored_as(self, ref: NodeRef) -> str:
         """Return the name under which a node's output is stored."""
@@ -85,15 +126,23 @@ class RunContext:
 
     def folder_of(self, ref: NodeRef) -> str:
         """Return the name of the folder that stores a node's output, shared by all items of a map."""
-        return self.round.stored_as(ref.node.name, ref.index)
+        return self.round.stored_as(ref.name)
 
     def needed_by(self, ref: NodeRef) -> tuple[NodeName, ...]:
         """Return the direct successors of this node; for an item, those of its map."""
         return self.graph.successors[ref.node.name]
 
-    def follows(self, ref: NodeRef) -> tuple[NodeName, ...]:
+    def follows(self, ref: NodeRef) -> Follows:
         """Return the maps that a map follows item by item in this round."""
-        return self.plan.graph.item_edges.get(ref.node.name, ())
+        shared = self.followed(ref).items()
+        return Follows(
+            [item_at(name, ref.indexes) for name, indexes in shared if indexes == ref.level + 1],
+            [item_at(name, ref.indexes) for name, indexes in shared if indexes > ref.level + 1],
+        )
+
+    def followed(self, ref: NodeRef) -> Mapping[NodeName, int]:
+        """Return the nodes whose items a node follows in this round, and how many indexes they share."""
+        return self.plan.graph.item_edges.get(ref.node.name, {})
 
     def descendants(self, ref: NodeRef) -> tuple[NodeName, ...]:
         """Return the nodes that cannot run if this one fails."""

@@ -22,7 +22,11 @@ if record.state == 'succeeded' then
 end
 if OVER[run_state] or is_too_late(node) or is_too_soon(node) then return {'over', 0} end
 -- also for a failed map: its remaining items must still end
-if record.items then return {'expanded', redis.call('ZSCORE', DUE, node) and record.items or 0} end
+if record.items then
+  -- or items that wait for others: whoever expanded it may have died before it sent the message that they count on
+  local is_needed = redis.call('ZSCORE', DUE, node) or record.awaited and record.left > 0
+  return {'expanded', is_needed and record.items or 0}
+end
 if OVER[record.state] then return {'over', 0} end
 if missing(node) > 0 then
   redis.call('SADD', ALONE, node)

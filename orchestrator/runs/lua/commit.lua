@@ -58,4 +58,5 @@ if join ~= '' and join ~= claimed and (claimed or left) and missing(join) + (is_
 end
 tell_due(reply, ARGV, successors)
 if ARGV[6] ~= '' then feed(reply, ARGV[6], fresh and {select(2, map_and_index(node))} or {}, not fresh) end
+tell_ended(reply)
 return reply

@@ -29,4 +29,5 @@ if #done > 0 then settle_items(group, #done, ARGV, 4, 3 + followers) end
 local reply = {'committed', #done > 0 and settle(#done) or repeated and state_after(group) or ''}
 tell_due(reply, ARGV, 4, 3 + followers)
 feed(reply, group, done, repeated)
+tell_ended(reply)
 return reply

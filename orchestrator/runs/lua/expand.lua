@@ -1,7 +1,7 @@
 -- Expand a map into its items; an earlier round may have done some or all of them. The map's own attempt ends
 -- here; it succeeds with its last item. The worker that records that item sends the map's successors.
--- ARGV: node, token, number of items, join whose chord would count the message (or empty), maps that it
---       follows item by item (JSON list), the map's successors
+-- ARGV: node, token, number of items, join whose chord would count the message (or empty), whose items its own wait for
+--       (JSON: maps whose items have to succeed, and maps whose items have to be expanded), the map's successors
 -- Reply: {expanded | lost, state of the run, due successors if all items are done or cannot run (name, sent alone, …)}
 local node, token = ARGV[1], ARGV[2]
 local record = load_node(node)
@@ -11,7 +11,8 @@ if not speaks_for(record, token) then
   return reply
 end
 local items = tonumber(ARGV[3])
-undo_attempt(record)
+local whole, place = map_and_index(node)
+if place then record.attempts = nil clear_holder(record) else undo_attempt(record) end
 grant(record, token, 'expanded')
 local done = 0
 for index = 0, items - 1 do
@@ -21,9 +22,10 @@ record.items = items
 record.left = items - done
 record.next = 0
 record.awaited = true -- the caller sends a message for its items
-local follows, unfed = cjson.decode(ARGV[5]), {}
-if #follows > 0 then
-  record.follows, record.next, record.back, record.needed_by = follows, items, {}, {}
+local waits_for, unfed = cjson.decode(ARGV[5]), {}
+if #waits_for[1] + #waits_for[2] > 0 then
+  record.follows, record.opens = waits_for[1], waits_for[2]
+  record.next, record.back, record.needed_by = items, {}, {}
   for at = 6, #ARGV do table.insert(record.needed_by, ARGV[at]) end
   for index = items - 1, 0, -1 do
     local fed, ends, left_out = is_fed(record, index)
@@ -32,25 +34,22 @@ if #follows > 0 then
   end
   if #record.back == 0 then record.back = nil end
 end
-if record.left == 0 then record.state = 'succeeded' record.ended = NOW end
 if items == 0 then record.value = '[]' end
 save_node(node, record)
 emit(node, 'expanded', items)
 if ARGV[4] ~= '' then redis.call('SADD', ALONE, ARGV[4]) end
-for _, name in ipairs(item_followers(node)) do
-  satisfy_one(name)
-  if missing(name) > 0 then redis.call('SADD', ALONE, name) end -- it is not brought by what stands before it
+if not place then
+  for _, follower in ipairs(item_followers(node)) do
+    satisfy_one(follower[1])
+    if missing(follower[1]) > 0 then redis.call('SADD', ALONE, follower[1]) end -- what stands before it does not bring it
+  end
 end
-if record.left == 0 then
-  emit(node, 'succeeded')
-  satisfy(ARGV, 6, nil, item_followers(node))
-elseif record.back or record.next < items then
-  redis.call('ZADD', DUE, NOW_MS, node)
-end
+if record.left == 0 then settle_items(node, 0, ARGV, 6)
+elseif record.back or record.next < items then redis.call('ZADD', DUE, NOW_MS, node) end
 redis.call('HINCRBY', META, 'open', items - done)
-local closed = 0
-for _, each in ipairs(unfed) do closed = closed + close_item(node, unpack(each)) end
-local reply = {'expanded', settle(1 + closed)}
+for _, each in ipairs(unfed) do close_item(node, unpack(each)) end
+local reply = {'expanded', settle(1)}
 tell_due(reply, ARGV, 6)
-tell_due(reply, woken, 1)
+tell_ended(reply)
+if place then feed(reply, whole, {place}, false, true) end
 return reply

@@ -12,7 +12,7 @@ local function answer(word, state, at_work)
   for _, delivery in ipairs(at_work) do table.insert(reply, delivery) end
   if word == 'failed' and group ~= '' then
     tell_due(reply, ARGV, 8, 7 + followers)
-    tell_due(reply, woken, 1)
+    tell_ended(reply)
   end
   return reply
 end
@@ -35,18 +35,14 @@ if group ~= '' then
   local whole = load_node(group)
   whole.failed = (whole.failed or 0) + 1
   tolerated = whole.failed <= whole.items * tonumber(ARGV[6]) + 1e-9 -- 100 * 0.29 is 28.999…
-  if not tolerated and whole.state == 'running' then
-    whole.state = 'failed'
-    whole.ended = NOW
-    emit(group, 'failed', node .. ' failed')
-  end
   save_node(group, whole)
+  if not tolerated then fail_map(group, node .. ' failed') end
   settle_items(group, 1, ARGV, 8, 7 + followers)
 end
 local settled, at_work = 1, {}
 if group ~= '' then
   local _, index = map_and_index(node)
-  settled = settled + close_followers(group, index, 'upstream_failed', tolerated)
+  close_followers(group, index, 'upstream_failed', tolerated, false)
 end
 if not tolerated then
   redis.call('HSETNX', META, 'error', node .. ': ' .. ARGV[3])

@@ -22,10 +22,23 @@ local NOW_MS = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local OVER = {succeeded = true, failed = true, skipped = true, upstream_failed = true, cancelled = true}
 
--- The name of an item: `fit[3]`, and of the map `train_one.fit`, which a mapped pipeline calls, `train_one[3].fit`.
+-- The name of an item: `fit[3]`; of the map `train_one.fit`, which a mapped pipeline calls, `train_one[3].fit`; and of
+-- that, if it is a map, too, `train_one[3].fit[0]`.
 local function item_of(map, index)
-  local head, tail = string.match(map, '^([^.]*)(.*)$')
-  return head .. '[' .. index .. ']' .. tail
+  local head, tail = string.match(map, '^(.-[^%]])(%..*)$')
+  return (head or map) .. '[' .. index .. ']' .. (tail or '')
+end
+
+-- The number of indexes of an item; 0 for a node's own name.
+local function level_of(name)
+  local _, count = string.gsub(name, '%[', '')
+  return count
+end
+
+-- The item of a node that has the indexes of another name.
+local function item_like(node, name)
+  for index in string.gmatch(name, '%[(%d+)%]') do node = item_of(node, index) end
+  return node
 end
 
 -- The map and the index of an item; the name itself, and nothing, for any other node.
@@ -272,10 +285,14 @@ local function refuse(name, record, token, word)
   return {word, state_after(name)}
 end
 
+-- Items that ended because of others, and were open until then.
+local closed = 0
+
 -- Decrement the count of open nodes; at zero, the run ends. Returns the run's state, or `handling` if the
 -- failure handlers have become due.
 local function settle(count)
-  local open = redis.call('HINCRBY', META, 'open', string.format('%d', -count))
+  local open = redis.call('HINCRBY', META, 'open', string.format('%d', -count - closed))
+  closed = 0
   if open > 0 then return 'running' end
   local state = 'succeeded'
   if redis.call('HEXISTS', META, 'error') == 1 then
@@ -286,28 +303,39 @@ local function settle(count)
   return state
 end
 
--- The maps that follow a map item by item. They miss it only until it is expanded: then their items wait for
--- its items.
+-- The maps that follow a map, or the map that a name is an item of, item by item: pairs of a name and of how many
+-- indexes they share. An item waits for the same item of those that it follows: until that has succeeded if those are
+-- all indexes that they share, else until it is expanded, as is the map itself.
 local followers_by_map
-local function item_followers(map)
+local function item_followers(name)
   followers_by_map = followers_by_map or cjson.decode(redis.call('HGET', META, 'item_followers') or '{}')
-  return followers_by_map[map] or {}
+  local found = followers_by_map[(string.gsub(name, '%[%d+%]', ''))] or {}
+  for at, follower in ipairs(found) do
+    if type(follower) == 'string' then found[at] = {follower, 1} end -- the run began before they shared several
+  end
+  return found
 end
 
--- Whether the items are done that an item of a map waits for. If one of them has ended otherwise, also how the item
--- ends therefore, and whether the map may leave it out: that one was skipped, or its failure is tolerated.
+-- Whether the items are done, or expanded, that an item of a map waits for. If one of them has ended otherwise, also
+-- how the item ends therefore, and whether the map may leave it out: that one was skipped, or its failure is tolerated.
 local function is_fed(map, index)
   local fed, ends, left_out = true, nil, true
-  for _, source in ipairs(map.follows or {}) do
+  local function look(source, is_there)
     local state = load_node(item_of(source, index)).state
-    fed = fed and state == 'succeeded'
-    if OVER[state] and state ~= 'succeeded' then
-      if state ~= 'skipped' then
-        local whole = load_node(source)
-        ends, left_out = 'upstream_failed', left_out and whole.state ~= 'failed' and not whole.incomplete
-      end
-      ends = ends or 'skipped'
+    fed = fed and is_there
+    if is_there or not OVER[state] then return end
+    if state ~= 'skipped' then
+      local whole = load_node(source)
+      ends, left_out = 'upstream_failed', left_out and whole.state ~= 'failed' and not whole.incomplete
     end
+    ends = ends or 'skipped'
+  end
+  for _, source in ipairs(map.follows or {}) do
+    look(source, load_node(item_of(source, index)).state == 'succeeded')
+  end
+  for _, source in ipairs(map.opens or {}) do
+    local record = load_node(item_of(source, index))
+    look(source, record.items ~= nil or record.state == 'succeeded')
   end
   return fed, ends, left_out
 end
@@ -394,13 +422,17 @@ local function satisfy(names, first, last, earlier)
   end
 end
 
--- Items of a map have succeeded: the same items of the maps that follow it can be taken, once those are expanded
--- and miss nothing else. Append to a reply the maps that need a message for that, as in `batch_of`; with `again` also
--- those that were told before.
-local function feed(reply, group, indexes, again)
-  for _, name in ipairs(item_followers(group)) do
-    local map = load_node(name)
-    if map.follows and map.left > 0 then
+-- Items of a map have succeeded, or `opened`: been expanded. The same items of the maps that follow it can be taken,
+-- once those are expanded and miss nothing else. Append to a reply the maps that need a message for that, as in
+-- `batch_of`; with `again` also those that were told before.
+local function feed(reply, group, indexes, again, opened)
+  local level = level_of(group) + 1
+  for _, follower in ipairs(item_followers(group)) do
+    local name = item_like(follower[1], group)
+    local is_meant = follower[2] == level
+    if opened then is_meant = follower[2] > level end
+    local map = is_meant and load_node(name) or {}
+    if (map.follows or map.opens) and map.left > 0 then
       local back = map.back or {}
       local before = #back
       for _, index in ipairs(indexes) do
@@ -424,57 +456,92 @@ local function feed(reply, group, indexes, again)
   end
 end
 
--- The nodes that a map made due which ended with an item that could not run. They are not brought by the caller's place
--- in the canvas: each reply tells them.
-local woken = {}
+-- What ended with an item, to be told in the reply: nodes that became due as a map behind it has succeeded without
+-- items that cannot run, and maps that are items and have succeeded (their map, and their index).
+local woken, done_maps = {}, {}
 
--- Record that items of a map have ended; with its last item, the map succeeds and satisfies its successors, unless
--- one of its items could not run for a failure.
-local function settle_items(map, count, names, first, last)
-  local record = load_node(map)
-  record.left = record.left - count
-  if record.left == 0 then redis.call('ZREM', DUE, map) end
-  if record.left == 0 and record.state == 'running' then
-    record.state = record.incomplete and 'upstream_failed' or 'succeeded'
-    record.ended = NOW
-    emit(map, record.state)
-    if not record.incomplete then
-      local followers = record.next and item_followers(map)
-      if names then satisfy(names, first, last, followers)
-      else
-        satisfy(record.needed_by, 1, nil, followers)
-        for _, name in ipairs(record.needed_by) do
-          redis.call('SADD', ALONE, name)
-          table.insert(woken, name)
-        end
-      end
-    end
-  end
-  save_node(map, record)
+local function tell_ended(reply)
+  tell_due(reply, woken, 1)
+  for _, each in ipairs(done_maps) do feed(reply, each[1], {each[2]}) end
 end
 
 local close_followers
 
+-- Record that items of a map have ended. With its last item the map succeeds, unless one of its items could not run for
+-- a failure, and satisfies its successors (those of `names` from `first` on); or has ended as an item of its own map.
+local function settle_items(map, count, names, first, last)
+  local record = load_node(map)
+  record.left = record.left - count
+  local is_over, ends = record.left == 0, false
+  if is_over then redis.call('ZREM', DUE, map) end
+  if is_over and record.state == 'running' then
+    ends = true
+    record.state = record.incomplete and 'upstream_failed' or 'succeeded'
+    record.ended = NOW
+    emit(map, record.state)
+  end
+  save_node(map, record)
+  local whole, index = map_and_index(map)
+  if is_over and index then
+    if record.state == 'succeeded' then table.insert(done_maps, {whole, index}) end
+    if ends and record.incomplete then
+      local parent = load_node(whole)
+      parent.incomplete = true
+      save_node(whole, parent)
+      close_followers(whole, index, 'upstream_failed', false, true)
+    end
+    settle_items(whole, 1, names, first, last)
+  elseif ends and not record.incomplete then
+    local earlier = {}
+    for _, follower in ipairs(record.next and item_followers(map) or {}) do table.insert(earlier, follower[1]) end
+    if names then satisfy(names, first, last, earlier) return end
+    satisfy(record.needed_by or {}, 1, nil, earlier)
+    for _, name in ipairs(record.needed_by or {}) do
+      redis.call('SADD', ALONE, name)
+      table.insert(woken, name)
+    end
+  end
+end
+
 -- End an item of a map that follows others, because one that it waits for has not succeeded, and the same items of
--- the maps behind it, as far as those are expanded: others find that out then. Returns their number.
+-- the maps behind it, as far as those are expanded: others find that out then.
 local function close_item(map, index, state, left_out)
   local name = item_of(map, index)
   local whole, record = load_node(map), load_node(name)
-  if not whole.follows or OVER[record.state] then return 0 end
+  if not (whole.follows or whole.opens) or OVER[record.state] then return end
   record.state = state
   save_node(name, record)
   emit(name, state)
+  closed = closed + 1
   if not left_out then
     whole.incomplete = true
     save_node(map, whole)
   end
   settle_items(map, 1)
-  return 1 + close_followers(map, index, state, left_out)
+  close_followers(map, index, state, left_out, false)
 end
 
--- End the same item of each map that follows a map of which an item has not succeeded. Returns their number.
-function close_followers(map, index, state, left_out)
-  local count = 0
-  for _, follower in ipairs(item_followers(map)) do count = count + close_item(follower, index, state, left_out) end
-  return count
+-- End the same item of each map that follows a map of which an item has not succeeded. If that one is itself a map and
+-- `expanded`, its own items end those of the maps that follow it further.
+function close_followers(map, index, state, left_out, expanded)
+  local level = level_of(map) + 1
+  for _, follower in ipairs(item_followers(map)) do
+    if follower[2] == level or follower[2] > level and not expanded then
+      close_item(item_like(follower[1], map), index, state, left_out)
+    end
+  end
+end
+
+-- A map has failed with one of its items, and so has the map that it is an item of.
+local function fail_map(map, why)
+  local record = load_node(map)
+  if record.state ~= 'running' then return end
+  record.state = 'failed'
+  record.ended = NOW
+  save_node(map, record)
+  emit(map, 'failed', why)
+  local whole, index = map_and_index(map)
+  if not index then return end
+  fail_map(whole, why)
+  close_followers(whole, index, 'upstream_failed', false, true)
 end

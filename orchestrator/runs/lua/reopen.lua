@@ -30,6 +30,7 @@ end
 local function cancel_item(name)
   local record = load_node(name)
   settled[name] = true
+  for index = 0, (record.items or 0) - 1 do cancel_item(item_of(name, index)) end
   if OVER[record.state] then return end
   end_attempt(record)
   save_node(name, {state = 'cancelled', attempts = record.attempts, started = record.started, ended = NOW})
@@ -56,8 +57,10 @@ for at = 14, first_reason - 1, 2 do
   record.why = 'committed before the run was carried on'
   save_node(ARGV[at], record)
 end
+local whole = {} -- maps that have succeeded: their items stay as they are, those that were left out, too
+for at = first_map, first_left - 1, 3 do whole[ARGV[at]] = ARGV[at + 2] == '0' end
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
-  if not settled[name] then
+  if not settled[name] and not whole[(string.gsub(name, '%[%d+%]', ''))] then
     local record = load_node(name)
     if record.attempts then
       end_attempt(record)

@@ -10,7 +10,7 @@ local function answer(word, state)
   local reply = {word, state}
   if word == 'skipped' and group ~= '' then
     tell_due(reply, ARGV, 5, 4 + followers)
-    tell_due(reply, woken, 1)
+    tell_ended(reply)
   end
   return reply
 end
@@ -26,4 +26,5 @@ emit(node, 'skipped')
 if group == '' then return answer('skipped', settle(1 + close_unrun(ARGV, 5 + followers, 'skipped'))) end
 local _, index = map_and_index(node)
 settle_items(group, 1, ARGV, 5, 4 + followers)
-return answer('skipped', settle(1 + close_followers(group, index, 'skipped', true)))
+close_followers(group, index, 'skipped', true, false)
+return answer('skipped', settle(1))

@@ -278,7 +278,9 @@ class Model:
         if task.state.over or not self.is_open or not self.in_turn(name):
             return Claim(ClaimStatus.OVER, AttemptCounts(0))
         if task.items is not None:
-            return Claim(ClaimStatus.EXPANDED, AttemptCounts(task.items if name in self.due() else 0))
+            is_open = not all(self.state(item).over for item in self.facts.items(name))
+            is_needed = name in self.due() or (task.awaited and is_open)
+            return Claim(ClaimStatus.EXPANDED, AttemptCounts(task.items if is_needed else 0))
         if self.missing(name):
             self.alone.add(name)
             return Claim(ClaimStatus.EARLY, AttemptCounts(0))

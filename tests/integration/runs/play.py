@@ -18,7 +18,7 @@ from orchestrator.runs.keys import ALL_RUNS, UNFINISHED_RUNS, RunKeys
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.states import NodeState
 from orchestrator.runs.store import RunStore
-from orchestrator.runs.values import ClaimStatus, Continuation, DoneItem, Holder
+from orchestrator.runs.values import ClaimStatus, Continuation, DoneItem, Follows, Holder
 
 from .agreement import Agreement, Kept
 from .model import Model
@@ -206,7 +206,7 @@ class Play:
             hand.token,
             items=items,
             join=hand.facts.plan.chord_of(name) if name in hand.facts.plan.places else None,
-            follows=hand.facts.follows(name),
+            follows=Follows(hand.facts.follows(name)),
             needed_by=hand.facts.needed_by(name),
         )
         assert settled == self.model.expand(name, hand.token)

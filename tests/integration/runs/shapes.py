@@ -96,11 +96,11 @@ class Facts:
 
     def follows(self, name: str) -> tuple[NodeName, ...]:
         """The maps that a map follows item by item."""
-        return self.plan.graph.item_edges.get(NodeName(name), ())
+        return tuple(self.plan.graph.item_edges.get(NodeName(name), {}))
 
     def followers(self, name: str) -> tuple[NodeName, ...]:
         """The maps that follow a map item by item."""
-        return self.plan.graph.item_followers.get(NodeName(name), ())
+        return tuple(self.plan.graph.item_followers.get(NodeName(name), {}))
 
 
 @dataclass(frozen=True)

@@ -120,3 +120,50 @@ def twice(value: int) -> int:
 @pipeline
 def many(count: int) -> None:
     total(twice.map(value=count_to(count)))
+
+
+@stage
+def up_to(value: int) -> list[int]:
+    return list(range(value))
+
+
+@stage(queue="training")
+def try_out(value: int, folder: str) -> int:
+    """Tell that it was called; 2 fails until that is mended."""
+    (Path(folder) / f"tried {value} {uuid4().hex}").touch()
+    if value == 2 and not (Path(folder) / "mended").exists():
+        raise RuntimeError("not mended yet")
+    return value
+
+
+@pipeline
+def search(value: int, folder: str) -> int:
+    """A map whose length is known late, one that follows it, and what takes all of it."""
+    tried = try_out.partial(folder=folder).map(value=up_to(value))
+    return total(sum_of.partial(right=1).map(left=tried))
+
+
+@pipeline
+def searches(folder: str, count: int = 4) -> None:
+    collect(search.partial(folder=folder).map(value=count_to(count)), folder)
+
+
+@pipeline
+def region(value: int, folder: str) -> int:
+    return total(search.partial(folder=folder).map(value=up_to(value)))
+
+
+@pipeline
+def regions(folder: str) -> None:
+    collect(region.partial(folder=folder).map(value=count_to(4)), folder)
+
+
+@pipeline
+def grid(value: int, side: int) -> int:
+    first = same.map(value=count_to(side))
+    return total(sum_of.partial(right=value).map(left=first))
+
+
+@pipeline
+def grids(side: int) -> None:
+    total(grid.partial(side=side).map(value=count_to(side)))

@@ -104,3 +104,53 @@ def test_many_copies_are_run_in_batches(runner: Runner) -> None:
     assert {len(node.attempts) for node in record.nodes} == {1}
     expanded = Counter(event.node for event in runner.reader.events(record.id) if event.state == "expanded")
     assert set(expanded.values()) == {1}
+
+
+def tried(folder: Path) -> dict[int, int]:
+    """How often `try_out` was called, by its value."""
+    return Counter(int(file.name.split()[1]) for file in folder.glob("tried *"))
+
+
+def test_maps_within_copies_have_lengths_of_their_own(runner: Runner, tmp_path: Path) -> None:
+    record = runner.run("searches", folder=str(tmp_path))
+    states = states_of(record)
+    assert record.state == "failed"
+    assert str(record.error).startswith("search[3].try_out[2]: RuntimeError")
+    assert states["search[3].try_out[1]"] == states["search[2].total"] == "succeeded"
+    assert states["search[3].sum_of[2]"] == states["search[3].total"] == "upstream_failed"
+    assert states["search[3].sum_of[1]"] == "succeeded", "what the failed item does not feed goes on"
+    assert states["search[0].sum_of"] == "succeeded", "a map without items"
+    (tmp_path / "mended").touch()
+    again = resume(runner, record.id, "searches")
+    assert again.state == "succeeded"
+    assert nodes_of(again)["collect"].value == [0, 1, 3, 6]
+    assert tried(tmp_path) == {0: 3, 1: 2, 2: 2}, "what was done stays done"
+
+
+def test_mapped_pipelines_are_mapped_in_mapped_ones(
+    runner: Runner, client: redis.Redis, tmp_path: Path
+) -> None:
+    record = runner.run("regions", folder=str(tmp_path))
+    assert record.state == "succeeded"
+    assert nodes_of(record)["region[3].search[2].sum_of[1]"].value == 2
+    assert nodes_of(record)["collect"].value == [0, 0, 1, 4]
+
+
+def test_a_nested_map_that_redis_has_lost_is_resumed_item_by_item(
+    runner: Runner, client: redis.Redis, tmp_path: Path
+) -> None:
+    record = runner.run("searches", folder=str(tmp_path))
+    (tmp_path / "mended").touch()
+    for key in client.keys(f"{RunKeys(record.id).base}*"):
+        client.delete(key)
+    again = resume(runner, record.id, "searches")
+    assert again.state == "succeeded"
+    assert nodes_of(again)["collect"].value == [0, 1, 3, 6]
+    assert tried(tmp_path) == {0: 3, 1: 2, 2: 2}
+
+
+def test_a_square_of_items_is_as_long_as_its_sides(runner: Runner) -> None:
+    record = runner.run("grids", side=20)
+    assert record.state == "succeeded"
+    assert nodes_of(record)["total"].value == 20 * sum(range(20)) + 20 * sum(range(20))
+    assert sum(node.name.startswith("grid[") and "sum_of" in node.name for node in record.nodes) == 400

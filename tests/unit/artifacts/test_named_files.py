@@ -109,4 +109,4 @@ def test_paths_are_found_wherever_a_parameter_has_them() -> None:
     graph = reading.graph()
     assert set(map(str, paths_of(graph["read"], read.function))) == {"a", "b", "c", "d", "spare"}
     assert list(map(str, paths_of(graph["each"], each.function))) == ["e", "f"]
-    assert list(map(str, paths_of(graph["each"], each.function, 1))) == ["f"]
+    assert list(map(str, paths_of(graph["each"], each.function, (1,)))) == ["f"]
