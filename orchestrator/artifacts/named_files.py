@@ -44,14 +44,14 @@ def paths_of(node: Node, function: Callable[..., object], indexes: Sequence[int]
     for name, value in node.inputs.items():
         if not isinstance(value, Element):
             found += _named_by(value, hints.get(name, object))
-    through = {name: (value, node.levels) for name, value in node.varying.items()}
+    through = {name: (value, node.depth) for name, value in node.varying.items()}
     through |= {
-        name: (node.each[value.list], value.level)
+        name: (node.each[value.list], value.depth)
         for name, value in node.inputs.items()
         if isinstance(value, Element)
     }
-    for name, (value, level) in through.items():
-        item = item_of(value, indexes[level - 1]) if indexes else value
+    for name, (value, depth) in through.items():
+        item = item_of(value, indexes[depth - 1]) if indexes else value
         hint = hints.get(name, object)
         found += _named_by(item, hint if indexes else list[hint]) if item else ()  # type: ignore[valid-type]
     return list(dict.fromkeys(found))

@@ -55,9 +55,9 @@ class Element:
     path: tuple[str | int, ...] = ()
 
     @property
-    def level(self) -> int:
+    def depth(self) -> int:
         """The place among an item's indexes of that which tells the element, from 1."""
-        return levels_of(scope_of(self.list))
+        return depth_of(scope_of(self.list))
 
     def __str__(self) -> str:
         return ".".join([self.list.rpartition(".")[2].replace(":", "."), *map(str, self.path)])
@@ -166,19 +166,19 @@ class Node:
         return scope_of(self.name)
 
     @cached_property
-    def levels(self) -> int:
+    def depth(self) -> int:
         """How many indexes an item that runs has: one for each mapped pipeline around it, and its own."""
-        return levels_of(self.scope) + bool(self.varying)
+        return depth_of(self.scope) + bool(self.varying)
 
     @property
     def mapped(self) -> bool:
         """Whether the node stands for one item per element of its lists, or per copy of its scope."""
-        return self.levels > 0
+        return self.depth > 0
 
     @property
     def nested(self) -> bool:
         """Whether items of the map are maps themselves."""
-        return self.levels > 1
+        return self.depth > 1
 
     @property
     def lists(self) -> Mapping[str, Input]:
@@ -196,26 +196,26 @@ class Node:
         """How many mapped pipelines are around the node and another one: of that, it takes the same copy."""
         return shared_scopes(self.scope, scope_of(name))
 
-    def conditions_at(self, level: int) -> tuple[Condition, ...]:
-        """The conditions of the node as a whole (level 0), or of its items of a level."""
-        return tuple(condition for condition in self.conditions if self._level_of(condition) == level)
+    def conditions_at(self, depth: int) -> tuple[Condition, ...]:
+        """The conditions of the node as a whole (depth 0), or of its items of a depth."""
+        return tuple(condition for condition in self.conditions if self._depth_of(condition) == depth)
 
-    def _level_of(self, condition: Condition) -> int:
+    def _depth_of(self, condition: Condition) -> int:
         copies = (self.copies_shared(name) for name in nodes_in(condition))
-        elements = (element.level for element in elements_in(condition))
+        elements = (element.depth for element in elements_in(condition))
         return max([0, *copies, *elements])
 
-    def lists_at(self, level: int) -> Mapping[str, Input]:
-        """The lists that items of a level, maps, go through; none if another node tells their length."""
-        if level == levels_of(self.scope):
+    def lists_at(self, depth: int) -> Mapping[str, Input]:
+        """The lists that items of a depth, maps, go through; none if another node tells their length."""
+        if depth == depth_of(self.scope):
             return self.varying
-        return {name: value for name, value in self.each.items() if levels_of(scope_of(name)) == level + 1}
+        return {name: value for name, value in self.each.items() if depth_of(scope_of(name)) == depth + 1}
 
-    def least_at(self, level: int) -> int:
-        """How many items its items of a level, a map each, must have."""
-        if level == levels_of(self.scope):
+    def least_at(self, depth: int) -> int:
+        """How many items those of a depth, maps themselves, must have."""
+        if depth == depth_of(self.scope):
             return self.at_least
-        return self.copies.get(outermost(self.scope, level + 1), 0)
+        return self.copies.get(outermost(self.scope, depth + 1), 0)
 
     def indexes_shared(self, source: Node, is_partial: Callable[[NodeName, int], bool]) -> int:
         """How many indexes of an item are those of what it takes of another node.
@@ -223,16 +223,16 @@ class Node:
         Those of the copies that both are in; and that of a list which the other one's items make, unless it
         may leave some out.
         """
-        name, copies, own = source.name, self.copies_shared(source.name), levels_of(self.scope)
+        name, copies, own = source.name, self.copies_shared(source.name), depth_of(self.scope)
         through = [(value, own + 1) for value in self.varying.values()]
-        through += [(value, levels_of(scope_of(key))) for key, value in self.each.items()]
+        through += [(value, depth_of(scope_of(key))) for key, value in self.each.items()]
         found = [copies for value in (*self.inputs.values(), *self.conditions) if name in nodes_in(value)]
         found += [copies] * (name in self.after)
-        for value, level in through:
+        for value, depth in through:
             if name in nodes_in(value):
-                outside = min(copies, level - 1)
-                is_list = isinstance(value, Output) and outside == level - 1 and source.levels >= level
-                found.append(level if is_list and not is_partial(name, level) else outside)
+                outside = min(copies, depth - 1)
+                is_list = isinstance(value, Output) and outside == depth - 1 and source.depth >= depth
+                found.append(depth if is_list and not is_partial(name, depth) else outside)
         return min(found)
 
     @cached_property
@@ -303,11 +303,11 @@ class Graph:
             }
             shared[node.name] = found
             if node.policy.tolerate and node.mapped:
-                partial.add((node.name, node.levels))
-            for level in range(1, node.levels + 1):
-                behind = any((name, level) in partial for name, indexes in found.items() if indexes >= level)
-                if behind or node.conditions_at(level):
-                    partial.add((node.name, level))
+                partial.add((node.name, node.depth))
+            for depth in range(1, node.depth + 1):
+                behind = any((name, depth) in partial for name, indexes in found.items() if indexes >= depth)
+                if behind or node.conditions_at(depth):
+                    partial.add((node.name, depth))
         return shared, frozenset(partial)
 
     def shared(self, name: NodeName, need: NodeName) -> int:
@@ -316,7 +316,7 @@ class Graph:
 
     @property
     def partial(self) -> frozenset[tuple[NodeName, int]]:
-        """The maps that may succeed without some of their items of a level, which their lists leave out."""
+        """The maps that may succeed without some of their items of a depth, which their lists leave out."""
         return self._shared[1]
 
     @cached_property
@@ -418,12 +418,12 @@ def shared_scopes(scope: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1] != "", pairs))
 
 
-def outermost(scope: str, levels: int) -> str:
+def outermost(scope: str, depth: int) -> str:
     """So many of the mapped pipelines that a scope stands for."""
-    return ".".join(scope.split(".")[:levels])
+    return ".".join(scope.split(".")[:depth])
 
 
-def levels_of(scope: str) -> int:
+def depth_of(scope: str) -> int:
     """How many mapped pipelines a scope stands for."""
     return scope.count(".") + 1 if scope else 0
 

@@ -25,11 +25,11 @@ from orchestrator.authoring.graph import (
     NodeName,
     Not,
     Output,
+    depth_of,
     group_and_index,
     item_at,
     item_name,
     item_of,
-    levels_of,
     outermost,
 )
 from orchestrator.authoring.parameters import parse_value
@@ -121,7 +121,7 @@ class _LocalRun:
                 self._value(condition, node, indexes) for condition in node.conditions_at(len(indexes))
             ):
                 end = _End.SKIPPED
-            if end is None and len(indexes) < node.levels:
+            if end is None and len(indexes) < node.depth:
                 end = self._run_items(node, name, indexes, self._count(node, indexes))
         except Exception as error:  # noqa: BLE001 - the node has failed, others go on
             self.ends[name] = _End.FAILED
@@ -159,7 +159,7 @@ class _LocalRun:
 
     def _run_items(self, node: Node, name: NodeName, indexes: _Indexes, count: int) -> _End:
         self.lengths[name] = count
-        policy = node.policy if len(indexes) + 1 == node.levels else replace(node.policy, tolerate=0.0)
+        policy = node.policy if len(indexes) + 1 == node.depth else replace(node.policy, tolerate=0.0)
         failures, end = 0, _End.SUCCEEDED
         for index in range(count):
             item = item_name(name, index)
@@ -182,11 +182,11 @@ class _LocalRun:
 
     def _count(self, node: Node, indexes: _Indexes) -> int:
         """How many items a map has."""
-        level = len(indexes)
-        name = outermost(node.scope, level + 1) if level < levels_of(node.scope) else node.name
-        lists = node.lists_at(level)
+        depth = len(indexes)
+        name = outermost(node.scope, depth + 1) if depth < depth_of(node.scope) else node.name
+        lists = node.lists_at(depth)
         lengths = {
-            key.rpartition(".")[2]: self._length(value, level + 1, node, indexes)
+            key.rpartition(".")[2]: self._length(value, depth + 1, node, indexes)
             for key, value in lists.items()
         }
         if len(set(lengths.values())) > 1:
@@ -194,17 +194,17 @@ class _LocalRun:
         if lengths:
             count = next(iter(lengths.values()))
         else:
-            told = (need for need in node.needs if self.graph.shared(node.name, need) > level)
+            told = (need for need in node.needs if self.graph.shared(node.name, need) > depth)
             count = self.lengths[item_at(next(told), indexes)]
-        if count < node.least_at(level):
-            raise EmptyMap.of(name, count, node.least_at(level))
+        if count < node.least_at(depth):
+            raise EmptyMap.of(name, count, node.least_at(depth))
         return count
 
-    def _length(self, value: Input, level: int, node: Node, indexes: _Indexes) -> int:
+    def _length(self, value: Input, depth: int, node: Node, indexes: _Indexes) -> int:
         if isinstance(value, Output):
-            outside = min(node.copies_shared(value.node), level - 1)
+            outside = min(node.copies_shared(value.node), depth - 1)
             source, name = self.graph[value.node], item_at(value.node, indexes[:outside])
-            if source.levels > outside and (source.name, outside + 1) not in self.graph.partial:
+            if source.depth > outside and (source.name, outside + 1) not in self.graph.partial:
                 return self.lengths[name]
         return len(cast("Sized", self._value(value, node, indexes)))
 
@@ -231,7 +231,7 @@ class _LocalRun:
             for key, value in node.inputs.items()
         }
         return given | {
-            key: self._element(value, node.levels, node, indexes, hints.get(key, object))
+            key: self._element(value, node.depth, node, indexes, hints.get(key, object))
             for key, value in node.varying.items()
         }
 
@@ -246,10 +246,10 @@ class _LocalRun:
             case Output(name, path):
                 shared = node.copies_shared(name)
                 found = self.values[item_at(name, indexes[:shared])]
-                return narrowed(_part(found, path, self.graph[name].levels - shared), hint)
+                return narrowed(_part(found, path, self.graph[name].depth - shared), hint)
             case Element(taken_from, path):
                 whole = self._element(
-                    node.each[taken_from], value.level, node, indexes, object if path else hint
+                    node.each[taken_from], value.depth, node, indexes, object if path else hint
                 )
                 return narrowed(_part(whole, path), hint) if path else whole
             case Not(of):
@@ -257,18 +257,18 @@ class _LocalRun:
             case FailureOfRun():
                 raise LookupError("only the stages of on_failure are told of a failure")
 
-    def _element(self, value: Input, level: int, node: Node, indexes: _Indexes, hint: object) -> object:
-        """The element of a list that an item takes by its index of a level."""
-        index = indexes[level - 1]
+    def _element(self, value: Input, depth: int, node: Node, indexes: _Indexes, hint: object) -> object:
+        """The element of a list that an item takes by its index of a depth."""
+        index = indexes[depth - 1]
         known = item_of(value, index)
         if known is not None:
             return self._value(known, node, indexes, hint)
         if isinstance(value, Output):
-            outside = min(node.copies_shared(value.node), level - 1)
+            outside = min(node.copies_shared(value.node), depth - 1)
             source, name = self.graph[value.node], item_at(value.node, indexes[:outside])
-            if source.levels > outside and (source.name, outside + 1) not in self.graph.partial:
+            if source.depth > outside and (source.name, outside + 1) not in self.graph.partial:
                 found = self.values[item_name(name, index)]
-                return narrowed(_part(found, value.path, source.levels - outside - 1), hint)
+                return narrowed(_part(found, value.path, source.depth - outside - 1), hint)
         whole = self._value(value, node, indexes, object if hint is object else list[hint])  # type: ignore[valid-type]
         return narrowed(list(cast("Iterable[object]", whole))[index], hint)
 

@@ -32,10 +32,10 @@ from orchestrator.authoring.graph import (
     Not,
     Output,
     StageName,
+    depth_of,
     elements_in,
     find_cycle,
     known_length,
-    levels_of,
     outermost,
     outputs_in,
     scope_of,
@@ -195,11 +195,11 @@ class Trace:
 
     def _tell_length(self, name: NodeName) -> None:
         """Have a node of a mapped pipeline go through its lists, unless another one tells it their length."""
-        for level in range(levels_of(self._scope), 0, -1):
-            around, node = outermost(self._scope, level), self._nodes[name]
+        for depth in range(depth_of(self._scope), 0, -1):
+            around, node = outermost(self._scope, depth), self._nodes[name]
             given = (*node.inputs.values(), *node.lists.values(), *node.conditions)
-            takes_elements = any(each.level == level for value in given for each in elements_in(value))
-            if takes_elements or not any(node.copies_shared(need) >= level for need in node.needs):
+            takes_elements = any(each.depth == depth for value in given for each in elements_in(value))
+            if takes_elements or not any(node.copies_shared(need) >= depth for need in node.needs):
                 self._nodes[name] = self._through_lists_of(around, node)
 
     def _through_lists_of(self, around: str, node: Node) -> Node:
@@ -331,20 +331,20 @@ class Trace:
         return self._input(node, parameter, list(value), list[hint])  # type: ignore[valid-type]
 
     def _map_of(self, value: Input) -> tuple[Node, int] | None:
-        """The map whose items of a level make a list, and that level; None for any other list."""
+        """The map whose items of a depth make a list, and that depth; None for any other list."""
         source = self._nodes.get(value.node) if isinstance(value, Output) else None
         if source is None:
             return None
-        level = shared_scopes(self._scope, source.scope) + 1
-        return (source, level) if source.levels >= level else None
+        depth = shared_scopes(self._scope, source.scope) + 1
+        return (source, depth) if source.depth >= depth else None
 
-    def _lists_of(self, map: Node, level: int) -> Mapping[str, Input]:
-        """The lists that the items of a level of a map go through."""
-        is_own = level > levels_of(map.scope)
-        return map.varying if is_own else self._scopes[outermost(map.scope, level)].lists
+    def _lists_of(self, map: Node, depth: int) -> Mapping[str, Input]:
+        """The lists that the items of a depth of a map go through."""
+        is_own = depth > depth_of(map.scope)
+        return map.varying if is_own else self._scopes[outermost(map.scope, depth)].lists
 
-    def _is_partial(self, map: Node, level: int) -> bool:
-        return (map.name, level) in Graph(self.pipeline, tuple(self._nodes.values())).partial
+    def _is_partial(self, map: Node, depth: int) -> bool:
+        return (map.name, depth) in Graph(self.pipeline, tuple(self._nodes.values())).partial
 
     def _known_length(self, value: Input) -> int | None:
         """How many elements a list has, also as that of a map whose items all have to succeed."""

@@ -35,10 +35,10 @@ def lost_work(graph: Graph, progress: Progress, store: ArtifactStore) -> frozens
     """
     made_from_fewer = [
         follower
-        for map, level in sorted(graph.partial)
+        for map, depth in sorted(graph.partial)
         if not progress.is_done(graph[map])
         for follower in graph.successors[map]
-        if graph.shared(follower, map) < level
+        if graph.shared(follower, map) < depth
     ]
     torn = (NodeName(folder.partition("@")[0]) for folder in progress.torn)
     made_from_lost = [name for map in torn for name in _followers_of_torn(graph, map, progress)]
@@ -75,7 +75,7 @@ def differences(record: RunRecord, graph: Graph, store: ArtifactStore) -> Differ
         if node.state is NodeState.SUCCEEDED and node_of(node.name) in own
     }
     over = {NodeName(node.name) for node in record.nodes if node.state.over}
-    maps = {name for name in succeeded if len(indexes_of(name)) < graph[node_of(name)].levels}
+    maps = {name for name in succeeded if len(indexes_of(name)) < graph[node_of(name)].depth}
     progress = progress_of(record.id, graph, store, Round.read(store, record.id, record.round))
     return Differences(
         lost=frozenset(succeeded - progress.outputs.keys() - maps) | progress.unreadable,
@@ -93,7 +93,7 @@ def _followers_of_torn(graph: Graph, map: NodeName, progress: Progress) -> Itera
     source = node_of(map)
     for follower in (graph[name] for name in graph.successors[source]):
         shared = graph.shared(follower.name, source)
-        if shared < graph[source].levels:
+        if shared < graph[source].depth:
             yield _same_item(follower, map, shared)
             continue
         for name in progress.items_of(follower.name):
@@ -114,7 +114,7 @@ def _needed(graph: Graph, progress: Progress) -> Iterator[NodeName]:
                 continue
             shared = graph.shared(node.name, source.name)
             for name in progress.items_of(source.name):
-                if not (shared == node.levels and _same_item(node, name, shared) in progress.outputs):
+                if not (shared == node.depth and _same_item(node, name, shared) in progress.outputs):
                     yield name
 
 

@@ -142,7 +142,7 @@ def _settled_maps(
         if told_by_store or states.get(node.name) is not NodeState.SUCCEEDED:
             continue
         items = [
-            name for name in states if node_of(name) == node.name and len(indexes_of(name)) == node.levels
+            name for name in states if node_of(name) == node.name and len(indexes_of(name)) == node.depth
         ]
         left_out = skipped | ended_otherwise
         if all(name in progress.outputs or name in left_out for name in map(NodeName, items)):

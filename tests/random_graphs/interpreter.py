@@ -86,7 +86,7 @@ class _View:
     elements: Mapping[int, object] = field(default_factory=dict)  #: by mapped pipeline
 
     @property
-    def level(self) -> int:
+    def depth(self) -> int:
         """How many mapped pipelines it is a copy of."""
         return len(self.elements)
 
@@ -136,7 +136,7 @@ def _end_of(number: int, view: _View, around: tuple[int, ...]) -> Expected:
     if around:
         return _end_of_copies(number, view, around)
     step, shared = view.recipe.steps[number], _indexes_shared(number, view.recipe)
-    followed = next((need for need in shared if shared[need] > view.level), None)
+    followed = next((need for need in shared if shared[need] > view.depth), None)
     if followed is not None and not view.ends[followed].items:
         followed = None
     without = _without(view.ends[need] for need in shared if need != followed)
@@ -184,7 +184,7 @@ def _end_of_copies(number: int, view: _View, around: tuple[int, ...]) -> Expecte
     """A step of a mapped pipeline: in each copy it does what a step does that stands for itself."""
     recipe, step, (scope, *inner) = view.recipe, view.recipe.steps[number], around
     shared = _indexes_shared(number, recipe)
-    deeper = [need for need in shared if shared[need] > view.level]
+    deeper = [need for need in shared if shared[need] > view.depth]
     otherwise = frozenset({"upstream_failed"} if any(_hurts(view.ends[need]) for need in deeper) else ())
     without = _without(view.ends[need] for need in shared if need not in deeper)
     without |= _without(end for end in (view.ends[need] for need in deeper) if not _is_expanded(end))
@@ -201,7 +201,7 @@ def _end_of_copies(number: int, view: _View, around: tuple[int, ...]) -> Expecte
         missing = [
             need
             for need in deeper
-            if not (_is_expanded if shared[need] > view.level + 1 else _has_succeeded)(copy.ends[need])
+            if not (_is_expanded if shared[need] > view.depth + 1 else _has_succeeded)(copy.ends[need])
         ]
         if missing:
             items.append(Expected(_without(copy.ends[need] for need in missing)))
@@ -243,15 +243,15 @@ def _hurts(end: Expected) -> bool:
     return bool(end.states - SUCCEEDED - SKIPPED or end.otherwise)
 
 
-def _partial_levels(number: int, recipe: Recipe) -> set[int]:
-    """The levels of a map's items of which some may be left out."""
+def _partial_depths(number: int, recipe: Recipe) -> set[int]:
+    """The depth of a map's items of which some may be left out."""
     step = recipe.steps[number]
     around = recipe.around(step.scope)
     found = {len(around) + step.mapped} if step.tolerate else set()
     for condition in step.conditions:
         found.add(recipe.shared(step.scope, recipe.steps[condition.of.step].scope))
     for need, shared in _indexes_shared(number, recipe).items():
-        found |= {level for level in _partial_levels(need, recipe) if level <= shared}
+        found |= {depth for depth in _partial_depths(need, recipe) if depth <= shared}
     return found - {0}
 
 
@@ -276,17 +276,17 @@ def _indexes_shared(number: int, recipe: Recipe) -> dict[int, int]:
     else:
         plain |= _refs(step.value)
     found = {need: recipe.shared(step.scope, recipe.steps[need].scope) for need in plain}
-    for operand, level in through:
+    for operand, depth in through:
         for need in _refs(operand):
             shared = recipe.shared(step.scope, recipe.steps[need].scope)
-            outside = min(shared, level - 1)
-            own = isinstance(operand, Ref) and outside == level - 1 and _levels(need, recipe) >= level
-            indexes = level if own and level not in _partial_levels(need, recipe) else outside
+            outside = min(shared, depth - 1)
+            own = isinstance(operand, Ref) and outside == depth - 1 and _depth(need, recipe) >= depth
+            indexes = depth if own and depth not in _partial_depths(need, recipe) else outside
             found[need] = min(found.get(need, indexes), indexes)
     return dict(sorted(found.items()))
 
 
-def _levels(number: int, recipe: Recipe) -> int:
+def _depth(number: int, recipe: Recipe) -> int:
     """How many indexes an item of a step has that runs."""
     step = recipe.steps[number]
     return len(recipe.around(step.scope)) + step.mapped

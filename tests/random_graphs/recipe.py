@@ -101,9 +101,9 @@ class Recipe:
         lines = [f"on_failure={self.handlers}, fail_fast={self.fail_fast}"]
         for number, step in enumerate(self.steps):
             around = self.around(step.scope)
-            for level, scope in enumerate(around):
+            for depth, scope in enumerate(around):
                 if number == self.body(scope)[0]:
-                    lines.append(f"{'  ' * level}for each element{scope} of {_listed(self.scopes[scope])}:")
+                    lines.append(f"{'  ' * depth}for each element{scope} of {_listed(self.scopes[scope])}:")
             lines.append(f"{'  ' * len(around)}s{number} = {_told(step)}")
         return "\n".join(lines)
 

@@ -359,7 +359,7 @@ class Invariants:
 
     def _is_map(self, node: str) -> bool:
         graph, name = self.simulation.graph, node_of(node)
-        return name in graph and len(indexes_of(node)) < graph[name].levels
+        return name in graph and len(indexes_of(node)) < graph[name].depth
 
     def _kept_rightly(self, node: str, order: AttemptOrder) -> None:
         """Of several MLflow runs of a node, that of the attempt that counts stays, or that of a later one."""

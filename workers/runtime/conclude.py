@@ -156,7 +156,7 @@ def _maps_of(context: RunContext, record: RunRecord) -> Iterator[MapInfo]:
     order = {name: place for place, name in enumerate(context.graph.order)}
     for name in sorted(items, key=lambda name: order.get(node_of(name), 0)):
         records, map = items[name], context.graph[node_of(name)]
-        if len(indexes_of(name)) + 1 < map.levels:
+        if len(indexes_of(name)) + 1 < map.depth:
             continue  # its items are maps, of which these did not get any
         states[name] = _state_of(name, records, context.graph, states)
         if is_nested(map.policy.queue) and any(item.attempts or item.state in _RAN for item in records):
@@ -171,9 +171,9 @@ def _state_of(
     if not map.policy.tolerates(states[NodeState.FAILED], len(items)):
         return NodeState.FAILED
     done = states[NodeState.SUCCEEDED] + states[NodeState.FAILED]
-    if (map.name, map.levels) in graph.partial:
+    if (map.name, map.depth) in graph.partial:
         edges = graph.item_edges.get(map.name, {}).items()
-        followed = [item_at(source, indexes_of(name)) for source, shared in edges if shared == map.levels]
+        followed = [item_at(source, indexes_of(name)) for source, shared in edges if shared == map.depth]
         within = (state for each, state in others.items() if not {*followed}.isdisjoint(with_groups(each)))
         is_excused = all(state is NodeState.SUCCEEDED for state in within)
         done += states[NodeState.SKIPPED] + is_excused * states[NodeState.UPSTREAM_FAILED]

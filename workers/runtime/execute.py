@@ -149,7 +149,7 @@ def expand(claimed: ClaimedNode) -> tuple[int, Settled]:
     """Make a map, or an item that is a map itself, its items; return their number."""
     context, ref = claimed.context, claimed.ref
     items = count_items(ref, context, claimed.resources)
-    least = ref.node.least_at(ref.level)
+    least = ref.node.least_at(ref.depth)
     if items < least:
         raise EmptyMap.of(ref.goes_through, items, least)
     return items, claimed.resources.runs.expand(

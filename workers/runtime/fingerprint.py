@@ -59,7 +59,7 @@ def fingerprint_of(claimed: ClaimedNode) -> Fingerprint:
     node = claimed.ref.node
     arguments = {name: _digest(value, claimed) for name, value in node.inputs.items()}
     arguments |= {
-        name: _digest_of_element(value, node.levels, claimed) for name, value in node.varying.items()
+        name: _digest_of_element(value, node.depth, claimed) for name, value in node.varying.items()
     }
     code: Code = {str(node.stage): node.policy.version} if node.policy.version else loaded_code(node)
     inputs = {name: _short(plain) for name, plain in arguments.items()}
@@ -77,15 +77,15 @@ def _short(plain: JSON) -> str:
     return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _digest_of_element(value: Input, level: int, claimed: ClaimedNode) -> JSON:
+def _digest_of_element(value: Input, depth: int, claimed: ClaimedNode) -> JSON:
     """Digest the element that an item takes of a list, so that changes of other elements do not affect it."""
-    ref, index = claimed.ref, claimed.ref.indexes[level - 1]
+    ref, index = claimed.ref, claimed.ref.indexes[depth - 1]
     item = item_of(value, index)
     if item is not None:
         return _digest(item, claimed)
     if isinstance(value, Output):
         as_of = claimed.counts.claimed
-        trees = element_trees(value, level, ref, claimed.context, claimed.resources, as_of=as_of)
+        trees = element_trees(value, depth, ref, claimed.context, claimed.resources, as_of=as_of)
         if trees is not None:
             digests: list[JSON] = [digest_of(tree) for tree in trees]
             return digests[0] if len(digests) == 1 and not value.path else [*value.path, *digests]
@@ -103,7 +103,7 @@ def _digest(value: Input, claimed: ClaimedNode) -> JSON:
             trees = input_trees(value, claimed.ref, claimed.context, claimed.resources, as_of=as_of)
             return [*path, *(digest_of(tree) for tree in trees)]
         case Element(taken_from, path):
-            digest = _digest_of_element(claimed.ref.node.each[taken_from], value.level, claimed)
+            digest = _digest_of_element(claimed.ref.node.each[taken_from], value.depth, claimed)
             return [digest, *path] if path else digest
         case Not(of):
             return {"not": _digest(of, claimed)}

@@ -41,7 +41,7 @@ def load_inputs(
     loader, node = _Loader(ref, context, resources, as_of), ref.node
     arguments = {name: loader.load(value, hints.get(name, object)) for name, value in node.inputs.items()}
     for name, value in node.varying.items():
-        arguments[name] = loader.element(value, node.levels, hints.get(name, object))
+        arguments[name] = loader.element(value, node.depth, hints.get(name, object))
     return arguments
 
 
@@ -56,26 +56,26 @@ def small_inputs(ref: NodeRef) -> dict[str, JSON]:
 def _of_item(ref: NodeRef, value: Input) -> Input | None:
     """Return what an item takes where that is an element of a list that is written into the run."""
     if isinstance(value, Element) and not ref.is_map:
-        return item_of(ref.node.each[value.list], ref.indexes[value.level - 1])
+        return item_of(ref.node.each[value.list], ref.indexes[value.depth - 1])
     return value
 
 
 def conditions_hold(ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int) -> bool:
     """Whether the conditions of a node are true, or those that an item has for itself."""
     loader = _Loader(ref, context, resources, as_of)
-    return all(loader.load(condition, object) for condition in ref.node.conditions_at(ref.level))
+    return all(loader.load(condition, object) for condition in ref.node.conditions_at(ref.depth))
 
 
 def count_items(ref: NodeRef, context: RunContext, resources: WorkerResources) -> int:
     """Count the items of a map whose inputs are available. Raises UnevenMap if the lists differ in length."""
-    loader, lists = _Loader(ref, context, resources), ref.node.lists_at(ref.level)
-    lengths = {name.rpartition(".")[2]: loader.length(value, ref.level + 1) for name, value in lists.items()}
+    loader, lists = _Loader(ref, context, resources), ref.node.lists_at(ref.depth)
+    lengths = {name.rpartition(".")[2]: loader.length(value, ref.depth + 1) for name, value in lists.items()}
     if len(set(lengths.values())) > 1:
         raise UnevenMap.of(ref.goes_through, lengths)
     if lengths:
         return next(iter(lengths.values()))
     edges = context.graph.item_edges[ref.node.name].items()
-    told = next(name for name, shared in edges if shared > ref.level)
+    told = next(name for name, shared in edges if shared > ref.depth)
     return resources.runs.items(context.run, item_at(told, ref.indexes))
 
 
@@ -87,11 +87,11 @@ def input_trees(
 
 
 def element_trees(
-    value: Output, level: int, ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int
+    value: Output, depth: int, ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int
 ) -> list[Tree] | None:
     """Return the stored trees of the element of a list; None if that is a part of one output."""
     loader = _Loader(ref, context, resources, as_of)
-    item = loader.item_in(value, level)
+    item = loader.item_in(value, depth)
     return None if item is None else [loader.tree(each) for each in loader.parts(item)]
 
 
@@ -113,7 +113,7 @@ class _Loader:
             case Output():
                 return self._load(self._source(value), value, hint)
             case Element(taken_from, path):
-                return self.element(self._ref.node.each[taken_from], value.level, hint, path)
+                return self.element(self._ref.node.each[taken_from], value.depth, hint, path)
             case Not(of):
                 return not self.load(of, hint)
             case FailureOfRun():
@@ -125,30 +125,30 @@ class _Loader:
             return [self._load(item, output, element_of(hint)) for item in self._items(ref)]
         return self._decode(ref, output, hint)
 
-    def element(self, value: Input, level: int, hint: object, path: tuple[str | int, ...] = ()) -> object:
-        """Load the element of a list that the item takes by its index of a level, or a part of it."""
-        index = self._ref.indexes[level - 1]
+    def element(self, value: Input, depth: int, hint: object, path: tuple[str | int, ...] = ()) -> object:
+        """Load the element of a list that the item takes by its index of a depth, or a part of it."""
+        index = self._ref.indexes[depth - 1]
         element = item_of(value, index)
         if element is not None:
             return self.load(element, hint)
         if not isinstance(value, Output):
             whole = self.load(value, object if path else list[hint])  # type: ignore[valid-type]
             return narrowed(part_of(cast("list[object]", whole)[index], path), hint)
-        item = self.item_in(value, level)
+        item = self.item_in(value, depth)
         if item is not None:
             return self._load(item, Output(value.node, (*value.path, *path)), hint)
         part = Output(value.node, (*value.path, index, *path))
         return self._decode(self._source(value), part, hint)
 
-    def item_in(self, value: Output, level: int) -> NodeRef | None:
+    def item_in(self, value: Output, depth: int) -> NodeRef | None:
         """The item of a map that is the element of a list; None if the list is one output."""
-        source, index = self._source(value, level - 1), self._ref.indexes[level - 1]
+        source, index = self._source(value, depth - 1), self._ref.indexes[depth - 1]
         if not source.is_map:
             return None
         return source.item(self._indexes(source)[index] if self._is_partial(source) else index)
 
     def tree(self, ref: NodeRef) -> Tree:
-        if ref.level and self._followed.get(ref.node.name, 0) >= ref.level:
+        if ref.depth and self._followed.get(ref.node.name, 0) >= ref.depth:
             return self._resources.item_output(self._context, ref, as_of=self._as_of)
         return self._resources.output(self._context, ref)
 
@@ -163,13 +163,13 @@ class _Loader:
         for item in self._items(ref):
             yield from self.parts(item)
 
-    def length(self, value: Input, level: int) -> int:
+    def length(self, value: Input, depth: int) -> int:
         match value:
             case Constant(list() as items):
                 return len(items)
             case Gather(items):
                 return len(items)
-            case Output() if (source := self._source(value, level - 1)).is_map:
+            case Output() if (source := self._source(value, depth - 1)).is_map:
                 return len(self._indexes(source))
         return len(cast("list[object]", self.load(value, object)))
 
@@ -180,7 +180,7 @@ class _Loader:
         return self._context.node_ref(item_at(output.node, indexes))
 
     def _is_partial(self, map: NodeRef) -> bool:
-        return (map.node.name, map.level + 1) in self._context.graph.partial
+        return (map.node.name, map.depth + 1) in self._context.graph.partial
 
     def _items(self, map: NodeRef) -> Iterator[NodeRef]:
         return (map.item(index) for index in self._indexes(map))
@@ -192,7 +192,7 @@ class _Loader:
             succeeded_items = self._resources.succeeded_items(self._context, map.name)
             if succeeded_items is not None:
                 return succeeded_items
-        count = map.node.known_length if map.level == 0 else None
+        count = map.node.known_length if map.depth == 0 else None
         if count is None:
             count = self._resources.runs.items(self._context.run, map.name)
         if is_partial:  # Redis has lost the items' states: the store has those that succeeded

@@ -15,11 +15,11 @@ from orchestrator.authoring.graph import (
     Node,
     NodeName,
     StageName,
+    depth_of,
     group_and_index,
     indexes_of,
     item_at,
     item_name,
-    levels_of,
     node_of,
     outermost,
 )
@@ -50,14 +50,14 @@ class NodeRef:
         return self.indexes[-1] if self.indexes else None
 
     @property
-    def level(self) -> int:
+    def depth(self) -> int:
         """How many indexes it has."""
         return len(self.indexes)
 
     @property
     def is_map(self) -> bool:
         """Whether it is expanded into items: a map, or an item that is a map itself."""
-        return self.level < self.node.levels
+        return self.depth < self.node.depth
 
     @property
     def group(self) -> NodeName | None:
@@ -67,8 +67,8 @@ class NodeRef:
     @property
     def goes_through(self) -> str:
         """What goes through the lists of this map: a mapped pipeline, or the node."""
-        own = levels_of(self.node.scope)
-        return outermost(self.node.scope, self.level + 1) if self.level < own else self.node.name
+        own = depth_of(self.node.scope)
+        return outermost(self.node.scope, self.depth + 1) if self.depth < own else self.node.name
 
     def item(self, index: int) -> NodeRef:
         """One item of this map."""
@@ -136,8 +136,8 @@ class RunContext:
         """Return the maps that a map follows item by item in this round."""
         shared = self.followed(ref).items()
         return Follows(
-            [item_at(name, ref.indexes) for name, indexes in shared if indexes == ref.level + 1],
-            [item_at(name, ref.indexes) for name, indexes in shared if indexes > ref.level + 1],
+            [item_at(name, ref.indexes) for name, indexes in shared if indexes == ref.depth + 1],
+            [item_at(name, ref.indexes) for name, indexes in shared if indexes > ref.depth + 1],
         )
 
     def followed(self, ref: NodeRef) -> Mapping[NodeName, int]:

@@ -30,7 +30,7 @@ local function item_of(map, index)
 end
 
 -- The number of indexes of an item; 0 for a node's own name.
-local function level_of(name)
+local function depth_of(name)
   local _, count = string.gsub(name, '%[', '')
   return count
 end
@@ -426,11 +426,11 @@ end
 -- once those are expanded and miss nothing else. Append to a reply the maps that need a message for that, as in
 -- `batch_of`; with `again` also those that were told before.
 local function feed(reply, group, indexes, again, opened)
-  local level = level_of(group) + 1
+  local depth = depth_of(group) + 1
   for _, follower in ipairs(item_followers(group)) do
     local name = item_like(follower[1], group)
-    local is_meant = follower[2] == level
-    if opened then is_meant = follower[2] > level end
+    local is_meant = follower[2] == depth
+    if opened then is_meant = follower[2] > depth end
     local map = is_meant and load_node(name) or {}
     if (map.follows or map.opens) and map.left > 0 then
       local back = map.back or {}
@@ -524,9 +524,9 @@ end
 -- End the same item of each map that follows a map of which an item has not succeeded. If that one is itself a map and
 -- `expanded`, its own items end those of the maps that follow it further.
 function close_followers(map, index, state, left_out, expanded)
-  local level = level_of(map) + 1
+  local depth = depth_of(map) + 1
   for _, follower in ipairs(item_followers(map)) do
-    if follower[2] == level or follower[2] > level and not expanded then
+    if follower[2] == depth or follower[2] > depth and not expanded then
       close_item(item_like(follower[1], map), index, state, left_out)
     end
   end

@@ -337,7 +337,7 @@ def test_a_map_in_a_mapped_pipeline_has_items_of_items() -> None:
         several(search_one.map(store=stores()))
 
     graph = graph_of(outer)
-    assert graph["search_one.fit"].levels == 2
+    assert graph["search_one.fit"].depth == 2
     assert graph.item_edges[NodeName("search_one.fit")] == {"search_one.depths_of": 1, "search_one.load": 1}
     assert graph.item_edges[NodeName("search_one.add")] == {"search_one.fit": 2}
     assert graph.item_edges[NodeName("search_one.several")] == {"search_one.add": 1}
@@ -353,7 +353,7 @@ def test_a_mapped_pipeline_is_mapped_in_a_mapped_one_over_lists_in_its_elements(
         several(search_region.map(stores=regions))
 
     graph = graph_of(outer)
-    assert graph["search_region.search_one.fit"].levels == 3
+    assert graph["search_region.search_one.fit"].depth == 3
     assert pipeline(outer).run_locally()["search_region.search_one.several"] == [[1, 3], [5]]
     assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
 
