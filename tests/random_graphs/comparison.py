@@ -71,7 +71,9 @@ class _Comparison:
 
     def _node(self, name: str, end: Expected, records: list[NodeRecord]) -> Iterator[str]:
         parts, found = dict(end.parts(NodeName(name))), {record.name: record for record in records}
-        if parts.keys() != found.keys():
+        if not end.items:  # of a map whose items are in the canvas, each ends as the map does
+            parts = {NodeName(each): end for each in found}
+        elif parts.keys() != found.keys():
             if not self.stopped:
                 yield f"{name} is {sorted(found)} instead of {sorted(parts)}"
             return
