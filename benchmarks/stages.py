@@ -70,6 +70,25 @@ def waiting(items: int, seconds: float, longest: float) -> None:
 
 
 @pipeline
+def flat(items: int) -> None:
+    """A map of empty items, one that follows it, and what takes all of that."""
+    count(step.map(value=step.map(value=numbers(items))))
+
+
+@pipeline
+def row(number: int, width: int) -> int:
+    """The same for a part of the items."""
+    del number
+    return count(step.map(value=step.map(value=numbers(width))))
+
+
+@pipeline
+def square(width: int) -> None:
+    """So many of those parts, side by side."""
+    count(row.partial(width=width).map(number=numbers(width)))
+
+
+@pipeline
 def naps(items: int, seconds: float) -> None:
     """A long map of short items."""
     nap.partial(seconds=seconds).map(number=list(range(items)))

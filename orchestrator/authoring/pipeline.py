@@ -18,7 +18,7 @@ from orchestrator.authoring.trace import MappedPipeline, Trace, Use, active_trac
 from orchestrator.authoring.unique_names import take_name
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
 
 
 @dataclass(frozen=True)
