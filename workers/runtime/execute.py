@@ -148,7 +148,7 @@ def _expand(claimed: ClaimedNode) -> Outcome:
 def expand(claimed: ClaimedNode) -> tuple[int, Settled]:
     """Make a map, or an item that is a map itself, its items; return their number."""
     context, ref = claimed.context, claimed.ref
-    items = count_items(ref, context, claimed.resources)
+    items = count_items(ref, context, claimed.resources, as_of=claimed.counts.claimed)
     least = ref.node.least_at(ref.depth)
     if items < least:
         raise EmptyMap.of(ref.goes_through, items, least)

@@ -66,9 +66,9 @@ def conditions_hold(ref: NodeRef, context: RunContext, resources: WorkerResource
     return all(loader.load(condition, object) for condition in ref.node.conditions_at(ref.depth))
 
 
-def count_items(ref: NodeRef, context: RunContext, resources: WorkerResources) -> int:
+def count_items(ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int) -> int:
     """Count the items of a map whose inputs are available. Raises UnevenMap if the lists differ in length."""
-    loader, lists = _Loader(ref, context, resources), ref.node.lists_at(ref.depth)
+    loader, lists = _Loader(ref, context, resources, as_of), ref.node.lists_at(ref.depth)
     lengths = {name.rpartition(".")[2]: loader.length(value, ref.depth + 1) for name, value in lists.items()}
     if len(set(lengths.values())) > 1:
         raise UnevenMap.of(ref.goes_through, lengths)
@@ -96,7 +96,7 @@ def element_trees(
 
 
 class _Loader:
-    def __init__(self, ref: NodeRef, context: RunContext, resources: WorkerResources, as_of: int = 0) -> None:
+    def __init__(self, ref: NodeRef, context: RunContext, resources: WorkerResources, as_of: int) -> None:
         self._ref = ref
         self._context = context
         self._resources = resources

@@ -132,13 +132,17 @@ class _Batch:
             self.map,
             self.delivery.holder(self.token),
             wanted=wanted,
-            # whoever recorded items sent what follows, unless it died before that
-            behind=self.context.descendants(self.ref) if self.delivery.redelivered else (),
+            behind=self._unsent() if self.delivery.redelivered else (),
         )
         self._note_ready(taken.ready)
         self.stored = self._stored(taken.items)
         self.pending.extend(taken.items.items())
         self.exhausted = not taken.items
+
+    def _unsent(self) -> tuple[NodeName, ...]:
+        """Return what an earlier delivery may have died before it sent: what follows, items that are maps."""
+        own = (self.ref.node.name,) if self.ref.item(0).is_map else ()
+        return (*own, *self.context.graph.descendants(self.ref.node.name))
 
     def _call_another(self) -> None:
         """Call the next worker, once, unless nothing is left or another batch has done so."""

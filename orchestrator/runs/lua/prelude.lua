@@ -398,10 +398,17 @@ local function tell_due(reply, names, first, last, again)
 end
 
 -- Append to a reply what is due of `names`, from `first` on, as an earlier delivery may have died before it sent
--- that; not what is to be tried later.
+-- that; not what is to be tried later. With that, maps that are items of one of these nodes.
 local function tell_lost(reply, names, first)
+  if first > #names then return end
+  local wanted = {}
   for at = first, #names do
+    wanted[names[at]] = true
     if load_node(names[at]).state ~= 'retrying' then tell_due(reply, names, at, at, true) end
+  end
+  for _, name in ipairs(redis.call('ZRANGE', DUE, 0, -1)) do
+    local node, indexes = string.gsub(name, '%[%d+%]', '')
+    if indexes > 0 and wanted[node] and load_node(name).next then tell_due(reply, {name}, 1, 1, true) end
   end
 end
 

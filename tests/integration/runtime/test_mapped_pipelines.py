@@ -151,6 +151,6 @@ def test_a_nested_map_that_redis_has_lost_is_resumed_item_by_item(
 
 def test_a_square_of_items_is_as_long_as_its_sides(runner: Runner) -> None:
     record = runner.run("grids", side=20)
-    assert record.state == "succeeded"
+    assert record.state == "succeeded", record.error
     assert nodes_of(record)["total"].value == 20 * sum(range(20)) + 20 * sum(range(20))
     assert sum(node.name.startswith("grid[") and "sum_of" in node.name for node in record.nodes) == 400
