@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -85,7 +85,7 @@ class _Scope:
 
     lists: dict[str, Input]  #: what it goes through, by `<scope>.<parameter>`
     at_least: int
-    given: dict[str, Sequence[object]]  #: of those lists the ones that are known, as they were given
+    given: Mapping[str, Sequence[object]]  #: of those lists the ones that are known, as they were given
 
 
 class Trace:
@@ -161,16 +161,13 @@ class Trace:
         except TypeError as error:
             self.mistake(f"{mapped.name}.map(…): {error}")
             return Reference(self, Output(name), Any)
+        varying = {key: _as_list(value) for key, value in mapped.varying.items()}
         lists = {
             f"{name}.{key}": self._varying(name, key, value, hints.get(key, Any))
-            for key, value in mapped.varying.items()
+            for key, value in varying.items()
         }
         self._check_lengths(name, lists, mapped.at_least)
-        given: dict[str, Sequence[object]] = {
-            f"{name}.{key}": tuple(cast("Sequence[object]", value))
-            for key, value in mapped.varying.items()
-            if isinstance(lists[f"{name}.{key}"], Constant | Gather) and hasattr(value, "__iter__")
-        }
+        given = {f"{name}.{key}": value for key, value in varying.items() if isinstance(value, list)}
         self._scopes[name] = _Scope(lists, mapped.at_least, given)
         elements = {
             key: Reference(self, Element(f"{name}.{key}"), hints.get(key, Any)) for key in mapped.varying
@@ -203,12 +200,13 @@ class Trace:
                 self._nodes[name] = self._through_lists_of(around, node)
 
     def _through_lists_of(self, around: str, node: Node) -> Node:
-        scope = self._scopes[around]
+        scope, given = self._scopes[around], (*node.inputs.values(), *node.lists.values(), *node.conditions)
+        taken = {each.list for value in given for each in elements_in(value)}
+        lists = {key: value for key, value in scope.lists.items() if ":" not in key or key in taken}
         others = [each.copies for each in self._nodes.values() if each.name != node.name]
-        copies = (
-            {around: scope.at_least} if scope.at_least and not any(around in each for each in others) else {}
-        )
-        return replace(node, each={**node.each, **scope.lists}, copies={**node.copies, **copies})
+        is_first = scope.at_least > 0 and not any(around in each for each in others)
+        copies = {around: scope.at_least} if is_first else {}
+        return replace(node, each={**node.each, **lists}, copies={**node.copies, **copies})
 
     def handle_failure(self, use: Use) -> None:
         """Add a node that runs once the run has failed, with the Failure as its argument."""
@@ -344,7 +342,9 @@ class Trace:
         return map.varying if is_own else self._scopes[outermost(map.scope, depth)].lists
 
     def _is_partial(self, map: Node, depth: int) -> bool:
-        return (map.name, depth) in Graph(self.pipeline, tuple(self._nodes.values())).partial
+        nodes = tuple(self._nodes.values())
+        may_be = self._scopes or any(node.policy.tolerate for node in nodes)
+        return bool(may_be) and (map.name, depth) in Graph(self.pipeline, nodes).partial
 
     def _known_length(self, value: Input) -> int | None:
         """How many elements a list has, also as that of a map whose items all have to succeed."""
@@ -403,6 +403,12 @@ class Trace:
             told = mask_value(parameter, repr(value))
             self.mistake(f"{node}({parameter}={told}): {reason(error)}; it takes {shown(hint)}")
         return plain
+
+
+def _as_list(value: object) -> object:
+    """A list of what can be gone through only once; anything else as it is."""
+    is_plain = isinstance(value, Reference | str | bytes | Mapping) or not hasattr(value, "__iter__")
+    return value if is_plain else list(cast("Iterable[object]", value))
 
 
 def _parts_of(value: object, path: Sequence[str | int], depth: int) -> object:

@@ -88,7 +88,7 @@ class _Batch:
     stopped: list[str] = field(default_factory=list)
     exhausted: bool = False
     called: bool = False
-    pace: float | None = None  #: seconds that an item takes
+    pace: float | None = field(init=False)  #: seconds that an item takes, by the last ones of the node
     began: float = 0.0  #: when the running item began
     stored: Mapping[str, Tree] = field(default_factory=dict)  #: by earlier attempts of the items taken last
 
@@ -96,6 +96,7 @@ class _Batch:
         self.lock = threading.RLock()
         self.ref = self.context.node_ref(self.delivery.node)
         self.token = uuid4().hex
+        self.pace = self.resources.paces.get(self._kind)
         self.turn = TURN if self.ref.node.policy.time_limit is None else 0.0
 
     @property
@@ -105,6 +106,10 @@ class _Batch:
     @property
     def map(self) -> NodeName:
         return self.ref.name
+
+    @property
+    def _kind(self) -> tuple[RunId, NodeName, int]:
+        return self.run, self.ref.node.name, self.ref.depth
 
     def work(self) -> None:
         """Take and run items until the turn is over, or none are left."""
@@ -180,6 +185,7 @@ class _Batch:
         over.set()
         self._record()
         self.pace = (monotonic() - began) / count
+        self.resources.remember_pace(self._kind, self.pace)
 
     def _next(self) -> tuple[int, AttemptCounts] | None:
         with self.lock:

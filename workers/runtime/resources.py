@@ -53,6 +53,8 @@ class WorkerResources:
     _outputs: dict[tuple[RunId, str], Tree] = field(default_factory=dict)
     _item_files: dict[tuple[RunId, str], tuple[int, ItemFiles]] = field(default_factory=dict)
     _succeeded_items: dict[tuple[RunId, int, NodeName], Sequence[int]] = field(default_factory=dict)
+    #: Seconds that an item of a node and of a depth takes, by the last that this process has run.
+    paces: dict[tuple[RunId, NodeName, int], float] = field(default_factory=dict)
     _flushed: dict[RunId, set[str]] = field(default_factory=dict)  #: keys, by run
     _tracking: MlflowTracking | None = None
 
@@ -170,6 +172,11 @@ class WorkerResources:
         """Cache an output that was just committed: the next node often runs in the same process."""
         _make_room(self._outputs, OUTPUTS)
         self._outputs[context.run, context.stored_as(ref)] = output
+
+    def remember_pace(self, kind: tuple[RunId, NodeName, int], seconds: float) -> None:
+        """Remember how long an item of a node takes, for the next ones that this process takes."""
+        _make_room(self.paces, CONTEXTS)
+        self.paces[kind] = seconds
 
     def flush_needs(self, context: RunContext, ref: NodeRef) -> None:
         """Flush the inputs of a node to disk: if they were lost, the node would have to run again as well."""

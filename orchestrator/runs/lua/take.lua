@@ -60,7 +60,10 @@ local function is_suspect(index)
 end
 
 local back = map.back or {}
-local fair = math.ceil((map.follows and map.left or map.items - map.next + #back) / 16)
+local size = (map.follows or map.opens) and map.left or map.items - map.next + #back
+local whole, place = map_and_index(group)
+if place then size = size * load_node(whole).left end -- others have the maps beside it
+local fair = math.ceil(size / 16)
 local wanted = math.max(1, math.min(tonumber(ARGV[7]), fair))
 local taken = 0
 while taken < wanted and #back > 0 do

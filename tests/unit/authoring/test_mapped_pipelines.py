@@ -151,6 +151,20 @@ def test_a_part_of_a_known_element_is_an_element_of_a_list_of_such_parts() -> No
     assert node.each["train_one.store:name"] == Constant(["a", "bbb", "ccccc"])
 
 
+def test_a_node_has_only_those_lists_of_parts_that_it_takes() -> None:
+    @pipeline
+    def one(store: Store) -> int:
+        load(store.name)
+        return add(store.size, 1)
+
+    def outer() -> None:
+        several(one.map(store=(each for each in STORES)))
+
+    graph = graph_of(outer)
+    assert [*graph["one.load"].each] == ["one.store", "one.store:name"]
+    assert [*graph["one.add"].each] == ["one.store", "one.store:size"]
+
+
 def test_a_graph_with_mapped_pipelines_survives_json() -> None:
     for each in (known, unknown):
         graph = each.graph()
