@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +29,7 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 from orchestrator.stack.redis_program import find_redis
-from tests.harness.processes import of_session
+from tests.harness.processes import of_session, outlived
 from tests.harness.services import Service, start, start_worker
 from tests.harness.waiting import holds
 
@@ -58,7 +59,7 @@ class Rig:
         self._socket = socket
         self._logs = folder / "logs"
         self._starts = 0
-        self._groups: list[int] = []  #: of the workers that were replaced
+        self._replaced: list[tuple[int, float]] = []  #: workers that were killed, and when
         (self.folder / "tmp").mkdir(parents=True)
         self._logs.mkdir()
         self.object_store = ObjectStore(self._logs) if surroundings.object_store else None
@@ -100,9 +101,9 @@ class Rig:
         """What is not as it should be with the services."""
         if self.tracking is not None and not self.tracking.answers():
             yield "the MLflow server does not answer"
-        for group in self._groups:
-            if _exists(group):
-                yield f"processes of group {group} have outlived their worker"
+        for session, ended in self._replaced:
+            if outlived(session, ended):
+                yield f"processes of session {session} have outlived their worker"
         for number, worker in enumerate(self.workers):
             if worker.process.poll() is not None:
                 yield f"worker {number} has ended by itself: see {worker.log}"
@@ -123,7 +124,7 @@ class Rig:
     def replace_worker(self, number: int) -> None:
         """Start a worker in the place of one that was killed."""
         self.workers[number].process.wait(10)
-        self._groups.append(self.workers[number].process.pid)
+        self._replaced.append((self.workers[number].process.pid, time.time()))
         self.workers[number] = self._start_worker(number)
 
     def kill_redis(self) -> None:

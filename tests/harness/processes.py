@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 
 
 def all_processes() -> list[tuple[int, int, int]]:
@@ -25,6 +26,16 @@ def leads_group(process: int) -> bool:
 def of_session(leader: int) -> list[int]:
     """The processes of a session."""
     return [process for process, _, session in all_processes() if session == leader]
+
+
+def outlived(leader: int, ended: float) -> list[int]:
+    """The processes of a session that began before its leader ended: another may have its id since."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,sess=,etimes="], capture_output=True, text=True, check=True
+    )
+    rows = (map(int, line.split()) for line in listed.stdout.splitlines())
+    latest = time.time() - ended
+    return [process for process, session, age in rows if session == leader and age > latest]
 
 
 class Processes:
