@@ -118,6 +118,15 @@ class Reference:
 
     __or__ = __rand__ = __ror__ = __and__
 
+    def __add__(self, other: object) -> Reference:
+        self._no_value("be computed with; do that in a stage")
+
+    __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __add__
+
+    def __neg__(self) -> Reference:
+        self._no_value("be computed with; do that in a stage")
+
     def __str__(self) -> str:
         return str(output_of(self))
 

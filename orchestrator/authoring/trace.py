@@ -83,6 +83,7 @@ class MappedPipeline:
 class _Scope:
     """A mapped pipeline while its function is traced."""
 
+    function: Callable[..., object]
     lists: dict[str, Input]  #: what it goes through, by `<scope>.<parameter>`
     at_least: int
     given: Mapping[str, Sequence[object]]  #: of those lists the ones that are known, as they were given
@@ -168,13 +169,17 @@ class Trace:
         }
         self._check_lengths(name, lists, mapped.at_least)
         given = {f"{name}.{key}": value for key, value in varying.items() if isinstance(value, list)}
-        self._scopes[name] = _Scope(lists, mapped.at_least, given)
+        around = [self._scopes[outermost(self._scope, depth + 1)] for depth in range(depth_of(self._scope))]
+        if any(scope.function is mapped.function for scope in around):
+            self.mistake(f"{name}.map(…) is called in {mapped.name} itself, which would never end")
+            return Reference(self, Output(name), list[Any])
+        self._scopes[name] = _Scope(mapped.function, lists, mapped.at_least, given)
         elements = {
             key: Reference(self, Element(f"{name}.{key}"), hints.get(key, Any)) for key in mapped.varying
         }
         outer, self._scope = self._scope, name
         try:
-            returned = mapped.function(**mapped.fixed, **elements)
+            returned = mapped.function(**{**mapped.fixed, **elements})
         finally:
             self._scope = outer
         return self._results(name, returned)

@@ -286,6 +286,19 @@ def test_what_cannot_be_mapped_is_refused_in_one_line() -> None:
     )
 
 
+def test_a_pipeline_that_is_mapped_in_itself_is_refused() -> None:
+    @pipeline
+    def endless(value: int) -> int:
+        return several(endless.map(value=[value]))
+
+    def outer() -> None:
+        endless.map(value=[1])
+
+    assert mistakes_of(outer) == (
+        "endless.endless.map(…) is called in endless itself, which would never end",
+    )
+
+
 def test_lists_that_do_not_fit_are_refused() -> None:
     @pipeline
     def one(left: int, right: int) -> int:

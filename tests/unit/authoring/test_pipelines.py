@@ -405,6 +405,9 @@ def test_a_map_goes_through_a_list() -> None:
         (lambda truth, other: truth & other, "for and, a stage for anything else"),
         (lambda truth, _: truth == 1, "do that in a stage that returns a bool"),
         (lambda truth, _: truth > 1, "do that in a stage that returns a bool"),
+        (lambda truth, _: truth + 1, "cannot be computed with; do that in a stage"),
+        (lambda truth, _: 2 * truth, "cannot be computed with; do that in a stage"),
+        (lambda truth, _: -truth, "cannot be computed with; do that in a stage"),
     ],
 )
 def test_what_computes_with_a_reference_is_told_what_to_do(
