@@ -71,6 +71,8 @@ def _describe(plan: Plan, link: Link) -> str:
 
 
 def _map_note(plan: Plan, node: Node) -> str:
+    if node.scope:
+        return f"{'a map in' if node.varying else 'for'} each copy of {node.scope}"
     bound = f" (at least {node.at_least})" if node.at_least else ""
     if node.known_length is None:
         return f"map, a chord as long as its list turns out{bound}"

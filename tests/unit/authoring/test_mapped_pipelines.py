@@ -22,6 +22,8 @@ from orchestrator.authoring.graph import (
     item_name,
     node_of,
 )
+from orchestrator.compiler.arrange import arrange
+from orchestrator.compiler.draw import tree
 
 
 class Store(NamedTuple):
@@ -371,6 +373,17 @@ def test_a_map_in_a_mapped_pipeline_has_items_of_items() -> None:
     outputs = pipeline(outer).run_locally()
     assert outputs["search_one.fit"] == [[3], [9, 18, 27], [15, 30, 45, 60, 75]]
     assert outputs["search_one.several"] == [1, 3, 5]
+
+
+def test_the_canvas_tells_what_is_in_each_copy() -> None:
+    def outer() -> None:
+        several(search_one.map(store=stores()))
+
+    told = tree(arrange(graph_of(outer)))
+    assert "search_one.load  (data; for each copy of search_one)" in told
+    assert (
+        "search_one.add  (data; a map in each copy of search_one; item by item behind search_one.fit)" in told
+    )
 
 
 def test_a_mapped_pipeline_is_mapped_in_a_mapped_one_over_lists_in_its_elements() -> None:
