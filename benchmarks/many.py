@@ -27,11 +27,10 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     waits: list[float] = []
     kept: list[float] = []
     with rig.worker(slots=SLOTS):
+        _ours(rig, CLIENTS, [], [])
+        _raw(rig, CLIENTS)
         found = duel(
-            lambda: _ours(rig, count, waits, kept),
-            lambda: _raw(rig, count),
-            rounds=rounds,
-            warm_up=0 if quick else 1,
+            lambda: _ours(rig, count, waits, kept), lambda: _raw(rig, count), rounds=rounds, warm_up=0
         )
     return Row(
         name="many",

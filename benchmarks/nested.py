@@ -18,7 +18,7 @@ SLOTS = 2
 def measure(rig: Rig, *, quick: bool) -> Row:
     """The ratio of the times from the call to the end."""
     width = 20 if quick else 100
-    rounds = 1 if quick else 3
+    rounds = 1 if quick else 2
     items = width * width
     with rig.worker(slots=SLOTS):
         found = duel(
