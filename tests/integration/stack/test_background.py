@@ -137,6 +137,7 @@ def test_a_port_that_is_taken_while_its_service_starts_is_left_for_the_next(home
 
         def be_quicker() -> None:
             wait_until((home / "logs" / "flower.log").exists, "Flower is started", 15)
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a test before may have used it
             other.bind((LOOPBACK, wanted))
             other.listen()
 
