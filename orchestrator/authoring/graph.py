@@ -84,30 +84,24 @@ Condition: TypeAlias = Output | Element | Not
 
 def outputs_in(value: Input) -> Iterator[Output]:
     """Each output that an input refers to."""
-    match value:
-        case Output():
-            yield value
-        case Not(of):
-            yield from outputs_in(of)
-        case Gather(items):
-            for item in items:
-                yield from outputs_in(item)
-        case Constant() | Element() | FailureOfRun():
-            return
+    return (each for each in _parts(value) if isinstance(each, Output))
 
 
 def elements_in(value: Input) -> Iterator[Element]:
     """Each element of a mapped pipeline's lists that an input refers to."""
+    return (each for each in _parts(value) if isinstance(each, Element))
+
+
+def _parts(value: Input) -> Iterator[Constant | Output | Element | FailureOfRun]:
+    """What an input is put together from."""
     match value:
-        case Element():
-            yield value
         case Not(of):
-            yield from elements_in(of)
+            yield of
         case Gather(items):
             for item in items:
-                yield from elements_in(item)
-        case Constant() | Output() | FailureOfRun():
-            return
+                yield from _parts(item)
+        case _:
+            yield value
 
 
 def nodes_in(value: Input) -> Iterator[NodeName]:
@@ -189,7 +183,7 @@ class Node:
     def needs(self) -> frozenset[NodeName]:
         """The nodes that must have succeeded before this one may start."""
         given = [*self.inputs.values(), *self.lists.values(), *self.conditions]
-        named = {output.node for value in given for output in outputs_in(value)}
+        named = {name for value in given for name in nodes_in(value)}
         return frozenset(named | set(self.after)) - self.met
 
     def copies_shared(self, name: str) -> int:
@@ -210,6 +204,10 @@ class Node:
         if depth == depth_of(self.scope):
             return self.varying
         return {name: value for name, value in self.each.items() if depth_of(scope_of(name)) == depth + 1}
+
+    def goes_through_at(self, depth: int) -> str:
+        """What goes through those lists: a mapped pipeline, by its name, or the node itself."""
+        return outermost(self.scope, depth + 1) if depth < depth_of(self.scope) else self.name
 
     def least_at(self, depth: int) -> int:
         """How many items those of a depth, maps themselves, must have."""

@@ -25,12 +25,11 @@ from orchestrator.authoring.graph import (
     NodeName,
     Not,
     Output,
-    depth_of,
     group_and_index,
+    indexes_of,
     item_at,
     item_name,
     item_of,
-    outermost,
 )
 from orchestrator.authoring.parameters import parse_value
 from orchestrator.authoring.stage import stages
@@ -183,8 +182,7 @@ class _LocalRun:
     def _count(self, node: Node, indexes: _Indexes) -> int:
         """How many items a map has."""
         depth = len(indexes)
-        name = outermost(node.scope, depth + 1) if depth < depth_of(node.scope) else node.name
-        lists = node.lists_at(depth)
+        name, lists = node.goes_through_at(depth), node.lists_at(depth)
         lengths = {
             key.rpartition(".")[2]: self._length(value, depth + 1, node, indexes)
             for key, value in lists.items()
@@ -201,12 +199,17 @@ class _LocalRun:
         return count
 
     def _length(self, value: Input, depth: int, node: Node, indexes: _Indexes) -> int:
-        if isinstance(value, Output):
-            outside = min(node.copies_shared(value.node), depth - 1)
-            source, name = self.graph[value.node], item_at(value.node, indexes[:outside])
-            if source.depth > outside and (source.name, outside + 1) not in self.graph.partial:
-                return self.lengths[name]
-        return len(cast("Sized", self._value(value, node, indexes)))
+        map = self._map_of(value, depth, node, indexes)
+        return len(cast("Sized", self._value(value, node, indexes))) if map is None else self.lengths[map]
+
+    def _map_of(self, value: Input, depth: int, node: Node, indexes: _Indexes) -> NodeName | None:
+        """The map whose items are the elements of a list, one by one; None for any other list."""
+        if not isinstance(value, Output):
+            return None
+        outside = min(node.copies_shared(value.node), depth - 1)
+        is_map = self.graph[value.node].depth > outside
+        leaves_none_out = (value.node, outside + 1) not in self.graph.partial
+        return item_at(value.node, indexes[:outside]) if is_map and leaves_none_out else None
 
     def _call(self, node: Node, name: str, arguments: Callable[[], Mapping[str, object]]) -> object | _Failed:
         """What the node's function returns, or `_Failed` with the error of the last attempt."""
@@ -263,12 +266,11 @@ class _LocalRun:
         known = item_of(value, index)
         if known is not None:
             return self._value(known, node, indexes, hint)
-        if isinstance(value, Output):
-            outside = min(node.copies_shared(value.node), depth - 1)
-            source, name = self.graph[value.node], item_at(value.node, indexes[:outside])
-            if source.depth > outside and (source.name, outside + 1) not in self.graph.partial:
-                found = self.values[item_name(name, index)]
-                return narrowed(_part(found, value.path, source.depth - outside - 1), hint)
+        map = self._map_of(value, depth, node, indexes)
+        if map is not None and isinstance(value, Output):
+            item = item_name(map, index)
+            lists = self.graph[value.node].depth - len(indexes_of(item))
+            return narrowed(_part(self.values[item], value.path, lists), hint)
         whole = self._value(value, node, indexes, object if hint is object else list[hint])  # type: ignore[valid-type]
         return narrowed(list(cast("Iterable[object]", whole))[index], hint)
 

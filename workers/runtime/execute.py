@@ -151,7 +151,7 @@ def expand(claimed: ClaimedNode) -> tuple[int, Settled]:
     items = count_items(ref, context, claimed.resources, as_of=claimed.counts.claimed)
     least = ref.node.least_at(ref.depth)
     if items < least:
-        raise EmptyMap.of(ref.goes_through, items, least)
+        raise EmptyMap.of(ref.node.goes_through_at(ref.depth), items, least)
     return items, claimed.resources.runs.expand(
         context.run,
         ref.name,

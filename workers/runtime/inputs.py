@@ -62,6 +62,8 @@ def _of_item(ref: NodeRef, value: Input) -> Input | None:
 
 def conditions_hold(ref: NodeRef, context: RunContext, resources: WorkerResources, *, as_of: int) -> bool:
     """Whether the conditions of a node are true, or those that an item has for itself."""
+    if not ref.node.conditions:
+        return True
     loader = _Loader(ref, context, resources, as_of)
     return all(loader.load(condition, object) for condition in ref.node.conditions_at(ref.depth))
 
@@ -71,7 +73,7 @@ def count_items(ref: NodeRef, context: RunContext, resources: WorkerResources, *
     loader, lists = _Loader(ref, context, resources, as_of), ref.node.lists_at(ref.depth)
     lengths = {name.rpartition(".")[2]: loader.length(value, ref.depth + 1) for name, value in lists.items()}
     if len(set(lengths.values())) > 1:
-        raise UnevenMap.of(ref.goes_through, lengths)
+        raise UnevenMap.of(ref.node.goes_through_at(ref.depth), lengths)
     if lengths:
         return next(iter(lengths.values()))
     edges = context.graph.item_edges[ref.node.name].items()

@@ -15,13 +15,11 @@ from orchestrator.authoring.graph import (
     Node,
     NodeName,
     StageName,
-    depth_of,
     group_and_index,
     indexes_of,
     item_at,
     item_name,
     node_of,
-    outermost,
 )
 from orchestrator.code import differing
 from orchestrator.compiler.arrange import arrange
@@ -63,12 +61,6 @@ class NodeRef:
     def group(self) -> NodeName | None:
         """The map that this item belongs to; None for a node."""
         return group_and_index(self.name)[0] if self.indexes else None
-
-    @property
-    def goes_through(self) -> str:
-        """What goes through the lists of this map: a mapped pipeline, or the node."""
-        own = depth_of(self.node.scope)
-        return outermost(self.node.scope, self.depth + 1) if self.depth < own else self.node.name
 
     def item(self, index: int) -> NodeRef:
         """One item of this map."""

@@ -320,23 +320,19 @@ end
 -- how the item ends therefore, and whether the map may leave it out: that one was skipped, or its failure is tolerated.
 local function is_fed(map, index)
   local fed, ends, left_out = true, nil, true
-  local function look(source, is_there)
-    local state = load_node(item_of(source, index)).state
+  local function look(source, expanded_counts)
+    local item = load_node(item_of(source, index))
+    local is_there = item.state == 'succeeded' or expanded_counts and item.items ~= nil
     fed = fed and is_there
-    if is_there or not OVER[state] then return end
-    if state ~= 'skipped' then
+    if is_there or not OVER[item.state] then return end
+    if item.state ~= 'skipped' then
       local whole = load_node(source)
       ends, left_out = 'upstream_failed', left_out and whole.state ~= 'failed' and not whole.incomplete
     end
     ends = ends or 'skipped'
   end
-  for _, source in ipairs(map.follows or {}) do
-    look(source, load_node(item_of(source, index)).state == 'succeeded')
-  end
-  for _, source in ipairs(map.opens or {}) do
-    local record = load_node(item_of(source, index))
-    look(source, record.items ~= nil or record.state == 'succeeded')
-  end
+  for _, source in ipairs(map.follows or {}) do look(source, false) end
+  for _, source in ipairs(map.opens or {}) do look(source, true) end
   return fed, ends, left_out
 end
 
