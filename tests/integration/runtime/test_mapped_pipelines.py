@@ -27,6 +27,12 @@ def resume(runner: Runner, run: RunId, name: str) -> RunRecord:
     return runner.reader.read(run, runner.prepare(name, folder="").graph)
 
 
+def forget(client: redis.Redis, run: RunId) -> None:
+    """Have Redis lose a run."""
+    for key in client.keys(f"{RunKeys(run).base}*"):
+        client.delete(key)
+
+
 def collections(folder: Path) -> int:
     """How often `collect` was called."""
     return len(list(folder.glob("collected *")))
@@ -82,8 +88,7 @@ def test_a_run_that_redis_has_lost_is_resumed_copy_by_copy(
 ) -> None:
     record = runner.run("mended", folder=str(tmp_path))
     (tmp_path / "mended").touch()
-    for key in client.keys(f"{RunKeys(record.id).base}*"):
-        client.delete(key)
+    forget(client, record.id)
     again = resume(runner, record.id, "mended")
     assert again.state == "succeeded"
     assert nodes_of(again)["collect"].value == [0, 3, 6]
@@ -141,8 +146,7 @@ def test_a_nested_map_that_redis_has_lost_is_resumed_item_by_item(
 ) -> None:
     record = runner.run("searches", folder=str(tmp_path))
     (tmp_path / "mended").touch()
-    for key in client.keys(f"{RunKeys(record.id).base}*"):
-        client.delete(key)
+    forget(client, record.id)
     again = resume(runner, record.id, "searches")
     assert again.state == "succeeded"
     assert nodes_of(again)["collect"].value == [0, 1, 3, 6]
