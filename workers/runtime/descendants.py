@@ -28,6 +28,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 #: Resource trackers of multiprocessing and joblib: helper processes that remove leaked shared memory.
 _TRACKERS = ("multiprocessing.resource_tracker", "joblib.externals.loky.backend.resource_tracker")
 
+#: Where joblib and loky keep the pool that they would use again, with its processes, in the next stage.
+_REUSED_POOLS = ("joblib.externals.loky.reusable_executor", "loky.reusable_executor")
+
 #: Finalizer priority with which multiprocessing's `get_temp_dir` removes its folder: after its contents.
 _FOLDER_PRIORITY = -100
 
@@ -49,6 +52,10 @@ class _Tracker(Protocol):
     _pid: int | None
 
     def _stop(self) -> None: ...
+
+
+class _ReusedPool(Protocol):
+    def shutdown(self, *, kill_workers: bool) -> None: ...
 
 
 def allow_processes() -> None:
@@ -145,18 +152,28 @@ def _end_children() -> None:
 
 
 def _close_pools() -> None:
-    """Run multiprocessing's exit finalizers: a pool left open would replace each worker that is killed."""
+    """Close pools left open: they would replace each process that is killed, or miss it in the next stage."""
     if "multiprocessing.util" not in sys.modules:
         return
-    from multiprocessing import util
-
-    thread = threading.Thread(target=util._run_finalizers, args=(0,), name="close-pools", daemon=True)  # type: ignore[attr-defined]
+    thread = threading.Thread(target=_close_each_pool, name="close-pools", daemon=True)
     thread.start()
     thread.join(ORDERLY)
     server = sys.modules.get("multiprocessing.forkserver")
     if server is not None:
         with contextlib.suppress(Exception):
             server._forkserver._stop()  # the next stage that needs one starts another
+
+
+def _close_each_pool() -> None:
+    from multiprocessing import util
+
+    for module in _REUSED_POOLS:
+        pool: _ReusedPool | None = getattr(sys.modules.get(module), "_executor", None)
+        if pool is not None:  # joblib's `terminate` also removes its shared memory
+            close = getattr(pool, "terminate", pool.shutdown)
+            with contextlib.suppress(Exception):
+                close(kill_workers=True)
+    util._run_finalizers(0)  # type: ignore[attr-defined]
 
 
 def _tracker(module: str) -> _Tracker | None:

@@ -322,6 +322,13 @@ def processes(how: str) -> None:
 
 
 @pipeline
+def processes_in_turn(how: str, stages: int) -> None:
+    last = work_in_processes(how)
+    for _ in range(stages - 1):
+        last = work_in_processes.after(last)(how)
+
+
+@pipeline
 def leaving_processes(how: str, folder: str, stay: bool = False) -> None:
     leave_processes(how, folder, stay=stay)
 

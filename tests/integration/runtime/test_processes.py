@@ -69,6 +69,12 @@ def test_a_stage_may_work_in_processes(runner: Runner, how: str) -> None:
         assert nodes_of(record)["work_in_processes"].value == [0, 2, 4, 6]
 
 
+@pytest.mark.parametrize("how", some_slow(["joblib"], ["executor", "left open"]))
+def test_stages_that_follow_each_other_in_a_process_have_pools_of_their_own(runner: Runner, how: str) -> None:
+    record = runner.run("processes_in_turn", how=how, stages=10)  # joblib would use its pool again
+    assert record.error is None
+
+
 def test_a_stage_that_shares_with_processes_leaves_no_folder(runner: Runner) -> None:
     for _ in range(2):
         record = runner.run("sharing")
