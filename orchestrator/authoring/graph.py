@@ -296,7 +296,7 @@ class Graph:
         partial: set[tuple[NodeName, int]] = set()
         for node in map(self.__getitem__, self.order):
             found = {
-                name: node.indexes_shared(self[name], lambda *key: key in partial)
+                name: node.indexes_shared(self[name], lambda *key: key in partial) if node.depth else 0
                 for name in sorted(node.needs)
             }
             shared[node.name] = found

@@ -6,12 +6,16 @@ import inspect
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from threading import Lock
+from time import monotonic
 
 #: Seconds for one call of git: a submission does not wait longer for a repository on a slow disk.
 _TIMEOUT = 5.0
+#: Seconds for which an answer of git holds.
+_FRESH = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,21 +31,62 @@ def commit_of(function: Callable[..., object]) -> Commit | None:
 
     None where it belongs to none: an installed package below somebody's repository is no part of it.
     """
-    return ask_commit(function)()
+    file = _file_of(function)
+    return None if file is None else _Question(file).answer()
 
 
 def ask_commit(function: Callable[..., object]) -> Callable[[], Commit | None]:
     """Ask git for the commit of a function's file; returns the call that waits for the answer.
 
-    Git takes milliseconds, in which the caller has other things to do.
+    Git takes milliseconds, in which the caller has other things to do. What was asked less than a second ago
+    is not asked again: a process that sends many runs would wait for git most of its time.
     """
-    try:
-        file = Path(inspect.getfile(function)).resolve(strict=True)
-        belongs = _git(file.parent, "ls-files", "--error-unmatch", "--", file.name)
-        state = _git(file.parent, "status", "--porcelain=v2", "--branch", "--untracked-files=no")
-    except (TypeError, OSError):
+    file = _file_of(function)
+    if file is None:
         return lambda: None
-    return partial(_answer, belongs, state)
+    asked = _asked.get(file)
+    if asked is None or asked.is_old:
+        asked = _asked[file] = _Question(file)
+    return asked.answer
+
+
+class _Question:
+    """What git was asked about a file, and its answer; several threads may wait for it."""
+
+    def __init__(self, file: Path) -> None:
+        self._until = monotonic() + _FRESH
+        self._lock = Lock()
+        self._answer: Commit | None = None
+        self._processes: list[subprocess.Popen[str]] = []
+        with suppress(OSError):  # there is no git
+            self._processes = [
+                _git(file.parent, "ls-files", "--error-unmatch", "--", file.name),
+                _git(file.parent, "status", "--porcelain=v2", "--branch", "--untracked-files=no"),
+            ]
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the file may have changed since."""
+        return monotonic() > self._until
+
+    def answer(self) -> Commit | None:
+        """Wait for the answer."""
+        with self._lock:
+            if self._processes:
+                self._answer = _answer(*self._processes)
+                self._processes = []
+        return self._answer
+
+
+#: The last question about each file.
+_asked: dict[Path, _Question] = {}
+
+
+def _file_of(function: Callable[..., object]) -> Path | None:
+    try:
+        return Path(inspect.getfile(function)).resolve(strict=True)
+    except (TypeError, OSError):
+        return None
 
 
 def _answer(belongs: subprocess.Popen[str], state: subprocess.Popen[str]) -> Commit | None:

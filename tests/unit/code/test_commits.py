@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from orchestrator.code import Commit, commit_of
+from orchestrator.code import Commit, ask_commit, commit_of
 
 
 @pytest.fixture
@@ -45,6 +46,20 @@ def test_a_commit_is_known_and_whether_files_have_changed_since(
     assert commit_of(function) == Commit(commit, dirty=False)
     (tmp_path / "flows.py").write_text("def flow(): return 1\n")
     assert commit_of(function) == Commit(commit, dirty=True)
+
+
+def test_git_is_asked_once_by_those_who_ask_at_the_same_time(
+    function: Callable[..., object], tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "flows.py")
+    git(tmp_path, "commit", "--quiet", "--message", "flows")
+    expected = Commit(git(tmp_path, "rev-parse", "HEAD"), dirty=False)
+    answers = [ask_commit(function) for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda answer: answer(), answers)) == [expected] * 8
+    assert len({answer.__self__ for answer in answers}) == 1  # type: ignore[attr-defined]
+    assert ask_commit(len)() is None
 
 
 def test_code_outside_of_repositories_has_no_commit(function: Callable[..., object]) -> None:
