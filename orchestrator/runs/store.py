@@ -247,9 +247,10 @@ class RunStore:
         holder: Holder,
         *,
         wanted: int,
+        soon_done: int = 1,
         behind: Sequence[NodeName] = (),
     ) -> Taken:
-        """Claim up to `wanted` items of a map.
+        """Claim up to `wanted` items of a map: of the last ones only a part, but `soon_done` in any case.
 
         Of the nodes `behind` the map, which an earlier delivery may have died before it sent, the reply names
         those that are due.
@@ -260,6 +261,7 @@ class RunStore:
             node,
             *self._asker(holder),
             wanted,
+            soon_done,
             *behind,
         )
         end = 6 * int(count)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -218,10 +218,15 @@ def is_service_away(error: BaseException) -> bool:
 @contextmanager
 def _folder_kept() -> Iterator[None]:
     """Restore the working directory after the stage, so that the next stage's relative paths resolve."""
+    before = _folder()
     try:
-        before = Path.cwd()
-    except FileNotFoundError:  # it has been removed
         yield
-        return
-    with chdir(before):
-        yield
+    finally:
+        if before is not None and _folder() != before:
+            os.chdir(before)
+
+
+def _folder() -> str | None:
+    with suppress(FileNotFoundError):  # it has been removed
+        return os.getcwd()  # noqa: PTH109 - a Path takes as long as an item of a map
+    return None

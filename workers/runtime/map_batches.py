@@ -36,6 +36,8 @@ from workers.runtime.run_context import NodeRef, RunContext
 
 #: Seconds of work that a worker takes at once, and after which it records finished items.
 STRIDE = 0.2
+#: Seconds of work that a worker takes even of the last items of a map, for which others then wait.
+LEAST = 0.01
 #: Maximum seconds for one message, so that other messages, and a shutdown, wait no longer than this.
 TURN = 0.5
 #: Seconds after which a running item is considered to block the items taken after it.
@@ -131,18 +133,22 @@ class _Batch:
         )
 
     def _take(self) -> None:
-        wanted = 1 if self.pace is None else max(1, min(MOST, round(STRIDE / max(self.pace, 1e-6))))
         taken = self.resources.runs.take(
             self.run,
             self.map,
             self.delivery.holder(self.token),
-            wanted=wanted,
+            wanted=self._items_in(STRIDE),
+            soon_done=self._items_in(LEAST),
             behind=self._unsent() if self.delivery.redelivered else (),
         )
         self._note_ready(taken.ready)
         self.stored = self._stored(taken.items)
         self.pending.extend(taken.items.items())
         self.exhausted = not taken.items
+
+    def _items_in(self, seconds: float) -> int:
+        """How many items are done in so many seconds."""
+        return 1 if self.pace is None else max(1, min(MOST, round(seconds / max(self.pace, 1e-6))))
 
     def _unsent(self) -> tuple[NodeName, ...]:
         """Return what an earlier delivery may have died before it sent: what follows, items that are maps."""

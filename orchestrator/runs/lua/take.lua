@@ -1,9 +1,9 @@
 -- Claim items of a map: returned and lost items first, then new ones in order. Towards the end a worker gets
--- fewer, so that no worker has many while others have none. An item whose worker died is taken alone: if it
+-- fewer, so that no worker has long to go while others have none. An item whose worker died is taken alone: if it
 -- is the cause, no other items are lost with it again. A caller has settled the items it took before, unless
 -- that reply was lost: it then gets the same items again, since nobody else would run them.
 -- ARGV: map, token, holder (the claiming delivery), worker (its name), lease in ms, the message's round,
---       number of items wanted, then the node of the map, if its items are maps, and what is behind it, if an earlier
+--       number of items wanted, number that is soon done, then the node of the map, if its items are maps, and what is behind it, if an earlier
 --       delivery may have died before it sent that
 -- Reply: {taken | done | none, number of items, for each its index and counts as in a claim, then what is due of
 --        the latter (name, sent alone or the number of a message, …)}
@@ -20,7 +20,7 @@ local function tell(index, record)
 end
 local function finished(status)
   reply[1], reply[2] = status, told
-  tell_lost(reply, ARGV, 8)
+  tell_lost(reply, ARGV, 9)
   return reply
 end
 if map.state == 'succeeded' then return finished('done') end
@@ -63,7 +63,7 @@ local back = map.back or {}
 local size = (map.follows or map.opens) and map.left or map.items - map.next + #back
 local whole, place = map_and_index(group)
 if place then size = size * load_node(whole).left end -- others have the maps beside it
-local fair = math.ceil(size / 16)
+local fair = math.max(math.ceil(size / 16), tonumber(ARGV[8]))
 local wanted = math.max(1, math.min(tonumber(ARGV[7]), fair))
 local taken = 0
 while taken < wanted and #back > 0 do
