@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import raw, stages
+from benchmarks.breakdown import breakdown
 from benchmarks.contenders import run_ours, run_raw
 from benchmarks.interleaving import duel
 from benchmarks.rig import Rig
@@ -32,7 +33,8 @@ def measure(rig: Rig, *, quick: bool) -> Row:
         ratio=f"{found.ratio:.2f}×",
         target=f"≤ {TARGET}×",
         reached=found.ratio <= TARGET,
-        detail=f"{rounds} rounds, {SLOTS} slots; single rounds: {least:.2f} to {most:.2f}×",
+        detail=f"{rounds} rounds, {SLOTS} slots; single rounds: {least:.2f} to {most:.2f}×; "
+        + breakdown(LENGTH),
     )
 
 

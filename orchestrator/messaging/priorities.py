@@ -8,8 +8,11 @@ less: kombu takes its 0 for no priority at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: The priority of a stage that has none.
 DEFAULT = 5
@@ -57,3 +60,8 @@ def list_of(queue: str, level: int) -> str:
 def lists_of(queue: str) -> list[str]:
     """Return the names of all lists of a queue, from first to last."""
     return [list_of(queue, level) for level in LEVELS]
+
+
+def any_waits(client: Redis, queues: Iterable[str]) -> bool:
+    """Whether a message waits in one of these queues."""
+    return bool(client.exists(*(each for queue in queues for each in lists_of(queue))))

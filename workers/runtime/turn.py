@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic, time
 from typing import assert_never
@@ -10,9 +11,12 @@ from uuid import uuid4
 
 from billiard.compat import mem_rss
 from celery.app.task import Context
+from redis.exceptions import RedisError
 
 from orchestrator.authoring.graph import NodeName
 from orchestrator.authoring.stage import stages
+from orchestrator.messaging.app import app
+from orchestrator.messaging.priorities import any_waits
 from orchestrator.runs.values import ClaimedNext, Continuation, DueNode
 from workers.runtime.claimed_node import SUPERSEDED, ClaimedNode, Delivery
 from workers.runtime.code_check import is_outdated
@@ -35,8 +39,10 @@ from workers.runtime.turn_log import Kind, TurnEvent, TurnWriter
 
 #: What Celery is told of a node that is committed.
 COMMITTED = "committed"
-#: A turn ends after so many nodes, or so many seconds, so that other messages of the queue get theirs.
+#: A turn ends after so many nodes, or so many seconds if messages wait, so that these get theirs.
 NODES, SECONDS = 64, 0.5
+#: Seconds after which it ends in any case: a shutdown waits for it.
+LONGEST = 2.0
 
 
 @dataclass
@@ -53,7 +59,7 @@ class Turn:
 
     def __post_init__(self) -> None:
         self.node = NodeName(self.delivery.node)
-        self._until = monotonic() + SECONDS
+        self._until, self._last = monotonic() + SECONDS, monotonic() + LONGEST
         self._next = self.delivery.holder(uuid4().hex)
         self._log = TurnWriter(self._next.delivery)
         policy = self.context.node_ref(self.node).node.policy
@@ -99,9 +105,22 @@ class Turn:
         return next(iter(self._takeable(each.node for each in ready if each.batch is None)), None)
 
     def _takeable(self, nodes: Iterable[NodeName]) -> list[NodeName]:
-        if not self._may_continue or self._nodes >= NODES or monotonic() > self._until or self._is_fat():
+        if not self._may_continue or self._nodes >= NODES or self._is_over() or self._is_fat():
             return []
         return [name for name in nodes if self._may_take(name)]
+
+    def _is_over(self) -> bool:
+        """Whether the turn has had its time."""
+        now = monotonic()
+        if now > self._until and now < self._last and not self._others_wait():
+            self._until = now + SECONDS
+        return now > self._until
+
+    def _others_wait(self) -> bool:
+        """Whether messages wait for this worker, as far as Redis can tell."""
+        with suppress(RedisError):
+            return any_waits(self.resources.runs.client, app.amqp.queues.consume_from)
+        return True
 
     def _may_take(self, name: NodeName) -> bool:
         """Whether a node may run here and now: it would have come to this queue, and its limits allow it."""

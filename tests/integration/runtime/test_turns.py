@@ -32,6 +32,12 @@ def canvas_of(runner: Runner, run: RunId) -> Canvas:
     return Canvas(app, arrange(Specification.read(runner.store, run).graph), run)
 
 
+def messages_sent(runner: Runner) -> int:
+    """How many messages were put into queues since Redis has started."""
+    found = runner.runs.client.info("commandstats").get("cmdstat_lpush", {"calls": 0})
+    return int(found["calls"])
+
+
 def processes(nodes: Mapping[str, NodeRecord]) -> set[object]:
     return {node.value for node in nodes.values()}
 
@@ -78,6 +84,16 @@ def test_a_chain_longer_than_a_turn_runs_to_its_end(runner: Runner, tmp_path: Pa
     record = runner.run("turn", folder=str(tmp_path), length=2 * NODES + 3)
     assert set(states_of(record).values()) == {"succeeded"}
     assert set(calls(tmp_path).values()) == {1}
+
+
+def test_a_turn_goes_on_while_no_message_waits(runner: Runner, tmp_path: Path) -> None:
+    def messages_for(length: int) -> int:
+        (folder := tmp_path / str(length)).mkdir()
+        before = messages_sent(runner)
+        runner.run("slow_line", folder=str(folder), length=length, seconds=0.2)
+        return messages_sent(runner) - before
+
+    assert messages_for(7) == messages_for(1)  # of 1.4 s
 
 
 def test_a_stage_that_changes_its_argument_reaches_no_other(runner: Runner) -> None:

@@ -75,6 +75,14 @@ def turn(folder: str, length: int, middle: str = "step", at: int = 1) -> None:
 
 
 @pipeline
+def slow_line(folder: str, length: int, seconds: float) -> None:
+    """A chain of steps that each take so long."""
+    last = step(folder, "0", seconds)
+    for number in range(1, length):
+        last = step.after(last)(folder, str(number), seconds)
+
+
+@pipeline
 def growing() -> None:
     first = grow([])
     second = grow(first)
