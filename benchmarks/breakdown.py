@@ -1,13 +1,12 @@
-"""Where the time of a chain goes: `python -m benchmarks.breakdown` runs one in its process, on a Redis.
+"""Where the time of a chain goes: `python -m benchmarks.breakdown` runs chains in its own process.
 
-The rig's Redis is no child of it: all child processes end with a stage.
+The rig's Redis must be no child of that process: all child processes end with a stage.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -36,16 +35,6 @@ _PARTS: Mapping[str, tuple[type, str]] = {
     "files": (ArtifactStore, "create"),
     "inputs, call and output": (ClaimedNode, "output"),
 }
-
-
-def breakdown(length: int) -> str:
-    """Describe it in a line: milliseconds of the submission, and of a node with its parts."""
-    command = [sys.executable, "-m", "benchmarks.breakdown", str(length)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found: dict[str, float] = json.loads(told)
-    submission, node = found.pop("submission"), found.pop("node")
-    parts = ", ".join(f"{name} {seconds * 1000:.2f}" for name, seconds in found.items())
-    return f"in one process: {submission * 1000:.1f} ms to submit, {node * 1000:.2f} a node ({parts})"
 
 
 def main(length: int) -> None:
