@@ -1,7 +1,8 @@
 """Files of a store that is a folder, read and written without obstore and its threads.
 
 Every stage reads and writes a manifest or two. Through obstore that takes five times as long, and there is no
-way to flush a file to the disk.
+way to flush a file to the disk. Paths are strings where files are read and created: making a Path takes half
+as long as creating a file.
 
 Everything is written as a draft first, and gets its name only when all of it is there: a reader never sees
 half a file, and a full disk leaves nothing behind. A killed process leaves a draft, which the next process
@@ -36,14 +37,17 @@ class LocalFiles:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root, self._folder = root, str(root)
         self._inside = os.path.realpath(root) + os.sep
         self._drafts = root / DRAFTS
         self._cleaned = False
 
     def path(self, key: str) -> Path:
         """Where the file of a key lies; OSError if a link leads out of the folder."""
-        place = str(self._root)
+        return Path(self._place(key))
+
+    def _place(self, key: str) -> str:
+        place = self._folder
         for part in key.split("/"):
             place = f"{place}{os.sep}{part}"
             try:
@@ -52,12 +56,12 @@ class LocalFiles:
                 break  # what is not there leads nowhere; other errors come again when it is used
             if linked and not os.path.realpath(place).startswith(self._inside):
                 raise OSError(errno.EXDEV, "a link leads out of the store", key)
-        return self._root / key
+        return f"{self._folder}{os.sep}{key}"
 
     def read(self, key: str) -> bytes:
         """What is in a file; FileNotFoundError if there is none."""
         # without waiting for the other end of what is no file but a pipe
-        handle = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = os.open(self._place(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise OSError(errno.EINVAL, "is no file", key)
@@ -80,23 +84,23 @@ class LocalFiles:
 
     def create(self, key: str, body: Body, *, flush: bool = False) -> bool:
         """Create a file unless there is one; True if this call created it. Atomic."""
-        path = self.path(key)
+        path = self._place(key)
         with self._draft(body, flush) as draft:
             try:
                 _with_parents(os.link, draft, path)
             except FileExistsError:
                 return False
         if flush:
-            fsync(path.parent)
+            fsync(Path(path).parent)
         return True
 
     def replace(self, key: str, body: Body, *, flush: bool = False, mode: int = 0o666) -> None:
         """Write a file, replacing the one that may be there. Atomic."""
-        path = self.path(key)
+        path = self._place(key)
         with self._draft(body, flush, mode) as draft:
             _with_parents(os.replace, draft, path)
         if flush:
-            fsync(path.parent)
+            fsync(Path(path).parent)
 
     def flush(self, key: str) -> None:
         """Flush a file that was created without it, and its name, to the disk; if there is one."""
@@ -106,10 +110,10 @@ class LocalFiles:
             fsync(path.parent)
 
     @contextmanager
-    def _draft(self, body: Body, flush: bool, mode: int = 0o666) -> Iterator[Path]:
+    def _draft(self, body: Body, flush: bool, mode: int = 0o666) -> Iterator[str]:
         if not self._cleaned:
             self._remove_abandoned()
-        draft = self._drafts / f"part#{getrandbits(60)}"
+        draft = f"{self._folder}{os.sep}{DRAFTS}{os.sep}part#{getrandbits(60)}"
         try:
             with os.fdopen(self._open(draft, mode), "wb") as file:
                 if isinstance(body, bytes):
@@ -124,9 +128,10 @@ class LocalFiles:
                     os.fsync(file.fileno())
             yield draft
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(draft)  # noqa: PTH108
 
-    def _open(self, draft: Path, mode: int) -> int:
+    def _open(self, draft: str, mode: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             return os.open(draft, flags, mode)
@@ -146,11 +151,11 @@ class LocalFiles:
                     draft.unlink()
 
 
-def _with_parents(place: Callable[[Path, Path], None], draft: Path, path: Path) -> None:
+def _with_parents(place: Callable[[str, str], None], draft: str, path: str) -> None:
     try:
         place(draft, path)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         place(draft, path)
 
 
