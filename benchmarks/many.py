@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from statistics import quantiles
 from typing import TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from benchmarks import raw, stages
 from benchmarks.contenders import LEISURE, start_ours, wait_for
@@ -14,6 +17,7 @@ from benchmarks.interleaving import duel
 from benchmarks.rig import Rig
 from benchmarks.row import Row
 from orchestrator.run_id import RunId
+from orchestrator.settings import settings
 
 T = TypeVar("T")
 
@@ -26,12 +30,14 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     count, rounds = (60, 1) if quick else (1000, 2)
     waits: list[float] = []
     kept: list[float] = []
+    stored = _stored()
     with rig.worker(slots=SLOTS):
         _ours(rig, CLIENTS, [], [])
         _raw(rig, CLIENTS)
         found = duel(
             lambda: _ours(rig, count, waits, kept), lambda: _raw(rig, count), rounds=rounds, warm_up=0
         )
+    stored = (_stored() - stored) / (CLIENTS + rounds * count)
     return Row(
         name="many",
         what=f"{count:,} runs of {LENGTH} empty stages, submitted by {CLIENTS} clients at once, until the "
@@ -42,7 +48,8 @@ def measure(rig: Rig, *, quick: bool) -> Row:
         target=f"≥ {TARGET:g}×",
         reached=found.gain >= TARGET,
         detail=f"{rounds} rounds, {SLOTS} slots; 95 of 100 runs waited at most "
-        f"{quantiles(waits, n=20)[-1]:.1f} s; an ended run keeps {kept[-1]:.1f} kB in Redis",
+        f"{quantiles(waits, n=20)[-1]:.1f} s; an ended run keeps {kept[-1]:.1f} kB in Redis "
+        f"and {stored / 1000:.1f} kB in the store, in blocks of the disk",
     )
 
 
@@ -82,3 +89,9 @@ def _wait_of(rig: Rig, run: RunId) -> float:
 
 def _memory(rig: Rig) -> int:
     return int(rig.redis.info("memory")["used_memory"])
+
+
+def _stored() -> float:
+    """Bytes that the store takes on the disk."""
+    folder = Path(url2pathname(urlsplit(settings().store_url).path))
+    return sum(file.lstat().st_blocks * 512 for file in folder.rglob("*"))
