@@ -20,7 +20,7 @@ SLOTS = 2
 def measure(rig: Rig, *, quick: bool) -> Row:
     """The ratio of the times from the call to the end."""
     rounds, warm_up = (3, 2) if quick else (60, 6)
-    with rig.worker(slots=SLOTS):
+    with rig.worker(slots=SLOTS), rig.raw_worker(slots=SLOTS):
         found = duel(
             lambda: run_ours(rig, stages.line, {"length": LENGTH}),
             lambda: run_raw(rig, lambda: raw.line(LENGTH)),

@@ -31,7 +31,7 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     waits: list[float] = []
     kept: list[float] = []
     stored = _stored()
-    with rig.worker(slots=SLOTS):
+    with rig.worker(slots=SLOTS), rig.raw_worker(slots=SLOTS):
         _ours(rig, CLIENTS, [], [])
         _raw(rig, CLIENTS)
         found = duel(

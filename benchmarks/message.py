@@ -21,6 +21,7 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     with rig.worker(slots=SLOTS):
         run_ours(rig, stages.line, {"length": 10})
         ours = {length: _ours(rig, length) / length for length in lengths}
+    with rig.raw_worker(slots=SLOTS):
         theirs = {length: _raw(rig, length) / length for length in lengths}
     growth, raw_growth = _growth(ours), _growth(theirs)
     return Row(

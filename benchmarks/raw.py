@@ -1,16 +1,40 @@
 """The baseline: the same work on Celery alone, as somebody who knows it well writes it.
 
-The tasks are registered with the application that runs our stages, so that one worker serves both: pool,
-slots, prefetch, late acknowledgement, serializer and events are the same by construction. Results that nobody
-reads are ignored; Celery's chords count their tasks all the same.
+An application and a worker of its own, with what Celery brings: nothing of ours is in its way or helps it.
+Pool, slots, prefetch, late acknowledgement, serializer and events are those of our workers. Results that
+nobody reads are ignored; Celery's chords count their tasks all the same.
 """
 
 from __future__ import annotations
 
-from celery import chain, chord
+import os
+
+from celery import Celery, chain, chord
 from celery.result import AsyncResult
 
-from orchestrator.messaging.app import app
+QUEUE = "raw"
+
+
+def configuration() -> dict[str, object]:
+    """The settings of `orchestrator.messaging.app` that Celery has itself."""
+    url = os.environ.get("REDIS_URL")
+    return {
+        "broker_url": url,
+        "result_backend": url,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "broker_transport_options": {"visibility_timeout": 7 * 86_400},
+        "task_default_queue": QUEUE,
+        "worker_send_task_events": True,
+    }
+
+
+app = Celery("raw", set_as_current=False)
+app.add_defaults(configuration)  # lazy: the address of the rig's Redis is not known yet
 
 
 @app.task(name="raw.step", ignore_result=True)

@@ -12,10 +12,10 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 _HEAD = """# Numbers
 
-Taken by `make bench` on {day}. Ours and the baseline run in turn on the same Redis and in the same worker
-process (same pool, slots, prefetch, late acknowledgement, serializer, events), after a warm-up; times are
-medians, and only the ratios mean anything on another machine. What is measured, and how, is in the module of
-each row's name.
+Taken by `make bench` on {day}. Ours and the baseline run in turn on the same Redis, after a warm-up, each in
+a worker of its own with the same settings (pool, slots, prefetch, late acknowledgement, serializer, events).
+That of raw Celery has nothing of ours. Times are medians, and only the ratios mean anything on another
+machine. What is measured, and how, is in the module of each row's name.
 """
 
 

@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,24 +50,51 @@ class Rig:
     def worker(
         self, *, slots: int, queues: Sequence[str] = (QUEUE,), name: str = "bench", more_pipelines: str = ""
     ) -> Iterator[None]:
-        """One worker process with so many children, which runs our stages and the baseline's tasks.
+        """One worker process with so many children, which runs our stages.
 
         `more_pipelines` is a module that no other row's worker is to load.
         """
-        command = [sys.executable, "-m", "celery", "-A", "workers", "worker"]
-        command += ["-Q", ",".join(queues), "-c", str(slots)]
-        options = ["-n", f"{name}@localhost", "--without-gossip", "--without-mingle"]
-        log = self.folder / "worker.log"
+        command = ["celery", "-A", "workers", "worker", "-Q", ",".join(queues)]
         pipelines = ",".join(filter(None, (os.environ["ORCHESTRATOR_PIPELINES"], more_pipelines)))
         environment = {**os.environ, "ORCHESTRATOR_PIPELINES": pipelines}
-        worker = Process.start("worker", [*command, *options], log=log, environment=environment)
+        with self._started(command, name, slots, environment, lambda: self._has(name)):
+            try:
+                yield
+            finally:
+                self.redis.delete(*self.redis.keys("orc:worker:*"), "none")
+
+    @contextmanager
+    def raw_worker(self, *, slots: int) -> Iterator[None]:
+        """One worker process of plain Celery with so many children, which runs the baseline's tasks."""
+        from benchmarks.raw import QUEUE, app
+
+        def answers() -> bool:
+            return bool(app.control.ping([f"{QUEUE}@localhost"], timeout=0.5))
+
+        command = ["celery", "-A", "benchmarks.raw", "worker", "-Q", QUEUE]
+        with self._started(command, QUEUE, slots, os.environ, answers):
+            yield
+
+    @contextmanager
+    def _started(
+        self,
+        command: Sequence[str],
+        name: str,
+        slots: int,
+        environment: Mapping[str, str],
+        is_ready: Callable[[], bool],
+    ) -> Iterator[None]:
+        options = ["-c", str(slots), "-n", f"{name}@localhost", "--without-gossip", "--without-mingle"]
+        log = self.folder / f"{name}.log"
+        worker = Process.start(
+            name, [sys.executable, "-m", *command, *options], log=log, environment=environment
+        )
         try:
-            wait_until(lambda: worker.exit_status is not None or self._has(name), _READY_SECONDS)
-            if not self._has(name):
+            wait_until(lambda: worker.exit_status is not None or is_ready(), _READY_SECONDS)
+            if not is_ready():
                 raise worker.failure("did not get ready")
             yield
         finally:
-            self.redis.delete(*self.redis.keys("orc:worker:*"), "none")
             worker.signal(signal.SIGTERM)
             worker.end(_END_SECONDS)
 
@@ -110,7 +137,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "REDIS_URL": socket_url(folder / SOCKET),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
         "ORCHESTRATOR_HOME": str(folder / "home"),
-        "ORCHESTRATOR_PIPELINES": "benchmarks.stages,benchmarks.raw,benchmarks.preloaded",
+        "ORCHESTRATOR_PIPELINES": "benchmarks.stages,benchmarks.preloaded",
         "PYTHONPATH": str(ROOT),
         "PYTHONWARNINGS": "ignore",
     }
