@@ -24,14 +24,16 @@ class Unfinished(Exception):
     """A run that did not end, or did not succeed."""
 
 
-def run_ours(rig: Rig, pipeline: Pipeline[..., object], parameters: Mapping[str, object]) -> float:
-    """Seconds from the call of a pipeline until it is seen to have succeeded.
+def run_ours(
+    rig: Rig, pipeline: Pipeline[..., object], parameters: Mapping[str, object], *, pace: float = PACE
+) -> float:
+    """Seconds from the call of a pipeline until it is seen to have succeeded; it is looked at every `pace`.
 
     Returns only when the run has been written down as well, so that this work is not in the next measurement.
     """
     begun = time.perf_counter()
     run = start_ours(rig, pipeline, parameters)
-    wait_for(lambda: rig.reader.state(run).over, run)
+    wait_for(lambda: rig.reader.state(run).over, run, pace=pace)
     seconds = time.perf_counter() - begun
     settle(rig, run)
     return seconds

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from benchmarks import raw, stages
-from benchmarks.contenders import LEISURE, start_ours, wait_for
+from benchmarks.contenders import LEISURE, settle, start_ours, wait_for
 from benchmarks.interleaving import duel
 from benchmarks.rig import Rig
 from benchmarks.row import Row
@@ -59,7 +59,8 @@ def _ours(rig: Rig, count: int, waits: list[float], kept: list[float]) -> float:
     runs = _at_once(lambda: start_ours(rig, stages.line, {"length": LENGTH}), count)
     wait_for(lambda: not rig.reader.open_runs(), "all runs", pace=LEISURE)
     seconds = time.perf_counter() - begun
-    wait_for(lambda: not rig.reader.unconcluded_runs(), "the conclusion of all runs", pace=LEISURE)
+    for run in runs:
+        settle(rig, run)
     waits.extend(_wait_of(rig, run) for run in runs)
     kept.append((_memory(rig) - before) / count / 1000)
     return seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks import search_stages
-from benchmarks.contenders import run_ours
+from benchmarks.contenders import LEISURE, run_ours
 from benchmarks.interleaving import duel
 from benchmarks.rig import Rig
 from benchmarks.row import Row
@@ -21,7 +21,7 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     parameters = {"rows": rows, "folds": FOLDS, "trees": TREES}
     with rig.worker(slots=SLOTS, queues=("data", "training"), more_pipelines=STAGES):
         found = duel(
-            lambda: run_ours(rig, search_stages.grid, parameters),
+            lambda: run_ours(rig, search_stages.grid, parameters, pace=LEISURE),
             lambda: _by_hand(rows),
             rounds=rounds,
             warm_up=1,

@@ -74,7 +74,7 @@ def remove_marks(store: ArtifactStore, run: RunId, upto: int) -> None:
 
 def stored_runs(store: ArtifactStore) -> list[RunId]:
     """Return all runs with a specification in the store, newest first."""
-    names = {key.split("/")[1] for key in store.keys("runs") if key.endswith("/specification.json")}
+    names = store.folders("runs", holding="specification.json")
     return sorted(map(RunId, names), key=lambda run: (submission_time(run), run), reverse=True)
 
 

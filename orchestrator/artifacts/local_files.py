@@ -69,14 +69,21 @@ class LocalFiles:
 
     def keys(self, folder: str = "") -> Iterator[str]:
         """The keys of the files below a folder; links are none, and drafts neither."""
-        top = self.path(folder) if folder else self._root
-        for place, folders, files in os.walk(top):
-            if place == str(self._root):
-                folders[:] = [name for name in folders if name != DRAFTS]
-            for name in files:
-                path = os.path.join(place, name)  # noqa: PTH118 - a Path for each of many files is slow
-                if not os.path.islink(path):  # noqa: PTH114
-                    yield os.path.relpath(path, self._root)
+        open_ = [(self._place(folder), f"{folder}/") if folder else (self._folder, "")]
+        while open_:
+            place, prefix = open_.pop()
+            for entry in _entries(place):
+                if entry.is_dir(follow_symlinks=False):
+                    if prefix or entry.name != DRAFTS:
+                        open_.append((entry.path, f"{prefix}{entry.name}/"))
+                elif not entry.is_symlink():
+                    yield f"{prefix}{entry.name}"
+
+    def folders(self, above: str, holding: str) -> Iterator[str]:
+        """The names of the folders directly below one that have a file of the name `holding`."""
+        for entry in _entries(self._place(above)):
+            if entry.is_dir(follow_symlinks=False) and os.path.isfile(f"{entry.path}{os.sep}{holding}"):  # noqa: PTH113
+                yield entry.name
 
     def remove(self, key: str) -> None:
         """Remove a file, if there is one."""
@@ -149,6 +156,13 @@ class LocalFiles:
             with suppress(OSError):  # another user's, or just gone
                 if draft.stat().st_mtime < oldest:
                     draft.unlink()
+
+
+def _entries(place: str) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing if it cannot be read, as somebody may just have removed it."""
+    with suppress(OSError), os.scandir(place) as found:
+        return list(found)
+    return []
 
 
 def _with_parents(place: Callable[[str, str], None], draft: str, path: str) -> None:

@@ -206,6 +206,18 @@ class ArtifactStore:
                 found = [meta["path"] for page in obstore.list(self._backend, folder) for meta in page]
         return iter(sorted(filter(is_key, found)))
 
+    def folders(self, prefix: str, *, holding: str) -> list[str]:
+        """The names of the folders directly below `prefix`, sorted, without looking at all that is in them.
+
+        Of a local store, only those with a file `holding`; a remote one knows no folder without files.
+        """
+        above = checked_key(prefix)
+        with translated_errors(f"list {prefix!r}", self.url):
+            if self._files is not None:
+                return sorted(self._files.folders(above, holding))
+            found = obstore.list_with_delimiter(self._backend, above)["common_prefixes"]
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
+
     @contextmanager
     def spool(self) -> Iterator[IO[bytes]]:
         """A temporary file to write a blob to before it is put: in memory while it is small."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: The priority of a stage that has none.
 DEFAULT = 5
 #: Of every so many messages that a worker fetches, it looks for one among batches first: they never starve.
-TURN_OF_BATCHES = 4
+TURN_OF_BATCHES = 6
 
 
 #: The header of a message that has its level, if that is not the default.

@@ -42,7 +42,7 @@ COMMITTED = "committed"
 #: A turn ends after so many nodes, or so many seconds if messages wait, so that these get theirs.
 NODES, SECONDS = 64, 0.5
 #: Seconds after which it ends in any case: a shutdown waits for it.
-LONGEST = 2.0
+LONGEST = 3.0
 
 
 @dataclass

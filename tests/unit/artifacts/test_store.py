@@ -128,6 +128,24 @@ def test_of_many_that_create_a_key_at_once_exactly_one_does(any_store: ArtifactS
         assert any_store.read(f"race/{round_number}") == str(made.index(True)).encode()
 
 
+def test_the_folders_of_a_folder_are_listed_without_what_is_in_them(any_store: ArtifactStore) -> None:
+    for key in (
+        "runs/b/nodes/fit.json",
+        "runs/b/made.json",
+        "runs/a/made.json",
+        "runs/file",
+        "other/made.json",
+    ):
+        any_store.create(key, b"{}")
+    assert any_store.folders("runs", holding="made.json") == ["a", "b"]
+    assert any_store.folders("nothing", holding="made.json") == []
+
+
+def test_a_local_folder_is_not_listed_without_the_file_that_it_is_to_hold(store: ArtifactStore) -> None:
+    store.create("runs/a/nodes/fit.json", b"{}")
+    assert store.folders("runs", holding="made.json") == []
+
+
 def test_keys_are_listed_below_a_folder_and_never_blobs(any_store: ArtifactStore) -> None:
     any_store.put(b"a blob")
     for key in ("runs/b/x", "runs/a/fit[1]", "runs/a/fit[0]", "runs/ab/x", "other é"):
