@@ -78,7 +78,7 @@ def _beside(rig: Rig, maps: int, *, runs: int) -> _Crowd:
 
 def _wait_of_a_small_run(rig: Rig) -> float:
     run = start_ours(rig, stages.line, {"length": 3})
-    settle(rig, run)
+    wait_for(lambda: rig.reader.state(run).over, run)
     record = rig.reader.summary(run)
     if record.started is None or record.submitted is None:
         raise ValueError(f"{run} has no times")

@@ -57,7 +57,7 @@ class Backlog:
 
     def _items_of(self, batches: Sequence[Sequence[str]]) -> int:
         reader, named = RunReader(self.client), nodes_named(chain.from_iterable(batches))
-        return sum(reader.items_left(run, map) for run, map in named if map)  # conclusions name no node
+        return sum(reader.items_left(run, map) for run, map in named if map)
 
     def _write(self, key: str, length: int) -> None:
         with self.client.pipeline() as transaction:

@@ -10,7 +10,7 @@ from orchestrator.archive.run_record import write_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore, StoreError
 from orchestrator.messaging.app import app
-from orchestrator.messaging.priorities import headers_of
+from orchestrator.messaging.priorities import CONCLUSIONS, LEVEL
 from orchestrator.messaging.tasks import CONCLUDE, PRELOADED
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import RunIsOver, UnknownRun
@@ -67,9 +67,9 @@ def terminate(deliveries: Sequence[str]) -> None:
 def send_conclusion(run: RunId, client: Redis, queues: Collection[str]) -> None:
     """Enqueue the conclusion task for a finished run; `queues` are the queues of its graph. Idempotent.
 
-    It comes after nodes that wait, as a map's batches do: runs that go on are in more of a hurry.
+    It comes after nodes that wait, but before a map's batches: runs that go on are in more of a hurry.
     """
-    queue, headers = queue_with_mlflow(client, queues), headers_of(None, batch=True)
+    queue, headers = queue_with_mlflow(client, queues), {LEVEL: CONCLUSIONS}
     app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, headers=headers, immutable=True).apply_async()
 
 

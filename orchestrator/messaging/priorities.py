@@ -2,8 +2,8 @@
 
 A stage's priority is 0 (first) to 9 (last), 5 if it has none. Its messages have a level in their headers:
 one for nodes of that priority and the next one for batches of a map's items, so that a small run does not
-wait behind a map of thousands of items. The default level is the queue's own list. Celery's own option says
-less: kombu takes its 0 for no priority at all.
+wait behind a map of thousands of items. Conclusions of runs are between the two of the default priority.
+The default level is the queue's own list. Celery's own option says less: kombu takes its 0 for no priority.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 #: The priority of a stage that has none.
 DEFAULT = 5
-#: Of every so many messages that a worker fetches, it looks for one among batches first: they never starve.
-TURN_OF_BATCHES = 6
+#: Of every so many messages that a worker fetches, it looks for one among batches first, and the next time
+#: among conclusions: they never starve.
+TURN_OF_OTHERS = 6
 
 
 #: The header of a message that has its level, if that is not the default.
@@ -33,7 +34,7 @@ def level_of(message: Mapping[str, Any]) -> int:
     """Return the level of a message in kombu's form; the default, if it has none that exists."""
     headers = message.get("headers")
     told = headers.get(LEVEL) if isinstance(headers, dict) else None
-    return told if told in LEVELS else DEFAULT_LEVEL
+    return told if isinstance(told, int) and told in LEVELS else DEFAULT_LEVEL
 
 
 def headers_of(priority: int | None, *, batch: bool = False) -> dict[str, int]:
@@ -44,12 +45,24 @@ def headers_of(priority: int | None, *, batch: bool = False) -> dict[str, int]:
 
 #: Messages without a priority.
 DEFAULT_LEVEL = level(None)
-#: From first to last.
-LEVELS = tuple(range(level(9, batch=True) + 1))
-#: Those of nodes, and those of batches.
-NODE_LEVELS, BATCH_LEVELS = LEVELS[::2], LEVELS[1::2]
-#: All, with batches before nodes of the same priority.
-BATCHES_FIRST = tuple(level for batch in BATCH_LEVELS for level in (batch, batch - 1))
+#: Those of nodes, and those of batches, from first to last.
+NODE_LEVELS = tuple(map(level, range(10)))
+BATCH_LEVELS = tuple(level(priority, batch=True) for priority in range(10))
+#: That of conclusions.
+CONCLUSIONS = BATCH_LEVELS[-1] + 1
+#: All, from first to last.
+LEVELS = (*range(DEFAULT_LEVEL + 1), CONCLUSIONS, *range(DEFAULT_LEVEL + 1, CONCLUSIONS))
+#: All, with batches before nodes of the same priority; and with conclusions before all others.
+BATCHES_FIRST = (*(level for batch in BATCH_LEVELS for level in (batch, batch - 1)), CONCLUSIONS)
+CONCLUSIONS_FIRST = (CONCLUSIONS, *(level for level in LEVELS if level != CONCLUSIONS))
+
+
+def order_of_read(number: int) -> tuple[int, ...]:
+    """Return the levels in the order in which a worker's read of a queue looks for a message."""
+    turn, rest = divmod(number, TURN_OF_OTHERS)
+    if rest:
+        return LEVELS
+    return BATCHES_FIRST if turn % 2 else CONCLUSIONS_FIRST
 
 
 def list_of(queue: str, level: int) -> str:

@@ -21,13 +21,7 @@ from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 
 from orchestrator.messaging.envelope import BadMessage, Raw, check, check_command, check_task, read
-from orchestrator.messaging.priorities import (
-    BATCHES_FIRST,
-    LEVELS,
-    TURN_OF_BATCHES,
-    level_of,
-    list_of,
-)
+from orchestrator.messaging.priorities import LEVELS, level_of, list_of, order_of_read
 from orchestrator.settings import settings
 
 if TYPE_CHECKING:
@@ -59,9 +53,9 @@ class ResilientChannel(redis.Channel):
         return list_of(queue, pri)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        """Begin a blocking read; now and then one that looks for batches of maps before nodes."""
+        """Begin a blocking read; now and then one that looks for batches, or conclusions, before nodes."""
         self._reads += 1
-        self.priority_steps = LEVELS if self._reads % TURN_OF_BATCHES else BATCHES_FIRST
+        self.priority_steps = order_of_read(self._reads)
         super()._brpop_start(timeout)
 
     def disconnect(self) -> None:
