@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import quantiles
 
 from benchmarks import stages
@@ -63,7 +64,8 @@ def measure(rig: Rig, *, quick: bool) -> Row:
 
 def _beside(rig: Rig, maps: int, *, runs: int) -> _Crowd:
     crowd = [start_ours(rig, stages.naps, {"items": ITEMS, "seconds": SECONDS}) for _ in range(maps)]
-    wait_for(lambda: rig.reader.summary(crowd[0]).started, crowd[0])
+    for run in crowd:  # all of them have their items
+        wait_for(partial(_is_expanded, rig, run), run)
     time.sleep(1.0)
     rate = _rate(rig, crowd, PAUSE * runs)
     waited: list[float] = []
@@ -74,6 +76,10 @@ def _beside(rig: Rig, maps: int, *, runs: int) -> _Crowd:
         cancel(run, store=rig.store, runs=rig.runs)
         settle(rig, run, state="cancelled")
     return _Crowd(maps, waited, 1 - rate * SECONDS / SLOTS)
+
+
+def _is_expanded(rig: Rig, run: RunId) -> bool:
+    return _open(rig, [run]) > 1
 
 
 def _wait_of_a_small_run(rig: Rig) -> float:

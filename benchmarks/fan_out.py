@@ -24,7 +24,7 @@ def measure_training(rig: Rig, *, quick: bool) -> Row:
 
 def _measure(rig: Rig, name: str, queue: str, *, quick: bool) -> Row:
     width = 200 if quick else 2000
-    rounds, warm_up = (1, 1) if quick else (5, 1)
+    rounds, warm_up = (1, 1) if quick else (3, 1)
     with rig.worker(slots=SLOTS, queues=("data", "training")), rig.raw_worker(slots=SLOTS):
         found = duel(
             lambda: run_ours(rig, stages.fan, {"width": width, "queue": queue}),

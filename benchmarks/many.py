@@ -27,7 +27,7 @@ SLOTS, CLIENTS, LENGTH = 2, 30, 3
 
 def measure(rig: Rig, *, quick: bool) -> Row:
     """The ratio of the rates of runs, from the first call until the last has ended."""
-    count, rounds = (60, 1) if quick else (1000, 2)
+    count, rounds = (60, 1) if quick else (1000, 1)
     waits: list[float] = []
     kept: list[float] = []
     stored = _stored()

@@ -11,7 +11,7 @@ from benchmarks.rig import Rig
 from benchmarks.row import Row
 
 TARGET = 1.0
-SLOTS, FOLDS, ROWS, TREES = 2, 5, 600, 30
+SLOTS, FOLDS, ROWS, TREES = 2, 5, 1_000, 40
 STAGES = search_stages.__name__
 
 
