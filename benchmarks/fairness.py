@@ -25,7 +25,7 @@ SLOTS = 2
 #: Of each map: so many that none ends while it is measured.
 ITEMS, SECONDS = 5000, 0.05
 #: Seconds between two small runs, and how many there are.
-PAUSE, RUNS = 0.4, 25
+PAUSE, RUNS = 0.4, 20
 
 
 @dataclass(frozen=True)

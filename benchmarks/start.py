@@ -19,7 +19,7 @@ RUN, HELP = 1.0, 1.5
 
 def measure(rig: Rig, *, quick: bool) -> Row:
     """`orchestrator run hello` on a stack of its own, and `--help`, each against its baseline."""
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     home = rig.folder / "embedded"
     ours, python = str(Path(sys.executable).with_name("orchestrator")), sys.executable
     first = _timed([ours, "run", "hello"], home)()

@@ -38,7 +38,7 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     from benchmarks.table_stages import ROW_BYTES, table_of, write
 
     size = 100_000_000 if quick else 1_000_000_000
-    rounds = 1 if quick else 3
+    rounds = 1 if quick else 2
     file, ours, theirs = rig.folder / "table.arrow", [], []
     for seed in range(rounds):  # another table each time: what is in the store is not written again
         with rig.worker(slots=1, more_pipelines=STAGES):  # a new one each time, as its process's peak counts

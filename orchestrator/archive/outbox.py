@@ -1,4 +1,4 @@
-"""Outboxes: entries that an attempt could not log while MLflow was unavailable, kept until delivered."""
+"""Outboxes: what an attempt logged, kept until it is in MLflow: of a short one, or while MLflow is away."""
 
 from __future__ import annotations
 

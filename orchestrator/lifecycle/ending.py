@@ -67,7 +67,7 @@ def terminate(deliveries: Sequence[str]) -> None:
 def send_conclusion(run: RunId, client: Redis, queues: Collection[str]) -> None:
     """Enqueue the conclusion task for a finished run; `queues` are the queues of its graph. Idempotent.
 
-    It comes after nodes that wait, but before a map's batches: runs that go on are in more of a hurry.
+    It comes after nodes of the default priority, before its batches: runs that go on are in more of a hurry.
     """
     queue, headers = queue_with_mlflow(client, queues), {LEVEL: CONCLUSIONS}
     app.signature(CONCLUDE, kwargs={"run": run}, queue=queue, headers=headers, immutable=True).apply_async()

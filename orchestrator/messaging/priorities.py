@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT = 5
 #: Of every so many messages that a worker fetches, it looks for one among batches first, and the next time
 #: among conclusions: they never starve.
-TURN_OF_OTHERS = 6
+READS_UNTIL_OTHERS = 6
 
 
 #: The header of a message that has its level, if that is not the default.
@@ -59,7 +59,7 @@ CONCLUSIONS_FIRST = (CONCLUSIONS, *(level for level in LEVELS if level != CONCLU
 
 def order_of_read(number: int) -> tuple[int, ...]:
     """Return the levels in the order in which a worker's read of a queue looks for a message."""
-    turn, rest = divmod(number, TURN_OF_OTHERS)
+    turn, rest = divmod(number, READS_UNTIL_OTHERS)
     if rest:
         return LEVELS
     return BATCHES_FIRST if turn % 2 else CONCLUSIONS_FIRST

@@ -1,10 +1,10 @@
-"""Kombu's Redis transport, fixed to survive the loss of the connection.
+"""Kombu's Redis transport with the levels of a queue, fixed to survive the loss of the connection.
 
 With Celery 5.7 and kombu 5.7, a worker ends if Redis becomes unavailable while it processes messages. Celery
 collects the broken connection and then closes it (`Consumer.on_connection_error_after_connected`). The
 channel, whose first closing failed, is closed again without its transport, tries to restore the fetched
 messages, and raises AttributeError, which is not handled. Acknowledging one of those messages later raises it
-too. Remove this module when kombu discards broken channels by itself.
+too. Remove `disconnect` and what it needs when kombu discards broken channels by itself.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.messaging.envelope import BadMessage, Raw, check_task, read
-from orchestrator.messaging.priorities import lists_of
+from orchestrator.messaging.priorities import level_of, list_of, lists_of
 from orchestrator.messaging.set_aside import SetAside
 from orchestrator.run_id import RunId
 
@@ -83,7 +83,7 @@ def _set_aside(client: Redis, tag: str, entry: SetAside) -> bool:
 
 
 def requeue(client: Redis, fetched: Fetched) -> bool:
-    """Requeue a fetched message at the consuming end of its queue; False if it is gone.
+    """Requeue a fetched message at the consuming end of its list in its queue; False if it is gone.
 
     The worker that fetched it may only be paused. When it continues, it cannot acknowledge the next worker's
     delivery, since each delivery has its own tag (`orchestrator.messaging.transport`).
@@ -96,7 +96,7 @@ def requeue_message(client: Redis, tag: str, message: Mapping[str, object], queu
     copy = json.loads(json.dumps(message))
     copy["headers"]["redelivered"] = True
     copy["properties"]["delivery_info"]["redelivered"] = True
-    keys = [UNACKED, FETCHED, queue]
+    keys = [UNACKED, FETCHED, list_of(queue, level_of(message))]
     return bool(client.eval(REQUEUE, len(keys), *keys, tag, json.dumps(copy)))
 
 

@@ -20,9 +20,9 @@ class RunState(StrEnum):
 
 
 class NodeState(StrEnum):
-    WAITING = "waiting"  # an input is missing
-    QUEUED = "queued"  # its message is with the broker
-    RUNNING = "running"  # a worker holds its lease
+    WAITING = "waiting"  # not claimed yet
+    QUEUED = "queued"  # due again after its worker was lost, or a failure handler that is due
+    RUNNING = "running"  # a worker holds its lease; of a map: its items go on
     RETRYING = "retrying"  # an attempt failed; the next one is due later
     SUCCEEDED = "succeeded"  # its manifest exists
     FAILED = "failed"  # its last attempt failed

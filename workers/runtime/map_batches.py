@@ -1,4 +1,4 @@
-"""Run the items of a map in batches: a worker takes as many items as fit in one turn, until none are left.
+"""Run the items of a map in batches: a worker takes as many items as are soon done, until none are left.
 
 Items that take milliseconds are taken, stored and recorded many at a time; longer items one at a time. The
 batch size follows from the duration of the previous items.
@@ -38,8 +38,8 @@ from workers.runtime.run_context import NodeRef, RunContext
 STRIDE = 0.2
 #: Seconds of work that a worker takes even of the last items of a map, for which others then wait.
 LEAST = 0.01
-#: Maximum seconds for one message, so that other messages, and a shutdown, wait no longer than this.
-TURN = 0.5
+#: Seconds for one message, so that other messages, and a shutdown, wait no longer than this.
+BATCH_SECONDS = 0.5
 #: Seconds after which a running item is considered to block the items taken after it.
 HELD_UP = 0.5
 #: Maximum number of items taken at once.
@@ -53,7 +53,7 @@ def work_batch(
     call: Callable[[NodeName, int], None],
     retry: Callable[[int, float], None],
 ) -> BatchOutcome:
-    """Run items of a map for one turn.
+    """Run items of a map for a while.
 
     `call` sends the batch of a number of this map, or of one that follows it item by item, to another worker;
     `retry` sends one item, to be tried again in so many seconds.
@@ -99,7 +99,7 @@ class _Batch:
         self.ref = self.context.node_ref(self.delivery.node)
         self.token = uuid4().hex
         self.pace = self.resources.paces.get(self._kind)
-        self.turn = TURN if self.ref.node.policy.time_limit is None else 0.0
+        self.seconds = BATCH_SECONDS if self.ref.node.policy.time_limit is None else 0.0
 
     @property
     def run(self) -> RunId:
@@ -114,8 +114,8 @@ class _Batch:
         return self.run, self.ref.node.name, self.ref.depth
 
     def work(self) -> None:
-        """Take and run items until the turn is over, or none are left."""
-        until = monotonic() + self.turn
+        """Take and run items until the batch has had its time, or none are left."""
+        until = monotonic() + self.seconds
         while True:
             self._take()
             self._call_another()

@@ -57,7 +57,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """One turn of a batch is over."""
+    """A batch has had its time, or no items are left."""
 
     ready: tuple[DueNode, ...]
     ending: RunEnding

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.authoring.stage import stages
 from orchestrator.messaging.app import app
-from orchestrator.messaging.priorities import any_waits
+from orchestrator.messaging.priorities import any_waits, level
 from orchestrator.runs.values import ClaimedNext, Continuation, DueNode
 from workers.runtime.claimed_node import SUPERSEDED, ClaimedNode, Delivery
 from workers.runtime.code_check import is_outdated
@@ -65,7 +65,7 @@ class Turn:
         policy = self.context.node_ref(self.node).node.policy
         self._may_continue = policy.time_limit is None  # it holds for the whole delivery
         self._queue = (self.request.delivery_info or {}).get("routing_key", policy.queue)
-        self._priority = policy.priority
+        self._level = level(policy.priority)
 
     def run(self) -> Outcome:
         """Run the node of the message and those that follow; return the outcome of the last one."""
@@ -128,7 +128,7 @@ class Turn:
         policy, place = node.policy, self.context.plan.places.get(name)
         return (
             place is not None
-            and (policy.queue, policy.priority, policy.time_limit) == (self._queue, self._priority, None)
+            and (policy.queue, level(policy.priority), policy.time_limit) == (self._queue, self._level, None)
             and node.stage in stages
             and not self.context.plan.written_out(node)
             and not is_outdated(self.context, node)

@@ -1,4 +1,4 @@
-"""Track pipeline runs in MLflow: one MLflow run per pipeline run, a nested run per training node."""
+"""Track pipeline runs in MLflow: one MLflow run per pipeline run, nested runs of nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tracker behind a stage's `context`: logs to MLflow, or to an outbox while MLflow is unavailable."""
+"""The tracker behind a stage's `context`: logs to MLflow, or to an outbox, of which it is delivered later."""
 
 from __future__ import annotations
 

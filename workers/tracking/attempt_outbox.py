@@ -1,4 +1,4 @@
-"""Keep an attempt's log entries in an outbox while MLflow is unavailable, and deliver them later."""
+"""Keep what a short attempt logs, or any attempt while MLflow is away, in an outbox, and deliver it later."""
 
 from __future__ import annotations
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 
 import pytest
 import redis
 from kombu import Consumer, Message, Producer, Queue
 
+from orchestrator.messaging.priorities import CONCLUSIONS, DEFAULT_LEVEL, LEVEL, LEVELS, list_of
 from orchestrator.messaging.transport import ResilientConnection
+from orchestrator.messaging.unacked import requeue_message
 from orchestrator.runs.connection import connect
 from tests.harness.redis_server import RedisServer
 
@@ -26,11 +29,13 @@ def unacknowledged(client: redis.Redis) -> int:
     return int(client.hlen("unacked"))
 
 
-def fetch(connection: ResilientConnection) -> Message:
+def fetch(connection: ResilientConnection, headers: Mapping[str, object] | None = None) -> Message:
     """Send a message to a queue and fetch it."""
     channel, found = connection.default_channel, []
     queue = Queue("work", channel=channel)
-    Producer(channel, serializer="json").publish("to do", routing_key="work", declare=[queue])
+    Producer(channel, serializer="json").publish(
+        "to do", routing_key="work", declare=[queue], headers=headers
+    )
     with Consumer(channel, [queue], callbacks=[lambda _, message: found.append(message)], accept=["json"]):
         connection.drain_events(timeout=5)
     return found[0]
@@ -95,3 +100,16 @@ def test_a_connection_that_is_closed_gives_back_what_it_fetched(own_redis: Redis
     client = connect(own_redis.url)
     assert client.llen("work") == 1
     client.close()
+
+
+@pytest.mark.parametrize("level", [LEVELS[0], DEFAULT_LEVEL, CONCLUSIONS])
+def test_a_requeued_message_goes_to_the_list_that_it_came_from(own_redis: RedisServer, level: int) -> None:
+    connection = ResilientConnection(own_redis.url)
+    fetch(connection, {LEVEL: level})
+    client = connect(own_redis.url)
+    ((tag, text),) = client.hgetall("unacked").items()
+    assert requeue_message(client, tag, json.loads(text)[0], "work")
+    lengths = {each: client.llen(list_of("work", each)) for each in LEVELS}
+    assert lengths == {each: int(each == level) for each in LEVELS}
+    client.close()
+    connection.collect()

@@ -96,6 +96,16 @@ def test_a_turn_goes_on_while_no_message_waits(runner: Runner, tmp_path: Path) -
     assert messages_for(7) == messages_for(1)  # of 1.4 s
 
 
+def test_a_node_of_the_default_priority_continues_one_without_a_priority(
+    runner: Runner, tmp_path: Path
+) -> None:
+    before = messages_sent(runner)
+    runner.run("slow_line", folder=str(tmp_path), length=3, seconds=0.0)
+    between = messages_sent(runner)
+    runner.run("of_one_level", folder=str(tmp_path))
+    assert messages_sent(runner) - between == between - before
+
+
 def test_a_stage_that_changes_its_argument_reaches_no_other(runner: Runner) -> None:
     nodes = nodes_of(runner.run("growing"))
     assert [node.value for node in nodes.values()] == [[0], [0, 1], [0, 1, 2], [0, 1]]

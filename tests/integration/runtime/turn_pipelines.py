@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from orchestrator import Retry, pipeline, stage
+from orchestrator.messaging.priorities import DEFAULT
 
 
 def called(folder: str, name: str) -> int:
@@ -106,6 +107,14 @@ def three(folder: str, name: str) -> None:
     first = step(folder, f"{name}-a")
     second = step.after(first)(folder, f"{name}-b")
     step.after(second)(folder, f"{name}-c")
+
+
+@pipeline
+def of_one_level(folder: str) -> None:
+    """No priority is the same as the one in the middle."""
+    first = step(folder, "a")
+    second = step.options(priority=DEFAULT).after(first)(folder, "b")
+    step.after(second)(folder, "c")
 
 
 @stage
