@@ -26,6 +26,8 @@ SLOTS = 2
 ITEMS, SECONDS = 5000, 0.05
 #: Seconds between two small runs, and how many there are.
 PAUSE, RUNS = 0.4, 20
+#: Seconds over which the rate of items is taken: they are recorded four at a time.
+WINDOW = 20.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def _beside(rig: Rig, maps: int, *, runs: int) -> _Crowd:
     for run in crowd:  # all of them have their items
         wait_for(partial(_is_expanded, rig, run), run)
     time.sleep(1.0)
-    rate = _rate(rig, crowd, PAUSE * runs)
+    rate = _rate(rig, crowd, WINDOW if runs == RUNS else PAUSE * runs)
     waited: list[float] = []
     for _ in range(runs):
         waited.append(_wait_of_a_small_run(rig))
