@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from graphlib import CycleError, TopologicalSorter
 from itertools import takewhile
 from typing import NewType, TypeAlias, cast
@@ -410,6 +410,7 @@ def scope_of(name: str) -> str:
     return name.rpartition(".")[0]
 
 
+@lru_cache(maxsize=1024)
 def shared_scopes(scope: str, other: str) -> int:
     """How many mapped pipelines two scopes have in common."""
     pairs = zip(scope.split("."), other.split("."), strict=False)

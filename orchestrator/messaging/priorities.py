@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 #: The priority of a stage that has none.
 DEFAULT = 5
-#: Of every so many messages that a worker fetches, it looks for one among batches first, and the next time
-#: among conclusions: they never starve.
-READS_UNTIL_OTHERS = 6
+#: Of every so many messages that a worker fetches, it looks once for conclusions first, and once, half as
+#: many later, for batches: they never starve.
+READS_UNTIL_OTHERS = 8
 
 
 #: The header of a message that has its level, if that is not the default.
@@ -59,10 +59,12 @@ CONCLUSIONS_FIRST = (CONCLUSIONS, *(level for level in LEVELS if level != CONCLU
 
 def order_of_read(number: int) -> tuple[int, ...]:
     """Return the levels in the order in which a worker's read of a queue looks for a message."""
-    turn, rest = divmod(number, READS_UNTIL_OTHERS)
-    if rest:
-        return LEVELS
-    return BATCHES_FIRST if turn % 2 else CONCLUSIONS_FIRST
+    match number % READS_UNTIL_OTHERS:
+        case 0:
+            return CONCLUSIONS_FIRST
+        case rest if rest == READS_UNTIL_OTHERS // 2:
+            return BATCHES_FIRST
+    return LEVELS
 
 
 def list_of(queue: str, level: int) -> str:

@@ -44,12 +44,10 @@ def test_conclusions_come_after_nodes_without_a_priority_and_before_batches() ->
 
 def test_batches_and_conclusions_are_looked_for_first_in_turn() -> None:
     assert sorted(CONCLUSIONS_FIRST) == sorted(LEVELS)
-    orders = [order_of_read(number) for number in range(1, 2 * READS_UNTIL_OTHERS + 1)]
-    assert [number for number, order in enumerate(orders, 1) if order != LEVELS] == [
-        READS_UNTIL_OTHERS,
-        2 * READS_UNTIL_OTHERS,
-    ]
-    assert orders[READS_UNTIL_OTHERS - 1] == BATCHES_FIRST
+    orders = [order_of_read(number) for number in range(1, READS_UNTIL_OTHERS + 1)]
+    half = READS_UNTIL_OTHERS // 2
+    assert [number for number, order in enumerate(orders, 1) if order != LEVELS] == [half, 2 * half]
+    assert orders[half - 1] == BATCHES_FIRST
     assert orders[-1] == CONCLUSIONS_FIRST
     assert CONCLUSIONS_FIRST[0] == CONCLUSIONS
 
