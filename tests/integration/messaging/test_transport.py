@@ -108,7 +108,7 @@ def test_a_requeued_message_goes_to_the_list_that_it_came_from(own_redis: RedisS
     fetch(connection, {LEVEL: level})
     client = connect(own_redis.url)
     ((tag, text),) = client.hgetall("unacked").items()
-    assert requeue_message(client, tag, json.loads(text)[0], "work")
+    assert requeue_message(client, str(tag), json.loads(text)[0], "work")
     lengths = {each: client.llen(list_of("work", each)) for each in LEVELS}
     assert lengths == {each: int(each == level) for each in LEVELS}
     client.close()
