@@ -123,7 +123,10 @@ def test_a_killed_worker_is_started_again(home: Path, client: Callable[[str], Ce
         stack.wait_until_ready(30)
         (fleet,) = (part.pid for part in stack._parts if part.name == "workers")
         (worker,) = (pid for pid in processes.of(fleet) if processes.of(pid))
+        begun = processes.of(worker)
         os.kill(worker, signal.SIGKILL)
+        # Until its processes are gone, Redis may hand them a message, which then only a run would send again.
+        wait_until(lambda: not processes.alive(begun), "its processes are gone", 15)
         result = client(stack.redis_url).send_task("probe.where", queue="data")
         assert result.get(timeout=15)[0].startswith("data@")
         assert stack.failure() is None
