@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.contenders import Unfinished
-from benchmarks.rig import ROOT, Rig
+from benchmarks.rig import Rig, unconfigured
 from benchmarks.row import Row
 
 #: Of a core; and of the memory, after so many nodes.
@@ -24,7 +24,7 @@ WARM_UP = 5
 def measure(rig: Rig, *, quick: bool) -> Row:
     """CPU and memory of all processes of the stack."""
     settle, seconds, nodes = (2, 5, 200) if quick else (15, 30, NODES)
-    environment = _environment(rig.folder / "idle")
+    environment = {**unconfigured(rig.folder / "idle"), "ORCHESTRATOR_PIPELINES": "benchmarks.stages"}
     with _stack(environment):
         for _ in range(WARM_UP):
             _command(environment, "run", "flat", "-p", "items=50")
@@ -47,14 +47,6 @@ def measure(rig: Rig, *, quick: bool) -> Row:
         detail=f"{len(before)} processes; shared memory counts once; the largest has "
         f"{max(before.values()) / 1e6:.0f} MB",
     )
-
-
-def _environment(home: Path) -> dict[str, str]:
-    """The environment of somebody who has configured nothing but where the pipelines are."""
-    own = ("ORCHESTRATOR_", "MLFLOW_", "REDIS_", "PYTHON")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    ours = {"ORCHESTRATOR_HOME": str(home), "ORCHESTRATOR_PIPELINES": "benchmarks.stages"}
-    return {**kept, **ours, "PYTHONPATH": str(ROOT)}
 
 
 @contextmanager

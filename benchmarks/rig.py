@@ -141,3 +141,10 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "PYTHONWARNINGS": "ignore",
     }
+
+
+def unconfigured(home: Path) -> dict[str, str]:
+    """The environment of somebody who has configured nothing, and whose stacks are in this folder."""
+    own = ("ORCHESTRATOR_", "MLFLOW_", "REDIS_", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return {**kept, "ORCHESTRATOR_HOME": str(home), "PYTHONPATH": str(ROOT)}

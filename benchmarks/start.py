@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.contenders import Unfinished
 from benchmarks.interleaving import duel
-from benchmarks.rig import ROOT, Rig
+from benchmarks.rig import Rig, unconfigured
 from benchmarks.row import Row
 
 RUN, HELP = 1.0, 1.5
@@ -51,7 +50,7 @@ def _timed(command: Sequence[str], home: Path) -> Callable[[], float]:
     def run() -> float:
         begun = time.perf_counter()
         done = subprocess.run(
-            command, env=_without_services(home), capture_output=True, text=True, check=False, timeout=300
+            command, env=unconfigured(home), capture_output=True, text=True, check=False, timeout=300
         )
         seconds = time.perf_counter() - begun
         if done.returncode != 0:
@@ -59,10 +58,3 @@ def _timed(command: Sequence[str], home: Path) -> Callable[[], float]:
         return seconds
 
     return run
-
-
-def _without_services(home: Path) -> dict[str, str]:
-    """The environment of somebody who has configured nothing."""
-    own = ("ORCHESTRATOR_", "MLFLOW_", "REDIS_", "PYTHON")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    return {**kept, "ORCHESTRATOR_HOME": str(home), "PYTHONPATH": str(ROOT)}

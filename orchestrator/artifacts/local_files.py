@@ -37,7 +37,7 @@ class LocalFiles:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root, self._folder = root, str(root)
+        self._folder = str(root)
         self._inside = os.path.realpath(root) + os.sep
         self._drafts = root / DRAFTS
         self._cleaned = False
@@ -120,7 +120,7 @@ class LocalFiles:
     def _draft(self, body: Body, flush: bool, mode: int = 0o666) -> Iterator[str]:
         if not self._cleaned:
             self._remove_abandoned()
-        draft = f"{self._folder}{os.sep}{DRAFTS}{os.sep}part#{getrandbits(60)}"
+        draft = f"{self._drafts}{os.sep}part#{getrandbits(60)}"
         try:
             with os.fdopen(self._open(draft, mode), "wb") as file:
                 if isinstance(body, bytes):

@@ -59,12 +59,10 @@ CONCLUSIONS_FIRST = (CONCLUSIONS, *(level for level in LEVELS if level != CONCLU
 
 def order_of_read(number: int) -> tuple[int, ...]:
     """Return the levels in the order in which a worker's read of a queue looks for a message."""
-    match number % READS_UNTIL_OTHERS:
-        case 0:
-            return CONCLUSIONS_FIRST
-        case rest if rest == READS_UNTIL_OTHERS // 2:
-            return BATCHES_FIRST
-    return LEVELS
+    place = number % READS_UNTIL_OTHERS
+    if place == 0:
+        return CONCLUSIONS_FIRST
+    return BATCHES_FIRST if place == READS_UNTIL_OTHERS // 2 else LEVELS
 
 
 def list_of(queue: str, level: int) -> str:

@@ -3,8 +3,8 @@
 -- is the cause, no other items are lost with it again. A caller has settled the items it took before, unless
 -- that reply was lost: it then gets the same items again, since nobody else would run them.
 -- ARGV: map, token, holder (the claiming delivery), worker (its name), lease in ms, the message's round,
---       number of items wanted, number that is soon done, then the node of the map, if its items are maps, and what is behind it, if an earlier
---       delivery may have died before it sent that
+--       number of items wanted, number that is soon done, then the node of the map, if its items are maps, and what
+--       is behind it, if an earlier delivery may have died before it sent that
 -- Reply: {taken | done | none, number of items, for each its index and counts as in a claim, then what is due of
 --        the latter (name, sent alone or the number of a message, …)}
 local group, token, holder, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
