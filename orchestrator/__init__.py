@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.authoring.policies import Retry
     from orchestrator.authoring.stage import Stage, stage
     from orchestrator.authoring.table import Table
+    from orchestrator.client.client import connect
     from orchestrator.errors import OrchestratorError
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Retry",
     "Stage",
     "Table",
+    "connect",
     "context",
     "pipeline",
     "register_codec",
@@ -39,6 +41,7 @@ _HOMES = {
     "Retry": "authoring.policies",
     "Stage": "authoring.stage",
     "Table": "authoring.table",
+    "connect": "client.client",
     "context": "authoring.context",
     "pipeline": "authoring.pipeline",
     "register_codec": "artifacts.user_codecs",

@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.datasets import load_digits
 
 from orchestrator import InvalidData, context, pipeline, stage
-from pipelines.release import gate, promote, register, verify
+from pipelines.release import Released, gate, promote, register, verify
 from workers.training import (
     Candidate,
     Examples,
@@ -118,7 +118,7 @@ def digits(
     seed: int = 0,
     minimum_accuracy: float = 0.95,
     margin: float = 0.001,
-) -> None:
+) -> Released:
     """Train a reader of handwritten digits, and deploy it if it beats the champion.
 
     It is promoted if it reaches `minimum_accuracy` on images it has not seen, and beats the champion by at
@@ -134,3 +134,4 @@ def digits(
     verdict = gate(MODEL, report, test, minimum_accuracy, margin)
     version = register.only_if(verdict.passed)(MODEL, fitted.uri, report)
     verify(promote(version), fitted.model, test.inputs)
+    return Released(fitted.model, report, verdict)

@@ -17,6 +17,6 @@ def greet(name: str) -> str:
 
 
 @pipeline
-def hello(name: str = "world") -> None:
+def hello(name: str = "world") -> str:
     """Greet somebody from a worker."""
-    greet(name)
+    return greet(name)

@@ -37,6 +37,14 @@ class Verified(NamedTuple):
     rows: int  #: how many predictions were compared
 
 
+class Released(NamedTuple):
+    """What a pipeline that trains and releases a model returns."""
+
+    model: BaseEstimator
+    report: Report
+    verdict: Verdict
+
+
 @stage(queue="deployment")
 def gate(
     name: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.artifacts.as_stored import decode_as_stored
 from orchestrator.artifacts.digest import Digest
 from orchestrator.artifacts.encoding import decode, encode, holds_all, unsupported
 from orchestrator.artifacts.errors import (
@@ -39,6 +40,7 @@ __all__ = [
     "WrongKey",
     "WrongValue",
     "decode",
+    "decode_as_stored",
     "digest_of",
     "encode",
     "gather",

@@ -61,3 +61,7 @@ class WrongValue(ArtifactError):
 
     def __str__(self) -> str:
         return f"{', '.join(self.steps) or 'the value'} {self.args[0]}"
+
+
+class NotWritable(ArtifactError):
+    """A value has no form in the wanted kind of file, or the file cannot be written."""

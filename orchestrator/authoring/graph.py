@@ -78,8 +78,17 @@ class FailureOfRun:
     """The `Failure` that an `on_failure` stage takes; made when the run has failed."""
 
 
+@dataclass(frozen=True)
+class Fields:
+    """A mapping put together from several inputs: a result with names."""
+
+    items: Mapping[str, Input]
+
+
 Input: TypeAlias = Constant | Output | Element | Not | Gather | FailureOfRun
 Condition: TypeAlias = Output | Element | Not
+#: What a pipeline returns, put together from what its stages return.
+Result: TypeAlias = Output | Not | Gather | Fields
 
 
 def outputs_in(value: Input) -> Iterator[Output]:
@@ -248,6 +257,7 @@ class Graph:
     nodes: tuple[Node, ...]
     handlers: tuple[Node, ...] = ()  #: run side by side once the run has failed; not among the nodes
     fail_fast: bool = False  #: the first failure stops all other branches
+    result: Result | None = None  #: what the pipeline returns
     whole: Graph | None = field(
         default=None, compare=False, repr=False
     )  #: that of which this is what is left
@@ -379,6 +389,8 @@ class Graph:
             plain["on_failure"] = [_node_to_json(node) for node in self.handlers]
         if self.fail_fast:
             plain["fail_fast"] = True
+        if self.result is not None:
+            plain["result"] = _result_to_json(self.result)
         return plain
 
     @classmethod
@@ -391,6 +403,7 @@ class Graph:
             tuple(_node_from_json(node) for node in nodes),
             tuple(_node_from_json(node) for node in handlers),
             fail_fast=bool(plain.get("fail_fast", False)),
+            result=_result_from_json(plain["result"]) if "result" in plain else None,
         )
 
 
@@ -506,6 +519,19 @@ def _input_from_json(plain: JSON) -> Input:
         case "failure":
             return FailureOfRun()
     raise ValueError(f"unknown kind of input: {kind}")
+
+
+def _result_to_json(result: Result) -> JSON:
+    if isinstance(result, Fields):
+        return {"fields": {name: _input_to_json(value) for name, value in result.items.items()}}
+    return _input_to_json(result)
+
+
+def _result_from_json(plain: JSON) -> Result:
+    match plain:
+        case {"fields": dict(fields)}:
+            return Fields({name: _input_from_json(value) for name, value in fields.items()})
+    return cast("Result", _input_from_json(plain))
 
 
 def _node_to_json(node: Node) -> dict[str, JSON]:

@@ -62,16 +62,20 @@ class Pipeline(Generic[P, R]):
         """The first line of its docstring."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
+    def arguments(self, *args: object, **kwargs: object) -> dict[str, object]:
+        """What a call gives, by the names of the parameters; raises TypeError for a value too many."""
+        return {**inspect.signature(self.function).bind_partial(*args).arguments, **kwargs}
+
     def parse(self, given: Mapping[str, object]) -> dict[str, object]:
         """The parameters for one run, from values or text; raises InvalidParameters."""
         return parse_parameters(self.name, self.function, given)
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
         """Trace the pipeline with these parameters; raises InvalidPipeline with all its mistakes."""
-        trace = Trace(self.name)
+        trace, returned = Trace(self.name), None
         try:
             with trace.recording():
-                self.function(*args, **kwargs)
+                returned = self.function(*args, **kwargs)
         except TypeError as error:
             if "no value while the pipeline is written down" not in str(error):
                 raise
@@ -82,7 +86,7 @@ class Pipeline(Generic[P, R]):
             trace.handle_failure(
                 Use(stage=each.name, function=each.function, policy=each.policy, arguments={})
             )
-        return trace.graph(fail_fast=self.fail_fast)
+        return trace.graph(fail_fast=self.fail_fast, returned=returned)
 
     def run_locally(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, object]:
         """Run the pipeline in this process, without broker, store or tracking: for tests and debuggers.
@@ -97,8 +101,7 @@ class Pipeline(Generic[P, R]):
         """
         from orchestrator.authoring.local import run_graph  # workers and the command line do not need it
 
-        positional = inspect.signature(self.function).bind_partial(*args).arguments
-        parameters = self.parse({**positional, **kwargs})
+        parameters = self.parse(self.arguments(*args, **kwargs))
         return run_graph(cast("Callable[..., Graph]", self.graph)(**parameters))
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from orchestrator.authoring.annotations import (
     assignable,
     element_of,
+    fields_of,
     has_elements,
     hints_of,
     part_of,
@@ -24,6 +25,7 @@ from orchestrator.authoring.graph import (
     Constant,
     Element,
     FailureOfRun,
+    Fields,
     Gather,
     Graph,
     Input,
@@ -31,6 +33,7 @@ from orchestrator.authoring.graph import (
     NodeName,
     Not,
     Output,
+    Result,
     StageName,
     depth_of,
     elements_in,
@@ -110,8 +113,9 @@ class Trace:
         finally:
             _active.reset(token)
 
-    def graph(self, *, fail_fast: bool = False) -> Graph:
-        """What was recorded; raises InvalidPipeline with every mistake."""
+    def graph(self, *, fail_fast: bool = False, returned: object = None) -> Graph:
+        """What was recorded of a pipeline that `returned` this; raises InvalidPipeline with every mistake."""
+        result = self._result(returned)
         if cycle := find_cycle(self._nodes.values()):
             self.mistake(f"a cycle: {' → '.join(cycle)}; remove one of these .after(…)")
         if not self._nodes and not self._mistakes:
@@ -119,7 +123,22 @@ class Trace:
         if self._mistakes:
             raise InvalidPipeline(self.pipeline, self._mistakes)
         nodes, handlers = tuple(self._nodes.values()), tuple(self._handlers.values())
-        return Graph(self.pipeline, nodes, handlers, fail_fast=fail_fast)
+        return Graph(self.pipeline, nodes, handlers, fail_fast=fail_fast, result=result)
+
+    def _result(self, returned: object) -> Result | None:
+        """What the pipeline returns, as data; None unless a stage gives some of it."""
+        if not _holds_reference(returned):
+            return None
+        if (named := _named(returned)) is not None:
+            return Fields({name: self._part_of_result(value) for name, value in named.items()})
+        return cast("Output | Not | Gather", self._part_of_result(returned))
+
+    def _part_of_result(self, value: object) -> Input:
+        if isinstance(value, Reference):
+            return self._made_of(NodeName("return"), value)
+        if isinstance(value, list | tuple):
+            return Gather(tuple(map(self._part_of_result, value)))
+        return Constant(self._constant(NodeName("return"), "result", value, Any))
 
     def mistake(self, text: str) -> None:
         """Record a mistake and go on: all of them are reported at once."""
@@ -408,6 +427,23 @@ class Trace:
             told = mask_value(parameter, repr(value))
             self.mistake(f"{node}({parameter}={told}): {reason(error)}; it takes {shown(hint)}")
         return plain
+
+
+def _named(returned: object) -> Mapping[str, object] | None:
+    """What a mapping or a record consists of, by name; None for anything else."""
+    if isinstance(returned, Mapping):
+        return {str(name): value for name, value in returned.items()}
+    if isinstance(returned, Reference) or (fields := fields_of(type(returned))) is None:
+        return None
+    return {name: getattr(returned, name) for name in fields}
+
+
+def _holds_reference(value: object) -> bool:
+    if isinstance(value, Reference):
+        return True
+    named = _named(value)
+    parts = named.values() if named is not None else value if isinstance(value, list | tuple) else ()
+    return any(map(_holds_reference, parts))
 
 
 def _as_list(value: object) -> object:

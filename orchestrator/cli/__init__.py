@@ -24,11 +24,12 @@ def main() -> None:
 
 def _run() -> int:
     from orchestrator.cli.commands import app
-    from orchestrator.cli.messages import tell_error
+    from orchestrator.cli.messages import Notes, tell_error
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show ✓ gets a question mark
+    Notes.of_client()
     # Wanted most after a command has failed, when it is appended to the line: so it may stand anywhere.
     debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]

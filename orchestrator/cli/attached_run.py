@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import typer
 
 from orchestrator.cli import INTERRUPTED
 from orchestrator.cli.conclusions import keep_unconcluded_record
-from orchestrator.cli.connection import open_runs
-from orchestrator.cli.consoles import errors, output
-from orchestrator.cli.follow import Follower, View, how_to_conclude
-from orchestrator.cli.formatting import as_line, elapsed, state_label
-from orchestrator.cli.messages import with_program_name
-from orchestrator.cli.progress_lines import PlainProgress
-from orchestrator.cli.progress_tree import LiveProgress
-from orchestrator.cli.queue_watch import (
+from orchestrator.cli.summary import print_summary, ways_to_open
+from orchestrator.client.connection import open_runs
+from orchestrator.client.consoles import errors, output
+from orchestrator.client.follow import Follower, View, how_to_conclude
+from orchestrator.client.formatting import as_line, elapsed, state_label
+from orchestrator.client.program import with_program_name
+from orchestrator.client.progress_lines import PlainProgress
+from orchestrator.client.progress_tree import LiveProgress
+from orchestrator.client.queue_watch import (
     START,
     QueueWatch,
     advise_starting_worker,
     being_replaced,
     still_starting,
 )
-from orchestrator.cli.summary import print_summary, ways_to_open
+from orchestrator.client.waiting import clock_offset
 from orchestrator.lifecycle.submission import Prepared
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
@@ -37,7 +36,7 @@ from orchestrator.settings import settings
 
 if TYPE_CHECKING:
     from orchestrator.stack.embedded import EmbeddedStack
-    from orchestrator.stack.state import StackState
+    from orchestrator.stack_state import StackState
 
 #: Sends a run to the workers of a Redis, and returns its id.
 Send: TypeAlias = Callable[[RunStore], RunId]
@@ -103,14 +102,8 @@ def _progress_view(prepared: Prepared, runs: RunStore, *, as_json: bool) -> Iter
     if as_json or not console.is_terminal or console.is_dumb_terminal:
         yield PlainProgress(console, prepared.graph)
         return
-    with LiveProgress(console, prepared.graph, ahead=_redis_clock_offset(runs)) as live:
+    with LiveProgress(console, prepared.graph, ahead=clock_offset(RunReader(runs.client))) as live:
         yield live
-
-
-def _redis_clock_offset(runs: RunStore) -> timedelta:
-    """How far Redis's clock is ahead of ours."""
-    seconds, microseconds = runs.client.time()
-    return timedelta(seconds=seconds + microseconds / 1e6 - time.time())
 
 
 def _print_interrupted(run: RunId, *, private: bool, ended: bool) -> None:

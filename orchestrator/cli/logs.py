@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from orchestrator.cli.consoles import output
-from orchestrator.cli.formatting import as_line, first_line, without_runtime
-from orchestrator.cli.log_lines import LogLine, kept_lines, live_lines
 from orchestrator.cli.messages import print_note
 from orchestrator.cli.options import AsJson, RunName
-from orchestrator.cli.run_lookup import KnownRun, Records
+from orchestrator.client.consoles import output
+from orchestrator.client.formatting import as_line, first_line, without_runtime
+from orchestrator.client.log_lines import LogLine, kept_lines, live_lines
+from orchestrator.client.run_lookup import KnownRun, Records
 from orchestrator.runs.record import stamp
 
 NodeName = Annotated[

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import shutil
+import logging
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 
 from orchestrator.authoring.masking import mask_text
-from orchestrator.cli.formatting import shortened
+from orchestrator.client.formatting import shortened
+from orchestrator.client.program import with_program_name
 from orchestrator.errors import OrchestratorError
 from orchestrator.text import visible
-
-NAME = "orchestrator"
 
 #: Exit status for what nobody foresaw (EX_SOFTWARE in sysexits.h), so that it is not taken for a failed run.
 DEFECT = 70
 WRONG_USE = 2
 #: Characters of a message; some libraries put a whole document into theirs.
 LONGEST = 4_000
-
-#: A command in a message of any package, as in `orchestrator logs RUN`.
-_COMMAND = re.compile(rf"(?<![\w/.-]){NAME} (?=[a-z])")
 
 
 def tell_error(error: Exception, *, debug: bool = False) -> int:
@@ -59,21 +52,19 @@ def print_note(text: str) -> None:
     print(with_program_name(f"note: {shortened(visible(mask_text(text)), LONGEST)}"), file=sys.stderr)
 
 
-@cache
-def program() -> str:
-    """`orchestrator` where it is on PATH; else what it was started as, or `python -m orchestrator`."""
-    started_as = Path(sys.argv[0])
-    if shutil.which(NAME):
-        return NAME
-    if started_as.name == NAME and started_as.exists():
-        here, there = Path.cwd(), started_as.absolute()
-        return str(there.relative_to(here) if there.is_relative_to(here) else there)
-    return f"{sys.executable} -m {NAME}"
+class Notes(logging.Handler):
+    """Prints as notes what the client warns of."""
 
+    @classmethod
+    def of_client(cls) -> None:
+        """Print them from now on."""
+        log = logging.getLogger("orchestrator.client")
+        log.addHandler(cls())
+        log.propagate = False
 
-def with_program_name(text: str) -> str:
-    """The text, in which each `orchestrator COMMAND` is written as it can be run here."""
-    return _COMMAND.sub(lambda _: f"{program()} ", text)
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        print_note(record.getMessage())
 
 
 def _read(error: Exception) -> tuple[str, str, str | None, int]:

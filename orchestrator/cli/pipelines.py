@@ -20,11 +20,11 @@ from orchestrator.authoring.annotations import hints_of, shown
 from orchestrator.authoring.graph import JSON
 from orchestrator.authoring.masking import mask_value
 from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.cli.consoles import output
-from orchestrator.cli.formatting import shortened
 from orchestrator.cli.messages import print_note, tell_error
 from orchestrator.cli.options import AsJson, Parameters, PipelineName, parse_parameters
-from orchestrator.cli.pipeline_lookup import find_pipeline
+from orchestrator.client.consoles import output
+from orchestrator.client.formatting import shortened
+from orchestrator.client.pipeline_lookup import find_pipeline
 from orchestrator.compiler import draw
 from orchestrator.compiler.arrange import arrange
 from orchestrator.lifecycle.discovery import in_place_of_shipped, load_catalogue

@@ -12,7 +12,7 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.masking import mask_text
 from orchestrator.cli.conclusions import conclude_earlier_runs
 from orchestrator.cli.errors import NotConcluded
-from orchestrator.cli.formatting import as_line
+from orchestrator.client.formatting import as_line
 from orchestrator.lifecycle.submission import Prepared
 from orchestrator.runs.connection import connect_redis
 from orchestrator.settings import apply_environment, settings
@@ -20,7 +20,7 @@ from orchestrator.stack.embedded import EmbeddedStack
 
 if TYPE_CHECKING:
     from orchestrator.cli.attached_run import Send
-    from orchestrator.cli.run_lookup import KnownRun
+    from orchestrator.client.run_lookup import KnownRun
 
 #: Seconds that `resume` waits until a run is concluded, of which nothing else is left.
 CONCLUSION_TIMEOUT = 60.0

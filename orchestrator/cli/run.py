@@ -9,10 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.cli.connection import join_stack, open_runs, require_modules
-from orchestrator.cli.errors import NoStack
-from orchestrator.cli.formatting import as_line
-from orchestrator.cli.messages import print_note, show_activity, with_program_name
+from orchestrator.cli.messages import print_note, show_activity
 from orchestrator.cli.options import (
     AsJson,
     Parameters,
@@ -22,13 +19,17 @@ from orchestrator.cli.options import (
     parse_parameters,
     parse_slots,
 )
-from orchestrator.cli.pipeline_lookup import find_pipeline
+from orchestrator.client.connection import join_stack, open_runs, require_modules
+from orchestrator.client.errors import NoStack
+from orchestrator.client.formatting import as_line
+from orchestrator.client.pipeline_lookup import find_pipeline
+from orchestrator.client.program import with_program_name
 from orchestrator.lifecycle.submission import Prepared, prepare, submit
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
-from orchestrator.stack.state import run_lock
+from orchestrator.stack_state import run_lock
 
 Detach = Annotated[
     bool, typer.Option("--detach", help="Submit only; needs `orchestrator up` or a REDIS_URL.")

@@ -9,12 +9,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.consoles import output
-from orchestrator.cli.formatting import ICONS, STYLES, as_line, date_and_time, elapsed, state_label
-from orchestrator.cli.messages import print_note, with_program_name
+from orchestrator.cli.messages import print_note
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.pipeline_lookup import first_command
-from orchestrator.cli.run_lookup import KnownRun, Records
+from orchestrator.client.consoles import output
+from orchestrator.client.formatting import ICONS, STYLES, as_line, date_and_time, elapsed, state_label
+from orchestrator.client.pipeline_lookup import first_command
+from orchestrator.client.program import with_program_name
+from orchestrator.client.run_lookup import KnownRun, Records
 from orchestrator.runs.states import NodeState
 from orchestrator.settings import settings
 

@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.connection import join_stack, wait_for_redis
-from orchestrator.cli.errors import NoStack, UsageError
+from orchestrator.cli.errors import UsageError
+from orchestrator.client.connection import join_stack, wait_for_redis
+from orchestrator.client.errors import NoStack
 from orchestrator.coordinator.service import supervisor_of
 from orchestrator.lifecycle.checks import unknown_queue
 from orchestrator.lifecycle.discovery import check_names

@@ -12,15 +12,22 @@ from rich.text import Text
 from orchestrator.archive.outbox import outboxes
 from orchestrator.archive.run_record import unconcluded_runs
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.cli.consoles import output
-from orchestrator.cli.follow import how_to_conclude
-from orchestrator.cli.formatting import as_line, elapsed, first_line, shortened, time_of_day, without_runtime
-from orchestrator.cli.groups import group_name
-from orchestrator.cli.messages import with_program_name
 from orchestrator.cli.options import AsJson, RunName
-from orchestrator.cli.progress_tree import ROOMY
-from orchestrator.cli.run_lookup import KnownRun, Records
 from orchestrator.cli.summary import nodes_table, print_heading, print_results, ways_to_open
+from orchestrator.client.consoles import output
+from orchestrator.client.follow import how_to_conclude
+from orchestrator.client.formatting import (
+    as_line,
+    elapsed,
+    first_line,
+    shortened,
+    time_of_day,
+    without_runtime,
+)
+from orchestrator.client.groups import group_name
+from orchestrator.client.program import with_program_name
+from orchestrator.client.progress_tree import ROOMY
+from orchestrator.client.run_lookup import KnownRun, Records
 from orchestrator.messaging.set_aside import SetAside
 from orchestrator.runs.record import AttemptRecord, NodeRecord
 from orchestrator.runs.states import NodeState

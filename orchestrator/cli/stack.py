@@ -6,12 +6,13 @@ import json
 import sys
 
 from orchestrator.authoring.masking import mask_text, mask_values
-from orchestrator.cli.messages import print_note, with_program_name
+from orchestrator.cli.messages import print_note
 from orchestrator.cli.options import AsJson, Slots, check_slots, parse_slots
-from orchestrator.cli.pipeline_lookup import first_command
+from orchestrator.client.pipeline_lookup import first_command
+from orchestrator.client.program import with_program_name
 from orchestrator.settings import settings
 from orchestrator.stack.background import start_in_background, stop_in_background
-from orchestrator.stack.state import read_state
+from orchestrator.stack_state import read_state
 
 
 def up(*, slots: Slots = None, as_json: AsJson = False) -> None:

@@ -11,9 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.authoring.graph import JSON, Graph, nodes_in
+from orchestrator.authoring.graph import Graph
 from orchestrator.authoring.masking import mask_text
-from orchestrator.cli.formatting import (
+from orchestrator.client.formatting import (
     ICONS,
     STYLES,
     date_and_time,
@@ -23,9 +23,10 @@ from orchestrator.cli.formatting import (
     shortened,
     state_label,
 )
-from orchestrator.cli.groups import Group, grouped
-from orchestrator.cli.messages import with_program_name
-from orchestrator.cli.progress_tree import ROOMY
+from orchestrator.client.groups import Group, grouped
+from orchestrator.client.program import with_program_name
+from orchestrator.client.progress_tree import ROOMY
+from orchestrator.client.results import headline_results
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.settings import Settings
@@ -72,7 +73,8 @@ def print_heading(console: Console, record: RunRecord, state: str | None = None)
 
 def print_results(console: Console, record: RunRecord, graph: Graph) -> None:
     """What came out, and what went wrong."""
-    for title, rows in (("Results", list(_results(record, graph))), ("Failures", list(_failures(record)))):
+    results = [(name, Text(text)) for name, text in headline_results(record, graph)]
+    for title, rows in (("Results", results), ("Failures", list(_failures(record)))):
         if rows:
             console.print()
             _print_rows(console, title, rows)
@@ -122,24 +124,6 @@ def _time(group: Group) -> str:
         return total
     middle = f"median {duration(median(durations))}"
     return f"{total}  ({duration(durations[0])} – {duration(durations[-1])}, {middle})"
-
-
-def _results(record: RunRecord, graph: Graph) -> Iterator[tuple[str, Text]]:
-    """Small outputs worth seeing: what nothing takes further, what decides something, records."""
-    deciding = {tested for node in graph for condition in node.conditions for tested in nodes_in(condition)}
-    for node in record.nodes:
-        if node.name not in graph or node.state is not NodeState.SUCCEEDED or node.value is None:
-            continue
-        last = not graph.successors[graph[node.name].name]
-        if last or node.name in deciding or isinstance(node.value, dict):
-            yield node.name, Text(_told(node.value))
-
-
-def _told(value: JSON) -> str:
-    """A value in one line; sentences in a line each."""
-    if isinstance(value, list) and value and all(isinstance(each, str) and " " in each for each in value):
-        return "\n".join(shortened(plain(each), SHOWN) for each in value)
-    return shortened(plain(value), SHOWN)
 
 
 def _failures(record: RunRecord) -> Iterator[tuple[str, Text]]:

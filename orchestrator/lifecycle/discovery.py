@@ -61,8 +61,7 @@ def load_catalogue(modules: Iterable[str]) -> Catalogue:
     """
     here = Path.cwd()
     check_names(here, modules := tuple(modules))
-    if str(here) not in sys.path:
-        sys.path.insert(0, str(here))
+    prefer_working_folder()
     broken: list[BrokenModule] = []
     loaded: set[str] = set()
     for name in modules:
@@ -72,6 +71,13 @@ def load_catalogue(modules: Iterable[str]) -> Catalogue:
         (pipeline for pipeline in pipelines.values() if pipeline.module in loaded), key=lambda each: each.name
     )
     return Catalogue(tuple(found), tuple(broken))
+
+
+def prefer_working_folder() -> None:
+    """Have modules of the working folder imported before any others."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
 
 
 def in_place_of_shipped(here: Path) -> Path | None:

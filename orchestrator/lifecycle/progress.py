@@ -77,11 +77,14 @@ class Progress:
         return frozenset(each for name in self.outputs for each in with_groups(name))
 
 
-def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -> Progress:
-    """Read what is done of a run, under the names that its latest round reads."""
+def progress_of(
+    run: RunId, graph: Graph, store: ArtifactStore, latest: Round, *, only: NodeName | None = None
+) -> Progress:
+    """Read what is done of a run, or of one node of it, under the names that its latest round reads."""
     outputs: dict[NodeName, Tree] = {}
     torn: set[str] = set()
-    maps = {node.name for node in graph if node.mapped}
+    chosen = [node for node in graph if only in (None, node.name)]
+    maps = {node.name for node in chosen if node.mapped}
     for folder in item_folders(store, run):
         map = NodeName(folder.partition("@")[0])
         if node_of(map) in maps:
@@ -90,7 +93,7 @@ def progress_of(run: RunId, graph: Graph, store: ArtifactStore, latest: Round) -
             outputs |= {name: tree for name, tree in items.items() if latest.stored_as(name) == folder}
             torn |= set() if found.whole or not latest.reads(folder) else {folder}
     unreadable: set[NodeName] = set()
-    nodes = {node.name for node in graph}  # without failure handlers: they run again after the next failure
+    nodes = {node.name for node in chosen}  # without failure handlers: they run again after the next failure
     for stored in manifest_names(store, run):
         name = NodeName(stored.partition("@")[0])
         if name not in nodes or latest.stored_as(name) != stored:

@@ -17,7 +17,7 @@ from orchestrator.stack.environment import child_environment
 from orchestrator.stack.errors import StackBusy, StackFailed
 from orchestrator.stack.process import wait_until
 from orchestrator.stack.slots import slots_of
-from orchestrator.stack.state import StackState, daemon_pid, has_daemon, read_state
+from orchestrator.stack_state import StackState, daemon_pid, has_daemon, read_state
 
 #: Above the daemon's own limits: its error about a part that hangs says more than one from here could.
 _STOP_SECONDS = 30.0

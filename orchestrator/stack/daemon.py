@@ -21,7 +21,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.settings import apply_environment, settings
 from orchestrator.stack.embedded import EmbeddedStack
 from orchestrator.stack.errors import StackBusy, Terminated
-from orchestrator.stack.state import FILE, take_lock, write_state
+from orchestrator.stack_state import FILE, take_lock, write_state
 
 log = logging.getLogger("orchestrator.stack.daemon")
 

@@ -45,8 +45,8 @@ from orchestrator.stack.services import (
 )
 from orchestrator.stack.signals import TerminationSignals
 from orchestrator.stack.slots import slots_of
-from orchestrator.stack.state import FILE as STATE_FILE
-from orchestrator.stack.state import PRIVATE, StackState, write_state
+from orchestrator.stack_state import FILE as STATE_FILE
+from orchestrator.stack_state import PRIVATE, StackState, write_state
 from orchestrator.tracking_address import local_tracking_uri
 
 Progress = Callable[[str], None]

@@ -21,10 +21,6 @@ class StackBusy(OrchestratorError):
     """Another stack of the same home is starting or stopping, and did not get done in time."""
 
 
-class CarriedOn(OrchestratorError):
-    """Another command of the same home is executing the run."""
-
-
 class Terminated(SystemExit):
     """SIGTERM or SIGHUP arrived; raised in the main thread, so that everything is stopped on the way out."""
 

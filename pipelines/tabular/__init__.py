@@ -25,7 +25,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from orchestrator import Retry, context, pipeline, stage
-from pipelines.release import gate, promote, register, verify
+from pipelines.release import Released, gate, promote, register, verify
 from pipelines.tabular.checks import Checked, CheckReport, Duplicates, check_table
 from pipelines.tabular.columns import Layout, dates_of, lay_out
 from pipelines.tabular.conventions import DayOrder
@@ -230,7 +230,7 @@ def tabular(
     day_order: DayOrder = "auto",
     minimum_score: float = 0.0,
     margin: float = 0.001,
-) -> None:
+) -> Released:
     """Train a model of your own CSV or Parquet file, and deploy it if it beats the champion.
 
     Classes are judged by balanced accuracy, amounts by R². The model is promoted if it beats a guess by two
@@ -265,3 +265,4 @@ def tabular(
     verdict = gate(name, report, parts.test, minimum_score, margin, baseline=guess.score)
     version = register.only_if(verdict.passed)(name, fitted.uri, report)
     verify(promote(version), fitted.model, parts.test.inputs)
+    return Released(fitted.model, report, verdict)

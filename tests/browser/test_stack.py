@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from orchestrator.stack.state import StackState, read_state
+from orchestrator.stack_state import StackState, read_state
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(360)]
 

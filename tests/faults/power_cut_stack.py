@@ -20,7 +20,7 @@ from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
 from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import RunRecord
-from orchestrator.stack.state import StackState, read_state
+from orchestrator.stack_state import StackState, read_state
 
 from .disk import Watch
 from .power_cut_pipeline import CALLS

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,9 +14,9 @@ from orchestrator.artifacts.scratch import temporary_folder
 from workers.deployment.errors import UnknownModel, UnsafeModel
 from workers.deployment.local import local_registry
 from workers.deployment.records import CHAMPION
-from workers.deployment.registry import by_alias, by_number, open_registry
+from workers.deployment.registry import METRIC, SCORE, by_alias, by_number, open_registry
 from workers.tracking.library import MODEL_MODULES, load
-from workers.tracking.models import DIGEST, MODEL_FILE
+from workers.tracking.models import DIGEST, MODEL_FILE, RUN
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as Registered
@@ -75,3 +78,42 @@ def _load(version: Registered, file: Path) -> BaseEstimator:
         )
     except (StoreError, UntrustedTypes) as error:
         raise UnsafeModel(str(error), hint=error.hint) from error
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version of a registered model, as clients are shown it."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    run: str  #: the run that registered it; empty if none of ours did
+    metric: str  #: what its score is; empty if it was registered by other means
+    score: float  #: NaN if it was registered by other means
+    uri: str  #: `models:/<name>/<version>`
+
+
+def versions(name: str | None = None) -> list[RegisteredVersion]:
+    """List the versions of one registered model, or of all, by name, the newest first."""
+    with open_registry() as client:
+        models = client.search_registered_models(filter_string=f"name = '{name}'" if name else None)
+        found = [
+            _as_registered(version, model.aliases)
+            for model in models
+            for version in client.search_model_versions(f"name='{model.name}'")
+        ]
+    return sorted(found, key=lambda each: (each.name, -each.version))
+
+
+def _as_registered(version: Registered, aliases: Mapping[str, str]) -> RegisteredVersion:
+    score = version.tags.get(SCORE)
+    number = int(version.version)
+    return RegisteredVersion(
+        name=version.name,
+        version=number,
+        aliases=tuple(sorted(alias for alias, of in aliases.items() if int(of) == number)),
+        run=version.tags.get(RUN, ""),
+        metric=version.tags.get(METRIC, ""),
+        score=float(score) if score else math.nan,
+        uri=f"models:/{version.name}/{number}",
+    )

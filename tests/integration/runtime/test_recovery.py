@@ -18,7 +18,7 @@ from orchestrator.archive.manifest import Manifest, read_items, write_items
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import encode
-from orchestrator.cli.run_lookup import Records
+from orchestrator.client.run_lookup import Records
 from orchestrator.coordinator.service import supervised
 from orchestrator.lifecycle.ending import cancel
 from orchestrator.lifecycle.resume import send_round

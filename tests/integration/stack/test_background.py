@@ -20,7 +20,7 @@ from orchestrator.stack.embedded import EmbeddedStack
 from orchestrator.stack.errors import StackFailed
 from orchestrator.stack.ports import LOOPBACK, free_port
 from orchestrator.stack.services import FLOWER_PORT
-from orchestrator.stack.state import FILE, StackState, has_daemon, read_state, write_state
+from orchestrator.stack_state import FILE, StackState, has_daemon, read_state, write_state
 from tests.harness.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.usefixtures("surroundings")]

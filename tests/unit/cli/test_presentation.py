@@ -13,11 +13,11 @@ from rich.console import Console
 
 from orchestrator.authoring.graph import JSON, Constant, Graph, Node, NodeName, Output, StageName
 from orchestrator.authoring.policies import Policy
-from orchestrator.cli.formatting import as_line, duration, plain, without_runtime
-from orchestrator.cli.groups import grouped
-from orchestrator.cli.messages import program
-from orchestrator.cli.progress_tree import LiveProgress, outline
 from orchestrator.cli.summary import print_summary
+from orchestrator.client.formatting import as_line, duration, plain, without_runtime
+from orchestrator.client.groups import grouped
+from orchestrator.client.program import program
+from orchestrator.client.progress_tree import LiveProgress, outline
 from orchestrator.run_id import RunId
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState

@@ -10,7 +10,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore, encode
 from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
-from orchestrator.cli.run_lookup import Records
+from orchestrator.client.run_lookup import Records
 from orchestrator.run_id import RunId
 from orchestrator.runs.values import FencingNumber
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.cli.connection import require_modules
-from orchestrator.cli.errors import UnknownToStack
-from orchestrator.cli.queue_watch import being_replaced
-from orchestrator.stack.state import StackState
+from orchestrator.client.connection import require_modules
+from orchestrator.client.errors import UnknownToStack
+from orchestrator.client.queue_watch import being_replaced
+from orchestrator.stack_state import StackState
 
 
 def stack(*modules: str) -> StackState:

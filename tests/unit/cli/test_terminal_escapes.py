@@ -12,10 +12,10 @@ from rich.text import Text
 
 from orchestrator.authoring.graph import Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
-from orchestrator.cli.consoles import SafeConsole
 from orchestrator.cli.messages import tell_error
-from orchestrator.cli.progress_tree import LiveProgress
 from orchestrator.cli.summary import print_summary
+from orchestrator.client.consoles import SafeConsole
+from orchestrator.client.progress_tree import LiveProgress
 from orchestrator.errors import OrchestratorError
 from orchestrator.run_id import RunId
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord

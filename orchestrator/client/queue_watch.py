@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.messages import with_program_name
+from orchestrator.client.program import with_program_name
 from orchestrator.runs.presence import served_queues
 from orchestrator.runs.record import RunRecord
 from orchestrator.runs.states import NodeState

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from orchestrator.authoring.graph import Graph
-from orchestrator.cli.formatting import elapsed, first_line, state_label, time_of_day
-from orchestrator.cli.groups import Group, group_name, grouped
+from orchestrator.client.formatting import elapsed, first_line, state_label, time_of_day
+from orchestrator.client.groups import Group, group_name, grouped
 from orchestrator.runs.reader import Event
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState

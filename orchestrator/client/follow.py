@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import TimeoutError as Late
 
 from orchestrator.authoring.graph import Graph
-from orchestrator.cli.messages import print_note, with_program_name
-from orchestrator.cli.queue_watch import QueueWatch
+from orchestrator.client.program import with_program_name
+from orchestrator.client.queue_watch import QueueWatch
 from orchestrator.run_id import RunId
 from orchestrator.runs.connection import check
 from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.reader import Event, RunReader
 from orchestrator.runs.record import RunRecord
+
+log = logging.getLogger("orchestrator.client")
 
 #: Seconds: the longest wait for an event, and the shortest pause between two reads of the run. A pause
 #: lasts at least `READ_SHARE` times as long as the read before it: thousands of items take long to read.
@@ -122,7 +125,9 @@ class Follower:
             self.check_stack()
             waited = time.monotonic() - start
             if waited > CONCLUSION_TIMEOUT:
-                print_note(told if told and self.workers_stay else self._conclusion_status(leaving=True))
+                log.warning(
+                    "%s", told if told and self.workers_stay else self._conclusion_status(leaving=True)
+                )
                 return
             if waited > QUIET_WAIT and (outlook := self._conclusion_status()) != told:
                 self.view.say(outlook)

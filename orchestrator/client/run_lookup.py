@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,12 +12,10 @@ from orchestrator.archive.rounds import Round
 from orchestrator.archive.run_record import read_final, stored_runs
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
-from orchestrator.authoring.graph import Graph
+from orchestrator.authoring.graph import Graph, node_of
 from orchestrator.authoring.masking import mask_values
-from orchestrator.cli.connection import join_stack, private_stacks
-from orchestrator.cli.errors import AmbiguousRun, UnknownNode
-from orchestrator.cli.groups import group_name
-from orchestrator.cli.messages import print_note
+from orchestrator.client.connection import join_stack, private_stacks
+from orchestrator.client.errors import AmbiguousRun, UnknownNode
 from orchestrator.lifecycle.progress import progress_of
 from orchestrator.messaging.set_aside import SetAside, messages_set_aside
 from orchestrator.run_id import RunId, submission_time
@@ -26,7 +25,9 @@ from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.settings import apply_environment, settings
-from orchestrator.stack.state import StackState
+from orchestrator.stack_state import StackState
+
+log = logging.getLogger("orchestrator.client")
 
 #: How many runs of Redis are looked through for the beginning of an id.
 RECENT = 10_000
@@ -60,7 +61,7 @@ class KnownRun:
         """The records of one node, of all items of a map, or all; raises UnknownNode."""
         if name is None:
             return self.record.nodes
-        found = tuple(node for node in self.record.nodes if name in (node.name, group_name(node.name)))
+        found = tuple(node for node in self.record.nodes if name in (node.name, node_of(node.name)))
         if not found:
             names = [node.name for node in self.record.nodes]
             near = get_close_matches(name, names, 1)
@@ -92,7 +93,7 @@ class Records:
             try:
                 readers.append(RunReader(connect_redis(chosen.redis_url)))
             except RedisUnreachable as error:
-                print_note(f"{error}; this is what the artifact store knows")
+                log.warning("%s; this is what the artifact store knows", error)
         private = {}
         for state in private_stacks():
             with suppress(RedisUnreachable):  # it has just ended
@@ -142,14 +143,14 @@ class Records:
                 record = reader.read(run, specification.graph)
                 tracebacks = reader.tracebacks(run)
             except UnreadableRun as error:
-                print_note(f"{error}; this is what the artifact store knows")
+                log.warning("%s; this is what the artifact store knows", error)
             else:
                 graph = specification.graph
                 return KnownRun(record=record, graph=graph, tracebacks=tracebacks, reader=reader)
         try:
             final = read_final(self.store, run)
         except AlteredArtifact as error:
-            print_note(f"{error}; this is what its manifests say")
+            log.warning("%s; this is what its manifests say", error)
             final = None
         if final is not None:
             return KnownRun(record=final[0], graph=specification.graph, tracebacks=final[1])
@@ -161,7 +162,7 @@ class Records:
             try:
                 yield self.get(run)
             except (AlteredArtifact, UnknownRun) as error:
-                print_note(f"{run} cannot be listed: {error}")
+                log.warning("%s cannot be listed: %s", run, error)
 
     def set_aside(self, run: RunId | None = None) -> list[SetAside]:
         """The messages of a run, or of no known one, that the supervisor has set aside, the latest first."""
@@ -189,7 +190,7 @@ class Records:
         run, graph = specification.run, specification.graph
         progress = progress_of(run, graph, self.store, Round.latest(self.store, run))
         for unreadable in sorted(progress.unreadable):
-            print_note(f"what {unreadable} of {run} committed cannot be read: altered, or cut short")
+            log.warning("what %s of %s committed cannot be read: altered, or cut short", unreadable, run)
         for node in graph.everything:
             for name in progress.items_of(node.name) or (node.name,):
                 output = progress.outputs.get(name)

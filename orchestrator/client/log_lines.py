@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.archive.logs import Line, logged_attempts, read_log
-from orchestrator.cli.groups import group_name
-from orchestrator.cli.run_lookup import KnownRun, Records
+from orchestrator.client.groups import group_name
+from orchestrator.client.run_lookup import KnownRun, Records
 from orchestrator.runs.log_stream import read_lines
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import NodeState

@@ -1,18 +1,24 @@
-"""Finds out where a command works: which Redis there is, and in which stack this process takes part."""
+"""Finds out where a client works: which Redis there is, and in which stack this process takes part."""
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.errors import UnknownToStack
-from orchestrator.cli.messages import print_note, with_program_name
+from orchestrator.client.errors import UnknownToStack
 from orchestrator.runs import connection
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import apply_environment, settings
-from orchestrator.stack.state import StackState, private_states, read_state
+from orchestrator.stack_state import StackState, private_states, read_state
 
 if TYPE_CHECKING:
     from redis import Redis
+
+log = logging.getLogger("orchestrator.client")
+
+#: The environment as it was before this process joined a stack: None for what was not set.
+_joined: dict[str, str | None] = {}
 
 
 def join_stack() -> StackState | None:
@@ -21,8 +27,20 @@ def join_stack() -> StackState | None:
         return None
     state = read_state(settings().home)
     if state is not None:
+        _joined.update({name: os.environ.get(name) for name in state.environment if name not in _joined})
         apply_environment(state.environment)
     return state
+
+
+def leave_stack() -> None:
+    """Take part in no stack any more: a process that stays may outlive the stack that it joined."""
+    for name, before in _joined.items():
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+    _joined.clear()
+    settings.cache_clear()
 
 
 def require_modules(stack: StackState, module: str) -> None:
@@ -32,7 +50,7 @@ def require_modules(stack: StackState, module: str) -> None:
         anew = f"orchestrator down && ORCHESTRATOR_PIPELINES={names} orchestrator up"
         raise UnknownToStack(
             f"the stack that is up was started without the pipelines of '{module}'",
-            hint=with_program_name(f"start it again with them: {anew}"),
+            hint=f"start it again with them: {anew}",
         )
 
 
@@ -45,12 +63,12 @@ def private_stacks() -> list[StackState]:
 
 def connect_durable_redis(url: str) -> Redis:
     """A client for the Redis at `url`, which has answered; raises RedisUnfit for one that would lose runs."""
-    return connection.connect_durable_redis(url, evicting=settings().redis_eviction, warn=print_note)
+    return connection.connect_durable_redis(url, evicting=settings().redis_eviction, warn=log.warning)
 
 
 def wait_for_redis(url: str) -> None:
     """Return once the Redis at `url` can be worked with; raises RedisUnfit where waiting would not help."""
-    connection.wait_for_redis(url, evicting=settings().redis_eviction, warn=print_note)
+    connection.wait_for_redis(url, evicting=settings().redis_eviction, warn=log.warning)
 
 
 def open_runs() -> RunStore:

@@ -12,13 +12,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.run_id import RunId
-from orchestrator.stack.errors import CarriedOn
 
 FILE = "stack.json"
 LOCK = "stack.lock"
 #: The folder in which private stacks are described, each in a file of its own.
 PRIVATE = "private"
+
+
+class CarriedOn(OrchestratorError):
+    """Another command of the same home is executing the run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.authoring.graph import Graph, NodeName
-from orchestrator.cli.formatting import ICONS, STYLES, elapsed, first_line, shortened, state_label
-from orchestrator.cli.groups import Group, grouped
+from orchestrator.client.formatting import ICONS, STYLES, elapsed, first_line, shortened, state_label
+from orchestrator.client.groups import Group, grouped
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.plan import Plan
 from orchestrator.compiler.plan import Sequence as Chain

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.cli.messages import NAME
+from orchestrator.client.program import NAME
 from orchestrator.lifecycle.discovery import in_place_of_shipped, load_catalogue
 from orchestrator.lifecycle.errors import UnknownPipeline
 from orchestrator.settings import SHIPPED, settings

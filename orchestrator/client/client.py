@@ -1,0 +1,99 @@
+"""The Python client: submits pipelines, finds runs and models. The command line uses the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ParamSpec, overload
+
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.authoring.pipeline import Pipeline
+from orchestrator.client.connection import join_stack, leave_stack, open_runs, require_modules
+from orchestrator.client.errors import NoStack, NotImportable
+from orchestrator.client.models import Estimator, ModelVersion, registry
+from orchestrator.client.pipeline_lookup import find_pipeline
+from orchestrator.client.run import Run
+from orchestrator.client.run_lookup import Records
+from orchestrator.lifecycle.submission import prepare, submit
+from orchestrator.settings import apply_environment, settings
+
+P = ParamSpec("P")
+
+
+def connect(redis_url: str | None = None) -> Client:
+    """A client of the Redis at `redis_url`, else of REDIS_URL, else of the local stack that is up.
+
+    Without any of them, runs and their outputs are still read from the store; submitting raises NoStack.
+    """
+    leave_stack()
+    if redis_url is not None:
+        apply_environment({"REDIS_URL": redis_url})
+    return Client(Records.open())
+
+
+@dataclass(frozen=True)
+class Client:
+    """The runs, outputs and models of one stack; made by `connect`."""
+
+    records: Records
+    cache: bool = True  #: whether runs that it submits may take results of earlier ones
+
+    def __repr__(self) -> str:
+        where = "the store only" if settings().redis_url is None else "a stack"
+        return f"<Client of {where}, {self.records.store.url}>"
+
+    def with_options(self, *, cache: bool | None = None) -> Client:
+        """The same client with other options for the runs that it submits."""
+        return replace(self, cache=self.cache if cache is None else cache)
+
+    @overload
+    def submit(self, pipeline: str, /, **parameters: object) -> Run: ...
+    @overload
+    def submit(self, pipeline: Pipeline[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Run: ...
+    def submit(self, pipeline: object, /, *args: object, **kwargs: object) -> Run:
+        """Submit a pipeline, by its name or itself, with its parameters; returns at once.
+
+        Everything is checked first: raises UnknownPipeline, InvalidParameters, InvalidPipeline, NoStack,
+        RedisUnreachable, and NotImportable for a pipeline that workers cannot import.
+        """
+        found = find_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
+        if not isinstance(found, Pipeline):
+            raise TypeError(f"submit takes a pipeline or its name, not {type(pipeline).__name__}")
+        if found.module == "__main__":
+            raise NotImportable(
+                f"the pipeline '{found.name}' is defined in a notebook or a script: workers cannot import it",
+                hint="put it into a module, and import it from there",
+            )
+        prepared = prepare(
+            found, found.arguments(*args, **kwargs), queues=settings().queues, cache=self.cache
+        )
+        stack = join_stack()
+        if settings().redis_url is None:
+            raise NoStack(
+                "there is no stack up, and no REDIS_URL",
+                hint="start one with `orchestrator up`, or name a Redis: connect('redis://…')",
+            )
+        if stack is not None:
+            require_modules(stack, found.module)
+        store = ArtifactStore(settings().store_url)
+        return Run(replace(self, records=Records.open()), submit(prepared, store=store, runs=open_runs()))
+
+    def run(self, run: str) -> Run:
+        """The run of this id or beginning of an id, or the `latest`; raises UnknownRun, AmbiguousRun."""
+        return Run(self, self.records.resolve(run))
+
+    def runs(self, *, limit: int = 20) -> list[Run]:
+        """The latest runs, newest first."""
+        return [Run(self, each.record.id) for each in self.records.latest(limit)]
+
+    def models(self, name: str | None = None) -> Sequence[ModelVersion]:
+        """The versions of a registered model, or of all, the newest of each first."""
+        return registry().versions(name)
+
+    def load_model(self, name: str, alias: str = "champion", *, version: int | None = None) -> Estimator:
+        """The estimator that is registered under `name` with `alias`, or as `version`.
+
+        Only scikit-learn models in skops format are loaded, and only if they are unaltered: raises
+        UnsafeModel for all others, UnknownModel where there is none.
+        """
+        return registry().load_model(name, alias, version=version)
