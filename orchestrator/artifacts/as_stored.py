@@ -83,6 +83,12 @@ def _estimator() -> Codec:
     return EstimatorCodec("BaseEstimator", BaseEstimator)
 
 
+def _figure() -> Codec:
+    from orchestrator.artifacts.codecs.figures import FigureCodec, Picture
+
+    return FigureCodec("Figure", Picture)
+
+
 def _bytes() -> Codec:
     from orchestrator.artifacts.codecs.files import BytesCodec
 
@@ -102,6 +108,7 @@ _CODECS: Mapping[str, Callable[[], Codec]] = {
     "arrow": _table,
     "array": _array,
     "estimator": _estimator,
+    "figure": _figure,
     "bytes": _bytes,
     "path": _path,
 }

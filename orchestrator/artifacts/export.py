@@ -59,14 +59,14 @@ def write_output(value: object, file: Path, whose: str) -> Path:
 
     Returns where it is: a folder's or a file's own name is kept in a folder that exists. Raises NotWritable.
     """
+    if not file.parent.is_dir():
+        raise NotWritable(f"there is no folder {file.parent}", hint="make it, or name another file")
     if isinstance(value, Path):
         return _copy(value, file / value.name if file.is_dir() else file)
     if file.is_dir():
         raise NotWritable(f"{file} is a folder", hint=f"name a file in it: {file / 'output.parquet'}")
     suffix = file.suffix.lower()
     write = _writer(value, suffix, whose)
-    if not file.parent.is_dir():
-        raise NotWritable(f"there is no folder {file.parent}", hint="make it, or name another file")
     try:
         with _whole(file) as path:
             write(path)
@@ -103,7 +103,7 @@ def _writer(value: object, suffix: str, whose: str) -> Callable[[Path], object]:
         import numpy as np
 
         array = cast("np.ndarray[tuple[int, ...], np.dtype[np.generic]]", value)
-        return lambda path: np.save(path.open("wb"), array, allow_pickle=False)
+        return lambda path: np.save(path, array, allow_pickle=False)
     if isinstance(value, str) and suffix != ".json":
         return lambda path: path.write_text(value, encoding="utf-8")
     if suffix not in (".json", ".txt", ""):

@@ -41,6 +41,10 @@ def library_codec(hint: object, cls: type, names: set[str], label: str) -> Codec
         from orchestrator.artifacts.codecs.arrays import SparseCodec
 
         return SparseCodec(label, cls)
+    if "matplotlib.Figure" in names:
+        from orchestrator.artifacts.codecs.figures import FigureCodec
+
+        return FigureCodec(label, cls)
     if "sklearn.BaseEstimator" in names or names & _MIXINS:
         from orchestrator.artifacts.codecs.estimators import EstimatorCodec
 

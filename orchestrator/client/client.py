@@ -15,6 +15,7 @@ from orchestrator.client.pipeline_lookup import find_pipeline
 from orchestrator.client.run import Run
 from orchestrator.client.run_lookup import Records
 from orchestrator.lifecycle.submission import prepare, submit
+from orchestrator.messaging.app import follow_settings
 from orchestrator.settings import apply_environment, settings
 
 P = ParamSpec("P")
@@ -75,6 +76,7 @@ class Client:
             )
         if stack is not None:
             require_modules(stack, found.module)
+        follow_settings()
         store = ArtifactStore(settings().store_url)
         return Run(replace(self, records=Records.open()), submit(prepared, store=store, runs=open_runs()))
 

@@ -10,6 +10,7 @@ from orchestrator.client.connection import open_runs
 from orchestrator.client.errors import NoStack
 from orchestrator.client.run_lookup import KnownRun, Records
 from orchestrator.lifecycle import ending
+from orchestrator.messaging.app import follow_settings
 from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect_redis
 from orchestrator.runs.errors import NothingLeft, readable
@@ -37,6 +38,7 @@ def cancel(records: Records, run: RunId) -> int:
     url = records.join(run)
     if url is None:
         raise NoStack("there is no stack up, and no REDIS_URL, on which a run could be going on", hint=START)
+    follow_settings()
     runs = RunStore(connect_redis(url), lease_seconds=settings().lease_seconds)
     with readable(run):
         return ending.cancel(run, store=ArtifactStore(settings().store_url), runs=runs)
@@ -72,6 +74,7 @@ def resume(records: Records, run: RunId) -> None:
     """Carry a run on, on the Redis of the settings; raises NoStack, NothingLeft."""
     if settings().redis_url is None:
         raise NoStack(f"there is no stack on which run '{run}' could be carried on", hint=START)
+    follow_settings()
     store = ArtifactStore(settings().store_url)
     with run_lock(settings().home, run):
         left = what_is_left(records, run, store)

@@ -31,7 +31,7 @@ class RunFailed(OrchestratorError):
     exit_status = 1
 
 
-class StillRunning(OrchestratorError):
+class StillRunning(OrchestratorError, TimeoutError):
     """A run was waited for, and is not over yet."""
 
     exit_status = 1

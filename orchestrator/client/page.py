@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 
 from orchestrator.authoring.graph import Graph, NodeName
+from orchestrator.authoring.graph import Node as GraphNode
 from orchestrator.authoring.masking import mask_text
 from orchestrator.client.formatting import ICONS, date_and_time, elapsed, plain, shortened, state_label
 from orchestrator.client.groups import Group, grouped
@@ -15,7 +16,7 @@ from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import NodeState
 
 #: Pixels: a box, the gaps between boxes, and the widest text in one (characters).
-WIDTH, HEIGHT, GAP_X, GAP_Y, LETTERS = 150, 38, 44, 14, 20
+WIDTH, HEIGHT, GAP_X, GAP_Y, LETTERS = 128, 38, 28, 14, 17
 #: Graphs of more nodes are not drawn, and no more rows are listed.
 DRAWN, LISTED = 60, 100
 #: Characters of a result or an error.
@@ -90,11 +91,15 @@ def _table(groups: Iterable[Group]) -> str:
         told = "reused" if not group.mapped and group.records[0].reused else told
         cells = (escape(group.name), f'<span style="color:{COLOURS[state]}">{escape(told)}</span>')
         took = elapsed(group.started, group.ended)
-        rows.append("".join(f'<td style="text-align:left">{cell}</td>' for cell in (*cells, took)))
+        rows.append(
+            "".join(f'<td style="text-align:left;padding:0 1.2em 0 0">{cell}</td>' for cell in (*cells, took))
+        )
     if not rows:
         return ""
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f'<table style="margin:.4em 0;border-collapse:collapse"><tbody>{body}</tbody></table>'
+    return (
+        f'<table style="margin:.4em 0;border-collapse:collapse;font-size:13px"><tbody>{body}</tbody></table>'
+    )
 
 
 def _graph(graph: Graph, groups: Mapping[str, Group]) -> str:
@@ -102,13 +107,21 @@ def _graph(graph: Graph, groups: Mapping[str, Group]) -> str:
     columns = 1 + max(column for column, _ in places.values())
     rows = 1 + max(row for _, row in places.values())
     width, height = columns * (WIDTH + GAP_X) - GAP_X + 2, rows * (HEIGHT + GAP_Y) - GAP_Y + 2
-    edges = "".join(_edge(places[need], places[node.name]) for node in graph for need in sorted(node.needs))
+    edges = "".join(
+        _edge(places[need], places[node.name]) for node in graph for need in _drawn_needs(graph, node)
+    )
     boxes = "".join(_box(name, place, groups.get(name)) for name, place in places.items())
     return (
         f'<div style="overflow-x:auto"><svg role="img" aria-label="graph of {escape(graph.pipeline)}" '
         f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'style="margin:.4em 0;font:12px system-ui,sans-serif">{edges}{boxes}</svg></div>'
     )
+
+
+def _drawn_needs(graph: Graph, node: GraphNode) -> Iterator[NodeName]:
+    """The needs of a node that do not follow from its other needs."""
+    implied = {above for need in node.needs for above in graph.ancestors(need)}
+    return (need for need in sorted(node.needs) if need not in implied)
 
 
 def _places(graph: Graph) -> dict[NodeName, tuple[int, int]]:
@@ -136,8 +149,8 @@ def _corner(place: tuple[int, int]) -> tuple[int, int]:
 def _edge(source: tuple[int, int], target: tuple[int, int]) -> str:
     (left, top), (right, below) = _corner(source), _corner(target)
     start, end = (left + WIDTH, top + HEIGHT // 2), (right, below + HEIGHT // 2)
-    middle = (start[0] + end[0]) // 2
-    path = f"M{start[0]},{start[1]} C{middle},{start[1]} {middle},{end[1]} {end[0]},{end[1]}"
+    bend, middle = end[0] - GAP_X, end[0] - GAP_X // 2  # past the boxes of the columns between
+    path = f"M{start[0]},{start[1]} H{bend} C{middle},{start[1]} {middle},{end[1]} {end[0]},{end[1]}"
     return f'<path d="{path}" fill="none" stroke="currentColor" stroke-opacity=".35"/>'
 
 

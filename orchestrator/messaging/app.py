@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from celery import Celery
 from kombu import Queue
 
@@ -46,6 +48,19 @@ def configuration() -> dict[str, object]:
         "enable_utc": True,
         "timezone": "UTC",
     }
+
+
+def follow_settings() -> None:
+    """Have the application send to the Redis of the settings, if it has sent to another one before.
+
+    A program that stays may outlive the stack that it sends to; Celery reads its configuration once.
+    """
+    chosen = settings()
+    if not app.configured or app.conf.broker_url == chosen.redis_url:
+        return
+    app.conf.update(broker_url=chosen.redis_url, result_backend=backend_url(chosen.redis_url))
+    app._after_fork()  # drops the connections that it keeps
+    app._backend_cache, app._local = None, threading.local()
 
 
 app = Celery("orchestrator", amqp="orchestrator.messaging.transport:Protocol", set_as_current=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from orchestrator.authoring.context import Attempt, attempting
+from orchestrator.client.models import registry
 from orchestrator.runs.errors import LeaseLost
 from workers.deployment import (
     NothingToRollBack,
@@ -346,3 +347,16 @@ def _enter(client, folder):
     client.create_model_version(NAME, folder.as_uri(), await_creation_for=0)
     client.set_registered_model_alias(NAME, "champion", "1")
     assert mlflow.get_tracking_uri().startswith("sqlite")
+
+
+def test_clients_list_versions_by_what_is_installed(register_in, forest):
+    register_in("run-1", score=0.8)
+    promote(register_in("run-2", model=forest, score=0.9))
+    register_in("run-3", name="another", node="other")
+    found = registry().versions(NAME)
+    assert [(each.version, each.aliases, each.run, each.score) for each in found] == [
+        (2, ("champion",), "run-2", 0.9),
+        (1, (), "run-1", 0.8),
+    ]
+    assert [each.name for each in registry().versions()] == ["another", NAME, NAME]
+    assert registry().versions("nothing") == []

@@ -1,0 +1,174 @@
+"""Values as files, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import skops.io
+from matplotlib.figure import Figure
+from sklearn.linear_model import LinearRegression
+
+from orchestrator.artifacts import ArtifactStore, decode, decode_as_stored, encode
+from orchestrator.artifacts.codecs.figures import Picture
+from orchestrator.artifacts.errors import NoSuchPart, NotWritable, UnsupportedType
+from orchestrator.artifacts.export import as_json, as_text, write_output
+
+FRAME = pd.DataFrame({"x": [1, 2], "name": ["a", None]})
+
+
+class Score(NamedTuple):
+    mean: float
+    folds: list[float]
+
+
+@dataclass(frozen=True)
+class Held:
+    rows: pd.DataFrame
+    score: Score
+
+
+def figure():
+    drawn = Figure()
+    drawn.subplots().plot([1, 2])
+    return drawn
+
+
+def test_plain_values_are_json():
+    assert as_json(Score(0.5, [float("nan"), 1.0]), "it") == {"mean": 0.5, "folds": [None, 1.0]}
+    assert as_json(Held(FRAME, Score(1.0, [])), "it") == {
+        "rows": [{"x": 1, "name": "a"}, {"x": 2, "name": None}],
+        "score": {"mean": 1.0, "folds": []},
+    }
+    assert as_json({1: np.array([[1, 2]])}, "it") == {"1": [[1, 2]]}
+
+
+def test_what_has_no_json_is_refused_by_its_place():
+    with pytest.raises(NotWritable, match="model of it is a LinearRegression"):
+        as_json({"model": LinearRegression()}, "it")
+
+
+def test_the_terminal_shows_text_tables_json_and_the_rest_by_its_name():
+    assert as_text("two\nlines", "it") == "two\nlines"
+    assert as_text(pd.DataFrame({"x": range(30)}), "it").endswith("[30 rows × 1 columns]")
+    assert json.loads(as_text(Score(0.5, []), "it")) == {"mean": 0.5, "folds": []}
+    assert (
+        as_text({"model": LinearRegression(), "score": 1.0}, "it") == "model: LinearRegression()\nscore: 1.0"
+    )
+
+
+@pytest.mark.parametrize(
+    "value", [FRAME, pa.Table.from_pandas(FRAME), FRAME["x"]], ids=["pandas", "arrow", "series"]
+)
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".json"])
+def test_a_table_is_written_as_its_file_is_called(tmp_path, value, suffix):
+    file = write_output(value, tmp_path / f"table{suffix}", "it")
+    read = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".json": pd.read_json}[suffix](file)
+    assert list(read["x"]) == [1, 2]
+    assert [each.name for each in tmp_path.iterdir()] == [file.name]
+
+
+def test_other_values_are_written_in_their_own_forms(tmp_path):
+    model = write_output(LinearRegression(), tmp_path / "model.skops", "it")
+    assert isinstance(skops.io.load(model), LinearRegression)
+    assert write_output(figure(), tmp_path / "plot.png", "it").read_bytes().startswith(b"\x89PNG")
+    assert write_output({"a": 1}, tmp_path / "a.json", "it").read_text() == '{\n "a": 1\n}\n'
+    assert write_output("text", tmp_path / "a.md", "it").read_text() == "text"
+    assert write_output(b"bytes", tmp_path / "a.bin", "it").read_bytes() == b"bytes"
+    assert list(np.load(write_output(np.arange(3), tmp_path / "a.npy", "it"))) == [0, 1, 2]
+
+
+def test_files_and_folders_keep_their_names_and_can_be_written_to(tmp_path):
+    source = tmp_path / "source" / "inner"
+    source.mkdir(parents=True)
+    (source / "a.txt").write_text("a")
+    (source / "a.txt").chmod(0o444)
+    there = tmp_path / "there"
+    there.mkdir()
+    file = write_output(source / "a.txt", there, "it")
+    file.write_text("changed")
+    folder = write_output(source, there, "it")
+    (folder / "a.txt").write_text("changed")
+    with pytest.raises(NotWritable, match="exists"):
+        write_output(source, there, "it")
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "told"),
+    [
+        (FRAME, "a.xlsx", "has no form .xlsx"),
+        (LinearRegression(), "a.pkl", "has no form .pkl"),
+        ({"a": 1}, "a.parquet", "has no form .parquet"),
+        (Picture(b"png"), "a.svg", "is a PNG, not svg"),
+        (FRAME, "missing/a.csv", "there is no folder"),
+        ({"a": LinearRegression()}, "a.json", "no form in JSON"),
+    ],
+)
+def test_what_cannot_be_written_leaves_nothing(tmp_path, value, name, told):
+    with pytest.raises(NotWritable, match=told):
+        write_output(value, tmp_path / name, "it")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_was_there_stays_if_the_new_one_fails(tmp_path):
+    file = tmp_path / "a.svg"
+    file.write_text("before")
+    with pytest.raises(NotWritable):
+        write_output(Picture(b"png"), file, "it")
+    assert file.read_text() == "before"
+
+
+@pytest.fixture
+def store():
+    return ArtifactStore("memory://")
+
+
+def test_a_figure_is_stored_as_its_picture(store):
+    tree = encode(figure(), Figure, store)
+    picture = decode(tree, Figure, store)
+    assert isinstance(picture, Picture)
+    assert picture.png.startswith(b"\x89PNG")
+    assert decode(encode(picture, Figure, store), Figure, store) == picture
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (3, int),
+        (Score(0.5, [1.0]), Score),
+        (FRAME, pd.DataFrame),
+        (FRAME["x"], pd.Series),
+        (b"bytes", bytes),
+        (["a" * 70_000], list[str]),
+        (Held(FRAME, Score(1.0, [])), Held),
+        (None, int | None),
+    ],
+    ids=["int", "record", "frame", "series", "bytes", "large", "mixed", "union"],
+)
+def test_without_an_annotation_values_come_as_they_are_stored(store, value, hint):
+    found = decode_as_stored(encode(value, hint, store), store)
+    if isinstance(value, pd.DataFrame | pd.Series):
+        assert found.equals(value)
+    elif isinstance(value, Held):
+        assert found["rows"].equals(value.rows)
+    else:
+        assert found == (value._asdict() if isinstance(value, Score) else value)
+
+
+def test_parts_are_found_without_an_annotation(store):
+    tree = encode(Held(FRAME, Score(1.0, [2.0])), Held, store)
+    assert decode_as_stored(tree, store, ("score", "folds", 0)) == 2.0
+    assert list(decode_as_stored(tree, store, ("rows",))["x"]) == [1, 2]
+    for path in (("nope",), ("score", "folds", 1), ("score", "mean", "x")):
+        with pytest.raises(NoSuchPart):
+            decode_as_stored(tree, store, path)
+
+
+def test_a_users_own_codec_needs_its_code(store):
+    with pytest.raises(UnsupportedType, match="without its stage's code"):
+        decode_as_stored({"codec": "custom", "digest": "sha256:" + "0" * 64}, store)
