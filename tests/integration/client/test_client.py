@@ -42,7 +42,7 @@ def trained(client, trained_id):
 
 
 def test_a_pipeline_is_submitted_by_its_name_or_itself(client):
-    from client_pipelines import squares
+    from client_pipelines import squares  # type: ignore[import-not-found]
 
     by_name = client.submit("squares", numbers=[1, 2])
     by_itself = client.submit(squares, [3, 4])
@@ -185,6 +185,7 @@ def test_outputs_are_read_without_the_stages_code(client, trained, monkeypatch):
 def test_an_output_that_the_store_has_lost_is_told(client):
     run = client.submit("trained", rows=4321).wait(60, check=True)
     tree = Outputs(run.known, client.records.store).stored("table")
+    assert tree is not None
     for digest in digests_in(tree):
         client.records.store.local_path(digest).unlink()
     with pytest.raises(MissingArtifact, match="is not in the store"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,8 @@ def test_the_terminal_shows_text_tables_json_and_the_rest_by_its_name():
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".json"])
 def test_a_table_is_written_as_its_file_is_called(tmp_path, value, suffix):
     file = write_output(value, tmp_path / f"table{suffix}", "it")
-    read = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".json": pd.read_json}[suffix](file)
+    readers: dict[str, Any] = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".json": pd.read_json}
+    read = readers[suffix](file)
     assert list(read["x"]) == [1, 2]
     assert [each.name for each in tmp_path.iterdir()] == [file.name]
 
@@ -151,7 +152,7 @@ def test_a_figure_is_stored_as_its_picture(store):
     ids=["int", "record", "frame", "series", "bytes", "large", "mixed", "union"],
 )
 def test_without_an_annotation_values_come_as_they_are_stored(store, value, hint):
-    found = decode_as_stored(encode(value, hint, store), store)
+    found: Any = decode_as_stored(encode(value, hint, store), store)
     if isinstance(value, pd.DataFrame | pd.Series):
         assert found.equals(value)
     elif isinstance(value, Held):
@@ -163,7 +164,8 @@ def test_without_an_annotation_values_come_as_they_are_stored(store, value, hint
 def test_parts_are_found_without_an_annotation(store):
     tree = encode(Held(FRAME, Score(1.0, [2.0])), Held, store)
     assert decode_as_stored(tree, store, ("score", "folds", 0)) == 2.0
-    assert list(decode_as_stored(tree, store, ("rows",))["x"]) == [1, 2]
+    rows: Any = decode_as_stored(tree, store, ("rows",))
+    assert list(rows["x"]) == [1, 2]
     for path in (("nope",), ("score", "folds", 1), ("score", "mean", "x")):
         with pytest.raises(NoSuchPart):
             decode_as_stored(tree, store, path)

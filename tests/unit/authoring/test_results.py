@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from orchestrator import pipeline, stage
-from orchestrator.authoring.graph import Constant, Fields, Gather, Graph, Not, Output
+from orchestrator.authoring.graph import Constant, Fields, Gather, Graph, NodeName, Not, Output
 
 
 class Pair(NamedTuple):
@@ -38,7 +38,7 @@ def item(x: int) -> int:
     return x
 
 
-ONE = Output("one")
+ONE = Output(NodeName("one"))
 
 
 def returned(function):
@@ -78,21 +78,21 @@ def a_map():
     ("function", "expected"),
     [
         (one_reference, ONE),
-        (a_field, Output("pair", ("left",))),
-        (a_negation, Not(Output("pair", ("right",)))),
+        (a_field, Output(NodeName("pair"), ("left",))),
+        (a_negation, Not(Output(NodeName("pair"), ("right",)))),
         (a_list, Gather((ONE, Constant(3)))),
         (
             a_mapping,
             Fields(
                 {
                     "value": ONE,
-                    "rows": Gather((Output("one-2"), Output("one-3"))),
+                    "rows": Gather((Output(NodeName("one-2")), Output(NodeName("one-3")))),
                     "note": Constant("so"),
                 }
             ),
         ),
         (a_record, Fields({"one": ONE, "two": Constant("two")})),
-        (a_map, Output("item")),
+        (a_map, Output(NodeName("item"))),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
