@@ -123,6 +123,13 @@ def digits(
 
     It is promoted if it reaches `minimum_accuracy` on images it has not seen, and beats the champion by at
     least `margin`. A second run with the same result therefore succeeds, and leaves the champion in place.
+
+    Args:
+        test_fraction: share of the images that is held back for the evaluation
+        folds: of the cross-validation
+        seed: of the split, the folds and the models
+        minimum_accuracy: that a model must reach to be promoted
+        margin: by which it must beat the champion
     """
     parts = split(validate(extract()), test_fraction, seed)
     train, test = features(parts.train), features(parts.test)

@@ -108,6 +108,18 @@ def mask_value(name: str, value: JSON) -> JSON:
     return value
 
 
+def is_masked(value: JSON) -> bool:
+    """Whether something was left out of a value that is shown."""
+    match value:
+        case str():
+            return MASK in value
+        case dict():
+            return any(map(is_masked, value.values()))
+        case list():
+            return any(map(is_masked, value))
+    return False
+
+
 def mask_values(values: Mapping[str, JSON]) -> dict[str, JSON]:
     """Named values, each as it may be shown."""
     return {name: mask_value(name, value) for name, value in values.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -53,6 +53,46 @@ def parse_parameters(
     if mistakes:
         raise InvalidParameters(f"pipeline '{pipeline}': " + "; ".join(mistakes))
     return parsed
+
+
+def override(
+    function: Callable[..., object], base: Mapping[str, object], given: Mapping[str, object]
+) -> dict[str, object]:
+    """The parameters of `base` with others in their place; `model.depth` is a field of the parameter `model`.
+
+    A field of a parameter that `base` does not have is one of its default. Raises InvalidParameters for a
+    field of what has none.
+    """
+    found, hints = dict(base), hints_of(function)
+    parameters = inspect.signature(function).parameters
+    for name, value in given.items():
+        root, *path = name.split(".")
+        if not path or root not in parameters:
+            found[name] = value
+            continue
+        whole = found[root] if root in found else parameters[root].default
+        found[root] = _with_part(name, whole, path, _as_its_type(value, hint_at(hints.get(root, Any), path)))
+    return found
+
+
+def _with_part(name: str, whole: object, path: Sequence[str], value: object) -> object:
+    from pydantic_core import to_jsonable_python
+
+    plain = {} if whole is inspect.Parameter.empty else to_jsonable_python(whole, fallback=repr)
+    if not isinstance(plain, dict):
+        raise InvalidParameters(f"{name}=…: '{name.rpartition('.')[0]}' has no fields that could be set")
+    key, *rest = path
+    return {**plain, key: _with_part(name, plain.get(key, {}), rest, value) if rest else value}
+
+
+def _as_its_type(value: object, hint: object) -> object:
+    """Text as its annotation wants it, if it can be read so; what cannot is told with the whole parameter."""
+    from pydantic_core import to_jsonable_python
+
+    try:
+        return to_jsonable_python(parse_value(value, hint), fallback=repr) if hint is not Any else value
+    except ValueError:
+        return value
 
 
 def parse_value(value: object, hint: object) -> object:

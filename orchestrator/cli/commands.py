@@ -79,6 +79,9 @@ COMMANDS: Mapping[str, CommandEntry] = {
     name: entry for section in SECTIONS.values() for name, entry in section.items()
 }
 
+#: Commands whose help describes the pipeline that is named, too.
+OF_PIPELINES = ("run", "compile")
+
 
 class LazyGroup(TyperGroup):
     """Imports a command when it is called; its help has a heading over each section."""
@@ -89,7 +92,12 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name)(COMMANDS[cmd_name].load())
+        if cmd_name in OF_PIPELINES:
+            from orchestrator.cli.pipeline_help import PipelineCommand  # only these two need it
+
+            single.command(cmd_name, cls=PipelineCommand)(COMMANDS[cmd_name].load())
+        else:
+            single.command(cmd_name)(COMMANDS[cmd_name].load())
         return typer.main.get_command(single)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:

@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from pydantic_core import to_jsonable_python
 from rich.console import Group as Lines
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.authoring.annotations import hints_of, shown
+from orchestrator.authoring.descriptions import ParameterDescription, describe_parameters
 from orchestrator.authoring.graph import JSON
-from orchestrator.authoring.masking import mask_value
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.cli.messages import print_note, tell_error
-from orchestrator.cli.options import AsJson, Parameters, PipelineName, parse_parameters
+from orchestrator.cli.options import AsJson, Parameters, ParametersFile, PipelineName, gather_parameters
 from orchestrator.client.consoles import output
 from orchestrator.client.formatting import shortened
 from orchestrator.client.pipeline_lookup import find_pipeline
+from orchestrator.client.program import NAME, with_program_name
 from orchestrator.compiler import draw
 from orchestrator.compiler.arrange import arrange
 from orchestrator.lifecycle.discovery import in_place_of_shipped, load_catalogue
@@ -42,8 +41,19 @@ class Format(StrEnum):
     MERMAID = "mermaid"
 
 
-def pipelines(*, as_json: AsJson = False) -> None:
+Name = Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Describe this one.")]
+
+
+def pipelines(name: Name = None, *, as_json: AsJson = False) -> None:
     """List the pipelines, their parameters and what they are for."""
+    if name is not None:
+        found = find_pipeline(name)
+        whole = inspect.cleandoc(found.function.__doc__ or "")
+        if as_json:
+            print(json.dumps({**describe(found), "description": whole}))
+        else:
+            output().print(pipeline_page(found))
+        return
     catalogue = load_catalogue(modules := settings().modules)
     described = [describe(pipeline) for pipeline in catalogue.pipelines]
     if as_json:
@@ -64,11 +74,13 @@ def compile_pipeline(
     pipeline: PipelineName,
     *,
     parameters: Parameters = None,
+    parameters_file: ParametersFile = None,
     form: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TREE,
 ) -> None:
     """Show a pipeline's graph and the Celery canvas that it becomes."""
-    given = parse_parameters(parameters)
-    prepared = prepare(find_pipeline(pipeline), given, queues=settings().queues)
+    found = find_pipeline(pipeline)
+    given = gather_parameters(found, parameters, file=parameters_file)
+    prepared = prepare(found, given, queues=settings().queues)
     match form:
         case Format.TREE:
             print(draw.tree(arrange(prepared.graph)))
@@ -80,20 +92,44 @@ def compile_pipeline(
 
 def describe(pipeline: Pipeline[..., Any]) -> dict[str, JSON]:
     """A pipeline as `pipelines --json` prints it."""
-    hints = hints_of(pipeline.function)
-    parameters: list[JSON] = []
-    for name, parameter in inspect.signature(pipeline.function).parameters.items():
-        required = parameter.default is inspect.Parameter.empty
-        default = None if required else to_jsonable_python(parameter.default, fallback=repr)
-        default = default and mask_value(name, default)
-        kind = shown(hints.get(name, Any))
-        parameters.append({"name": name, "type": kind, "required": required, "default": default})
     return {
         "name": pipeline.name,
         "module": pipeline.module,
         "summary": pipeline.summary,
-        "parameters": parameters,
+        "parameters": [each.to_json() for each in describe_parameters(pipeline.function)],
     }
+
+
+def pipeline_page(pipeline: Pipeline[..., Any]) -> Lines:
+    """All about one pipeline: what it is for, each parameter, the command that runs it."""
+    parts: list[Text | Padding] = [
+        Text.assemble((pipeline.name, "bold"), f"  {pipeline.summary}  ", (pipeline.module, _GREY))
+    ]
+    if more := inspect.cleandoc(pipeline.function.__doc__ or "").partition("\n")[2].strip():
+        parts += [Text(), Padding(Text(more), (0, 0, 0, 2), expand=False)]
+    parameters = describe_parameters(pipeline.function)
+    if parameters:
+        parts += [Text(), Padding(parameters_table(parameters), (0, 0, 0, 2), expand=False)]
+    required = "".join(f" -p {each.name}=…" for each in parameters if each.required)
+    command = with_program_name(f"{NAME} run {pipeline.name}{required}")
+    return Lines(*parts, Text(), Text.assemble(("  run it  ", _GREY), command))
+
+
+def parameters_table(parameters: Iterable[ParameterDescription]) -> Table:
+    """A line for each parameter, and for each field of a record: its type, its default, what it is."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for column in range(4):
+        table.add_column(no_wrap=column == 0, overflow="fold")
+    for parameter in parameters:
+        for depth, each in parameter.lines():
+            default = "required" if each.required else f"= {each.default!r}"
+            table.add_row(
+                f"{'  ' * depth}.{each.name}" if depth else f"-p {each.name}",
+                Text(shortened(each.type, 60), _GREY),
+                Text(shortened(default, 60), "yellow" if each.required else ""),
+                Text(each.text),
+            )
+    return table
 
 
 def pipelines_table(described: Iterable[Mapping[str, JSON]]) -> Lines:

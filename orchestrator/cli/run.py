@@ -12,10 +12,13 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.cli.messages import print_note, show_activity
 from orchestrator.cli.options import (
     AsJson,
+    Like,
     Parameters,
+    ParametersFile,
     PipelineName,
     Slots,
     check_slots,
+    gather_parameters,
     parse_parameters,
     parse_slots,
 )
@@ -43,6 +46,8 @@ def run(
     pipeline: PipelineName,
     *,
     parameters: Parameters = None,
+    parameters_file: ParametersFile = None,
+    like: Like = None,
     detach: Detach = False,
     as_json: AsJson = False,
     slots: Slots = None,
@@ -54,10 +59,12 @@ def run(
     Exit status: 0 when the run succeeded, 1 when it failed, 2 when it could not be started.
     With --json, the last line of the output is the run.
     """
-    given, slots_by_queue = parse_parameters(parameters), parse_slots(slots)
+    slots_by_queue = parse_slots(slots)
+    parse_parameters(parameters)  # what is written wrong is told before a module is imported
     check_slots(slots_by_queue, settings().queues)
     with show_activity(f"checking {pipeline}"):
         found = find_pipeline(pipeline)
+        given = gather_parameters(found, parameters, file=parameters_file, like=like)
         prepared = prepare(found, given, queues=settings().queues, cache=cache)
     stack = join_stack()
     if stack is not None:

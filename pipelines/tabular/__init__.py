@@ -237,10 +237,25 @@ def tabular(
     standard errors, reaches `minimum_score`, and beats the champion of its name by at least `margin` on the
     same rows. `model` is that name; by default it is made of the file's and the target's.
 
-    Rows are held back, and folds made, at random; where they are ordered by a date, the latest are held back
-    (`split=random` and `split=time` say which), and with `group` all rows that have the same value in that
-    column stay together. `encoding`, `decimal` (`.` or `,`) and `day_order` (`day-first` or `month-first`)
-    say how the file is written where it leaves that open.
+    Rows are held back, and folds made, at random; where they are ordered by a date, the latest are held back,
+    and with `group` all rows that have the same value in that column stay together.
+
+    Args:
+        data: a CSV or Parquet file
+        target: the column to predict
+        task: whether classes or amounts are predicted; found out where it is open
+        model: name in the registry; made of the file's and the target's where none is given
+        test_fraction: share of the rows that is held back for the evaluation
+        folds: of the cross-validation
+        seed: of the split, the folds and the models
+        split: which rows are held back: at random, the latest, or whole groups
+        group: a column whose rows of the same value stay together
+        duplicates: whether rows that occur twice are dropped
+        encoding: of the file's text
+        decimal: the sign before decimals, where the file leaves that open
+        day_order: of its dates, where it leaves that open
+        minimum_score: that a model must reach to be promoted
+        margin: by which it must beat the champion
     """
     name = model_name(data, target) if model is None else model
     require_settings(name, target, folds=folds, test_fraction=test_fraction, split=split, group=group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from typing import Annotated
 
 from orchestrator import Retry, context, pipeline, stage
 
@@ -67,7 +68,7 @@ def linger(gate: Path) -> str:
 
 
 @pipeline
-def order(count: int = 3) -> None:
+def order(count: Annotated[int, "how many prices"] = 3) -> None:
     """Add prices up."""
     total(taxed.map(price=prices(count)))
 

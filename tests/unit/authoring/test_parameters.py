@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from orchestrator import pipeline, stage
 from orchestrator.authoring.errors import InvalidParameters
+from orchestrator.authoring.parameters import override, parse_parameters
 
 
 @stage
@@ -170,3 +171,46 @@ def test_a_list_that_is_not_json_is_told_how_to_be_written(name: str, text: str,
     with pytest.raises(InvalidParameters) as caught:
         grown.parse({name: text})
     assert written in str(caught.value)
+
+
+@dataclass(frozen=True)
+class Sapling:
+    depth: int = 3
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wood:
+    tree: Sapling = Sapling()
+    size: int = 10
+
+
+def grow(forest: Wood = Wood(), rate: float = 0.1) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("base", "given", "expected"),
+    [
+        ({}, {"forest.tree.depth": "5"}, Wood(Sapling(depth=5))),
+        ({"forest": {"size": 2}}, {"forest.tree.names": '["a"]'}, Wood(Sapling(names=("a",)), size=2)),
+        ({"forest": {"size": 2}}, {"forest.size": "4", "rate": "0.5"}, Wood(size=4)),
+        ({"forest": {"size": 2}}, {"forest": '{"size": 7}'}, Wood(size=7)),
+    ],
+)
+def test_a_field_of_a_parameter_is_set_by_its_path(base, given, expected):
+    values = parse_parameters("grow", grow, override(grow, base, given))
+    assert values["forest"] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"rate.x": "1"}, "'rate' has no fields"),
+        ({"forest.sise": "1"}, "Did you mean 'size'"),
+        ({"forest.size": "many"}, "valid integer"),
+        ({"forrest.size": "1"}, "there is no parameter 'forrest.size'"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_told(given, told):
+    with pytest.raises(InvalidParameters, match=told):
+        parse_parameters("grow", grow, override(grow, {}, given))
