@@ -50,8 +50,8 @@ def test_pipelines_are_listed_with_parameters_types_and_defaults(alone: Shell) -
     listed = {each["name"]: each for each in json.loads(alone("pipelines", "--json").out)}
     assert list(listed) == ["checked", "order", "patient", "study", "typo", "unpaid"]
     assert listed["order"]["summary"] == "Add prices up."
-    count = {"name": "count", "type": "int", "required": False, "default": 3}
-    gate = {"name": "gate", "type": "Path", "required": True, "default": None}
+    count = {"name": "count", "type": "int", "required": False, "default": 3, "text": "how many prices"}
+    gate = {"name": "gate", "type": "Path", "required": True, "default": None, "text": ""}
     assert listed["order"]["parameters"] == [count]
     assert listed["patient"]["parameters"] == [gate]
     shown = alone("pipelines").out
