@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.integrity import as_written
+from orchestrator.archive.run_index import add_to_index
 from orchestrator.run_id import RunId, submission_time
 from orchestrator.runs.record import RunRecord, stamp
 
@@ -42,6 +43,7 @@ def write_final(
     # Flushed: once Redis has the run as concluded, the record is not written again.
     key = _key(record.id, record.round)
     store.write(key, json.dumps(text, separators=(",", ":")).encode(), flush=True)
+    add_to_index(store, record)
     if concluded:
         remove_marks(store, record.id, record.round)
 

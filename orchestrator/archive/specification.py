@@ -12,7 +12,7 @@ from orchestrator.archive.integrity import ANEW, as_written
 from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-from orchestrator.runs.record import moment, stamp
+from orchestrator.runs.record import Labels, moment, stamp
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
@@ -32,6 +32,7 @@ class Specification:
     commit: str = ""  #: git commit of the pipeline's repository, if known
     dirty: bool = False  #: whether the repository had uncommitted changes
     cache: bool = True  #: whether cached results may be reused
+    labels: Labels = field(default_factory=Labels)
 
     def write(self, store: ArtifactStore) -> bool:
         """Store it; False if the id exists already."""
@@ -56,6 +57,7 @@ class Specification:
             "commit": self.commit,
             "dirty": self.dirty,
             "cache": self.cache,
+            **({} if self.labels == Labels() else self.labels.to_json()),
             "graph": self.graph.to_json(),
         }
         return json.dumps(text, separators=(",", ":")).encode()
@@ -79,6 +81,7 @@ class Specification:
                 commit=plain.get("commit", ""),
                 dirty=plain.get("dirty", False),
                 cache=plain["cache"],
+                labels=Labels.from_json(plain),
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import typer
@@ -67,7 +68,7 @@ def run_attached(
         if private is not None:
             follower.check_stack, follower.workers_stay = private.check, False
         try:
-            record = follower.follow()
+            record = replace(follower.follow(), labels=prepared.labels)
         except KeyboardInterrupt:
             ended = private is not None and keep_unconcluded_record(reader, run, prepared.graph)
             _print_interrupted(run, private=private is not None, ended=ended)

@@ -49,6 +49,9 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     "Runs": {
         "runs": CommandEntry("runs:runs", "List the latest runs, newest first."),
         "show": CommandEntry("show:show", "Show a run's nodes, attempts, errors and tracebacks."),
+        "compare": CommandEntry(
+            "compare:compare_runs", "Say what differs between two runs: code, parameters, data, outputs."
+        ),
         "output": CommandEntry("output:output", "Write what a run, or one of its nodes, has returned."),
         "logs": CommandEntry("logs:logs", "Print what a run's stages printed and logged."),
         "cancel": CommandEntry(

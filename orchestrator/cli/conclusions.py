@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import typer
 
 from orchestrator.archive.run_record import unconcluded_runs, write_final
+from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import Graph
 from orchestrator.run_id import RunId
@@ -24,7 +26,9 @@ def keep_unconcluded_record(reader: RunReader, run: RunId, graph: Graph) -> bool
     record = reader.read(run, graph)
     if not record.state.over or reader.concluded(run):
         return False
-    write_final(ArtifactStore(settings().store_url), record, reader.tracebacks(run))
+    store = ArtifactStore(settings().store_url)
+    labels = Specification.read(store, run).labels
+    write_final(store, replace(record, labels=labels), reader.tracebacks(run))
     return True
 
 

@@ -18,7 +18,9 @@ from orchestrator.lifecycle.errors import UnknownQueue
 PipelineName = Annotated[
     str, typer.Argument(metavar="PIPELINE", help="A name from `orchestrator pipelines`.")
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its beginning, or `latest`.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, its beginning or name, or `latest`.")
+]
 Parameters = Annotated[
     list[str] | None,
     typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter of the run; repeatable."),
@@ -38,6 +40,11 @@ Like = Annotated[
         "--like", metavar="RUN", help="Take the parameters of an earlier run; --params and -p go before them."
     ),
 ]
+RunLabel = Annotated[str, typer.Option("--name", metavar="TEXT", help="What to call the run.")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the run; repeatable.")
+]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="A note on the run.")]
 Slots = Annotated[
     list[str] | None,
     typer.Option("--slots", metavar="QUEUE=N", help="How many stages of that queue run at once; repeatable."),
@@ -83,6 +90,11 @@ def _parameters_of(run: str, pipeline: Pipeline[..., Any], given: Collection[str
             f"--like {run}: what is secret of {', '.join(masked)} was not kept", hint=f"give it again: {told}"
         )
     return record.parameters
+
+
+def parse_tags(words: Iterable[str] | None) -> dict[str, str]:
+    """`["team=risk"]` as `{"team": "risk"}`."""
+    return dict(_pairs(words or (), option="--tag", example="--tag team=risk"))
 
 
 def parse_slots(words: Iterable[str] | None) -> dict[str, int]:

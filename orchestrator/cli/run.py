@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -13,14 +14,18 @@ from orchestrator.cli.messages import print_note, show_activity
 from orchestrator.cli.options import (
     AsJson,
     Like,
+    Note,
     Parameters,
     ParametersFile,
     PipelineName,
+    RunLabel,
     Slots,
+    Tags,
     check_slots,
     gather_parameters,
     parse_parameters,
     parse_slots,
+    parse_tags,
 )
 from orchestrator.client.connection import join_stack, open_runs, require_modules
 from orchestrator.client.errors import NoStack
@@ -30,6 +35,7 @@ from orchestrator.client.program import with_program_name
 from orchestrator.lifecycle.submission import Prepared, prepare, submit
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
+from orchestrator.runs.record import Labels
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 from orchestrator.stack_state import run_lock
@@ -48,6 +54,9 @@ def run(
     parameters: Parameters = None,
     parameters_file: ParametersFile = None,
     like: Like = None,
+    name: RunLabel = "",
+    tags: Tags = None,
+    note: Note = "",
     detach: Detach = False,
     as_json: AsJson = False,
     slots: Slots = None,
@@ -60,12 +69,13 @@ def run(
     With --json, the last line of the output is the run.
     """
     slots_by_queue = parse_slots(slots)
+    labels = Labels(name=name, tags=parse_tags(tags), note=note)
     parse_parameters(parameters)  # what is written wrong is told before a module is imported
     check_slots(slots_by_queue, settings().queues)
     with show_activity(f"checking {pipeline}"):
         found = find_pipeline(pipeline)
         given = gather_parameters(found, parameters, file=parameters_file, like=like)
-        prepared = prepare(found, given, queues=settings().queues, cache=cache)
+        prepared = prepare(found, given, queues=settings().queues, cache=cache, labels=labels)
     stack = join_stack()
     if stack is not None:
         require_modules(stack, found.module)
@@ -105,7 +115,7 @@ def _run_detached(prepared: Prepared, send: Callable[[RunStore], RunId], *, as_j
     runs = open_runs()
     run = send(runs)
     if as_json:
-        record = RunReader(runs.client).read(run, prepared.graph)
+        record = replace(RunReader(runs.client).read(run, prepared.graph), labels=prepared.labels)
         print(as_line(dict(record.to_json())))
     else:
         print(with_program_name(f"submitted {run}; follow it with: orchestrator logs {run} --follow"))

@@ -48,7 +48,7 @@ def resume(run: RunName, *, as_json: AsJson = False, slots: Slots = None) -> Non
         if stack is not None:
             require_modules(stack, module)
         specification = Specification.read(store, name)
-        prepared = Prepared(specification.graph, specification.parameters)
+        prepared = Prepared(specification.graph, specification.parameters, labels=specification.labels)
 
         def send(runs: RunStore) -> RunId:
             return control.send_again(name, store, runs)

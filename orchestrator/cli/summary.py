@@ -26,7 +26,7 @@ from orchestrator.client.formatting import (
 from orchestrator.client.groups import Group, grouped
 from orchestrator.client.program import with_program_name
 from orchestrator.client.progress_tree import ROOMY
-from orchestrator.client.results import headline_results
+from orchestrator.client.results import headline_results, labels_in_words
 from orchestrator.runs.record import NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.settings import Settings
@@ -63,6 +63,7 @@ def print_heading(console: Console, record: RunRecord, state: str | None = None)
         )
     )
     facts = [("run", Text(record.id))]
+    facts += [(title, Text(shortened(told, SHOWN))) for title, told in labels_in_words(record.labels)]
     if when := date_and_time(record.started or record.submitted):
         facts.append(("started", Text(when)))
     if record.parameters:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, ParamSpec, overload
 
 from orchestrator.artifacts import ArtifactStore
@@ -13,9 +15,11 @@ from orchestrator.client.errors import NoStack, NotImportable
 from orchestrator.client.models import Estimator, ModelVersion, registry
 from orchestrator.client.pipeline_lookup import find_pipeline
 from orchestrator.client.run import Run
+from orchestrator.client.run_filter import RunFilter, parse_since
 from orchestrator.client.run_lookup import Records
 from orchestrator.lifecycle.submission import prepare, submit
 from orchestrator.messaging.app import follow_settings
+from orchestrator.runs.record import Labels
 from orchestrator.settings import apply_environment, settings
 
 P = ParamSpec("P")
@@ -38,14 +42,27 @@ class Client:
 
     records: Records
     cache: bool = True  #: whether runs that it submits may take results of earlier ones
+    labels: Labels = field(default_factory=Labels)  #: of the runs that it submits
 
     def __repr__(self) -> str:
         where = "the store only" if settings().redis_url is None else "a stack"
         return f"<Client of {where}, {self.records.store.url}>"
 
-    def with_options(self, *, cache: bool | None = None) -> Client:
-        """The same client with other options for the runs that it submits."""
-        return replace(self, cache=self.cache if cache is None else cache)
+    def with_options(
+        self,
+        *,
+        cache: bool | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        note: str | None = None,
+    ) -> Client:
+        """The same client with other options for the runs that it submits: their name, tags and note."""
+        labels = Labels(
+            name=self.labels.name if name is None else name,
+            tags=self.labels.tags if tags is None else dict(tags),
+            note=self.labels.note if note is None else note,
+        )
+        return replace(self, cache=self.cache if cache is None else cache, labels=labels)
 
     @overload
     def submit(self, pipeline: str, /, **parameters: object) -> Run: ...
@@ -66,7 +83,11 @@ class Client:
                 hint="put it into a module, and import it from there",
             )
         prepared = prepare(
-            found, found.arguments(*args, **kwargs), queues=settings().queues, cache=self.cache
+            found,
+            found.arguments(*args, **kwargs),
+            queues=settings().queues,
+            cache=self.cache,
+            labels=self.labels,
         )
         stack = join_stack()
         if settings().redis_url is None:
@@ -81,12 +102,31 @@ class Client:
         return Run(replace(self, records=Records.open()), submit(prepared, store=store, runs=open_runs()))
 
     def run(self, run: str) -> Run:
-        """The run of this id or beginning of an id, or the `latest`; raises UnknownRun, AmbiguousRun."""
+        """The run of an id, its beginning, or a name, or the `latest`; raises UnknownRun, AmbiguousRun."""
         return Run(self, self.records.resolve(run))
 
-    def runs(self, *, limit: int = 20) -> list[Run]:
-        """The latest runs, newest first."""
-        return [Run(self, each.record.id) for each in self.records.latest(limit)]
+    def runs(
+        self,
+        *,
+        pipeline: str | None = None,
+        state: str | Sequence[str] = (),
+        name: str | None = None,
+        tags: Mapping[str, str | None] = MappingProxyType({}),
+        since: str | datetime | None = None,
+        limit: int | None = 20,
+    ) -> list[Run]:
+        """The latest runs that are like this, newest first; raises InvalidFilter.
+
+        A tag with the value None may have any; `since` is a moment, or a text such as `7d` or `yesterday`.
+        """
+        wanted = RunFilter(
+            pipeline=pipeline,
+            states=frozenset([state] if isinstance(state, str) else state),
+            name=name,
+            tags=tags,
+            since=parse_since(since, datetime.now(UTC)) if isinstance(since, str) else since,
+        )
+        return [Run(self, each.summary.id) for each in self.records.listed(wanted, limit=limit)]
 
     def models(self, name: str | None = None) -> Sequence[ModelVersion]:
         """The versions of a registered model, or of all, the newest of each first."""

@@ -43,3 +43,7 @@ class NotImportable(OrchestratorError):
 
 class NoRegistry(OrchestratorError):
     """Nothing that is installed knows registered models."""
+
+
+class InvalidFilter(OrchestratorError):
+    """A condition for a list of runs that cannot be meant."""

@@ -10,7 +10,7 @@ from orchestrator.authoring.graph import Node as GraphNode
 from orchestrator.authoring.masking import mask_text
 from orchestrator.client.formatting import ICONS, date_and_time, elapsed, plain, shortened, state_label
 from orchestrator.client.groups import Group, grouped
-from orchestrator.client.results import headline_results
+from orchestrator.client.results import headline_results, labels_in_words
 from orchestrator.client.run_lookup import KnownRun
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import NodeState
@@ -43,6 +43,7 @@ def run_as_html(known: KnownRun, *, notes: Sequence[str] = ()) -> str:
     record, groups = known.record, grouped(known.record.nodes)
     parts = [
         _heading(known),
+        *(_line(title, text) for title, text in labels_in_words(record.labels)),
         _line("started", date_and_time(record.started or record.submitted)),
         _line("parameters", "  ".join(f"{name}={plain(value)}" for name, value in record.parameters.items())),
         _graph(known.graph, groups) if 0 < len(known.graph) <= DRAWN else "",

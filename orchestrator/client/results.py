@@ -17,7 +17,7 @@ from orchestrator.authoring.graph import (
     nodes_in,
 )
 from orchestrator.client.formatting import plain, shortened
-from orchestrator.runs.record import NodeRecord, RunRecord
+from orchestrator.runs.record import Labels, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState
 
 #: Characters of a value.
@@ -57,6 +57,16 @@ def _whole_outputs(result: Result | None) -> Iterator[Output]:
     """The nodes whose whole output the pipeline returns: it is told once."""
     parts = result.items.values() if isinstance(result, Fields) else [] if result is None else [result]
     return (value for value in parts if isinstance(value, Output) and not value.path)
+
+
+def labels_in_words(labels: Labels) -> Iterator[tuple[str, str]]:
+    """A run's name, tags and note, each that it has by its title."""
+    tags = "  ".join(f"{key}={value}" if value else key for key, value in labels.tags.items())
+    return (
+        (title, text)
+        for title, text in (("name", labels.name), ("tags", tags), ("note", labels.note))
+        if text
+    )
 
 
 def told(value: JSON) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from orchestrator.archive.rounds import Round
+from orchestrator.archive.run_index import RunSummary, read_index
 from orchestrator.archive.run_record import read_final, stored_runs
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
@@ -16,6 +17,7 @@ from orchestrator.authoring.graph import Graph, node_of
 from orchestrator.authoring.masking import mask_values
 from orchestrator.client.connection import join_stack, private_stacks
 from orchestrator.client.errors import AmbiguousRun, UnknownNode
+from orchestrator.client.run_filter import RunFilter
 from orchestrator.lifecycle.progress import progress_of
 from orchestrator.messaging.set_aside import SetAside, messages_set_aside
 from orchestrator.run_id import RunId, submission_time
@@ -31,6 +33,8 @@ log = logging.getLogger("orchestrator.client")
 
 #: How many runs of Redis are looked through for the beginning of an id.
 RECENT = 10_000
+#: Up to so many runs are read one by one: the index would take as long.
+FEW = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,15 @@ class KnownRun:
 
 
 @dataclass(frozen=True)
+class ListedRun:
+    """A run in a list."""
+
+    summary: RunSummary
+    state: str  #: as it is shown: `unfinished` for a run that was not written down and that no Redis has
+    known: KnownRun | None = None  #: if more of it was read
+
+
+@dataclass(frozen=True)
 class Records:
     """The runs that can be looked up from here."""
 
@@ -107,15 +120,18 @@ class Records:
                 apply_environment(state.environment)
         return settings().redis_url
 
-    def ids(self, limit: int) -> list[RunId]:
-        """The latest runs, newest first."""
-        live = [run for reader in self.readers for run in reader.ids(limit)]
+    def ids(self, limit: int | None = None) -> list[RunId]:
+        """The latest runs, or all, newest first."""
+        live = [run for reader in self.readers for run in reader.ids(limit or 0)]
         known = dict.fromkeys([*live, *stored_runs(self.store)])
         # Runs of the same second stay in the order in which Redis has them.
         return sorted(known, key=submission_time, reverse=True)[:limit]
 
     def resolve(self, text: str) -> RunId:
-        """The run of this id or beginning of an id, or the `latest`; raises UnknownRun, AmbiguousRun."""
+        """The run of this id or beginning of an id, else the latest of this name, or the `latest` of all.
+
+        Raises UnknownRun, AmbiguousRun.
+        """
         if any(reader.knows(RunId(text)) for reader in self.readers):
             return RunId(text)  # whether or not the store answers
         names = self.ids(RECENT)
@@ -124,6 +140,8 @@ class Records:
         if text in names:
             return RunId(text)
         fitting = [name for name in names if name.startswith(text)]
+        if not fitting and (named := self._named(text)) is not None:
+            return named
         if not fitting:
             near = get_close_matches(text, names, 1, cutoff=0.8)
             suggestion = f" Did you mean '{near[0]}'?" if near else ""
@@ -140,7 +158,7 @@ class Records:
         reader = next((reader for reader in self.readers if reader.knows(run)), None)
         if reader is not None:
             try:
-                record = reader.read(run, specification.graph)
+                record = replace(reader.read(run, specification.graph), labels=specification.labels)
                 tracebacks = reader.tracebacks(run)
             except UnreadableRun as error:
                 log.warning("%s; this is what the artifact store knows", error)
@@ -156,13 +174,37 @@ class Records:
             return KnownRun(record=final[0], graph=specification.graph, tracebacks=final[1])
         return KnownRun(record=self._from_manifests(specification), graph=specification.graph)
 
-    def latest(self, limit: int) -> Iterator[KnownRun]:
-        """The latest runs, newest first; of those that cannot be read, only that is said."""
-        for run in self.ids(limit):
-            try:
-                yield self.get(run)
-            except (AlteredArtifact, UnknownRun) as error:
-                log.warning("%s cannot be listed: %s", run, error)
+    def listed(self, wanted: RunFilter | None = None, *, limit: int | None = None) -> Iterator[ListedRun]:
+        """The latest runs that are wanted, newest first; of those that cannot be read, only that is said.
+
+        Those that have ended are found in the index; only the others are read one by one.
+        """
+        wanted, found = wanted or RunFilter(), 0
+        ids = self.ids(None if wanted != RunFilter() else limit)
+        index = read_index(self.store) if len(ids) > FEW else {}
+        live: dict[RunId, tuple[str, int]] = {}
+        for reader in reversed(self.readers):
+            live |= reader.states_and_rounds(ids)
+        for run in ids:
+            line = index.get(run)
+            if line is not None and live.get(run, (line.state.value, line.round)) == (line.state, line.round):
+                each = ListedRun(line, line.state.value)
+            else:
+                try:
+                    known = self.get(run)
+                except (AlteredArtifact, UnknownRun) as error:
+                    log.warning("%s cannot be listed: %s", run, error)
+                    continue
+                each = ListedRun(RunSummary.of(known.record), known.state, known)
+            if wanted.takes(each.summary, each.state):
+                yield each
+                found += 1
+                if found == limit:
+                    return
+
+    def _named(self, name: str) -> RunId | None:
+        """The latest run that a person has called so."""
+        return next((each.summary.id for each in self.listed(RunFilter(name=name), limit=1)), None)
 
     def set_aside(self, run: RunId | None = None) -> list[SetAside]:
         """The messages of a run, or of no known one, that the supervisor has set aside, the latest first."""
@@ -182,6 +224,7 @@ class Records:
             state=RunState.RUNNING if begun else RunState.PENDING,
             parameters=mask_values(specification.parameters),
             submitted=specification.submitted,
+            labels=specification.labels,
             error="not finished: it was submitted, but its end was not written down",
             nodes=nodes,
         )

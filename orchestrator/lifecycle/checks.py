@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
@@ -11,7 +12,14 @@ from orchestrator.authoring.errors import InvalidParameters, InvalidPipeline
 from orchestrator.authoring.graph import JSON, Constant, Graph
 from orchestrator.authoring.masking import SEE_CONTEXT, holds_password
 from orchestrator.authoring.stage import stages
+from orchestrator.lifecycle.errors import InvalidLabels
+from orchestrator.runs.record import Labels
 
+#: What MLflow takes: characters of a tag's name, and of its value or a note.
+LONGEST_KEY, LONGEST_VALUE = 250, 5000
+RESERVED_TAGS = ("mlflow.", "orchestrator.")
+
+_TAG = re.compile(r"[\w\-. :/]+")
 _KEPT = "holds a URL with a password, which would be kept with the run"
 
 
@@ -41,6 +49,27 @@ def check_graph(graph: Graph, *, queues: Sequence[str]) -> None:
             mistakes.append(f"{short} returns what cannot be stored: {reason}")
     if mistakes:
         raise InvalidPipeline(graph.pipeline, mistakes)
+
+
+def check_labels(labels: Labels) -> None:
+    """Raise InvalidLabels for a name, a tag or a note that MLflow would not take, or with a password."""
+    if len(labels.name) > LONGEST_KEY or "\n" in labels.name:
+        raise InvalidLabels(f"a run's name has at most {LONGEST_KEY} characters, in one line")
+    for key, value in labels.tags.items():
+        if not _TAG.fullmatch(key) or len(key) > LONGEST_KEY:
+            raise InvalidLabels(
+                f"the tag {key!r}: its name has letters, digits, spaces and _ - . : /, at most {LONGEST_KEY}"
+            )
+        if key.startswith(RESERVED_TAGS):
+            raise InvalidLabels(
+                f"the tag {key!r}: names that begin with {' or '.join(RESERVED_TAGS)} are taken"
+            )
+        if len(value) > LONGEST_VALUE:
+            raise InvalidLabels(f"the tag {key!r}: its value has more than {LONGEST_VALUE} characters")
+    if len(labels.note) > LONGEST_VALUE:
+        raise InvalidLabels(f"the note has more than {LONGEST_VALUE} characters")
+    if holds_password([labels.name, labels.note, *labels.tags.values()]):
+        raise InvalidLabels("a name, a tag or a note " + _KEPT, hint=SEE_CONTEXT)
 
 
 def unknown_queue(queue: str, queues: Sequence[str]) -> str:

@@ -19,3 +19,7 @@ class UnknownQueue(OrchestratorError):
 
 class NameTaken(OrchestratorError):
     """A user's folder has the name of one of the orchestrator's packages."""
+
+
+class InvalidLabels(OrchestratorError):
+    """A name, a tag or a note that a run cannot have."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,10 @@ from orchestrator.authoring.masking import mask_values
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.code import code_of
 from orchestrator.lifecycle.changes import ask_commit_of, files_of
-from orchestrator.lifecycle.checks import check_graph, check_parameters
+from orchestrator.lifecycle.checks import check_graph, check_labels, check_parameters
 from orchestrator.lifecycle.reconcile import Remaining
 from orchestrator.run_id import RunId, new_run_id
+from orchestrator.runs.record import Labels
 from orchestrator.runs.store import RunStore
 
 if TYPE_CHECKING:
@@ -35,10 +36,16 @@ class Prepared:
     graph: Graph
     parameters: Mapping[str, JSON]
     cache: bool = True  #: whether cached results may be reused
+    labels: Labels = field(default_factory=Labels)
 
 
 def prepare(
-    pipeline: Pipeline[..., Any], given: Mapping[str, object], *, queues: Sequence[str], cache: bool = True
+    pipeline: Pipeline[..., Any],
+    given: Mapping[str, object],
+    *,
+    queues: Sequence[str],
+    cache: bool = True,
+    labels: Labels | None = None,
 ) -> Prepared:
     """Parse the parameters, trace the pipeline and check it; raises with all mistakes, writes nothing."""
     from pydantic_core import to_jsonable_python
@@ -48,7 +55,9 @@ def prepare(
     check_parameters(pipeline.name, plain)
     graph = pipeline.graph(**parameters)
     check_graph(graph, queues=queues)
-    return Prepared(graph, plain, cache)
+    labels = labels or Labels()
+    check_labels(labels)
+    return Prepared(graph, plain, cache, labels)
 
 
 def submit(
@@ -110,6 +119,7 @@ def _write_down(prepared: Prepared, store: ArtifactStore, ids: Callable[[str], R
         files=files_of(graph),
         sent_from=gethostname(),
         cache=prepared.cache,
+        labels=prepared.labels,
     )
     commit = ask()
     if commit is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -145,6 +145,15 @@ class RunReader:
         if "next" not in record or record["state"] == NodeState.CANCELLED:
             return 0
         return int(record["items"]) - int(record["next"]) + len(record.get("back") or ())
+
+    def states_and_rounds(self, runs: Sequence[RunId]) -> dict[RunId, tuple[str, int]]:
+        """Return the state and the round of each of these runs that Redis has, in one round trip."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for run in runs:
+                pipe.hmget(RunKeys(run).meta, "state", "round")
+            replies = pipe.execute(raise_on_error=False)
+        read = ((run, reply) for run, reply in zip(runs, replies, strict=True) if isinstance(reply, list))
+        return {run: (str(reply[0]), int(reply[1] or 0)) for run, reply in read if reply[0] is not None}
 
     def ended_otherwise(self, run: RunId) -> frozenset[NodeName]:
         """Return the nodes and items that have ended without success."""

@@ -96,6 +96,25 @@ class NodeRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What a person has called a run, to find it again."""
+
+    name: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    def to_json(self) -> dict[str, JSON]:
+        """As a part of a run's record."""
+        return {"name": self.name, "tags": dict(self.tags), "note": self.note}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, JSON]) -> Labels:
+        """The inverse of `to_json`; what a record of an earlier version does not have is empty."""
+        tags = cast("Mapping[str, str]", plain.get("tags") or {})
+        return cls(name=str(plain.get("name") or ""), tags=tags, note=str(plain.get("note") or ""))
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One execution of a pipeline."""
 
@@ -110,6 +129,7 @@ class RunRecord:
     error: str | None = None
     round: int = 0  #: the current round, or the one that the run ended in
     nodes: tuple[NodeRecord, ...] = ()
+    labels: Labels = field(default_factory=Labels)
 
     def to_json(self) -> dict[str, JSON]:
         """As in the last line of `run --json`."""
@@ -122,6 +142,7 @@ class RunRecord:
             "ended": stamp(self.ended),
             "mlflow_run_id": self.mlflow_run_id,
             "error": self.error,
+            **self.labels.to_json(),
             "nodes": [node.to_json() for node in self.nodes],
         }
 
@@ -141,6 +162,7 @@ class RunRecord:
             error=cast("str | None", plain["error"]),
             round=int(cast("int", plain.get("round", 0))),
             nodes=tuple(NodeRecord.from_json(node) for node in nodes),
+            labels=Labels.from_json(plain),
         )
 
 

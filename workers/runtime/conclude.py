@@ -83,7 +83,10 @@ def _latest_end(run: RunId, resources: WorkerResources) -> _End | None:
     if not status.ended:
         return None
     reader, context = RunReader(resources.runs.client), _context(run, status.round, resources)
-    record = reader.read(run, context.graph) if context is not None else reader.summary(run)
+    if context is None:
+        record = reader.summary(run)
+    else:
+        record = replace(reader.read(run, context.graph), labels=context.specification.labels)
     return _End(record, reader.tracebacks(run), context, status.ended) if record.state.over else None
 
 
@@ -138,6 +141,9 @@ def _told_to_mlflow(end: _End, resources: WorkerResources) -> RunInfo:
         info,
         parameters=specification.parameters,
         started=specification.submitted,
+        name=specification.labels.name,
+        tags=specification.labels.tags,
+        note=specification.labels.note,
         commit=specification.commit,
         dirty=specification.dirty,
         data=_data_of(end.context, resources),

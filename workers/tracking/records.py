@@ -119,6 +119,9 @@ class RunInfo:
     error: str | None = None
     nodes: Sequence[NodeInfo] = ()
     maps: Sequence[MapInfo] = ()
+    name: str = ""  #: that a person gave the run; empty for none
+    tags: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
     commit: str = ""  #: git commit of the pipeline's repository when the run was submitted
     dirty: bool = False  #: whether the repository had uncommitted changes
     data: Sequence[Data] = ()

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 PIPELINE, STAGE, STATE = "orchestrator.pipeline", "orchestrator.stage", "orchestrator.state"
 PARENT, NOTE, ERROR = "mlflow.parentRunId", "mlflow.note.content", "orchestrator.error"
 
+#: Characters that MLflow takes in a tag.
+LONGEST_NOTE = 5000
+
 _STATUS = {"succeeded": "FINISHED", "skipped": "FINISHED", "cancelled": "KILLED"}
 
 
@@ -170,8 +173,16 @@ class KeyedRuns:
             self._tidy_models(info)
         # Also if it is not new: who created it may have died before it wrote its params. They are immutable.
         params = {k: v for k, v in as_params(info.parameters).items() if k not in run.data.params}
-        tags = {STATE: info.state, ROUND: str(info.round), **_note(info, run), **source_tags(info)}
+        tags = {
+            STATE: info.state,
+            ROUND: str(info.round),
+            **_note(info, run),
+            **source_tags(info),
+            **info.tags,
+        }
         write_params(self._client, parent, params, tags)
+        if info.name:
+            self._client.update_run(parent, name=info.name)
         self._client.set_terminated(parent, status_of(info.state), milliseconds(info.ended))
         return parent
 
@@ -292,14 +303,16 @@ def _successor(key: str, gone: str) -> str:
 
 
 def _note(info: RunInfo, run: Run) -> dict[str, str]:
-    """Return tags with the run's error; clear an earlier error after a success, but not a user's note."""
+    """Return tags with the run's note and error; clear an earlier error after a success, but not a note."""
     if info.error:
-        told = mask_text(info.error)[:5000]
-        return {NOTE: told, ERROR: told}
+        told = mask_text(info.error)[:LONGEST_NOTE]
+        both = "\n\n".join(filter(None, (info.note, told)))[:LONGEST_NOTE]
+        return {NOTE: both, ERROR: told}
+    given = {NOTE: info.note} if info.note else {}
     earlier = run.data.tags.get(ERROR)
     if not earlier:
-        return {}
-    return {ERROR: ""} | ({NOTE: ""} if run.data.tags.get(NOTE) == earlier else {})
+        return given
+    return {ERROR: ""} | (given or ({NOTE: ""} if run.data.tags.get(NOTE) == earlier else {}))
 
 
 def _weight(run: Run) -> tuple[AttemptOrder, bool, str]:

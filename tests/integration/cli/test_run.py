@@ -56,7 +56,7 @@ def test_a_long_map_is_told_by_counts(joined: Shell) -> None:
 def test_the_last_line_of_json_is_the_run(joined: Shell) -> None:
     done = joined("run", "order", "--json")
     record = done.last_json
-    keys = "id pipeline state parameters started ended mlflow_run_id error nodes"
+    keys = "id pipeline state parameters started ended mlflow_run_id error name tags note nodes"
     assert list(record) == keys.split()
     assert record["state"] == "succeeded"
     assert record["parameters"] == {"count": 3}

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
 
 from orchestrator import OrchestratorError, connect, pipeline
-from orchestrator.artifacts import MissingArtifact, NoSuchPart
+from orchestrator.archive.run_index import SEGMENTS, RunSummary
+from orchestrator.artifacts import ArtifactStore, MissingArtifact, NoSuchPart
 from orchestrator.artifacts.tree import digests_in
 from orchestrator.authoring.errors import InvalidParameters
 from orchestrator.client.errors import (
     AmbiguousRun,
+    InvalidFilter,
     NoOutput,
     NoStack,
     NotImportable,
@@ -23,8 +28,13 @@ from orchestrator.client.errors import (
     UnknownNode,
 )
 from orchestrator.client.outputs import Outputs
-from orchestrator.lifecycle.errors import UnknownPipeline
+from orchestrator.client.run_filter import RunFilter
+from orchestrator.client.run_lookup import Records
+from orchestrator.lifecycle.errors import InvalidLabels, UnknownPipeline
+from orchestrator.run_id import RunId
 from orchestrator.runs.errors import NothingLeft, RunIsOver, UnknownRun
+from orchestrator.runs.record import Labels
+from orchestrator.runs.states import RunState
 from tests.harness.waiting import wait_until
 
 
@@ -260,3 +270,88 @@ def test_what_cannot_be_written_is_one_clear_line(shell, trained, words, told):
     assert refused.status == 2
     assert re.match(told, refused.err), refused.err
     assert "Traceback" not in refused.err
+
+
+def test_runs_are_found_by_what_they_are_called(client, shell):
+    named = client.with_options(name="nightly", tags={"team": "risk"}, note="for the audit")
+    run = named.submit("squares").wait(60)
+    other = client.submit("squares").wait(60)
+    assert client.runs(name="nightly") == [run]
+    assert client.runs(tags={"team": None}, pipeline="squares", state="succeeded") == [run]
+    assert client.run("nightly") == run
+    assert other in client.runs(since="1h", limit=None)
+    assert not client.runs(state=["failed"], name="nightly")
+    listed = json.loads(shell.succeed("runs", "--tag", "team=risk", "--json").out)
+    assert [each["id"] for each in listed] == [run.id]
+    assert (listed[0]["name"], listed[0]["tags"], listed[0]["note"]) == (
+        "nightly",
+        {"team": "risk"},
+        "for the audit",
+    )
+    shown = shell.succeed("show", "nightly").out
+    assert "for the audit" in shown
+    assert "team=risk" in shown
+    assert "nightly" in run._repr_html_()
+    with pytest.raises(InvalidFilter, match="no moment"):
+        client.runs(since="last week")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"tags": {"mlflow.user": "x"}}, "are taken"),
+        ({"tags": {"": "x"}}, "its name has letters"),
+        ({"tags": {"x": "y" * 5001}}, "more than 5000"),
+        ({"name": "two\nlines"}, "in one line"),
+        ({"note": "see postgres://u:secret@host"}, "password"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(client, options, told):
+    with pytest.raises(InvalidLabels, match=told):
+        client.with_options(**options).submit("squares")
+
+
+def test_two_runs_are_compared(client, shell, trained):
+    other = client.submit("trained", rows=30, least=2.0).wait(60)
+    found = json.loads(shell.succeed("compare", trained.id, other.id, "--json").out)
+    told = {(each["section"], each["name"]): (each["left"], each["right"]) for each in found["differences"]}
+    assert told[("parameters", "rows")] == (20, 30)
+    assert told[("outputs", "describe")] == ("R² 1.00", None)
+    assert ("outputs", "table") in told
+    assert found["same"]["graph"] == 6
+    page = shell.succeed("compare", trained.id, other.id).out
+    assert "rows" in page
+    assert "nothing differs" in shell.succeed("compare", other.id, other.id).out
+    assert shell("compare", other.id, "nobody").status == 2
+
+
+def test_ten_thousand_runs_are_listed_at_once(client, shell, tmp_path):
+    home = tmp_path / "many"
+    runs = home / "artifacts" / "runs"
+    store = ArtifactStore(str(home / "artifacts"))
+    now = datetime.now(UTC)
+    lines = []
+    for number in range(10_000):
+        moment = now - timedelta(minutes=number)
+        summary = RunSummary(
+            id=RunId(f"p-{moment:%Y%m%d-%H%M%S}-{number:04x}"),
+            pipeline="p",
+            state=RunState.FAILED if number % 10 == 9 else RunState.SUCCEEDED,
+            submitted=moment,
+            labels=Labels(tags={"tenth": str(number % 10)}),
+        )
+        (runs / summary.id).mkdir(parents=True)
+        (runs / summary.id / "specification.json").write_text("{}")
+        lines.append(summary)
+    for start in range(0, 10_000, 2_500):
+        store.write(
+            f"{SEGMENTS}/{start}.jsonl",
+            "\n".join(json.dumps(each.to_json()) for each in lines[start : start + 2_500]).encode(),
+        )
+    many = Records(store, ())
+    before = time.process_time()
+    assert len(list(many.listed(limit=10_000))) == 10_000
+    assert len(list(many.listed(RunFilter(states=frozenset({"failed"}), tags={"tenth": "9"})))) == 1_000
+    assert time.process_time() - before < 2.0
+    alone = replace(shell, home=home, variables={})
+    assert alone.succeed("runs", "--limit", "10000", "--state", "failed").out.count("p-2") == 1_000

@@ -296,3 +296,12 @@ def test_the_pipelines_run_sums_up_its_nodes_their_code_and_the_data(tracking, r
     (given,) = parent.inputs.dataset_inputs
     assert (given.dataset.name, given.dataset.digest) == ("houses.csv", "a" * 36)
     assert given.dataset.source == '{"uri": "/data/houses.csv"}'
+
+
+def test_a_runs_name_tags_and_note_are_in_mlflow(tracking, runs):
+    tracking.conclude(run_of(name="nightly", tags={"team": "risk"}, note="for the audit"))
+    run = runs()["nightly"]
+    assert run.data.tags["team"] == "risk"
+    assert run.data.tags["mlflow.note.content"] == "for the audit"
+    tracking.conclude(run_of("failed", error="no rows", round=1, name="nightly", note="for the audit"))
+    assert runs()["nightly"].data.tags["mlflow.note.content"] == "for the audit\n\nno rows"
