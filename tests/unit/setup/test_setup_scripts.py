@@ -1,4 +1,4 @@
-"""What `make` runs to set a checkout up: which Python it takes, what it tells a machine that lacks something, and pip behind uv."""
+"""Scripts of `make setup`: which Python they take, what a machine without wheels is told, pip behind uv."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_machine_with_wheels_is_set_up(tools, system):
 
 @pytest.fixture
 def ready(tools: Path) -> Path:
-    """An environment that is ready, with a Python that fits, beside another one that would be taken for a new."""
+    """An environment that is ready, with a Python that fits, beside one that a new environment would take."""
     venv = tools.parent / "venv"
     program(venv / "bin" / "python", "exit 0")
     (venv / ".ready").write_text(f"{tools.parent}\n")
