@@ -4,10 +4,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-LOCKS := requirements.lock requirements-dev.lock requirements-embedded.lock
+LOCKS := requirements.lock requirements-dev.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-UV_VERSION := 0.13.9
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
+COMPILE := sh .ci/uv $(VENV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := setup
 .PHONY: help setup demo test test-slow test-compose faults fault-graphs power-cuts simulate plants lint format types bench bench-tables lock clean
@@ -27,13 +26,9 @@ help: ## list what there is
 setup: $(READY) ## make .venv with the locked dependencies and this project (what `make` alone does)
 	@:
 
-$(READY): $(LOCKS) pyproject.toml .ci/create-venv
+$(READY): $(LOCKS) pyproject.toml .ci/create-venv .ci/install .ci/uv
 	@sh .ci/create-venv $(VENV) $(PYTHON)
-	@echo 'setup: installing the locked dependencies; the first time takes a minute'
-	@$(PIP) install --quiet --no-deps --no-compile --require-hashes -r requirements-dev.lock
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib >/dev/null || true
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
-	@$(PIP) check > $(VENV)/check.log || { cat $(VENV)/check.log >&2; echo 'setup: the lock files do not fit pyproject.toml; run `make lock`' >&2; exit 1; }
+	@sh .ci/install $(VENV)
 	@echo '$(CURDIR)' > $(READY)
 	@echo 'setup: ready; try `make demo`, or $(BIN)/orchestrator --help'
 
@@ -87,12 +82,9 @@ bench-tables: setup ## take the numbers of the pipeline `tabular` on real tables
 	@PYTHONPATH=$(VENV)/tables $(BIN)/python -m benchmarks.tables $(ARGS)
 
 lock: ## make the lock files again from pyproject.toml (needs the network)
-	@[ -x $(BIN)/python ] || $(MAKE) --no-print-directory setup
-	@$(PIP) install --quiet uv==$(UV_VERSION)
+	@[ -x $(BIN)/uv ] || $(MAKE) --no-print-directory setup || [ -x $(BIN)/uv ]
 	@$(COMPILE) pyproject.toml --extra server --output-file requirements.lock
-	@$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
-	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["embedded"], sep="\n")' \
-		| $(COMPILE) --no-annotate --constraints requirements.lock --output-file requirements-embedded.lock -
+	@$(COMPILE) pyproject.toml --extra embedded --group dev --constraints requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove .venv and caches; .orchestrator/, with your runs and models, stays
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

