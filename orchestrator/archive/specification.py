@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.archive.integrity import ANEW, as_written
+from orchestrator.archive.tombstone import check_not_pruned, is_pruned
 from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
@@ -34,8 +35,8 @@ class Specification:
     cache: bool = True  #: whether cached results may be reused
 
     def write(self, store: ArtifactStore) -> bool:
-        """Store it; False if the id exists already."""
-        return store.create(_key(self.run), self._text(), flush=True)
+        """Store it; False if the id exists already, or did until its run was pruned."""
+        return not is_pruned(store, self.run) and store.create(_key(self.run), self._text(), flush=True)
 
     def withdraw(self, store: ArtifactStore) -> None:
         """Remove it, since the run was refused: without it, no worker can run the run."""
@@ -63,6 +64,7 @@ class Specification:
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId) -> Specification:
         """Read a run's specification; raises UnknownRun."""
+        check_not_pruned(store, run)
         data = store.read(_key(run))
         if data is None:
             raise UnknownRun(f"there is no run '{run}'. `orchestrator runs` lists the latest.")
@@ -80,6 +82,20 @@ class Specification:
                 dirty=plain.get("dirty", False),
                 cache=plain["cache"],
             )
+
+
+def pipeline_of(store: ArtifactStore, run: RunId) -> str:
+    """Return the name of a run's pipeline; empty if its specification is lost or altered."""
+    data = store.read(_key(run))
+    try:
+        return str(json.loads(data or b"{}")["graph"]["pipeline"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
+def is_specification(name: str) -> bool:
+    """Whether this file of a run's folder is its specification."""
+    return name == "specification.json"
 
 
 def _key(run: RunId) -> str:
