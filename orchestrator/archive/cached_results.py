@@ -1,6 +1,6 @@
 """Where the results are that later runs may reuse, and which runs they belong to.
 
-A cached result belongs to the run that made it and to the one that used it last; it goes when both are pruned.
+A cached result belongs to the run that made it and to the one that used it last; it goes when both are gone.
 """
 
 from __future__ import annotations

@@ -38,16 +38,17 @@ class Tombstone:
         """Say that the run is about to be pruned."""
         store.write(_key(self.run, _INTENT), self._text(), flush=True)
 
-    def withdraw(self, store: ArtifactStore) -> None:
-        """Take the intent back, since the run goes on, or is pruned."""
-        store.remove(_key(self.run, _INTENT))
-
     def write(self, store: ArtifactStore) -> None:
         """Store it: from now on the run is pruned."""
         store.create(_key(self.run, _TOMBSTONE), self._text(), flush=True)
 
     def _text(self) -> bytes:
         return json.dumps({"pipeline": self.pipeline, "pruned": stamp(self.pruned), "why": self.why}).encode()
+
+
+def withdraw_intent(store: ArtifactStore, run: RunId) -> None:
+    """Remove the intent, since the run goes on, or is pruned."""
+    store.remove(_key(run, _INTENT))
 
 
 def is_being_pruned(store: ArtifactStore, run: RunId) -> bool:

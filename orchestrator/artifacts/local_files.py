@@ -82,7 +82,7 @@ class LocalFiles:
                     yield f"{prefix}{entry.name}"
 
     def sizes(self, folder: str, *, but: Container[str] = ()) -> Iterator[tuple[str, int, float]]:
-        """The keys of the files below a folder, with size (bytes) and time of last change (seconds since 1970).
+        """The keys of the files below a folder, with size (bytes) and time of change (seconds since 1970).
 
         `but` names folders directly below that are left out.
         """
@@ -128,8 +128,8 @@ class LocalFiles:
         """Remove a file unless it was changed or touched after `since` (seconds since 1970); True if removed.
 
         It is moved away before its time is read. So who touches it either does so before, and it is put back,
-        or finds no file: no file that `touch` has found goes. A process that is killed in between leaves it to
-        `put_back`.
+        or finds no file: no file that `touch` has found goes. A process that is killed meanwhile leaves it
+        to `put_back`.
         """
         path, away = self._place(key), self._condemned(key)
         try:

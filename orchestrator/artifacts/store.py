@@ -297,7 +297,7 @@ class ArtifactStore:
                 self._files.put_back(f"blobs/sha256/{name[:2]}/{name}")
 
     def remove_folder(self, prefix: str) -> None:
-        """Remove the folders without files below `prefix`, and itself if it is one; remote stores have none."""
+        """Remove the folders without files below `prefix`, and itself if empty; remote stores have none."""
         if self._files is not None:
             self._files.remove_empty(checked_key(prefix))
 

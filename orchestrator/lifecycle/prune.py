@@ -19,7 +19,7 @@ from orchestrator.archive.inventory import RUNS, RunFiles, list_run, list_runs
 from orchestrator.archive.references import References, find_references, notes_of_columns
 from orchestrator.archive.run_record import remove_marks, unconcluded_runs
 from orchestrator.archive.specification import is_specification, pipeline_of
-from orchestrator.archive.tombstone import Tombstone, pruned_runs, runs_being_pruned
+from orchestrator.archive.tombstone import Tombstone, pruned_runs, runs_being_pruned, withdraw_intent
 from orchestrator.lifecycle.retention import Activity, Retention
 from orchestrator.run_id import RunId
 
@@ -71,6 +71,8 @@ def prune(
     activity = Activity(store, redis, now)
     before = min(now, activity.oldest(runs)) - store.grace
     pruned = pruned_runs(store)
+    if not dry_run:
+        _withdraw_intents(runs, pruned, activity)
     remains = {run: files.size for run, files in runs.items() if run in pruned}
     leaving = {**remains, **dict(islice(_leaving(runs, pruned, retention, activity), most))}
     if not dry_run:
@@ -92,10 +94,17 @@ def prune(
     )
 
 
+def _withdraw_intents(runs: Mapping[RunId, RunFiles], pruned: set[RunId], activity: Activity) -> None:
+    """Remove what killed processes left beside tombstones, or beside runs that go on."""
+    for run in runs_being_pruned(activity.store):
+        if run in pruned or run not in runs or not activity.may_go(run, runs[run]):
+            withdraw_intent(activity.store, run)
+
+
 def _leaving(
     runs: Mapping[RunId, RunFiles], pruned: set[RunId], retention: Retention, activity: Activity
 ) -> Iterator[tuple[RunId, int]]:
-    """The runs that may go, with the sizes of their files; first those that a killed process had begun with."""
+    """The runs that may go, with the sizes of their files; first those that a killed process began with."""
     store, unconcluded = activity.store, unconcluded_runs(activity.store)
     left = {run: files for run, files in runs.items() if run not in pruned}
     begun = sorted(run for run in runs_being_pruned(store) if run in left)
@@ -137,7 +146,7 @@ def _bury(run: RunId, retention: Retention, activity: Activity) -> bool:
         tombstone.write(store)
         extra = {"action": "run_pruned", "run": run}
         log.info("run %s is pruned: %s", run, retention.why, extra=extra)
-    tombstone.withdraw(store)
+    withdraw_intent(store, run)
     return goes
 
 
