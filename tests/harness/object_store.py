@@ -1,4 +1,4 @@
-"""An object store that speaks S3, in this process: without a network, and with conditional puts as S3 has them."""
+"""An object store that speaks S3, in this process, with conditional puts as S3 has them."""
 
 from __future__ import annotations
 

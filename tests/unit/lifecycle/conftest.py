@@ -20,7 +20,9 @@ def s3() -> Iterator[Mapping[str, str]]:
 
 
 @pytest.fixture(params=["folder", "memory", "S3"])
-def any_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
+def any_store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ArtifactStore:
     """A store of each kind."""
     match request.param:
         case "folder":

@@ -15,7 +15,7 @@ from orchestrator.archive.run_record import write_final
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore, Digest
 from orchestrator.artifacts.tree import Tree
-from orchestrator.authoring.graph import Constant, Graph, Node, NodeName, StageName
+from orchestrator.authoring.graph import JSON, Constant, Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
 from orchestrator.run_id import RunId
 from orchestrator.runs.record import RunRecord
@@ -24,7 +24,10 @@ from orchestrator.runs.values import FencingNumber
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 NODE = Node(
-    name=NodeName("fit"), stage=StageName("stages.fit"), policy=Policy(queue="data"), inputs={"x": Constant(1)}
+    name=NodeName("fit"),
+    stage=StageName("stages.fit"),
+    policy=Policy(queue="data"),
+    inputs={"x": Constant(1)},
 )
 
 
@@ -67,7 +70,12 @@ def complete(store: ArtifactStore, run: RunId, **outputs: str) -> RunId:
 
 def log_model(store: ArtifactStore, run: RunId, text: str) -> Outbox:
     """A model that MLflow does not have yet."""
-    model = {"kind": "model", "name": "model", "number": 0, "digest": store.put(text.encode())}
+    model: dict[str, JSON] = {
+        "kind": "model",
+        "name": "model",
+        "number": 0,
+        "digest": store.put(text.encode()),
+    }
     outbox = Outbox(run=run, node="fit", attempt=1, subject={}, entries=[model])
     outbox.write(store)
     return outbox
