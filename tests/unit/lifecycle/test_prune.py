@@ -21,7 +21,7 @@ from orchestrator.lifecycle.retention import ABANDONED, Retention
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
 
-from .stored_runs import (
+from tests.harness.stored_runs import (
     begin,
     complete,
     end,
