@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,23 +62,19 @@ def submit_many(cluster: LocalCluster, count: int, gate: Path, lines: Path) -> l
 @contextmanager
 def pruned_again_and_again(cluster: LocalCluster, runs: RunStore) -> Iterator[set[RunId]]:
     """Prune ten runs at a time, and all blobs that may go, for as long as the block runs."""
-    stop, gone, errors = threading.Event(), set[RunId](), list[BaseException]()
+    stop, gone = threading.Event(), set[RunId]()
 
     def loop() -> None:
-        try:
-            while not stop.is_set():
-                gone.update(prune(cluster.store, MONTH, [runs], now=time.time(), most=10).runs)
-        except BaseException as error:
-            errors.append(error)
+        while not stop.is_set():
+            gone.update(prune(cluster.store, MONTH, [runs], now=time.time(), most=10).runs)
 
-    thread = threading.Thread(target=loop)
-    thread.start()
-    try:
-        yield gone
-    finally:
-        stop.set()
-        thread.join()
-    assert not errors
+    with ThreadPoolExecutor(1) as threads:
+        pruning = threads.submit(loop)
+        try:
+            yield gone
+        finally:
+            stop.set()
+            pruning.result()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from orchestrator.lifecycle.prune import Pruned, prune
 from orchestrator.lifecycle.retention import ABANDONED, Retention
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
-
 from tests.harness.stored_runs import (
     begin,
     complete,
