@@ -84,13 +84,14 @@ class LocalFiles:
     def sizes(self, folder: str, *, but: Container[str] = ()) -> Iterator[tuple[str, int, float]]:
         """The keys of the files below a folder, with size (bytes) and time of change (seconds since 1970).
 
-        `but` names folders directly below that are left out.
+        `but` names folders directly below that are left out. OSError if a folder cannot be read: who asks for
+        all must not take a part for it.
         """
         open_ = [(self._place(folder), f"{folder}/") if folder else (self._folder, "")]
         top = True
         while open_:
             place, prefix = open_.pop()
-            for entry in _entries(place):
+            for entry in _all_entries(place):
                 with suppress(FileNotFoundError):  # just removed
                     if entry.is_dir(follow_symlinks=False):
                         if not top or entry.name not in but:
@@ -236,6 +237,15 @@ def _entries(place: str) -> list[os.DirEntry[str]]:
     with suppress(OSError), os.scandir(place) as found:
         return list(found)
     return []
+
+
+def _all_entries(place: str) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing if it is not there any more."""
+    try:
+        with os.scandir(place) as found:
+            return list(found)
+    except FileNotFoundError:
+        return []
 
 
 def _with_parents(place: Callable[[str, str], None], draft: str, path: str) -> None:

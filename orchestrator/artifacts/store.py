@@ -67,7 +67,6 @@ class ArtifactStore:
         self.url = shown(url)
         self._backend, folder = open_backend(url, create=create)
         self._files = LocalFiles(folder) if folder is not None else None
-        self._sweeps = RemoteSweeps(self._backend)
         self._copies = Copies()
         self._verified: dict[Path, _Stamp] = {}
 
@@ -321,6 +320,10 @@ class ArtifactStore:
                 yield cast("IO[bytes]", file)
         except OSError as error:
             raise store_error("prepare a blob in a temporary file for", self.url, error) from error
+
+    @property
+    def _sweeps(self) -> RemoteSweeps:
+        return RemoteSweeps(self._backend)
 
     def _sizes(self, folder: str, but: set[str]) -> Iterator[tuple[str, int, float]]:
         if self._files is not None:

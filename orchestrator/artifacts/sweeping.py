@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import obstore
 
 from orchestrator.artifacts.digest import Digest, blob_key
+from orchestrator.artifacts.errors import StoreUnavailable
 from orchestrator.artifacts.local_files import CONDEMNED
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ SWEEP_SECONDS = 20.0
 #: Seconds that a writer waits for a mark: then its sweep has been killed.
 PATIENCE = 90.0
 _PACE = 0.25
+#: How often a blob is written that then is not there; one sweep can remove it once.
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,15 @@ class RemoteSweeps:
             self._remove_mark(mark)
 
     def write(self, digest: Digest, put: Callable[[], object]) -> None:
-        """Write a blob by calling `put`, again if a sweep has removed it."""
-        while True:
+        """Write a blob by calling `put`, again if a sweep has removed it; raises StoreUnavailable."""
+        for _ in range(_TRIES):
             put()
             if marks := self._marks():
                 self._wait(marks)
-            if (
-                self.look(digest) is not None
-            ):  # after the marks: of a sweep that is over, nothing is left to come
+            # After the marks: sweeps that were over by then remove nothing more, and later ones see the new time.
+            if self.look(digest) is not None:
                 return
+        raise StoreUnavailable(f"{digest} is not in the store, although it has just been written there")
 
     def look(self, digest: Digest) -> ObjectMeta | None:
         """What the store says of a blob; None if it is not there."""

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two rounds, and from the start of a coordinator to its first.
-PACE = 3600.0
-FIRST = 60.0
+#: Seconds between two rounds, each of which reads all manifests, and from a coordinator's start to its first.
+PACE = 6 * 3600.0
+FIRST = 300.0
 #: Runs that one round removes: the rest waits for the next one.
 MOST = 1000
 

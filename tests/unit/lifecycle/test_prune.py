@@ -13,7 +13,7 @@ from orchestrator.archive.outbox import outboxes
 from orchestrator.archive.run_record import read_final, stored_runs
 from orchestrator.archive.specification import Specification
 from orchestrator.archive.tombstone import is_being_pruned, is_pruned
-from orchestrator.artifacts import ArtifactStore, Digest, StoredObject
+from orchestrator.artifacts import ArtifactStore, Digest, StoredObject, StoreError, StoreUnavailable
 from orchestrator.artifacts.digest import digest_of_bytes
 from orchestrator.lifecycle import prune as module
 from orchestrator.lifecycle.prune import Pruned, prune
@@ -343,6 +343,45 @@ def test_a_run_whose_prune_was_killed_goes_whatever_the_next_one_is_told(tmp_pat
     store.left = 1_000_000
     assert is_being_pruned(store, run)
     assert list(prune_later(store, Retention(keep_last=10)).runs) == [run]
+
+
+# What cannot be read
+
+
+def test_nothing_is_removed_if_a_folder_cannot_be_listed(
+    any_store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest that nobody could look for may name any blob."""
+    complete(any_store, run_id(1), fit="a model")
+    before = sizes(any_store)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.scandir" if any_store.is_local else "obstore.list", refuse)
+        with pytest.raises(StoreError):
+            prune_later(any_store, Retention(keep_last=5))
+    assert sizes(any_store) == before
+
+
+def test_nothing_is_removed_if_a_manifest_cannot_be_read(
+    any_store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete(any_store, run_id(1), fit="a model")
+    any_store.put(b"of nobody")
+    before, read = sizes(any_store), ArtifactStore.read
+
+    def refuse(store: ArtifactStore, key: str) -> bytes | None:
+        if "/nodes/" in key:
+            raise StoreUnavailable("no connection")
+        return read(store, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArtifactStore, "read", refuse)
+        with pytest.raises(StoreUnavailable):
+            prune_later(any_store, Retention(keep_last=5))
+    assert sizes(any_store) == before
 
 
 # While writers are at work
