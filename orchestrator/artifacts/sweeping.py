@@ -75,7 +75,7 @@ class RemoteSweeps:
             put()
             if marks := self._marks():
                 self._wait(marks)
-            # After the marks: sweeps that were over by then remove nothing more, and later ones see the new time.
+            # After the marks: sweeps that were over by then remove nothing more, later ones see its time.
             if self.look(digest) is not None:
                 return
         raise StoreUnavailable(f"{digest} is not in the store, although it has just been written there")
