@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from orchestrator.archive.inventory import RUNS, RunFiles, list_run, list_runs
 from orchestrator.archive.references import References, find_references, notes_of_columns
 from orchestrator.archive.run_record import remove_marks, unconcluded_runs
-from orchestrator.archive.specification import is_specification, pipeline_of
+from orchestrator.archive.specification import pipeline_of
 from orchestrator.archive.tombstone import Tombstone, pruned_runs, runs_being_pruned, withdraw_intent
 from orchestrator.lifecycle.retention import Activity, Retention
 from orchestrator.run_id import RunId
@@ -81,7 +81,7 @@ def prune(
             for run, size in leaving.items()
             if not stopped() and _remove_run(run, retention, activity, is_pruned=run in pruned)
         }
-    references = find_references(store, without={*leaving, *pruned})
+    references = find_references(store, without=leaving)
     doomed, kept = _unreferenced(store, references, before)
     if not dry_run:
         doomed = _remove_blobs(store, references, doomed, before, stopped)
@@ -120,8 +120,7 @@ def _remove_run(run: RunId, retention: Retention, activity: Activity, *, is_prun
         remove_marks(store, run, sys.maxsize)
     elif not _bury(run, retention, activity):
         return False
-    names = sorted(store.keys(f"{RUNS}/{run}"), key=lambda key: not is_specification(key.rpartition("/")[2]))
-    for key in names:
+    for key in store.keys(f"{RUNS}/{run}"):
         store.remove(key)
     store.remove_folder(f"{RUNS}/{run}")
     return True

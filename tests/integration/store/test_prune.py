@@ -23,9 +23,10 @@ from orchestrator.coordinator.retention import ArtifactRetention
 from orchestrator.lifecycle.prune import prune
 from orchestrator.lifecycle.retention import Retention
 from orchestrator.run_id import RunId
+from orchestrator.runs.keys import RunKeys
 from orchestrator.runs.store import RunStore
 from tests.harness.cluster import LocalCluster
-from tests.harness.stored_runs import WHEN, complete, run_id
+from tests.harness.stored_runs import NODE, WHEN, complete, run_id
 from tests.harness.waiting import wait_until
 
 from .conftest import Run
@@ -128,6 +129,17 @@ def test_a_run_that_goes_on_stays_however_old_it_looks(
     gate.touch()
     run.wait_for_end()
     assert run.record.state == "succeeded"
+
+
+def test_a_run_that_redis_has_open_stays_whatever_the_store_says(runs: RunStore, tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path / "store"))
+    run = complete(store, run_id(1))
+    age(Path(store.url))
+    runs.submit(run, pipeline="churn", parameters={}, needs={NODE.name: 0}, maps={}, submitted=time.time())
+    assert not prune(store, MONTH, [runs], now=time.time(), dry_run=True).runs
+    assert not prune(store, MONTH, [runs], now=time.time()).runs
+    runs.client.delete(*RunKeys(run).all())
+    assert list(prune(store, MONTH, [runs], now=time.time()).runs) == [run]
 
 
 def test_a_pruned_run_is_gone_from_redis_and_every_command_says_so(
