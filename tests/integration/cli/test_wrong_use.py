@@ -148,7 +148,7 @@ def test_an_unknown_run_is_refused(alone: Shell) -> None:
         (["--older-than", "90"], "--older-than 90: write days, hours or minutes, such as 90d, 12h or 30m"),
         (["--older-than", "0d"], "--older-than 0d: write days"),
         (["--older-than", "-1d"], "--older-than -1d: write days"),
-        (["--keep-last", "-1"], "-1 is not in the range"),
+        (["--keep-last", "-1"], "Invalid value for '--keep-last'"),
     ],
 )
 def test_a_prune_that_does_not_say_what_is_refused(alone: Shell, words: list[str], clue: str) -> None:

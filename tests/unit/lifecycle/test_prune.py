@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -432,6 +433,30 @@ def test_a_manifest_is_whole_though_its_run_began_after_the_search(folder: Artif
     begin(folder, run_id(1), fit="reused")
     assert folder.remove_blobs([digest], before) == []
     assert folder.holds(digest)
+
+
+def test_writers_beside_prunes_find_what_they_have_put(
+    any_store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two seconds are a long time here, and the writers come back to a blob just when it may be removed."""
+    for name in ("GRACE_LOCAL", "GRACE_REMOTE"):
+        monkeypatch.setattr(f"orchestrator.artifacts.store.{name}", 2.0)
+    until, removed = time.monotonic() + 3.5, 0
+
+    def write() -> int:
+        count = 0
+        while time.monotonic() < until:
+            data = b"%d" % (int(time.monotonic() * 8) % 18)  # each again after 2.1 to 2.3 seconds
+            assert any_store.get(any_store.put(data)) == data
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(4) as threads:
+        writers = [threads.submit(write) for _ in range(4)]
+        while time.monotonic() < until:
+            removed += prune(any_store, MONTH, [], now=time.time()).blobs
+        assert all(writer.result() for writer in writers)
+    assert removed
 
 
 def test_many_runs_and_blobs_are_gone_through_in_one_pass(folder: ArtifactStore) -> None:
