@@ -114,12 +114,13 @@ def _as_text(found: Pruned, *, dry_run: bool) -> str:
     if len(found.runs) > _LISTED:
         lines.append(f"  … and {len(found.runs) - _LISTED} more")
     done = "would remove" if dry_run else "removed"
-    runs = f"{len(found.runs)} run{'' if len(found.runs) == 1 else 's'}"
-    blobs = f"{found.blobs} blob{'' if found.blobs == 1 else 's'}"
+    runs, blobs = _counted(len(found.runs), "run"), _counted(found.blobs, "blob")
     lines.append(f"{done} {runs} and {blobs}: {data_size(found.size)}")
     if found.kept_blobs:
-        kept = f"{found.kept_blobs} more that nothing refers to ({data_size(found.kept_bytes)})"
-        lines.append(
-            f"{kept} stay for now: they are too young, or a run that goes on may be about to name them"
-        )
+        kept = f"{_counted(found.kept_blobs, 'blob')} ({data_size(found.kept_bytes)})"
+        lines.append(f"kept for now: {kept} that nothing refers to, but a run may be about to")
     return "\n".join(lines)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -81,6 +81,8 @@ def prune(
             for run, size in leaving.items()
             if not stopped() and _remove_run(run, retention, activity, is_pruned=run in pruned)
         }
+    if stopped():
+        return Pruned(runs=leaving)
     references = find_references(store, without=leaving)
     doomed, kept = _unreferenced(store, references, before)
     if not dry_run:
