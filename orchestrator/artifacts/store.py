@@ -365,7 +365,8 @@ class ArtifactStore:
         if self._files is None:
             found = self._sweeps.look(digest)
             # One that was cut short is written again, and so is one that might be removed soon.
-            return found is not None and found["size"] == size and changed(found) > recent
+            is_recent = found is not None and found["size"] == size and changed(found) > recent
+            return is_recent and self._sweeps.stays(digest)
         return self._is_whole(digest, size, recent)
 
     def _is_whole(self, digest: Digest, size: int, recent: float) -> bool:

@@ -2,8 +2,9 @@
 
 An object store deletes by name, whatever is there by then: between the look at a blob's time and its removal
 somebody may have written it anew. So a sweep leaves a mark before it looks, and removes it after its last
-removal; and who has written a blob looks for marks, waits until those that it sees are gone, and then for its
-blob. A sweep looks and removes within a time that is shorter than a writer waits.
+removal; and who has written a blob, or seen one that somebody else has just written, looks for marks, waits
+until those that it sees are gone, and then looks for the blob. A sweep looks and removes within a time that
+is shorter than a writer waits.
 """
 
 from __future__ import annotations
@@ -73,12 +74,18 @@ class RemoteSweeps:
         """Write a blob by calling `put`, again if a sweep has removed it; raises StoreUnavailable."""
         for _ in range(_TRIES):
             put()
-            if marks := self._marks():
-                self._wait(marks)
-            # After the marks: sweeps that were over by then remove nothing more, later ones see its time.
-            if self.look(digest) is not None:
+            if self.stays(digest):
                 return
         raise StoreUnavailable(f"{digest} is not in the store, although it has just been written there")
+
+    def stays(self, digest: Digest) -> bool:
+        """Whether a blob that was just written, or seen with a recent time, is there to stay.
+
+        Sweeps that may have looked at an older one have marks, or are over; later ones see its time.
+        """
+        if marks := self._marks():
+            self._wait(marks)
+        return self.look(digest) is not None
 
     def look(self, digest: Digest) -> ObjectMeta | None:
         """What the store says of a blob; None if it is not there."""

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,26 @@ def test_a_remote_blob_that_is_written_during_a_sweep_is_there_afterwards(
     writer.join(10)
     assert remote.get(digest) == b"reused"
     assert puts.count(blob_key(digest)) == 2
+
+
+def test_who_finds_what_another_has_written_during_a_sweep_waits_for_its_end(
+    remote: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep has looked at the blob before the other wrote it, and removes what both rely on."""
+    digest = remote.put(b"reused")
+    time.sleep(1.1)
+    with ThreadPoolExecutor(1) as threads:
+        told = list[Future[bool]]()
+
+        def write_and_find() -> None:
+            obstore.put(remote._backend, blob_key(digest), b"reused")
+            told.append(threads.submit(remote.is_stored, digest, 6))
+            with pytest.raises(TimeoutError):
+                told[0].result(timeout=0.2)
+
+        with before(monkeypatch, "delete", write_and_find, where=obstore):
+            assert remote.remove_blobs([digest], time.time() - 0.5) == [digest]
+        assert not told[0].result(timeout=10)
 
 
 def test_a_sweep_that_comes_after_a_writer_leaves_its_blob(remote: ArtifactStore) -> None:
