@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import NewType
 
 RunId = NewType("RunId", str)
+
+_FORM = re.compile(r"(.+)-[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
 
 
 def new_run_id(pipeline: str) -> RunId:
@@ -20,3 +23,9 @@ def new_run_id(pipeline: str) -> RunId:
 def submission_time(run: RunId) -> list[str]:
     """Return the date and time in a run's id, in a form that sorts."""
     return run.split("-")[-3:-1]
+
+
+def pipeline_in(run: RunId) -> str:
+    """Return the name of the pipeline in a run's id; empty if the id has another form."""
+    found = _FORM.fullmatch(run)
+    return found[1] if found else ""

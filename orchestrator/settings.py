@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     memory_limit: ByteSize | None = Field(default=None, ge=MEMORY_FLOOR)  #: for each stage's process
     alive_file: Path | None = None  #: workers and the coordinator touch it while they work, for health checks
     retention_days: float = Field(default=1.0, gt=0)  #: how long Redis remembers a finished run
+    artifact_retention_days: float | None = Field(default=None, gt=0)  #: older runs are pruned; None: never
 
     @field_validator("pipelines", "queues", "trusted_types", mode="before")
     @classmethod

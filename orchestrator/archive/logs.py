@@ -60,6 +60,11 @@ def logged_attempts(store: ArtifactStore, run: RunId) -> dict[str, list[int]]:
     return found
 
 
+def is_log(name: str) -> bool:
+    """Whether this file of a run's folder is a log."""
+    return name.startswith("logs/")
+
+
 def _key(run: RunId, node: str, attempt: int) -> str:
     return f"{_folder(run)}/{node}/{attempt}.jsonl"
 

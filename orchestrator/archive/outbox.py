@@ -70,6 +70,16 @@ def outboxes(store: ArtifactStore, run: RunId, node: str = "") -> list[Outbox]:
     return sorted(_read(store, run, node), key=lambda outbox: (outbox.round, outbox.attempt, outbox.node))
 
 
+def waits_for_delivery(store: ArtifactStore, run: RunId) -> bool:
+    """Whether anything that a run logged is neither in MLflow nor refused by it."""
+    return any(outbox.entries for outbox in _read(store, run, ""))
+
+
+def is_outbox(name: str) -> bool:
+    """Whether this file of a run's folder is an outbox."""
+    return name.startswith("outbox/")
+
+
 def _read(store: ArtifactStore, run: RunId, node: str) -> Iterator[Outbox]:
     for key in store.keys(f"{_folder(run)}/{node}" if node else _folder(run)):
         name, _, file = key.removeprefix(f"{_folder(run)}/").rpartition("/")

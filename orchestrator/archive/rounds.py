@@ -81,5 +81,12 @@ def latest_number(store: ArtifactStore, run: RunId) -> int:
     return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
+def round_of_file(name: str) -> int | None:
+    """Return 2 for `rounds/2.json` in a run's folder; None for a file that is of no round."""
+    folder, _, file = name.rpartition("/")
+    number = file.removesuffix(".json")
+    return int(number) if folder == "rounds" and number.isdecimal() else None
+
+
 def _key(run: RunId, number: int) -> str:
     return f"runs/{run}/rounds/{number}.json"

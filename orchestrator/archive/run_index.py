@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("orchestrator.archive")
 
-ENTRIES, SEGMENTS = "index/runs", "index/segments"
+INDEX = "index"
+ENTRIES, SEGMENTS = f"{INDEX}/runs", f"{INDEX}/segments"
 
 #: Entries that are merged at once at the least, and segments that are merged into one.
 FEW_ENTRIES, MANY_SEGMENTS = 64, 16

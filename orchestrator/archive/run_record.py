@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.archive.integrity import as_written
 from orchestrator.archive.run_index import add_to_index
+from orchestrator.archive.tombstone import pruned_runs
 from orchestrator.run_id import RunId, submission_time
 from orchestrator.runs.record import RunRecord, stamp
 
@@ -76,8 +77,17 @@ def remove_marks(store: ArtifactStore, run: RunId, upto: int) -> None:
 
 def stored_runs(store: ArtifactStore) -> list[RunId]:
     """Return all runs with a specification in the store, newest first."""
-    names = store.folders("runs", holding="specification.json")
+    names = set(store.folders("runs", holding="specification.json")) - pruned_runs(store)
     return sorted(map(RunId, names), key=lambda run: (submission_time(run), run), reverse=True)
+
+
+def recorded_round(name: str) -> int | None:
+    """Return 0 for `record.json` in a run's folder, 2 for `records/2.json`; None for other files."""
+    if name == "record.json":
+        return 0
+    folder, _, file = name.rpartition("/")
+    number = file.removesuffix(".json")
+    return int(number) if folder == "records" and number.isdecimal() else None
 
 
 def _key(run: RunId, round: int) -> str:

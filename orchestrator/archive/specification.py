@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.archive.integrity import ANEW, as_written
+from orchestrator.archive.tombstone import check_not_pruned, is_pruned
 from orchestrator.authoring.graph import JSON, Graph
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
@@ -35,8 +36,8 @@ class Specification:
     labels: Labels = field(default_factory=Labels)
 
     def write(self, store: ArtifactStore) -> bool:
-        """Store it; False if the id exists already."""
-        return store.create(_key(self.run), self._text(), flush=True)
+        """Store it; False if the id exists already, or did until its run was pruned."""
+        return not is_pruned(store, self.run) and store.create(_key(self.run), self._text(), flush=True)
 
     def withdraw(self, store: ArtifactStore) -> None:
         """Remove it, since the run was refused: without it, no worker can run the run."""
@@ -65,6 +66,7 @@ class Specification:
     @classmethod
     def read(cls, store: ArtifactStore, run: RunId) -> Specification:
         """Read a run's specification; raises UnknownRun."""
+        check_not_pruned(store, run)
         data = store.read(_key(run))
         if data is None:
             raise UnknownRun(f"there is no run '{run}'. `orchestrator runs` lists the latest.")
@@ -83,6 +85,20 @@ class Specification:
                 cache=plain["cache"],
                 labels=Labels.from_json(plain),
             )
+
+
+def pipeline_of(store: ArtifactStore, run: RunId) -> str:
+    """Return the name of a run's pipeline; empty if its specification is lost or altered."""
+    data = store.read(_key(run))
+    try:
+        return str(json.loads(data or b"{}")["graph"]["pipeline"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
+def is_specification(name: str) -> bool:
+    """Whether this file of a run's folder is its specification."""
+    return name == "specification.json"
 
 
 def _key(run: RunId) -> str:

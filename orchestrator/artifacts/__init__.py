@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.artifacts.as_stored import decode_as_stored
 from orchestrator.artifacts.digest import Digest
-from orchestrator.artifacts.encoding import decode, encode, holds_all, unsupported
+from orchestrator.artifacts.encoding import decode, encode, holds_all, reuse_all, unsupported
 from orchestrator.artifacts.errors import (
     AlteredArtifact,
     ArtifactError,
@@ -17,7 +17,7 @@ from orchestrator.artifacts.errors import (
     WrongKey,
     WrongValue,
 )
-from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.artifacts.store import ArtifactStore, StoredBlob, StoredObject
 from orchestrator.artifacts.tree import MISSING, Json, Missing, Tree, digest_of, gather, inline
 from orchestrator.artifacts.user_codecs import UserCodec, register_codec
 
@@ -33,6 +33,8 @@ __all__ = [
     "NoSuchPart",
     "StoreError",
     "StoreUnavailable",
+    "StoredBlob",
+    "StoredObject",
     "Tree",
     "UnsupportedType",
     "UntrustedTypes",
@@ -47,5 +49,6 @@ __all__ = [
     "holds_all",
     "inline",
     "register_codec",
+    "reuse_all",
     "unsupported",
 ]

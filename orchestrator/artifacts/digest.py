@@ -48,3 +48,9 @@ def blob_key(digest: Digest) -> str:
     """Where the blob of this digest lies in a store."""
     name = hex_of(digest)
     return f"blobs/sha256/{name[:2]}/{name}"
+
+
+def digest_at(key: str) -> Digest | None:
+    """The digest of the blob that lies at a key; None if no blob does."""
+    digest = Digest(f"sha256:{key.rpartition('/')[2]}")
+    return digest if _FORM.fullmatch(digest) and blob_key(digest) == key else None

@@ -55,6 +55,11 @@ def holds_all(tree: Tree, store: ArtifactStore) -> bool:
     return all(held)
 
 
+def reuse_all(tree: Tree, store: ArtifactStore) -> bool:
+    """Like `holds_all`, of a value that a new manifest will name; see `ArtifactStore.reuse`."""
+    return holds_all(tree, store) and all(store.reuse(digest) for digest in digests_in(tree))
+
+
 def unsupported(hint: object) -> str | None:
     """Why values of this annotation cannot be stored, in one line with what to do; None if they can."""
     try:

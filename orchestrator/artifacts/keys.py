@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 
 from orchestrator.artifacts.errors import WrongKey
-from orchestrator.artifacts.local_files import DRAFTS
+from orchestrator.artifacts.local_files import CONDEMNED, DRAFTS
 
 #: Letters, digits and signs that every object store and file system keeps as they are.
 _SEGMENT = re.compile(r"[\w\-.=+@,:~()\[\] ]{1,200}")
 
-#: Blobs are written by their digest only, and drafts are no objects of the store.
-_RESERVED = ("blobs", DRAFTS)
+#: Where it is noted that a table's column is kept compressed; a note keeps no blob from being removed.
+COLUMN_NOTES = "columns"
+
+#: Blobs are written by their digest only; drafts, and what is being removed, are no objects of the store.
+RESERVED = ("blobs", DRAFTS, CONDEMNED)
 
 
 def checked_key(key: str) -> str:
@@ -23,7 +26,7 @@ def checked_key(key: str) -> str:
         raise WrongKey(
             f"{key!r} cannot be a key of the artifact store",
             hint="A key is words of letters, digits and -_.=+@,:~()[] joined by '/', without '..', "
-            f"not starting with '/' or {' or '.join(f'{name}/' for name in _RESERVED)}.",
+            f"not starting with '/' or {' or '.join(f'{name}/' for name in RESERVED)}.",
         )
     return key
 
@@ -31,7 +34,7 @@ def checked_key(key: str) -> str:
 def is_key(text: str) -> bool:
     """Whether this can be a key; there may be files of other programs in a store's folder."""
     segments = text.split("/")
-    return all(map(_is_safe_segment, segments)) and segments[0] not in _RESERVED
+    return all(map(_is_safe_segment, segments)) and segments[0] not in RESERVED
 
 
 def checked_file_name(name: object) -> str:

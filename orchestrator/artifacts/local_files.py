@@ -15,7 +15,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import getrandbits
@@ -23,6 +23,8 @@ from typing import IO
 
 #: Where the drafts are.
 DRAFTS = "drafts"
+#: Where a file is that is being removed by `remove_unless_changed`.
+CONDEMNED = "condemned"
 #: Seconds since its last byte after which a draft is taken for abandoned.
 ABANDONED = 3600.0
 
@@ -79,6 +81,26 @@ class LocalFiles:
                 elif not entry.is_symlink():
                     yield f"{prefix}{entry.name}"
 
+    def sizes(self, folder: str, *, but: Container[str] = ()) -> Iterator[tuple[str, int, float]]:
+        """The keys of the files below a folder, with size (bytes) and time of change (seconds since 1970).
+
+        `but` names folders directly below that are left out. OSError if a folder cannot be read: who asks for
+        all must not take a part for it.
+        """
+        open_ = [(self._place(folder), f"{folder}/") if folder else (self._folder, "")]
+        top = True
+        while open_:
+            place, prefix = open_.pop()
+            for entry in _all_entries(place):
+                with suppress(FileNotFoundError):  # just removed
+                    if entry.is_dir(follow_symlinks=False):
+                        if not top or entry.name not in but:
+                            open_.append((entry.path, f"{prefix}{entry.name}/"))
+                    elif not entry.is_symlink():
+                        status = entry.stat(follow_symlinks=False)
+                        yield f"{prefix}{entry.name}", status.st_size, status.st_mtime
+            top = False
+
     def folders(self, above: str, holding: str) -> Iterator[str]:
         """The names of the folders directly below one that have a file of the name `holding`."""
         for entry in _entries(self._place(above)):
@@ -88,6 +110,58 @@ class LocalFiles:
     def remove(self, key: str) -> None:
         """Remove a file, if there is one."""
         self.path(key).unlink(missing_ok=True)
+
+    def remove_empty(self, folder: str) -> None:
+        """Remove the empty folders in a folder, and itself if nothing else is in it."""
+        for place, _, _ in os.walk(self._place(folder), topdown=False):
+            with suppress(OSError):  # not empty, or just gone
+                Path(place).rmdir()
+
+    def touch(self, key: str) -> bool:
+        """Give a file the present time; False if there is none, or it is another user's."""
+        try:
+            os.utime(self._place(key))
+        except (FileNotFoundError, PermissionError):
+            return False
+        return True
+
+    def remove_unless_changed(self, key: str, since: float) -> bool:
+        """Remove a file unless it was changed or touched after `since` (seconds since 1970); True if removed.
+
+        It is moved away before its time is read. So who touches it either does so before, and it is put back,
+        or finds no file: no file that `touch` has found goes. A process that is killed meanwhile leaves it
+        to `put_back`.
+        """
+        path, away = self._place(key), self._condemned(key)
+        try:
+            _with_parents(os.rename, path, away)
+            if os.stat(away).st_mtime > since:  # noqa: PTH116
+                self._put_back(away, path)
+                return False
+            os.unlink(away)  # noqa: PTH108
+        except FileNotFoundError:  # another process removes it, too, or has put it back
+            return False
+        return True
+
+    def put_back(self, key: str) -> bool:
+        """Put a file back that `remove_unless_changed` has moved away; False if there is none."""
+        return self._put_back(self._condemned(key), self._place(key))
+
+    def condemned(self) -> list[str]:
+        """The names, without folders, of the files that are being removed, or were by a killed process."""
+        return [entry.name for entry in _entries(self._place(CONDEMNED))]
+
+    def _condemned(self, key: str) -> str:
+        return f"{self._place(CONDEMNED)}{os.sep}{key.rpartition('/')[2]}"
+
+    @staticmethod
+    def _put_back(away: str, path: str) -> bool:
+        with suppress(FileNotFoundError):
+            with suppress(FileExistsError):  # somebody has written it anew
+                os.link(away, path)
+            os.unlink(away)  # noqa: PTH108
+            return True
+        return False
 
     def create(self, key: str, body: Body, *, flush: bool = False) -> bool:
         """Create a file unless there is one; True if this call created it. Atomic."""
@@ -119,7 +193,7 @@ class LocalFiles:
     @contextmanager
     def _draft(self, body: Body, flush: bool, mode: int = 0o666) -> Iterator[str]:
         if not self._cleaned:
-            self._remove_abandoned()
+            self.remove_abandoned()
         draft = f"{self._drafts}{os.sep}part#{getrandbits(60)}"
         try:
             with os.fdopen(self._open(draft, mode), "wb") as file:
@@ -146,7 +220,7 @@ class LocalFiles:
             self._drafts.mkdir(parents=True, exist_ok=True)
             return os.open(draft, flags, mode)
 
-    def _remove_abandoned(self) -> None:
+    def remove_abandoned(self) -> None:
         """Remove the drafts of killed processes: one that is being written is never old."""
         self._drafts.mkdir(parents=True, exist_ok=True)
         self._cleaned = True
@@ -163,6 +237,15 @@ def _entries(place: str) -> list[os.DirEntry[str]]:
     with suppress(OSError), os.scandir(place) as found:
         return list(found)
     return []
+
+
+def _all_entries(place: str) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing if it is not there any more."""
+    try:
+        with os.scandir(place) as found:
+            return list(found)
+    except FileNotFoundError:
+        return []
 
 
 def _with_parents(place: Callable[[str, str], None], draft: str, path: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
@@ -14,20 +16,43 @@ from obstore.exceptions import AlreadyExistsError
 
 from orchestrator.artifacts.backend import open_backend, shown, translated_errors, translated_write_errors
 from orchestrator.artifacts.copies import Blocks, Copies
-from orchestrator.artifacts.digest import Digest, blob_key, digest_of_bytes, digest_of_file
+from orchestrator.artifacts.digest import Digest, blob_key, digest_at, digest_of_bytes, digest_of_file
 from orchestrator.artifacts.errors import AlteredArtifact, MissingArtifact, StoreError, WrongValue
 from orchestrator.artifacts.io_errors import store_error
-from orchestrator.artifacts.keys import checked_key, is_key
+from orchestrator.artifacts.keys import RESERVED, checked_key, is_key
 from orchestrator.artifacts.local_files import Body, LocalFiles
 from orchestrator.artifacts.packing import pack
+from orchestrator.artifacts.sweeping import RemoteSweeps, changed
 
 _AGAIN = "Its stage must run again: `orchestrator resume RUN` sees to it."
 
 #: Blobs of this size (bytes) and above are written through a temporary file instead of memory.
 SPOOL = 16 * 1024 * 1024
 
+#: Seconds for which a blob that nothing refers to stays: what is being written has no manifest yet. A writer
+#: that finds its blob older than half of this gives it a new time, which in a remote store is an upload.
+GRACE_LOCAL, GRACE_REMOTE = 3600.0, 86_400.0
+
 #: Identifies a file that was verified: inode, size, times of content and of status.
 _Stamp = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object under a plain key."""
+
+    key: str
+    size: int  #: bytes
+    changed: float  #: seconds since 1970
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """A blob in the store."""
+
+    digest: Digest
+    size: int  #: bytes
+    changed: float  #: when it was written last, or found to be there by a writer, in seconds since 1970
 
 
 class ArtifactStore:
@@ -76,7 +101,10 @@ class ArtifactStore:
         self._put(digest, sum(piece.nbytes for piece in pieces), pieces)
 
     def is_stored(self, digest: Digest, size: int) -> bool:
-        """Whether the blob of this digest and size (bytes) need not be written: a local one is verified."""
+        """Whether the blob of this digest and size (bytes) need not be written: a local one is verified.
+
+        If so, it stays for half of `grace` at the least, even if nothing refers to it.
+        """
         with translated_errors(f"look for {digest}", self.url):
             return self._is_stored(digest, size)
 
@@ -85,7 +113,7 @@ class ArtifactStore:
         try:
             with translated_errors(f"read {digest}", self.url):
                 if self._files is not None:
-                    data = self._files.read(blob_key(digest))
+                    data = self._read_blob(self._files, blob_key(digest))
                 else:
                     data = bytes(self._fetch(digest).bytes())
         except FileNotFoundError as error:
@@ -106,6 +134,17 @@ class ArtifactStore:
             return False
         return True
 
+    def reuse(self, digest: Digest) -> bool:
+        """Like `holds`, of a blob that a new manifest will name: as if it had been written just now."""
+        if not self.holds(digest):
+            return False
+        with translated_write_errors(f"keep {digest}", self.url), suppress(FileNotFoundError):
+            path = self.local_path(digest)
+            if not self._is_stored(digest, path.stat().st_size):
+                with path.open("rb") as file:
+                    self._write_blob(digest, file)
+        return self.holds(digest)
+
     def local_path(self, digest: Digest) -> Path:
         """A local file with the bytes of this digest, verified: for reading and memory-mapping only.
 
@@ -123,6 +162,10 @@ class ArtifactStore:
             if self._files is None:
                 path.unlink(missing_ok=True)  # only a copy: the next read fetches it anew
             raise
+        except MissingArtifact:
+            if self._files is None or not self._files.put_back(blob_key(digest)):
+                raise
+            self._verify(digest, path)
         return path
 
     def file(self, digest: Digest, name: str) -> Path:
@@ -206,6 +249,57 @@ class ArtifactStore:
                 found = [meta["path"] for page in obstore.list(self._backend, folder) for meta in page]
         return iter(sorted(filter(is_key, found)))
 
+    @property
+    def grace(self) -> float:
+        """Seconds for which a blob that nothing refers to stays."""
+        return GRACE_REMOTE if self._files is None else GRACE_LOCAL
+
+    def objects(self, prefix: str = "", *, but: Iterable[str] = ()) -> Iterator[StoredObject]:
+        """All below the folder `prefix`, in no order, with size and time, while it is listed; no blobs.
+
+        What is in the folders `but`, directly below it, is left out.
+        """
+        folder = checked_key(prefix) if prefix else ""
+        left_out = {*but, *(() if folder else RESERVED)}
+        with translated_errors(f"list {prefix!r}", self.url):
+            for key, size, time_ in self._sizes(folder, left_out):
+                if is_key(key):
+                    yield StoredObject(key, size, time_)
+
+    def blobs(self) -> Iterator[StoredBlob]:
+        """All blobs, in no order, while they are listed."""
+        with translated_errors("list the blobs", self.url):
+            for key, size, time_ in self._sizes("blobs", set()):
+                if (digest := digest_at(key)) is not None:
+                    yield StoredBlob(digest, size, time_)
+
+    def remove_blobs(self, digests: Iterable[Digest], before: float) -> list[Digest]:
+        """Remove those of these blobs that nobody has written or reused since `before` (seconds since 1970).
+
+        Returns those that were removed. However late it comes, no writer that was told that its blob is
+        stored loses it. Give a remote store a few hundred at a time: what takes too long is left.
+        """
+        with translated_errors("remove blobs", self.url):
+            if self._files is None:
+                return self._sweeps.remove(digests, before)
+            remove = self._files.remove_unless_changed
+            return [digest for digest in digests if remove(blob_key(digest), before)]
+
+    def tidy(self) -> None:
+        """Undo or end what killed processes have left: drafts, and removals that they had begun."""
+        with translated_errors("tidy up", self.url):
+            if self._files is None:
+                self._sweeps.tidy()
+                return
+            self._files.remove_abandoned()
+            for name in self._files.condemned():
+                self._files.put_back(f"blobs/sha256/{name[:2]}/{name}")
+
+    def remove_folder(self, prefix: str) -> None:
+        """Remove the folders without files below `prefix`, and itself if empty; remote stores have none."""
+        if self._files is not None:
+            self._files.remove_empty(checked_key(prefix))
+
     def folders(self, prefix: str, *, holding: str) -> list[str]:
         """The names of the folders directly below `prefix`, sorted, without looking at all that is in them.
 
@@ -227,32 +321,79 @@ class ArtifactStore:
         except OSError as error:
             raise store_error("prepare a blob in a temporary file for", self.url, error) from error
 
+    @property
+    def _sweeps(self) -> RemoteSweeps:
+        return RemoteSweeps(self._backend)
+
+    def _sizes(self, folder: str, but: set[str]) -> Iterator[tuple[str, int, float]]:
+        if self._files is not None:
+            yield from self._files.sizes(folder, but=but)
+            return
+        listed = obstore.list_with_delimiter(self._backend, folder or None)
+        below = [path.rstrip("/") for path in listed["common_prefixes"]]
+        pages = (
+            page
+            for path in below
+            if path.rpartition("/")[2] not in but
+            for page in obstore.list(self._backend, path)
+        )
+        for page in (listed["objects"], *pages):
+            for found in page:
+                yield found["path"], found["size"], changed(found)
+
     def _put(self, digest: Digest, size: int, body: Body) -> Digest:
         with translated_write_errors(f"write {digest}", self.url):
-            if self._is_stored(digest, size):
-                return digest
-            if self._files is None:
-                obstore.put(self._backend, blob_key(digest), body)
-            else:
-                # On the disk before any manifest can name it; and nobody writes to it by mistake.
-                self._files.replace(blob_key(digest), body, flush=True, mode=0o444)
+            if not self._is_stored(digest, size):
+                self._write_blob(digest, body)
         return digest
 
-    def _is_stored(self, digest: Digest, size: int) -> bool:
-        if self._files is None:
-            return self._size(blob_key(digest)) == size  # one that was cut short is written again
-        return self._is_whole(digest, size)
+    def _write_blob(self, digest: Digest, body: Body) -> None:
+        if self._files is not None:
+            # On the disk before any manifest can name it; and nobody writes to it by mistake.
+            self._files.replace(blob_key(digest), body, flush=True, mode=0o444)
+            return
 
-    def _is_whole(self, digest: Digest, size: int) -> bool:
-        """Whether a local blob is there, unaltered."""
+        def put() -> None:
+            if not isinstance(body, bytes | list):
+                body.seek(0)
+            obstore.put(self._backend, blob_key(digest), body)
+
+        self._sweeps.write(digest, put)
+
+    def _is_stored(self, digest: Digest, size: int) -> bool:
+        recent = time.time() - self.grace / 2
+        if self._files is None:
+            found = self._sweeps.look(digest)
+            # One that was cut short is written again, and so is one that might be removed soon.
+            is_recent = found is not None and found["size"] == size and changed(found) > recent
+            return is_recent and self._sweeps.stays(digest)
+        return self._is_whole(digest, size, recent)
+
+    def _is_whole(self, digest: Digest, size: int, recent: float) -> bool:
+        """Whether a local blob is there, unaltered; if it is not `recent`, it gets the present time."""
+        files = cast("LocalFiles", self._files)
         try:
-            path = cast("LocalFiles", self._files).path(blob_key(digest))
+            path = files.path(blob_key(digest))
             if path.stat().st_size != size:
                 return False
             self._verify(digest, path)
+            if path.stat().st_mtime > recent:
+                return True
+            if not files.touch(blob_key(digest)):
+                return False
+            self._verified[path] = _stamp(path.stat())
         except (FileNotFoundError, MissingArtifact, AlteredArtifact):
             return False
         return True
+
+    @staticmethod
+    def _read_blob(files: LocalFiles, key: str) -> bytes:
+        try:
+            return files.read(key)
+        except FileNotFoundError:
+            if not files.put_back(key):
+                raise
+            return files.read(key)
 
     def _remove(self, key: str, doing: str) -> None:
         with suppress(FileNotFoundError), translated_errors(doing, self.url):
@@ -260,12 +401,6 @@ class ArtifactStore:
                 self._files.remove(key)
             else:
                 obstore.delete(self._backend, key)
-
-    def _size(self, key: str) -> int | None:
-        try:
-            return obstore.head(self._backend, key)["size"]
-        except FileNotFoundError:
-            return None
 
     def _fetch(self, digest: Digest) -> obstore.GetResult:
         try:

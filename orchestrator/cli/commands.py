@@ -68,6 +68,11 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         "up": CommandEntry("stack:up", "Start a local stack that stays: Redis, workers, Flower, MLflow."),
         "down": CommandEntry("stack:down", "Stop the local stack."),
     },
+    "Housekeeping": {
+        "prune": CommandEntry(
+            "prune:prune", "Remove old runs, and what nothing refers to any more, while others go on."
+        ),
+    },
     "Services": {
         "worker": CommandEntry(
             "services:worker", "Serve queues with a Celery worker until it is told to stop."

@@ -60,6 +60,16 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def data_size(count: int) -> str:
+    """`0 B`, `12.3 kB`, `4.5 GB`; powers of 1000."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
 def elapsed(start: datetime | None, end: datetime | None) -> str:
     """The time from one moment to another; empty if one is missing."""
     return duration((end - start).total_seconds()) if start and end else ""

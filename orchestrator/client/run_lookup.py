@@ -12,6 +12,7 @@ from orchestrator.archive.rounds import Round
 from orchestrator.archive.run_index import RunSummary, read_index
 from orchestrator.archive.run_record import read_final, stored_runs
 from orchestrator.archive.specification import Specification
+from orchestrator.archive.tombstone import check_not_pruned
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
 from orchestrator.authoring.graph import Graph, node_of
 from orchestrator.authoring.masking import mask_values
@@ -143,6 +144,7 @@ class Records:
         if not fitting and (named := self._named(text)) is not None:
             return named
         if not fitting:
+            check_not_pruned(self.store, RunId(text))
             near = get_close_matches(text, names, 1, cutoff=0.8)
             suggestion = f" Did you mean '{near[0]}'?" if near else ""
             raise UnknownRun(f"there is no run '{text}'.{suggestion} `orchestrator runs` lists the latest.")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.coordinator.retention import ArtifactRetention
 from orchestrator.coordinator.supervisor import Supervisor
 from orchestrator.runs.connection import connect
 from orchestrator.runs.reader import RunReader
@@ -18,12 +19,12 @@ from orchestrator.settings import Settings
 def supervisor_of(settings: Settings, redis_url: str) -> Supervisor:
     """Create a supervisor for the runs in the Redis at `redis_url`."""
     client = connect(redis_url)
+    runs = RunStore(client, lease_seconds=settings.lease_seconds)
+    store = cache(lambda: ArtifactStore(settings.store_url))
+    days = settings.artifact_retention_days
+    retention = None if days is None else ArtifactRetention(runs, store, days)
     return Supervisor(
-        RunStore(client, lease_seconds=settings.lease_seconds),
-        RunReader(client),
-        cache(lambda: ArtifactStore(settings.store_url)),
-        settings.queues,
-        settings.lease_seconds,
+        runs, RunReader(client), store, settings.queues, settings.lease_seconds, retention=retention
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.archive.manifest import put_torn_aside, write_items
 from orchestrator.archive.rounds import Round, latest_number
 from orchestrator.archive.specification import Specification
+from orchestrator.archive.tombstone import check_not_pruned, is_being_pruned, is_pruned
 from orchestrator.artifacts.tree import shown_value
 from orchestrator.authoring.graph import Graph, Node, NodeName, group_and_index, indexes_of, node_of
 from orchestrator.authoring.masking import mask_values
@@ -80,6 +81,11 @@ def send_round(
         raise taken  # by a resumption that has ended since
     if not begun.write(store, run):
         raise taken
+    if is_pruned(store, run) or is_being_pruned(store, run):
+        # Asked after the round is stored, because who prunes looks for rounds after storing the intent.
+        begun.withdraw(store, run)
+        check_not_pruned(store, run)
+        raise RoundTaken(f"run '{run}' is just being pruned", hint="`orchestrator prune` ends what it began")
     for folder in progress.torn:
         put_torn_aside(store, run, folder)
     _take_over_items(run, number, progress, latest, store)

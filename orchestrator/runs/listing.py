@@ -89,11 +89,11 @@ def repair(client: Redis) -> list[RunId]:
         if outline.known and run not in told:
             client.zadd(ALL_RUNS, {run: outline.submitted}, nx=True)
         elif run in told and not outline.known:
-            _forget(client, run)
+            remove_from_all(client, run)
     return missed
 
 
-def _forget(client: Redis, run: RunId) -> None:
+def remove_from_all(client: Redis, run: RunId) -> None:
     """Remove a run that Redis does not know any more from the list of all runs, unless it was reopened."""
     client.zrem(ALL_RUNS, run)
     if (outline := _outline(client, run)).known:

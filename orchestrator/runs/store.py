@@ -12,7 +12,7 @@ from orchestrator.authoring.graph import JSON, NodeName, item_name
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.keys import CONCLUSION_ERROR, RunKeys
-from orchestrator.runs.listing import add_to_lists, remove_from_unfinished
+from orchestrator.runs.listing import add_to_lists, remove_from_all, remove_from_unfinished
 from orchestrator.runs.scripts import LuaScripts
 from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.values import (
@@ -427,6 +427,13 @@ class RunStore:
         if done == "1":
             remove_from_unfinished(self.client, run)
         return done == "1"
+
+    def forget(self, run: RunId) -> bool:
+        """Remove a concluded run; False if it goes on, or is not concluded, and so stays."""
+        (gone,) = self._apply("forget", RunKeys(run))
+        if gone == "1":
+            remove_from_all(self.client, run)
+        return gone == "1"
 
     def _asker(self, holder: Holder) -> tuple[str | int, ...]:
         """The arguments of a script that say who asks for a node, and for how long."""

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from orchestrator.artifacts import StoreError, digest_of, holds_all
+from orchestrator.archive.cached_results import latest_key, result_key
+from orchestrator.artifacts import StoreError, digest_of, reuse_all
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.graph import JSON
 from workers.runtime.claimed_node import ClaimedNode
@@ -63,7 +64,7 @@ def keep_result(claimed: ClaimedNode, output: Tree, earlier: Earlier) -> None:
         "output": output,
     }
     try:
-        store.write(_result_key(fingerprint), _as_text(kept))
+        store.write(result_key(fingerprint.digest), _as_text(kept))
         store.write(_latest_key(claimed), _as_text({"run": run, "of": asdict(fingerprint)}))
     except StoreError as error:
         log.warning("the result was not kept for later runs: %s", error)
@@ -73,19 +74,30 @@ def _look_up(claimed: ClaimedNode, fingerprint: Fingerprint) -> Earlier:
     if not claimed.context.specification.cache:
         return Earlier(why="computed: the run was sent with --no-cache")
     store = claimed.resources.store
-    data = store.read(_result_key(fingerprint))
+    data = store.read(result_key(fingerprint.digest))
     if data is None:
         return Earlier(why=f"computed: {_why_not(claimed, fingerprint)}")
     try:
         found = json.loads(data)
         tree: Tree = found["output"]
-        sound = digest_of(tree) == found["digest"] and holds_all(tree, store)
+        sound = digest_of(tree) == found["digest"] and reuse_all(tree, store)
     except (ValueError, LookupError, TypeError):
         sound = False
     if not sound:
         return Earlier(why="computed: an earlier run had the result, but it was lost or altered since")
+    _claim_use(claimed, fingerprint, found)
     taken = f"taken from {found['node']} of run {found['run']}: same code, parameters and inputs"
     return Earlier(tree, taken, reused=True)
+
+
+def _claim_use(claimed: ClaimedNode, fingerprint: Fingerprint, found: dict[str, JSON]) -> None:
+    """Have the entry belong to this run, too, so that it is not pruned with the one that made it."""
+    run = claimed.context.run
+    if run not in (found["run"], found.get("used")):
+        try:
+            claimed.resources.store.write(result_key(fingerprint.digest), _as_text({**found, "used": run}))
+        except StoreError as error:
+            log.warning("the result may not be there for later runs: %s", error)
 
 
 def _why_not(claimed: ClaimedNode, fingerprint: Fingerprint) -> str:
@@ -100,12 +112,8 @@ def _why_not(claimed: ClaimedNode, fingerprint: Fingerprint) -> str:
         return "what the last run kept of this node cannot be read"
 
 
-def _result_key(fingerprint: Fingerprint) -> str:
-    return f"cache/{fingerprint.digest}.json"
-
-
 def _latest_key(claimed: ClaimedNode) -> str:
-    return f"cache/latest/{claimed.context.graph.pipeline}/{claimed.ref.name}.json"
+    return latest_key(claimed.context.graph.pipeline, claimed.ref.name)
 
 
 def _as_text(plain: Mapping[str, JSON]) -> bytes:

@@ -28,6 +28,7 @@ from orchestrator.artifacts.codecs.parquet import (
 from orchestrator.artifacts.digest import Digest, digest_of_pieces, hex_of
 from orchestrator.artifacts.errors import StoreError, WrongKey, WrongValue
 from orchestrator.artifacts.io_errors import translated_parse_errors
+from orchestrator.artifacts.keys import COLUMN_NOTES
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Json, Tree, digest_in
 
@@ -242,7 +243,7 @@ def _without_categories(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _note_key(digest: Digest) -> str:
     """Where it is noted that the column whose Arrow file has this digest is kept compressed."""
     name = hex_of(digest)
-    return f"columns/{name[:2]}/{name}.json"
+    return f"{COLUMN_NOTES}/{name[:2]}/{name}.json"
 
 
 def _save_compressed(column: pa.ChunkedArray, digest: Digest, store: ArtifactStore) -> Digest:

@@ -141,6 +141,31 @@ def test_an_unknown_run_is_refused(alone: Shell) -> None:
     assert "UnknownRun" in told(alone, "logs", "latest")
 
 
+@pytest.mark.parametrize(
+    ("words", "clue"),
+    [
+        ([], "UsageError: say which runs are to go: --older-than 90d, --keep-last 10, or both\nhint: "),
+        (["--older-than", "90"], "--older-than 90: write days, hours or minutes, such as 90d, 12h or 30m"),
+        (["--older-than", "0d"], "--older-than 0d: write days"),
+        (["--older-than", "-1d"], "--older-than -1d: write days"),
+        (["--keep-last", "-1"], "Invalid value for '--keep-last'"),
+    ],
+)
+def test_a_prune_that_does_not_say_what_is_refused(alone: Shell, words: list[str], clue: str) -> None:
+    assert clue in told(alone, "prune", *words)
+
+
+def test_a_prune_that_cannot_ask_redis_what_goes_on_is_refused(alone: Shell, tmp_path: Path) -> None:
+    away = alone.where(REDIS_URL=f"redis+socket://{tmp_path}/none.sock")
+    assert "RedisUnreachable: " in told(away, "prune", "--older-than", "1d")
+
+
+def test_there_is_nothing_to_prune_where_there_is_no_store(alone: Shell) -> None:
+    done = alone.where(ORCHESTRATOR_ARTIFACT_RETENTION_DAYS="90")("prune")
+    assert (done.status, done.out) == (0, "removed 0 runs and 0 blobs: 0 B\n")
+    assert not (alone.home / "artifacts").exists()
+
+
 def test_a_setting_that_cannot_be_read_is_named(alone: Shell) -> None:
     said = told(alone.where(ORCHESTRATOR_LEASE_SECONDS="long"), "runs")
     assert "InvalidSettings: ORCHESTRATOR_LEASE_SECONDS" in said

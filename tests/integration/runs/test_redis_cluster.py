@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import redis
@@ -20,7 +19,7 @@ from orchestrator.runs.values import DoneItem
 from orchestrator.stack.ports import free_port
 from orchestrator.stack.redis_program import find_redis
 from tests.harness.services import start
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import holds, wait_until
 
 from .conftest import Desk, names
 
@@ -51,7 +50,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
         return str(client.execute_command("CLUSTER INFO")["cluster_state"]) == "ok"
 
     try:
-        wait_until(lambda: Path(folder / "nodes.conf").exists() and client.ping(), "redis listens")
+        assert holds(client.ping, 60), "redis does not listen"
         client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
         wait_until(is_ready, "the cluster has all slots")
         yield client
@@ -106,6 +105,8 @@ def play(desk: Desk) -> None:
     assert runs.conclude(run, ended, mlflow_run_id=None, retention=60)
     assert desk.reader.state(run) is RunState.SUCCEEDED
     assert desk.reader.open_runs() == desk.reader.unconcluded_runs() == []
+    assert runs.forget(run)
+    assert not desk.reader.knows(run)
 
 
 def test_every_transition_touches_the_keys_of_its_run_alone(cluster: redis.Redis) -> None:

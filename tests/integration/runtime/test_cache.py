@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.archive.cached_results import CACHE, owners
 from orchestrator.archive.logs import read_log
 from orchestrator.archive.run_record import read_final
 from orchestrator.lifecycle.resume import send_round
@@ -28,6 +29,15 @@ def test_the_same_inputs_are_not_computed_twice(runner: Runner, tmp_path: Path) 
     assert nodes_of(second)["add"].value == nodes_of(first)["add"].value
     told = [line.text for line in read_log(runner.store, second.id, "cached_note", 1) or ()]
     assert told == [f"taken from cached_note of run {first.id}: same code, parameters and inputs"]
+
+
+def test_a_cached_result_belongs_to_the_run_that_used_it_last_as_well(runner: Runner, tmp_path: Path) -> None:
+    lines = str(tmp_path / "lines")
+    first, second, third = (runner.run("cached", path=lines).id for _ in range(3))
+    entries = [(owners(runner.store.read(key) or b""), key) for key in runner.store.keys(CACHE)]
+    ours = [belongs for belongs, key in entries if first in belongs and "latest" not in key]
+    assert ours
+    assert set(ours) == {frozenset({first, third})}, second
 
 
 def test_another_parameter_is_computed(runner: Runner, tmp_path: Path) -> None:

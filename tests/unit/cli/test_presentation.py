@@ -14,7 +14,7 @@ from rich.console import Console
 from orchestrator.authoring.graph import JSON, Constant, Graph, Node, NodeName, Output, StageName
 from orchestrator.authoring.policies import Policy
 from orchestrator.cli.summary import print_summary
-from orchestrator.client.formatting import as_line, duration, plain, without_runtime
+from orchestrator.client.formatting import as_line, data_size, duration, plain, without_runtime
 from orchestrator.client.groups import grouped
 from orchestrator.client.program import program
 from orchestrator.client.progress_tree import LiveProgress, outline
@@ -138,6 +138,14 @@ def test_groups_know_their_items() -> None:
 )
 def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (12_345, "12.3 kB"), (999_600, "1.0 MB"), (4_500_000_000, "4.5 GB")],
+)
+def test_sizes_are_rounded_to_a_readable_unit(count: int, text: str) -> None:
+    assert data_size(count) == text
 
 
 def test_values_are_written_without_their_braces() -> None:
