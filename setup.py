@@ -1,4 +1,4 @@
-"""Puts docker-compose.yml and its files into the wheel, for `orchestrator init`; all else is in pyproject.toml."""
+"""Puts docker-compose.yml and its files into the wheel, from which `orchestrator init` copies them."""
 
 from __future__ import annotations
 

@@ -32,15 +32,15 @@ class OrchestratorStack:
     def run(self, pipeline: Pipeline[..., Any], /, *, timeout: float = 120.0, **parameters: object) -> Run:
         """Run a pipeline on the workers, and return the run once it is over, whether or not it succeeded.
 
-        `timeout` is in seconds: StillRunning is raised after it. Raises UnknownToStack for a pipeline of a module
-        that the workers do not load, and what `client.submit` raises.
+        `timeout` is in seconds: StillRunning is raised after it. Raises UnknownToStack for a pipeline of a
+        module that the workers do not load, and what `client.submit` raises.
         """
         from orchestrator.client.errors import UnknownToStack
 
         if not any(f"{pipeline.module}.".startswith(f"{each}.") for each in self.modules):
             raise UnknownToStack(
                 f"the workers of these tests do not know the module '{pipeline.module}'",
-                hint="name its package under [project.entry-points.\"orchestrator.pipelines\"] in pyproject.toml",
+                hint='name its package in pyproject.toml: [project.entry-points."orchestrator.pipelines"]',
             )
         return self.client.submit(pipeline, **parameters).wait(timeout, progress=False)
 
@@ -51,7 +51,8 @@ def _orchestrator_environment(
 ) -> Iterator[dict[str, str]]:
     """The stack, started once; what a process needs in its environment to take part in it."""
     from orchestrator.coordinator.service import supervised
-    from orchestrator.settings import apply_environment, named_by_project, settings
+    from orchestrator.messaging.app import follow_settings
+    from orchestrator.settings import named_by_project, settings
     from orchestrator.stack.embedded import EmbeddedStack
 
     with pytest.MonkeyPatch.context() as patch:
@@ -65,13 +66,11 @@ def _orchestrator_environment(
         settings.cache_clear()
         queues = settings().queues
         with EmbeddedStack.start(home, dict.fromkeys(queues, 1), queues) as stack:
-            environment = {
-                **stack.environment(),
-                "ORCHESTRATOR_PIPELINES": ",".join(modules),
-            }
-            for name in environment:
-                patch.setenv(name, environment[name])
-            apply_environment(environment)
+            environment = {**stack.environment(), "ORCHESTRATOR_PIPELINES": ",".join(modules)}
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            settings.cache_clear()
+            follow_settings()  # the supervisor sends messages by this process's application
             with supervised(settings(), stack.redis_url):
                 stack.wait_until_ready(_READY_SECONDS)
                 patch.undo()

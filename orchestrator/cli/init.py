@@ -1,4 +1,4 @@
-"""`init` makes a project of one's own: a typed pipeline, its tests, an image, a stack for Compose, a CI job."""
+"""`init` makes a project of one's own: a typed pipeline, its tests, an image, a Compose stack, a CI job."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ import typer
 from orchestrator.cli.errors import UsageError
 from orchestrator.client.program import with_program_name
 
+DISTRIBUTION = "celery-ml-orchestrator"
 HERE = Path(__file__).parent
-#: The project that is copied, in which these words stand for what differs.
+#: The project that is copied, in which the placeholders stand for what differs.
 TEMPLATE = HERE / "project"
-_PACKAGE, _PROJECT, _VERSION = "sample_project", "sample-project", "ORCHESTRATOR_VERSION"
+PLACEHOLDERS = ("sample_project", "sample-project", ">=0.0.0")
 #: Wheels and setuptools' globs leave out names that begin with a dot.
 _DOT = "dot-"
 #: Where the wheel has docker-compose.yml and its folder `docker` (setup.py); a checkout has them at its root.
@@ -89,7 +90,7 @@ def make_project(folder: Path, project: str, package: str) -> None:
     Raises UsageError where the installation has no files for Compose, OSError where nothing can be written.
     """
     stack = stack_files()
-    words = {_PACKAGE: package, _PROJECT: project, _VERSION: version("celery-ml-orchestrator")}
+    words = dict(zip(PLACEHOLDERS, (package, project, f">={version(DISTRIBUTION)}"), strict=True))
     with tempfile.TemporaryDirectory(prefix=f".{project}-", dir=folder.parent) as unfinished:
         made = Path(unfinished) / project
         for source, target in template_files():
