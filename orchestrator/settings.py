@@ -119,12 +119,16 @@ class Settings(BaseSettings):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """Where pipelines are looked for: as set, else what ships and what installed packages name."""
+        """Where pipelines are looked for: as set, else what ships and what packages name.
+
+        Named by packages that are installed, and by the project in the working folder, installed or not.
+        """
         if self.pipelines and "pipelines" in self.model_fields_set:
             return self.pipelines
         from importlib.metadata import entry_points
 
-        return tuple(dict.fromkeys([SHIPPED, *(point.value for point in entry_points(group=ENTRY_POINTS))]))
+        installed = (point.value for point in entry_points(group=ENTRY_POINTS))
+        return tuple(dict.fromkeys([SHIPPED, *installed, *named_by_project(Path.cwd())]))
 
     @property
     def store_url(self) -> str:
@@ -165,6 +169,26 @@ def settings() -> Settings:
         raise InvalidSettings(
             f"{where} is not UTF-8 (at byte {error.start + 1}): save it as UTF-8", hint=hint
         ) from None
+
+
+def named_by_project(folder: Path) -> tuple[str, ...]:
+    """The modules with pipelines that the pyproject.toml of a folder names as entry points; none without one.
+
+    Raises InvalidSettings for a file that cannot be read.
+    """
+    file = folder / "pyproject.toml"
+    if not file.is_file():
+        return ()
+    import tomllib  # only a project needs it
+
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidSettings(f"{file} cannot be read: {error}", hint="correct it") from None
+    match content:
+        case {"project": {"entry-points": {"orchestrator.pipelines": {**named}}}}:
+            return tuple(map(str, named.values()))
+    return ()
 
 
 def apply_environment(variables: Mapping[str, str]) -> None:

@@ -38,6 +38,9 @@ class CommandEntry:
 #: The commands by their sections in the help.
 SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     "Pipelines": {
+        "init": CommandEntry(
+            "init:init", "Make a project of your own: a pipeline, its tests, an image, a stack for Compose."
+        ),
         "pipelines": CommandEntry(
             "pipelines:pipelines", "List the pipelines, their parameters and what they are for."
         ),
