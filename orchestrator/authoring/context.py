@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.authoring.errors import MissingSecret
+from orchestrator.authoring.logged_files import Figure, Table, drawn, tabulated
 from orchestrator.authoring.masking import keep_secret
 from orchestrator.authoring.tracker import LocalModels, LogTracker, Tracker
+
+#: The tag by which MLflow knows which artifacts are tables.
+TABLES = "mlflow.loggedArtifacts"
 
 
 def _no_check() -> None:
@@ -34,6 +39,7 @@ class Attempt:
     tracker: Tracker = field(default_factory=LogTracker)
     check: Callable[[], None] = _no_check  #: raises if another worker has taken the node over
     models: LocalModels | None = None  #: those of a local run; None where MLflow has the models
+    tables: dict[str, None] = field(default_factory=dict)  #: the files that it has logged as tables, in order
     once: Callable[[str, Callable[[], str]], str] = _act_directly  #: acts unless an earlier attempt did
 
 
@@ -116,6 +122,26 @@ class Context:
     def log_text(self, text: str, file_name: str) -> None:
         """Keep a text as a file of the run's artifacts."""
         self._attempt.tracker.log_text(text, file_name)
+
+    def log_figure(self, figure: Figure, file_name: str) -> None:
+        """Keep a figure as it is now, as a file of the run's artifacts: `plots/errors.png`.
+
+        One of matplotlib is drawn in the format that the name ends in, one of plotly is kept as HTML.
+        """
+        with drawn(figure, file_name) as (path, folder):
+            self._attempt.tracker.log_artifact(path, folder)
+
+    def log_table(self, table: Table, file_name: str) -> None:
+        """Keep a DataFrame, or columns by name, as a file of the run's artifacts.
+
+        `.json` is what `mlflow.load_table` reads; `.csv` and `.parquet` work too.
+        """
+        attempt = self._attempt
+        with tabulated(table, file_name) as (path, folder):
+            attempt.tracker.log_artifact(path, folder)
+        attempt.tables[file_name] = None
+        listed = [{"path": name, "type": "table"} for name in attempt.tables]
+        attempt.tracker.set_tag(TABLES, json.dumps(listed))
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Keep a fitted estimator with its signature; `example` is a few rows of its input.

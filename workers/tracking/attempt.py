@@ -9,6 +9,7 @@ from time import time
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, TypeVar
 
 from orchestrator.artifacts.scratch import temporary_folder
+from orchestrator.authoring.masking import mask_text
 from orchestrator.text import printable
 from workers.tracking.attempt_outbox import AttemptOutbox
 from workers.tracking.circuit import Circuit
@@ -178,7 +179,7 @@ class AttemptTracker:
 
     def log_text(self, text: str, file_name: str) -> None:
         """Log a text as an artifact file."""
-        self._log_large(Text(text=printable(text), file_name=file_name))
+        self._log_large(Text(text=printable(mask_text(text)), file_name=file_name))
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Log a fitted estimator and return its URI; see `workers.tracking.models`."""

@@ -10,9 +10,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import mlflow
 import pytest
+from matplotlib.figure import Figure
 from pydantic import SecretStr
 
+from orchestrator import context
+from orchestrator.authoring.context import Attempt, attempting
+from orchestrator.authoring.masking import keep_secret
 from orchestrator.runs.errors import LeaseLost
 from workers.tracking import Data, MlflowTracking, NodeInfo, TrackingUnavailable
 
@@ -305,3 +310,16 @@ def test_a_runs_name_tags_and_note_are_in_mlflow(tracking, runs):
     assert run.data.tags["mlflow.note.content"] == "for the audit"
     tracking.conclude(run_of("failed", error="no rows", round=1, name="nightly", note="for the audit"))
     assert runs()["nightly"].data.tags["mlflow.note.content"] == "for the audit\n\nno rows"
+
+
+def test_tables_and_figures_are_artifacts_that_mlflow_reads(tracking, client, runs, uri):
+    keep_secret("correct horse battery")
+    with tracking.attempt(attempt_of()) as tracker, attempting(Attempt(tracker=tracker)):
+        context.log_table({"x": [1, 2]}, "tables/t.json")
+        context.log_figure(Figure(), "plots/f.png")
+        context.log_text("it is correct horse battery", "note.txt")
+    run, experiment = runs()["fit"].info.run_id, runs()["fit"].info.experiment_id
+    mlflow.set_tracking_uri(uri)
+    assert list(client.load_table(experiment, "tables/t.json", run_ids=[run])["x"]) == [1, 2]
+    assert [each.path for each in client.list_artifacts(run, "plots")] == ["plots/f.png"]
+    assert mlflow.artifacts.load_text(f"runs:/{run}/note.txt") == "it is ***"
