@@ -13,7 +13,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.artifacts import StoreError
@@ -116,8 +115,13 @@ def add_to_index(store: ArtifactStore, record: RunRecord) -> None:
 
 def read_index(store: ArtifactStore) -> dict[RunId, RunSummary]:
     """The latest known end of each run in the index; what cannot be read is left out."""
-    # Entries first: what is merged meanwhile is found in its segment.
-    return _latest(store, chain(list(store.keys(ENTRIES)), store.keys(SEGMENTS)))
+    return _latest(store, _all_keys(store))
+
+
+def _all_keys(store: ArtifactStore) -> Iterator[str]:
+    # Segments are listed after the entries were read: what is merged meanwhile is found in its segment.
+    yield from store.keys(ENTRIES)
+    yield from store.keys(SEGMENTS)
 
 
 def merge(store: ArtifactStore, *, least: int = FEW_ENTRIES) -> None:
@@ -141,11 +145,11 @@ def _merge(store: ArtifactStore, keys: list[str]) -> None:
 
 
 def _latest(store: ArtifactStore, keys: Iterable[str]) -> dict[RunId, RunSummary]:
-    """Of each run in these files, the line of its highest round."""
+    """Of each run in these files, the line of its highest round, the first one if there are several."""
     found: dict[RunId, RunSummary] = {}
     for key in keys:
         for summary in _lines(store, key):
-            if summary.id not in found or found[summary.id].round <= summary.round:
+            if summary.id not in found or found[summary.id].round < summary.round:
                 found[summary.id] = summary
     return found
 

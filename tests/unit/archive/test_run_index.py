@@ -60,6 +60,26 @@ def test_of_one_run_the_latest_round_counts_wherever_it_stands(store):
     assert [each.state for each in read_index(store).values()] == [RunState.SUCCEEDED]
 
 
+def test_what_is_merged_while_the_index_is_read_is_found(store):
+    add_to_index(store, record(1))
+    with pytest.MonkeyPatch.context() as patch:
+
+        def merged_before(key):
+            patch.undo()
+            merge(store, least=1)
+            return store.read(key)
+
+        patch.setattr(store, "read", merged_before)
+        assert list(read_index(store)) == [record(1).id]
+
+
+def test_an_entry_goes_before_the_segment_with_the_same_round(store):
+    add_to_index(store, record(1, state=RunState.FAILED))
+    merge(store, least=1)
+    add_to_index(store, record(1, state=RunState.CANCELLED))
+    assert [each.state for each in read_index(store).values()] == [RunState.CANCELLED]
+
+
 def test_entries_become_segments_and_segments_one(store):
     for number in range(FEW_ENTRIES * 20):
         add_to_index(store, record(number))
