@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import MISSING, digest_of, inline
 from orchestrator.authoring.graph import JSON
-from orchestrator.authoring.masking import mask_value
+from orchestrator.authoring.masking import is_masked, mask_value
 from orchestrator.client.run_lookup import KnownRun, Records
 from orchestrator.lifecycle.progress import progress_of
 from orchestrator.run_id import RunId
 
-#: What a run does not have.
-ABSENT = None
+#: What is compared of a run, by section and name.
+Facts: TypeAlias = Mapping[str, Mapping[str, JSON]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Comparison:
     left: RunId
     right: RunId
     differences: tuple[Difference, ...]
-    same: Mapping[str, int]  #: how many things are the same, by section
+    same: Mapping[str, int]  #: how many things are the same, by section; secrets are not counted
 
     def to_json(self) -> dict[str, JSON]:
         """As `compare --json` prints it."""
@@ -52,21 +53,26 @@ class Comparison:
 
 def compare(records: Records, left: RunId, right: RunId) -> Comparison:
     """Compare two runs; raises UnknownRun."""
-    one, two = (_facts(records, run) for run in (left, right))
+    return compare_facts(left, _facts(records, left), right, _facts(records, right))
+
+
+def compare_facts(left: RunId, one: Facts, right: RunId, two: Facts) -> Comparison:
+    """Compare what is known of two runs, section by section."""
     differences: list[Difference] = []
     same: dict[str, int] = {}
     for section in one:
         same[section] = 0
         for name in dict.fromkeys([*one[section], *two[section]]):
-            values = one[section].get(name, ABSENT), two[section].get(name, ABSENT)
-            if values[0] == values[1]:
-                same[section] += 1
-            else:
+            values = one[section].get(name), two[section].get(name)
+            # A run that lacks it differs from one where it is None.
+            if values[0] != values[1] or (name in one[section]) != (name in two[section]):
                 differences.append(Difference(section, name, *values))
+            elif not is_masked(values[0]):  # secrets may differ behind the same mask
+                same[section] += 1
     return Comparison(left, right, tuple(differences), same)
 
 
-def _facts(records: Records, run: RunId) -> dict[str, dict[str, JSON]]:
+def _facts(records: Records, run: RunId) -> Facts:
     """All that is compared of a run, by section and name."""
     specification, known = Specification.read(records.store, run), records.get(run)
     outputs = dict(_outputs(records, run, specification))
@@ -102,7 +108,7 @@ def _outputs(records: Records, run: RunId, specification: Specification) -> Iter
     for name, tree in progress.outputs.items():
         value = inline(tree)
         if value is MISSING:
-            yield name, digest_of(tree)[:19]
+            yield name, digest_of(tree)
         else:
             yield from _flat(name, mask_value("", value))
 
