@@ -120,6 +120,11 @@ def is_masked(value: JSON) -> bool:
     return False
 
 
+def mask_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags, each as it may be shown."""
+    return {key: MASK if is_secret(key, value) else mask_text(value) for key, value in tags.items()}
+
+
 def mask_values(values: Mapping[str, JSON]) -> dict[str, JSON]:
     """Named values, each as it may be shown."""
     return {name: mask_value(name, value) for name, value in values.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.artifacts import AlteredArtifact
 from orchestrator.cli.messages import print_note
 from orchestrator.cli.options import AsJson
 from orchestrator.client.consoles import output
@@ -18,8 +20,11 @@ from orchestrator.client.pipeline_lookup import first_command
 from orchestrator.client.program import with_program_name
 from orchestrator.client.run_filter import STATES, RunFilter, parse_since, parse_tag_filters
 from orchestrator.client.run_lookup import ListedRun, Records
+from orchestrator.runs.errors import UnknownRun
 from orchestrator.settings import settings
 from orchestrator.text import visible
+
+log = logging.getLogger("orchestrator.client")
 
 Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many runs to list.")]
 OfPipeline = Annotated[str | None, typer.Option("--pipeline", metavar="NAME", help="Only of this pipeline.")]
@@ -86,10 +91,14 @@ def runs(
 
 
 def _print_json(records: Records, wanted: RunFilter, limit: int) -> None:
-    """An array with the record of each run, printed as they are read."""
+    """An array with the record of each run, printed as they are read; those that cannot be are left out."""
     lead = "["
     for each in records.listed(wanted, limit=limit):
-        known = each.known or records.get(each.summary.id)
+        try:
+            known = each.known or records.get(each.summary.id)
+        except (AlteredArtifact, UnknownRun) as error:
+            log.warning("%s cannot be listed: %s", each.summary.id, error)
+            continue
         print(f"{lead}{as_line(dict(known.record.to_json()))}", end="", flush=True)
         lead = ", "
     print("[]" if lead == "[" else "]")

@@ -117,14 +117,15 @@ class Client:
     ) -> list[Run]:
         """The latest runs that are like this, newest first; raises InvalidFilter.
 
-        A tag with the value None may have any; `since` is a moment, or a text such as `7d` or `yesterday`.
+        A tag with the value None may have any; `since` is a moment, or a text such as `7d` or `yesterday`;
+        without a zone, it is the reader's own.
         """
         wanted = RunFilter(
             pipeline=pipeline,
             states=frozenset([state] if isinstance(state, str) else state),
             name=name,
             tags=tags,
-            since=parse_since(since, datetime.now(UTC)) if isinstance(since, str) else since,
+            since=_moment(since),
         )
         return [Run(self, each.summary.id) for each in self.records.listed(wanted, limit=limit)]
 
@@ -139,3 +140,10 @@ class Client:
         UnsafeModel for all others, UnknownModel where there is none.
         """
         return registry().load_model(name, alias, version=version)
+
+
+def _moment(since: str | datetime | None) -> datetime | None:
+    """An aware moment; raises InvalidFilter."""
+    if isinstance(since, str):
+        return parse_since(since, datetime.now(UTC))
+    return None if since is None else since.astimezone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from posixpath import normpath
 
 from orchestrator.artifacts import unsupported
 from orchestrator.authoring.annotations import hints_of
@@ -56,10 +57,15 @@ def check_labels(labels: Labels) -> None:
     if len(labels.name) > LONGEST_KEY or "\n" in labels.name:
         raise InvalidLabels(f"a run's name has at most {LONGEST_KEY} characters, in one line")
     for key, value in labels.tags.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidLabels(f"the tag {key!r}: its name and its value are texts")
         if not _TAG.fullmatch(key) or len(key) > LONGEST_KEY:
             raise InvalidLabels(
                 f"the tag {key!r}: its name has letters, digits, spaces and _ - . : /, at most {LONGEST_KEY}"
             )
+        # MLflow keeps tags as files in some of its stores, and refuses these in all.
+        if normpath(key) != key or key.startswith(("/", "..")) or key == ".":
+            raise InvalidLabels(f"the tag {key!r}: a name with / or . is a plain path, such as team/risk")
         if key.startswith(RESERVED_TAGS):
             raise InvalidLabels(
                 f"the tag {key!r}: names that begin with {' or '.join(RESERVED_TAGS)} are taken"

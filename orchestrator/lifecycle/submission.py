@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore, StoreError
 from orchestrator.authoring.graph import JSON, Graph
-from orchestrator.authoring.masking import mask_values
+from orchestrator.authoring.masking import mask_tags, mask_text, mask_values
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.code import code_of
 from orchestrator.lifecycle.changes import ask_commit_of, files_of
@@ -57,7 +57,8 @@ def prepare(
     check_graph(graph, queues=queues)
     labels = labels or Labels()
     check_labels(labels)
-    return Prepared(graph, plain, cache, labels)
+    shown = Labels(name=mask_text(labels.name), tags=mask_tags(labels.tags), note=mask_text(labels.note))
+    return Prepared(graph, plain, cache, shown)
 
 
 def submit(

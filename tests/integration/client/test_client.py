@@ -29,7 +29,7 @@ from orchestrator.client.errors import (
 )
 from orchestrator.client.outputs import Outputs
 from orchestrator.client.run_filter import RunFilter
-from orchestrator.client.run_lookup import Records
+from orchestrator.client.run_lookup import FEW, Records
 from orchestrator.lifecycle.errors import InvalidLabels, UnknownPipeline
 from orchestrator.run_id import RunId
 from orchestrator.runs.errors import NothingLeft, RunIsOver, UnknownRun
@@ -301,6 +301,11 @@ def test_runs_are_found_by_what_they_are_called(client, shell):
     [
         ({"tags": {"mlflow.user": "x"}}, "are taken"),
         ({"tags": {"": "x"}}, "its name has letters"),
+        ({"tags": {"a//b": "x"}}, "a plain path"),
+        ({"tags": {"../x": "y"}}, "a plain path"),
+        ({"tags": {"/x": "y"}}, "a plain path"),
+        ({"tags": {".": "y"}}, "a plain path"),
+        ({"tags": {"x": 1}}, "are texts"),
         ({"tags": {"x": "y" * 5001}}, "more than 5000"),
         ({"name": "two\nlines"}, "in one line"),
         ({"note": "see postgres://u:secret@host"}, "password"),
@@ -309,6 +314,33 @@ def test_runs_are_found_by_what_they_are_called(client, shell):
 def test_labels_that_cannot_be_are_refused(client, options, told):
     with pytest.raises(InvalidLabels, match=told):
         client.with_options(**options).submit("squares")
+
+
+def test_secrets_in_labels_are_masked(client):
+    named = client.with_options(name="masked", tags={"api_token": "abcdef"}, note="token=abcdef")
+    run = named.submit("squares").wait(60)
+    kept = client.records.get(run.id).record.labels
+    assert kept == Labels(name="masked", tags={"api_token": "***"}, note="token=***")
+
+
+def test_since_takes_a_moment_with_or_without_a_zone(client):
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    there = client.runs(since=hour_ago, limit=None)
+    assert client.runs(since=hour_ago.astimezone().replace(tzinfo=None), limit=None) == there
+
+
+def test_a_run_that_cannot_be_read_is_left_out_of_the_json(shell, tmp_path):
+    home = tmp_path / "altered"
+    store = ArtifactStore(str(home / "artifacts"))
+    now = datetime.now(UTC)
+    ids = [RunId(f"p-{now:%Y%m%d-%H%M%S}-{number:04x}") for number in range(FEW + 1)]
+    lines = [RunSummary(id=run, pipeline="p", state=RunState.SUCCEEDED, submitted=now) for run in ids]
+    for run in ids:
+        store.write(f"runs/{run}/specification.json", b"{}")
+    store.write(f"{SEGMENTS}/0.jsonl", "\n".join(json.dumps(each.to_json()) for each in lines).encode())
+    done = replace(shell, home=home, variables={}).succeed("runs", "--json", "--limit", "100")
+    assert json.loads(done.out) == []
+    assert ids[0] in done.err
 
 
 def test_two_runs_are_compared(client, shell, trained):
