@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import (
     AliasChoices,
     ByteSize,
@@ -19,6 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from orchestrator.authoring.masking import MASK, mask_text
 from orchestrator.errors import OrchestratorError
 from orchestrator.redis_url import normalized
 from orchestrator.tracking_address import local_artifact_root, local_tracking_uri
@@ -149,6 +152,66 @@ class Settings(BaseSettings):
     def retention(self) -> int:
         """How long Redis remembers a finished run, in seconds."""
         return int(self.retention_days * 86_400)
+
+
+@dataclass(frozen=True)
+class SettingSource:
+    """A setting as it stands, and where it comes from."""
+
+    variable: str  #: of the environment
+    value: str  #: as it may be shown
+    source: str  #: `environment`, `.env`, `the file PATH`, or `default`
+
+
+def setting_sources(chosen: Settings) -> list[SettingSource]:
+    """Each setting by its variable, secrets masked."""
+    in_file = dotenv_values(_ENV_FILE) if Path(_ENV_FILE).is_file() else {}
+    found = []
+    for field in Settings.model_fields:
+        names = _variables_of(field)
+        variable = next((name for name in names if name in os.environ), None)
+        file = next((name for name in names if f"{name}_FILE" in os.environ and name in IN_FILES), None)
+        written = next((name for name in names if name in in_file), None)
+        if file is not None:
+            source = f"the file {os.environ[f'{file}_FILE']}"
+        elif variable is not None:
+            source = "environment"
+        else:
+            source = _ENV_FILE if written else "default"
+        value = getattr(chosen, field)
+        shown = MASK if isinstance(value, SecretStr) else mask_text(_as_written(value))
+        found.append(SettingSource(variable or written or names[0], shown, source))
+    return found
+
+
+def unknown_variables() -> list[str]:
+    """Variables that look like settings and are none, in the environment or the `.env` file."""
+    in_file = dotenv_values(_ENV_FILE) if Path(_ENV_FILE).is_file() else {}
+    known = {name for field in Settings.model_fields for name in _variables_of(field)}
+    return sorted(
+        name
+        for name in {*os.environ, *in_file}
+        if name.startswith("ORCHESTRATOR_") and name.removesuffix("_FILE") not in known and name not in known
+    )
+
+
+def known_variables() -> list[str]:
+    """The variables of all settings."""
+    return [_variables_of(field)[0] for field in Settings.model_fields]
+
+
+def _variables_of(field: str) -> list[str]:
+    """The names of a setting in the environment, the one to use first."""
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return [str(choice) for choice in alias.choices if str(choice).isupper()]
+    return [f"ORCHESTRATOR_{field.upper()}"]
+
+
+def _as_written(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 @cache

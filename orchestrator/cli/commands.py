@@ -72,6 +72,11 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         "down": CommandEntry("stack:down", "Stop the local stack."),
     },
     "Housekeeping": {
+        "doctor": CommandEntry(
+            "doctor:doctor",
+            "Check Redis, clocks, store, disk, MLflow, workers and pipelines; exit status 1 on a fault.",
+        ),
+        "settings": CommandEntry("settings:show_settings", "Show each setting and where it comes from."),
         "prune": CommandEntry(
             "prune:prune", "Remove old runs, and what nothing refers to any more, while others go on."
         ),

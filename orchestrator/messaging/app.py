@@ -58,8 +58,11 @@ def follow_settings() -> None:
     chosen = settings()
     if not app.configured or app.conf.broker_url == chosen.redis_url:
         return
-    app.conf.update(broker_url=chosen.redis_url, result_backend=backend_url(chosen.redis_url))
+    anew = configuration()
+    changed = ("broker_url", "result_backend", "task_queues", "task_default_queue")
+    app.conf.update({name: anew[name] for name in changed})
     app._after_fork()  # drops the connections that it keeps
+    app.__dict__.pop("amqp", None)  # and the queues that it knows
     app._backend_cache, app._local = None, threading.local()
 
 

@@ -10,6 +10,8 @@ import os
 import signal
 import threading
 from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
 from typing import TypeVar
 
 from celery import bootsteps
@@ -117,8 +119,13 @@ def publish_presence(queues: Iterable[str]) -> None:
     """Publish this worker's presence: its name, the queues it serves, and the messages it holds."""
     resources = worker_resources()
     holds = {*snapshot(requests), *(each.id for each in snapshot(scheduled_requests))}
-    presence = WorkerPresence(identity().name, tuple(queues), frozenset(holds))
+    presence = WorkerPresence(identity().name, tuple(queues), frozenset(holds), _version())
     say_presence(resources.runs.client, presence, lifetime=resources.settings.lease_seconds)
+
+
+@cache
+def _version() -> str:
+    return version("celery-ml-orchestrator")
 
 
 def _end_soon(request: Request, worker: WorkController) -> None:

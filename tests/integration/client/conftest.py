@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator import connect
 from orchestrator.client.client import Client
+from orchestrator.messaging.app import follow_settings
 from tests.harness.services import Service, start_worker, wait_until_ready, worker_environment
 from tests.harness.shell import Shell
 
@@ -25,7 +26,13 @@ def client_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def environment(redis_url: str, client_home: Path) -> dict[str, str]:
     """What the worker and the client need to know."""
-    return worker_environment(f"{redis_url}?virtual_host=7", client_home, "client_pipelines", HERE)
+    return worker_environment(
+        f"{redis_url}?virtual_host=7",
+        client_home,
+        "client_pipelines",
+        HERE,
+        ORCHESTRATOR_QUEUES="data,training,deployment,spare",  # as other tests of this process have them
+    )
 
 
 @pytest.fixture(scope="session")
@@ -41,14 +48,20 @@ def client_worker(environment: dict[str, str], client_home: Path) -> Iterator[Se
 def client(
     client_worker: Service,
     environment: dict[str, str],
+    redis_url: str,
     surroundings: Callable[[dict[str, str]], None],
     monkeypatch: pytest.MonkeyPatch,
-) -> Client:
-    """A client of the stack that the worker belongs to."""
+) -> Iterator[Client]:
+    """A client of the stack that the worker belongs to.
+
+    Afterwards this process sends to the session's Redis again, as other tests expect.
+    """
     surroundings(environment)
     monkeypatch.syspath_prepend(str(HERE))
     sys.path_importer_cache.pop(str(HERE), None)
-    return connect()
+    yield connect()
+    surroundings({"REDIS_URL": redis_url})
+    follow_settings()
 
 
 @pytest.fixture
