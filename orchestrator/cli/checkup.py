@@ -7,12 +7,12 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -74,17 +74,15 @@ class Checkup:
             "workers": self._check_workers,
             "pipelines": self._check_pipelines,
         }
-        with ThreadPoolExecutor(1) as thread:
-            for name, check in checks.items():
-                try:
-                    yield from thread.submit(lambda check=check: list(check())).result(PATIENCE)  # type: ignore[misc]
-                except TooLate:
-                    yield Finding(name, Level.FAULT, f"no answer within {PATIENCE:.0f} s")
-                    thread = ThreadPoolExecutor(1)
-                except OrchestratorError as error:
-                    yield Finding(name, Level.FAULT, str(error), error.hint or "")
-                except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it is told
-                    yield Finding(name, Level.FAULT, mask_text(f"{type(error).__name__}: {error}"))
+        for name, check in checks.items():
+            try:
+                yield from _in_time(check)
+            except TimeoutError:
+                yield Finding(name, Level.FAULT, f"no answer within {PATIENCE:g} s")
+            except OrchestratorError as error:
+                yield Finding(name, Level.FAULT, str(error), error.hint or "")
+            except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it is told
+                yield Finding(name, Level.FAULT, mask_text(f"{type(error).__name__}: {error}"))
 
     def _check_redis(self) -> Iterator[Finding]:
         url = self.settings.redis_url
@@ -241,6 +239,20 @@ def examine(settings: Callable[[], Settings]) -> Iterator[Finding]:
     """Check the stack that is up, else the Redis of the settings, else what a private stack would use."""
     join_stack()
     yield from Checkup(settings()).findings()
+
+
+def _in_time(check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What a check finds; raises TimeoutError if it takes too long, and leaves it alone from then on."""
+    answer: Future[list[Finding]] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(list(check()))
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            answer.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return answer.result(PATIENCE)
 
 
 def _of_another_version(workers: Iterable[WorkerPresence], ours: str) -> Iterator[WorkerPresence]:
