@@ -16,6 +16,8 @@ from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from redis.exceptions import NoPermissionError
+
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.masking import mask_text
 from orchestrator.client.connection import join_stack
@@ -95,7 +97,12 @@ class Checkup:
         client = connect_redis(url)
         doubt = require_fit(client, evicting=self.settings.redis_eviction)
         self._redis = client
-        told = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
+        try:
+            told = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
+        except NoPermissionError:
+            yield Finding("redis", Level.OK, f"answers at {where}")
+            yield Finding("redis memory", Level.WARNING, str(doubt))
+            return
         yield Finding("redis", Level.OK, f"version {told['redis_version']} answers at {where}")
         if doubt:
             yield Finding("redis eviction", Level.WARNING, doubt)

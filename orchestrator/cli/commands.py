@@ -76,6 +76,10 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
             "doctor:doctor",
             "Check Redis, clocks, store, disk, MLflow, workers and pipelines; exit status 1 on a fault.",
         ),
+        "completion": CommandEntry(
+            "completion:completion",
+            "Print the script with which a shell completes commands, pipelines, parameters, runs and nodes.",
+        ),
         "settings": CommandEntry("settings:show_settings", "Show each setting and where it comes from."),
         "prune": CommandEntry(
             "prune:prune", "Remove old runs, and what nothing refers to any more, while others go on."
@@ -94,6 +98,10 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
 COMMANDS: Mapping[str, CommandEntry] = {
     name: entry for section in SECTIONS.values() for name, entry in section.items()
 }
+#: Commands that the help does not show.
+HIDDEN: Mapping[str, CommandEntry] = {
+    "complete": CommandEntry("completion:complete", "Print what the last word may become, a line each."),
+}
 
 #: Commands whose help describes the pipeline that is named, too.
 OF_PIPELINES = ("run", "compile")
@@ -105,15 +113,16 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """The command of that name, with its options; None if there is none."""
         del ctx
-        if cmd_name not in COMMANDS:
+        entry = COMMANDS.get(cmd_name) or HIDDEN.get(cmd_name)
+        if entry is None:
             return None
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
         if cmd_name in OF_PIPELINES:
             from orchestrator.cli.pipeline_help import PipelineCommand  # only these two need it
 
-            single.command(cmd_name, cls=PipelineCommand)(COMMANDS[cmd_name].load())
+            single.command(cmd_name, cls=PipelineCommand)(entry.load())
         else:
-            single.command(cmd_name)(COMMANDS[cmd_name].load())
+            single.command(cmd_name)(entry.load())
         return typer.main.get_command(single)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
