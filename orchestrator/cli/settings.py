@@ -17,7 +17,7 @@ from orchestrator.settings import known_variables, setting_sources, settings, un
 
 
 def show_settings(*, as_json: AsJson = False) -> None:
-    """Show each setting and where it comes from; secrets are masked."""
+    """Show each setting and where it comes from."""
     before = {each.variable: each.source for each in setting_sources(settings())}
     stack = join_stack()
     joined = set(stack.environment) if stack is not None else set()
