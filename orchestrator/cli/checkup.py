@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import shutil
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from configparser import ConfigParser
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
 
 from redis.exceptions import NoPermissionError
 
@@ -36,6 +41,9 @@ PATIENCE = 10.0
 CLOCKS = 2.0
 #: Of a disk: what has to be free, as a share of it and in bytes; of Redis's memory: what may be used.
 FREE_SHARE, FREE_BYTES, USED_MEMORY = 0.05, 1_000_000_000, 0.9
+
+#: What a server answers to somebody it does not know.
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 class Level(StrEnum):
@@ -67,23 +75,27 @@ class Checkup:
 
     def findings(self) -> Iterator[Finding]:
         """Each finding as it is made; a check that fails in an unforeseen way is a fault of its own."""
+        # What waits for the network or for imports waits at the same time; two need the first one's Redis.
+        redis, store, mlflow, pipelines = map(
+            _begin, (self._check_redis, self._check_store, self._check_mlflow, self._check_pipelines)
+        )
         checks: Mapping[str, Callable[[], Iterable[Finding]]] = {
-            "redis": self._check_redis,
-            "clock": self._check_clocks,
-            "store": self._check_store,
+            "redis": redis,
+            "clock": lambda: _begin(self._check_clocks)(),
+            "store": store,
             "disk": self._check_disk,
-            "mlflow": self._check_mlflow,
-            "workers": self._check_workers,
-            "pipelines": self._check_pipelines,
+            "mlflow": mlflow,
+            "workers": lambda: _begin(self._check_workers)(),
+            "pipelines": pipelines,
         }
         for name, check in checks.items():
             try:
-                yield from _in_time(check)
+                yield from check()
             except TimeoutError:
                 yield Finding(name, Level.FAULT, f"no answer within {PATIENCE:g} s")
             except OrchestratorError as error:
                 yield Finding(name, Level.FAULT, str(error), error.hint or "")
-            except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it is told
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge: whatever it is, it is told
                 yield Finding(name, Level.FAULT, mask_text(f"{type(error).__name__}: {error}"))
 
     def _check_redis(self) -> Iterator[Finding]:
@@ -95,8 +107,8 @@ class Checkup:
             return
         where = mask_text(url)
         client = connect_redis(url)
+        self._redis = client  # what is unfit to keep runs still tells the time, and who is there
         doubt = require_fit(client, evicting=self.settings.redis_eviction)
-        self._redis = client
         try:
             told = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
         except NoPermissionError:
@@ -144,7 +156,12 @@ class Checkup:
         url = self.settings.store_url
         folder = _folder_of(url)
         if folder is not None and not folder.exists():
-            yield Finding("store", Level.OK, f"{folder} is made by the first run")
+            there = _nearest(folder)
+            if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+                yield Finding("store", Level.OK, f"{folder} is made by the first run")
+            else:
+                told = f"{folder} cannot be made: {there} is no folder that this user may write to"
+                yield Finding("store", Level.FAULT, told, "set ORCHESTRATOR_HOME or ORCHESTRATOR_STORE")
             return
         store = ArtifactStore(url)
         key = f"doctor/{time.time_ns():x}"
@@ -170,7 +187,7 @@ class Checkup:
             places["store"] = folder
         worst = None
         for name, place in places.items():
-            there = next(each for each in (place, *place.absolute().parents) if each.exists())
+            there = _nearest(place)
             usage = shutil.disk_usage(there)
             if usage.free < FREE_BYTES or usage.free < FREE_SHARE * usage.total:
                 told = f"{_size(usage.free)} of {_size(usage.total)} are free for {name} ({there})"
@@ -184,20 +201,16 @@ class Checkup:
         if not uri.startswith(("http://", "https://")):
             yield Finding("mlflow", Level.OK, f"{mask_text(uri)}, without a server; version {ours}")
             return
-        parts = urlsplit(uri)
-        address = parts._replace(
-            netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/version"
-        )
         try:
-            with urllib.request.urlopen(address.geturl(), timeout=5) as answer:  # noqa: S310 - of the settings
-                theirs = answer.read(100).decode().strip()
+            theirs = _version_of_mlflow(uri)
         except (OSError, ValueError) as error:
-            yield Finding(
-                "mlflow",
-                Level.FAULT,
-                f"{mask_text(uri)} does not answer: {error}",
-                "start it, or correct MLFLOW_TRACKING_URI; runs go on, and are written there later",
-            )
+            if isinstance(error, HTTPError) and error.code in _REFUSED:
+                found = "refuses our credentials"
+                hint = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ~/.mlflow/credentials"
+            else:
+                found = "does not answer"
+                hint = "start it, or correct MLFLOW_TRACKING_URI; runs go on, and are written there later"
+            yield Finding("mlflow", Level.FAULT, f"{mask_text(uri)} {found}: {error}", hint)
             return
         if _release(theirs) < _release(ours):
             told = f"its server has version {theirs}, older than the client's {ours}"
@@ -248,9 +261,13 @@ def examine(settings: Callable[[], Settings]) -> Iterator[Finding]:
     yield from Checkup(settings()).findings()
 
 
-def _in_time(check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """What a check finds; raises TimeoutError if it takes too long, and leaves it alone from then on."""
+def _begin(check: Callable[[], Iterable[Finding]]) -> Callable[[], list[Finding]]:
+    """Start a check; what is returned waits for its findings.
+
+    That raises TimeoutError if the check takes too long, and leaves it alone from then on.
+    """
     answer: Future[list[Finding]] = Future()
+    deadline = time.monotonic() + PATIENCE
 
     def work() -> None:
         try:
@@ -259,7 +276,7 @@ def _in_time(check: Callable[[], Iterable[Finding]]) -> list[Finding]:
             answer.set_exception(error)
 
     Thread(target=work, daemon=True).start()
-    return answer.result(PATIENCE)
+    return lambda: answer.result(max(0.0, deadline - time.monotonic()))
 
 
 def _of_another_version(workers: Iterable[WorkerPresence], ours: str) -> Iterator[WorkerPresence]:
@@ -270,8 +287,46 @@ def _folder_of(url: str) -> Path | None:
     """The folder that a store is, if it is one."""
     parts = urlsplit(url)
     if parts.scheme in ("", "file"):
-        return Path(parts.path if parts.scheme else url)
+        return Path(unquote(parts.path) if parts.scheme else url)
     return None
+
+
+def _nearest(place: Path) -> Path:
+    """The place, or the nearest folder above it that exists."""
+    return next(each for each in (place, *place.absolute().parents) if each.exists())
+
+
+def _version_of_mlflow(uri: str) -> str:
+    """What the MLflow server at `uri` calls its version; raises OSError or ValueError.
+
+    Behind a password, its servers tell nobody else: the credentials are those that MLflow's client would use.
+    """
+    parts = urlsplit(uri)
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/version")
+    request = urllib.request.Request(address.geturl())  # noqa: S310 - of the settings
+    user, password = _credentials_of_mlflow()
+    if user is not None and password is not None:
+        pair = f"{user}:{password}"
+    else:
+        pair = unquote(parts.netloc.rpartition("@")[0])
+    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        request.add_header("Authorization", f"Bearer {token}")
+    elif pair:
+        request.add_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - of the settings
+        told: bytes = answer.read(100)
+    return told.decode().strip()
+
+
+def _credentials_of_mlflow() -> tuple[str | None, str | None]:
+    """User and password, each from the environment, else from the file where MLflow's client looks."""
+    file = ConfigParser(interpolation=None)
+    file.read(Path("~/.mlflow/credentials").expanduser(), encoding="utf-8")
+    user, password = (
+        os.environ.get(name) or file.get("mlflow", name.lower(), fallback=None)
+        for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    )
+    return user, password
 
 
 def _release(text: str) -> tuple[int, ...]:

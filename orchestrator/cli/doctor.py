@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
+
 import typer
 from rich.text import Text
 
@@ -23,10 +26,12 @@ _MARKS = {
 def doctor(*, as_json: AsJson = False) -> None:
     """Check Redis, clocks, store, disk, MLflow, workers and pipelines; exit status 1 on a fault."""
     found = []
-    for finding in examine(settings):
-        found.append(finding)
-        if not as_json:
-            _print(finding)
+    # What the users' modules print when they are imported is no part of the JSON.
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        for finding in examine(settings):
+            found.append(finding)
+            if not as_json:
+                _print(finding)
     if as_json:
         plain: list[JSON] = [
             {"check": each.name, "level": each.level.value, "found": each.told, "hint": each.hint}
