@@ -8,6 +8,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 import typer
@@ -17,7 +18,7 @@ from orchestrator.archive.specification import Specification
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.graph import Graph, Node, NodeName, StageName
 from orchestrator.authoring.policies import Policy
-from orchestrator.cli.commands import COMMANDS, app
+from orchestrator.cli.commands import COMMANDS, LazyGroup, app
 from orchestrator.cli.completion import OFFERED, VALUES, Shell, candidates, complete, completion, join_words
 from orchestrator.run_id import RunId
 from orchestrator.settings import settings
@@ -101,11 +102,13 @@ def test_words_that_bash_has_split_are_joined():
 
 def test_each_option_with_a_value_is_known():
     """Else its value would be taken for a run or a pipeline."""
-    group = typer.main.get_command(app)
+    group = cast("LazyGroup", typer.main.get_command(app))
+    commands = (group.get_command(typer.Context(group), name) for name in COMMANDS)
     options = {
         option
-        for name in COMMANDS
-        for each in group.get_command(typer.Context(group), name).params
+        for command in commands
+        if command is not None
+        for each in command.params
         if isinstance(each, TyperOption) and not each.is_flag
         for option in each.opts
     }
