@@ -98,10 +98,6 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
 COMMANDS: Mapping[str, CommandEntry] = {
     name: entry for section in SECTIONS.values() for name, entry in section.items()
 }
-#: Commands that the help does not show.
-HIDDEN: Mapping[str, CommandEntry] = {
-    "complete": CommandEntry("completion:complete", "Print what the last word may become, a line each."),
-}
 
 #: Commands whose help describes the pipeline that is named, too.
 OF_PIPELINES = ("run", "compile")
@@ -113,7 +109,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """The command of that name, with its options; None if there is none."""
         del ctx
-        entry = COMMANDS.get(cmd_name) or HIDDEN.get(cmd_name)
+        entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
         single = typer.Typer(add_completion=False, rich_markup_mode=None)

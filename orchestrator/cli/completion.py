@@ -1,7 +1,8 @@
 """Completes commands, options, pipelines, parameters, runs and nodes in a shell.
 
-The scripts for the shells call the hidden command `complete` with the words so far. It imports no module of
-the user's: pipelines are found in the text of their modules.
+The scripts for the shells call `orchestrator complete -- WORD...`, which is no command that typer knows: to
+be quick it imports only what the words need. It imports no module of the user's either: pipelines are found
+in the text of their modules.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from orchestrator.cli.commands import COMMANDS, LazyGroup, app
-from orchestrator.settings import settings
+from orchestrator.cli.light_redis import import_redis
 
 #: A pipeline's parameters by name, each with the values that it may have, if those are a few.
 Parameters: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -105,8 +106,8 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell that the s
     print(_SCRIPTS[shell])
 
 
-def complete(words: Annotated[list[str] | None, typer.Argument(help="The words so far.")] = None) -> None:
-    """Print what the last word may become, a line each."""
+def complete(words: Sequence[str]) -> None:
+    """Print what the last of these words may become, a line each."""
     joined, typed = join_words(words or [""])
     found: list[str] = []
 
@@ -169,7 +170,7 @@ def _offers(kind: str, current: str, before: Sequence[str]) -> Iterator[str]:
         "pipeline": lambda: iter(sorted(pipelines_in_text())),
         "run": lambda: islice(_beginning(current, _runs()), OFFERED),
         "node": lambda: _nodes(before[1]),
-        "queue": lambda: iter(settings().queues),
+        "queue": _queues,
         "state": _states,
         "format": _formats,
         "parameter": lambda: _parameters(_pipeline(before), current),
@@ -205,7 +206,14 @@ def _options(name: str) -> Iterator[str]:
     yield "--help"
 
 
+def _queues() -> Iterator[str]:
+    from orchestrator.settings import settings  # loads pydantic, which commands and options do not need
+
+    return iter(settings().queues)
+
+
 def _runs() -> Iterator[str]:
+    import_redis()
     from orchestrator.client.run_lookup import RECENT, Records  # loads what reads Redis and the store
 
     yield "latest"
@@ -213,6 +221,7 @@ def _runs() -> Iterator[str]:
 
 
 def _nodes(run: str) -> Iterator[str]:
+    import_redis()
     from orchestrator.archive.specification import Specification
     from orchestrator.client.run_lookup import Records
 
@@ -243,6 +252,8 @@ def _parameters(pipeline: str, current: str) -> Iterator[str]:
 
 def pipelines_in_text() -> dict[str, Parameters]:
     """The pipelines of the settings' modules with their parameters, as their text has them."""
+    from orchestrator.settings import settings  # as above
+
     found: dict[str, Parameters] = {}
     for module in settings().modules:
         for file in _files_of(module):

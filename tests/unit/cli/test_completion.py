@@ -129,9 +129,21 @@ def test_a_shell_does_not_wait_for_what_does_not_answer(monkeypatch, capsys):
     assert capsys.readouterr().out == "latest\n"
 
 
+def test_only_what_the_words_need_is_imported():
+    def imported(*words):
+        command = [sys.executable, "-X", "importtime", "-m", "orchestrator", "complete", "--", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout
+        return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert imported("ru").isdisjoint({"pydantic", "redis", "rich", "asyncio"})
+    assert imported("run", "").isdisjoint({"redis", "rich", "pandas", "own_pipelines"})
+    assert imported("show", "").isdisjoint({"celery", "mlflow", "pandas", "rich", "opentelemetry"})
+
+
 def test_errors_are_not_shown(capsys):
     complete(["logs", "no-such-run", ""])
-    complete(None)
+    complete([])
     shown = capsys.readouterr()
     assert "run\n" in shown.out
     assert shown.err == ""
