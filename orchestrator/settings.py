@@ -52,6 +52,9 @@ IN_FILES = (
     "AWS_SESSION_TOKEN",
 )
 
+#: Variables that docker-compose.yml reads from the same `.env` file.
+_OF_COMPOSE = ("ORCHESTRATOR_IMAGE",)
+
 
 class InvalidSettings(OrchestratorError):
     """A variable, or the `.env` file, that cannot be read."""
@@ -170,7 +173,7 @@ def setting_sources(chosen: Settings) -> list[SettingSource]:
     for field in Settings.model_fields:
         names = _variables_of(field)
         variable = next((name for name in names if name in os.environ), None)
-        file = next((name for name in names if f"{name}_FILE" in os.environ and name in IN_FILES), None)
+        file = next((name for name in names if name in IN_FILES and _is_from_file(name)), None)
         written = next((name for name in names if name in in_file), None)
         if file is not None:
             source = f"the file {os.environ[f'{file}_FILE']}"
@@ -191,7 +194,9 @@ def unknown_variables() -> list[str]:
     return sorted(
         name
         for name in {*os.environ, *in_file}
-        if name.startswith("ORCHESTRATOR_") and name.removesuffix("_FILE") not in known and name not in known
+        if name.startswith("ORCHESTRATOR_")
+        and name.removesuffix("_FILE") not in known
+        and name not in (*known, *_OF_COMPOSE)
     )
 
 
@@ -275,6 +280,17 @@ def _read_secret_files() -> None:
             raise InvalidSettings(f"{name}_FILE: {file} cannot be read: {error}") from None
         if value:
             os.environ[name] = value
+
+
+def _is_from_file(name: str) -> bool:
+    """Whether a variable has the value of its file; one that was set beside it goes before that."""
+    file = os.environ.get(f"{name}_FILE")
+    if not file or name not in os.environ:
+        return False
+    try:
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n") == os.environ[name]
+    except (OSError, ValueError):
+        return False
 
 
 def _mistake(place: tuple[int | str, ...], message: str) -> str:
