@@ -12,9 +12,7 @@ from orchestrator.artifacts.codec import BlobCodec
 from orchestrator.artifacts.errors import NotWritable
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.tree import Tree, digest_in
-
-#: Dots per inch: twice what a screen shows at once.
-RESOLUTION = 144
+from orchestrator.authoring.logged_files import RESOLUTION
 
 
 @dataclass(frozen=True, repr=False)
