@@ -37,7 +37,7 @@ def test_a_kill_before_any_step_costs_what_was_at_work_and_nothing_else() -> Non
     [
         ("needs counted twice", 0),
         ("nothing sent again", 0),
-        ("models by the clock", 6000),
+        ("models by the clock", 9600),
         ("cancelled only once", 0),
         ("the heartbeat ends silently", 0),
         ("unreadable for ever", 0),
