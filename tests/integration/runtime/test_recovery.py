@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from time import monotonic
 
 import pytest
@@ -296,8 +297,12 @@ def test_of_several_who_carry_a_run_on_at_once_one_does(
         before = Counter(lines.read_text().split())
         marker.touch()
 
-        def carry_on(_: int, run: RunId = record.id) -> bool:
+        ready = Barrier(8)  # who comes once the round goes on may carry that on, too
+
+        def carry_on(_: int, run: RunId = record.id, ready: Barrier = ready) -> bool:
             client = connect(redis_url)
+            client.ping()
+            ready.wait(30)
             try:
                 send_round(run, store=runner.store, runs=RunStore(client))
             except RoundTaken:
