@@ -36,8 +36,9 @@ class OrchestratorStack:
         module that the workers do not load, and what `client.submit` raises.
         """
         from orchestrator.client.errors import UnknownToStack
+        from orchestrator.stack_state import is_within
 
-        if not any(f"{pipeline.module}.".startswith(f"{each}.") for each in self.modules):
+        if not is_within(pipeline.module, self.modules):
             raise UnknownToStack(
                 f"the workers of these tests do not know the module '{pipeline.module}'",
                 hint='name its package in pyproject.toml: [project.entry-points."orchestrator.pipelines"]',

@@ -168,7 +168,7 @@ class SettingSource:
 
 def setting_sources(chosen: Settings) -> list[SettingSource]:
     """Each setting by its variable, secrets masked."""
-    in_file = dotenv_values(_ENV_FILE) if Path(_ENV_FILE).is_file() else {}
+    in_file = _in_env_file()
     found = []
     for field in Settings.model_fields:
         names = _variables_of(field)
@@ -189,7 +189,7 @@ def setting_sources(chosen: Settings) -> list[SettingSource]:
 
 def unknown_variables() -> list[str]:
     """Variables that look like settings and are none, in the environment or the `.env` file."""
-    in_file = dotenv_values(_ENV_FILE) if Path(_ENV_FILE).is_file() else {}
+    in_file = _in_env_file()
     known = {name for field in Settings.model_fields for name in _variables_of(field)}
     return sorted(
         name
@@ -203,6 +203,10 @@ def unknown_variables() -> list[str]:
 def known_variables() -> list[str]:
     """The variables of all settings."""
     return [_variables_of(field)[0] for field in Settings.model_fields]
+
+
+def _in_env_file() -> Mapping[str, str | None]:
+    return dotenv_values(_ENV_FILE) if Path(_ENV_FILE).is_file() else {}
 
 
 def _variables_of(field: str) -> list[str]:

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -45,12 +45,17 @@ class StackState:
 
     def knows(self, module: str) -> bool:
         """Whether its workers have loaded a module of pipelines, as far as is known."""
-        return not self.modules or any(f"{module}.".startswith(f"{each}.") for each in self.modules)
+        return not self.modules or is_within(module, self.modules)
 
     @classmethod
     def from_json(cls, text: str) -> StackState:
         """Raises TypeError or ValueError when it was not written by `as_json`."""
         return cls(**json.loads(text))
+
+
+def is_within(module: str, modules: Iterable[str]) -> bool:
+    """Whether a module is one of these, or in a package among them."""
+    return any(f"{module}.".startswith(f"{each}.") for each in modules)
 
 
 def read_state(home: Path) -> StackState | None:

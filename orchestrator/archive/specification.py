@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +17,8 @@ from orchestrator.runs.record import Labels, moment, stamp
 
 if TYPE_CHECKING:
     from orchestrator.artifacts import ArtifactStore
+    from orchestrator.runs.reader import RunReader
+    from orchestrator.runs.record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,10 @@ class Specification:
     def rewrite(self, store: ArtifactStore) -> None:
         """Replace the stored specification, for a run that is resumed with other code."""
         store.write(_key(self.run), self._text(), flush=True)
+
+    def record(self, reader: RunReader) -> RunRecord:
+        """Read the run as it stands in Redis, with what a person has called it; raises as the reader does."""
+        return replace(reader.read(self.run, self.graph), labels=self.labels)
 
     def _text(self) -> bytes:
         text = {

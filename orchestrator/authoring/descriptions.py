@@ -44,6 +44,15 @@ class ParameterDescription:
             plain["fields"] = [each.to_json() for each in self.fields]
         return plain
 
+    @property
+    def default_in_words(self) -> str:
+        """`required`, or `= 3`."""
+        return "required" if self.required else f"= {self.default!r}"
+
+    def written(self, depth: int) -> str:
+        """Its name as it is listed: `-p model`, and so deep below it `  .depth`."""
+        return f"{'  ' * depth}.{self.name}" if depth else f"-p {self.name}"
+
     def lines(self, depth: int = 0) -> Iterator[tuple[int, ParameterDescription]]:
         """It and its fields, each with how deep it is."""
         yield depth, self

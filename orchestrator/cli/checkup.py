@@ -28,7 +28,7 @@ from orchestrator.authoring.masking import mask_text
 from orchestrator.client.connection import join_stack
 from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle.discovery import load_catalogue
-from orchestrator.runs.connection import connect_redis, require_fit
+from orchestrator.runs.connection import connect_redis, redis_time, require_fit
 from orchestrator.runs.presence import WorkerPresence, present_workers
 from orchestrator.settings import Settings
 
@@ -138,19 +138,18 @@ class Checkup:
         if self._redis is None:
             yield self._without_redis("clock")
             return
-        seconds, microseconds = self._redis.time()
-        ahead = self.clock() - (seconds + microseconds / 1e6)
+        hint = "synchronise the clocks of all machines (NTP)"
+        ahead = self.clock() - redis_time(self._redis)
         if abs(ahead) > CLOCKS:
             told = f"this machine is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} Redis"
-            yield Finding("clock", Level.FAULT, told, "synchronise the clocks of all machines (NTP)")
+            yield Finding("clock", Level.FAULT, told, hint)
         else:
             yield Finding("clock", Level.OK, f"within {CLOCKS:.0f} s of Redis")
         for worker in present_workers(self._redis):
             if worker.ahead is not None and abs(worker.ahead) > CLOCKS:
-                told = (
-                    f"{worker.name} is {abs(worker.ahead):.1f} s {'ahead' if worker.ahead > 0 else 'behind'}"
-                )
-                yield Finding("clock", Level.FAULT, told, "synchronise the clocks of all machines (NTP)")
+                direction = "ahead" if worker.ahead > 0 else "behind"
+                told = f"{worker.name} is {abs(worker.ahead):.1f} s {direction}"
+                yield Finding("clock", Level.FAULT, told, hint)
 
     def _check_store(self) -> Iterator[Finding]:
         url = self.settings.store_url

@@ -59,13 +59,12 @@ def parse_parameters(words: Iterable[str] | None) -> dict[str, object]:
 
 def gather_parameters(
     pipeline: Pipeline[..., Any],
-    words: Iterable[str] | None,
+    given: Mapping[str, object],
     *,
     file: str | None = None,
     like: str | None = None,
 ) -> dict[str, object]:
-    """What `-p`, else `--params`, else `--like` say; `-p model.depth=3` sets a field of a parameter."""
-    given = parse_parameters(words)
+    """What `-p` (as `given`), else `--params`, else `--like` say; `-p model.depth=3` sets a field."""
     base: dict[str, object] = {}
     if like is not None:
         base.update(_parameters_of(like, pipeline, {name.partition(".")[0] for name in given}))

@@ -37,12 +37,11 @@ class PipelineCommand(TyperCommand):
         except OrchestratorError as error:
             formatter.write(f"\n{type(error).__name__}: {error}\n")
             return
-        rows = []
-        for parameter in describe_parameters(found.function):
-            for depth, each in parameter.lines():
-                lead = f"{'  ' * depth}.{each.name}" if depth else f"-p {each.name}"
-                default = "required" if each.required else f"= {each.default!r}"
-                rows.append((lead, "  ".join(filter(None, (each.type, default, each.text)))))
+        rows = [
+            (each.written(depth), "  ".join(filter(None, (each.type, each.default_in_words, each.text))))
+            for parameter in describe_parameters(found.function)
+            for depth, each in parameter.lines()
+        ]
         with formatter.section(f"Parameters of {found.name}"):
             formatter.write_dl(rows or [("none", "")])
 

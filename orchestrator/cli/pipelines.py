@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group as Lines
@@ -19,7 +19,14 @@ from orchestrator.authoring.descriptions import ParameterDescription, describe_p
 from orchestrator.authoring.graph import JSON
 from orchestrator.authoring.pipeline import Pipeline
 from orchestrator.cli.messages import print_note, tell_error
-from orchestrator.cli.options import AsJson, Parameters, ParametersFile, PipelineName, gather_parameters
+from orchestrator.cli.options import (
+    AsJson,
+    Parameters,
+    ParametersFile,
+    PipelineName,
+    gather_parameters,
+    parse_parameters,
+)
 from orchestrator.client.consoles import output
 from orchestrator.client.formatting import shortened
 from orchestrator.client.pipeline_lookup import find_pipeline
@@ -55,11 +62,10 @@ def pipelines(name: Name = None, *, as_json: AsJson = False) -> None:
             output().print(pipeline_page(found))
         return
     catalogue = load_catalogue(modules := settings().modules)
-    described = [describe(pipeline) for pipeline in catalogue.pipelines]
     if as_json:
-        print(json.dumps(described))
-    elif described:
-        output().print(pipelines_table(described))
+        print(json.dumps([describe(pipeline) for pipeline in catalogue.pipelines]))
+    elif catalogue.pipelines:
+        output().print(pipelines_table(catalogue.pipelines))
     else:
         output().print(f"no pipelines in {', '.join(modules)} (ORCHESTRATOR_PIPELINES)")
     if SHIPPED in modules and (known := in_place_of_shipped(Path.cwd())):
@@ -78,9 +84,10 @@ def compile_pipeline(
     form: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TREE,
 ) -> None:
     """Show a pipeline's graph and the Celery canvas that it becomes."""
+    given = parse_parameters(parameters)
     found = find_pipeline(pipeline)
-    given = gather_parameters(found, parameters, file=parameters_file)
-    prepared = prepare(found, given, queues=settings().queues)
+    gathered = gather_parameters(found, given, file=parameters_file)
+    prepared = prepare(found, gathered, queues=settings().queues)
     match form:
         case Format.TREE:
             print(draw.tree(arrange(prepared.graph)))
@@ -102,9 +109,7 @@ def describe(pipeline: Pipeline[..., Any]) -> dict[str, JSON]:
 
 def pipeline_page(pipeline: Pipeline[..., Any]) -> Lines:
     """All about one pipeline: what it is for, each parameter, the command that runs it."""
-    parts: list[Text | Padding] = [
-        Text.assemble((pipeline.name, "bold"), f"  {pipeline.summary}  ", (pipeline.module, _GREY))
-    ]
+    parts: list[Text | Padding] = [_heading(pipeline)]
     if more := inspect.cleandoc(pipeline.function.__doc__ or "").partition("\n")[2].strip():
         parts += [Text(), Padding(Text(more), (0, 0, 0, 2), expand=False)]
     parameters = describe_parameters(pipeline.function)
@@ -122,38 +127,29 @@ def parameters_table(parameters: Iterable[ParameterDescription]) -> Table:
         table.add_column(no_wrap=column == 0, overflow="fold")
     for parameter in parameters:
         for depth, each in parameter.lines():
-            default = "required" if each.required else f"= {each.default!r}"
-            table.add_row(
-                f"{'  ' * depth}.{each.name}" if depth else f"-p {each.name}",
-                Text(shortened(each.type, 60), _GREY),
-                Text(shortened(default, 60), "yellow" if each.required else ""),
-                Text(each.text),
-            )
+            kind = Text(shortened(each.type, 60), _GREY)
+            table.add_row(each.written(depth), kind, _default(each), Text(each.text))
     return table
 
 
-def pipelines_table(described: Iterable[Mapping[str, JSON]]) -> Lines:
+def _default(parameter: ParameterDescription) -> Text:
+    return Text(shortened(parameter.default_in_words, 60), "yellow" if parameter.required else "")
+
+
+def _heading(pipeline: Pipeline[..., Any]) -> Text:
+    return Text.assemble((pipeline.name, "bold"), f"  {pipeline.summary}  ", (pipeline.module, _GREY))
+
+
+def pipelines_table(pipelines: Iterable[Pipeline[..., Any]]) -> Lines:
     """A paragraph for each pipeline: its name, what it is for, its parameters."""
     parts: list[Text | Padding] = []
-    for pipeline in described:
+    for pipeline in pipelines:
         if parts:
             parts.append(Text())
-        parts.append(
-            Text.assemble(
-                (str(pipeline["name"]), "bold"),
-                f"  {pipeline['summary']}  ",
-                (str(pipeline["module"]), _GREY),
-            )
-        )
+        parts.append(_heading(pipeline))
         table = Table.grid(padding=(0, 2, 0, 0))
-        for parameter in cast("list[Mapping[str, JSON]]", pipeline["parameters"]):
-            default = "required" if parameter["required"] else f"= {parameter['default']!r}"
-            style = "yellow" if parameter["required"] else ""
-            table.add_row(
-                f"-p {parameter['name']}",
-                Text(str(parameter["type"]), _GREY),
-                Text(shortened(default, 60), style),
-            )
+        for each in describe_parameters(pipeline.function):
+            table.add_row(each.written(0), Text(each.type, _GREY), _default(each))
         if table.row_count:
             parts.append(Padding(table, (0, 0, 0, 4), expand=False))
     return Lines(*parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -14,13 +13,12 @@ from orchestrator.authoring.graph import JSON
 from orchestrator.cli.errors import UsageError
 from orchestrator.cli.messages import show_activity
 from orchestrator.cli.options import AsJson
-from orchestrator.client.connection import join_stack, private_stacks
+from orchestrator.client.connection import join_stack, private_redis
 from orchestrator.client.formatting import as_line, data_size
 from orchestrator.lifecycle.prune import Pruned
 from orchestrator.lifecycle.prune import prune as prune_store
 from orchestrator.lifecycle.retention import Retention
 from orchestrator.runs.connection import connect_redis
-from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import settings
 
@@ -92,10 +90,8 @@ def _seconds(text: str) -> float:
 def _stacks() -> list[RunStore]:
     """Each Redis that may have runs of this store; raises RedisUnreachable if the one that is set is away."""
     chosen = settings()
-    redis = [connect_redis(chosen.redis_url)] if chosen.redis_url is not None else []
-    for state in private_stacks():
-        with suppress(RedisUnreachable):  # it has just ended
-            redis.append(connect_redis(state.redis_url))
+    own = [connect_redis(chosen.redis_url)] if chosen.redis_url is not None else []
+    redis = [*own, *(client for _, client in private_redis())]
     return [RunStore(client, lease_seconds=chosen.lease_seconds) for client in redis]
 
 

@@ -70,12 +70,12 @@ def run(
     """
     slots_by_queue = parse_slots(slots)
     labels = Labels(name=name, tags=parse_tags(tags), note=note)
-    parse_parameters(parameters)  # what is written wrong is told before a module is imported
+    given = parse_parameters(parameters)  # what is written wrong is told before a module is imported
     check_slots(slots_by_queue, settings().queues)
     with show_activity(f"checking {pipeline}"):
         found = find_pipeline(pipeline)
-        given = gather_parameters(found, parameters, file=parameters_file, like=like)
-        prepared = prepare(found, given, queues=settings().queues, cache=cache, labels=labels)
+        gathered = gather_parameters(found, given, file=parameters_file, like=like)
+        prepared = prepare(found, gathered, queues=settings().queues, cache=cache, labels=labels)
     stack = join_stack()
     if stack is not None:
         require_modules(stack, found.module)

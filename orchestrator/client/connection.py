@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from orchestrator.client.errors import UnknownToStack
 from orchestrator.runs import connection
+from orchestrator.runs.errors import RedisUnreachable
 from orchestrator.runs.store import RunStore
 from orchestrator.settings import apply_environment, settings
 from orchestrator.stack_state import StackState, private_states, read_state
@@ -59,6 +62,13 @@ def private_stacks() -> list[StackState]:
     if settings().redis_url is not None:
         return []
     return private_states(settings().home)
+
+
+def private_redis() -> Iterator[tuple[StackState, Redis]]:
+    """The private stacks of other terminals that answer, each with a client for its Redis."""
+    for state in private_stacks():
+        with suppress(RedisUnreachable):  # it has just ended
+            yield state, connection.connect_redis(state.redis_url)
 
 
 def connect_durable_redis(url: str) -> Redis:

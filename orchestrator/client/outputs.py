@@ -63,11 +63,6 @@ class Outputs:
         node, path = self._named(name)
         return self._read(node, path)
 
-    def stored(self, name: str) -> Tree | None:
-        """The stored tree of a node's or an item's whole output; None for a map, or a part."""
-        node, path = self._named(name)
-        return None if path else self._trees(node).get(node)
-
     @property
     def _graph(self) -> Graph:
         return self.known.graph

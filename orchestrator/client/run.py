@@ -14,6 +14,7 @@ from orchestrator.client.outputs import Outputs
 from orchestrator.client.run_lookup import KnownRun
 from orchestrator.run_id import RunId
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
+from orchestrator.runs.states import NodeState, RunState
 
 if TYPE_CHECKING:
     from orchestrator.client.client import Client
@@ -145,8 +146,8 @@ class Run:
 
     def _require_success(self) -> None:
         record = self.record
-        if record.state.value != "succeeded":
-            failed = next((each for each in record.nodes if each.state.value == "failed"), None)
+        if record.state is not RunState.SUCCEEDED:
+            failed = next((each for each in record.nodes if each.state is NodeState.FAILED), None)
             why = f"'{failed.name}': {(failed.error or '').strip()}" if failed else record.error or ""
             raise RunFailed(
                 f"run {record.id} {record.state.value}{f': {why}' if why else ''}",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from orchestrator.archive.rounds import Round
@@ -16,7 +15,7 @@ from orchestrator.archive.tombstone import check_not_pruned
 from orchestrator.artifacts import MISSING, AlteredArtifact, ArtifactStore, inline
 from orchestrator.authoring.graph import Graph, node_of
 from orchestrator.authoring.masking import mask_values
-from orchestrator.client.connection import join_stack, private_stacks
+from orchestrator.client.connection import join_stack, private_redis
 from orchestrator.client.errors import AmbiguousRun, UnknownNode
 from orchestrator.client.run_filter import RunFilter
 from orchestrator.lifecycle.progress import progress_of
@@ -108,10 +107,7 @@ class Records:
                 readers.append(RunReader(connect_redis(chosen.redis_url)))
             except RedisUnreachable as error:
                 log.warning("%s; this is what the artifact store knows", error)
-        private = {}
-        for state in private_stacks():
-            with suppress(RedisUnreachable):  # it has just ended
-                private[RunReader(connect_redis(state.redis_url))] = state
+        private = {RunReader(client): state for state, client in private_redis()}
         return cls(ArtifactStore(chosen.store_url, create=False), (*readers, *private), private)
 
     def join(self, run: RunId) -> str | None:
@@ -160,7 +156,7 @@ class Records:
         reader = next((reader for reader in self.readers if reader.knows(run)), None)
         if reader is not None:
             try:
-                record = replace(reader.read(run, specification.graph), labels=specification.labels)
+                record = specification.record(reader)
                 tracebacks = reader.tracebacks(run)
             except UnreadableRun as error:
                 log.warning("%s; this is what the artifact store knows", error)

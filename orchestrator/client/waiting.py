@@ -19,6 +19,7 @@ from orchestrator.client.progress_tree import LiveProgress
 from orchestrator.client.queue_watch import QueueWatch, advise_starting_worker, being_replaced
 from orchestrator.client.run_lookup import KnownRun, Records
 from orchestrator.run_id import RunId
+from orchestrator.runs.connection import redis_time
 from orchestrator.runs.reader import Event, RunReader
 from orchestrator.runs.record import RunRecord
 
@@ -58,8 +59,7 @@ def wait_for(
 
 def clock_offset(reader: RunReader) -> timedelta:
     """How far Redis's clock is ahead of ours."""
-    seconds, microseconds = reader.client.time()
-    return timedelta(seconds=seconds + microseconds / 1e6 - time.time())
+    return timedelta(seconds=redis_time(reader.client) - time.time())
 
 
 def _queue_watch(reader: RunReader) -> QueueWatch:

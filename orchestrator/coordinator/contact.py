@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from orchestrator.runs.connection import redis_time
+
 if TYPE_CHECKING:
     from redis import Redis
 
@@ -31,8 +33,7 @@ class Contact:
 
     def hear(self) -> None:
         """Ask Redis for the time, and detect a break."""
-        seconds, microseconds = self.client.time()
-        now = seconds + microseconds / 1e6
+        now = redis_time(self.client)
         if self.heard is None or self._lost:
             up = float(cast("dict[str, int]", self.client.info("server"))["uptime_in_seconds"])
             self._since = now if self._lost else now - up

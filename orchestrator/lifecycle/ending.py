@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.run_record import write_final
@@ -43,7 +42,7 @@ def cancel(run: RunId, *, store: ArtifactStore, runs: RunStore) -> int:
         return len(at_work)
     try:
         specification = Specification.read(store, run)
-        record = replace(reader.read(run, specification.graph), labels=specification.labels)
+        record = specification.record(reader)
         if record.state.over:  # otherwise it was resumed meanwhile
             write_final(store, record, reader.tracebacks(run))
     except (StoreError, UnknownRun) as error:

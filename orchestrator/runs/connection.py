@@ -81,6 +81,12 @@ def wait_for_redis(url: str, *, evicting: str, warn: Callable[[str], None]) -> N
             return
 
 
+def redis_time(client: Redis) -> float:
+    """The time by Redis's clock, in seconds since 1970."""
+    seconds, microseconds = client.time()
+    return float(seconds + microseconds / 1e6)
+
+
 def check(client: Redis) -> None:
     """Raise RedisUnreachable if Redis does not answer; RedisUnfit if waiting would not help."""
     import redis

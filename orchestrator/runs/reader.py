@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from orchestrator.authoring.graph import JSON, Graph, Node, NodeName, item_name
 from orchestrator.run_id import RunId
+from orchestrator.runs.connection import redis_time
 from orchestrator.runs.errors import UnknownRun, readable
 from orchestrator.runs.keys import ALL_RUNS, CONCLUSION_ERROR, RunKeys
 from orchestrator.runs.listing import unfinished
@@ -56,8 +57,7 @@ class RunReader:
     def seconds_silent(self, run: RunId) -> float:
         """Return the seconds since the last event of a run."""
         last = cast("Entries", self.client.xrevrange(RunKeys(run).events, count=1))
-        seconds, microseconds = self.client.time()
-        return seconds + microseconds / 1e6 - (int(last[0][0].partition("-")[0]) / 1000 if last else 0.0)
+        return redis_time(self.client) - (int(last[0][0].partition("-")[0]) / 1000 if last else 0.0)
 
     def expired_leases(self, run: RunId) -> list[str]:
         """Return the deliveries whose lease has expired."""
@@ -77,8 +77,7 @@ class RunReader:
 
     def overdue(self, run: RunId, seconds: float) -> list[NodeName]:
         """Return the nodes that have been due, and unclaimed, for `seconds`."""
-        now, microseconds = self.client.time()
-        until = round((now + microseconds / 1e6 - seconds) * 1000)
+        until = round((redis_time(self.client) - seconds) * 1000)
         found = self.client.zrange(RunKeys(run).due, "-inf", until, byscore=True)
         return [NodeName(str(name)) for name in found]
 

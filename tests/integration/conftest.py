@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,6 +33,17 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
     connection = connect(redis_url)
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Has this process import the modules of a folder, too."""
+
+    def importable(folder: Path) -> None:
+        monkeypatch.syspath_prepend(str(folder))
+        sys.path_importer_cache.pop(str(folder), None)
+
+    return importable
 
 
 @pytest.fixture

@@ -83,10 +83,7 @@ def _latest_end(run: RunId, resources: WorkerResources) -> _End | None:
     if not status.ended:
         return None
     reader, context = RunReader(resources.runs.client), _context(run, status.round, resources)
-    if context is None:
-        record = reader.summary(run)
-    else:
-        record = replace(reader.read(run, context.graph), labels=context.specification.labels)
+    record = reader.summary(run) if context is None else context.specification.record(reader)
     return _End(record, reader.tracebacks(run), context, status.ended) if record.state.over else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -50,15 +49,14 @@ def client(
     environment: dict[str, str],
     redis_url: str,
     surroundings: Callable[[dict[str, str]], None],
-    monkeypatch: pytest.MonkeyPatch,
+    importable: Callable[[Path], None],
 ) -> Iterator[Client]:
     """A client of the stack that the worker belongs to.
 
     Afterwards this process sends to the session's Redis again, as other tests expect.
     """
     surroundings(environment)
-    monkeypatch.syspath_prepend(str(HERE))
-    sys.path_importer_cache.pop(str(HERE), None)
+    importable(HERE)
     yield connect()
     surroundings({"REDIS_URL": redis_url})
     follow_settings()

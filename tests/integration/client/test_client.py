@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from orchestrator import OrchestratorError, connect, pipeline
+from orchestrator.archive.manifest import Manifest
 from orchestrator.archive.run_index import SEGMENTS, RunSummary
 from orchestrator.artifacts import ArtifactStore, MissingArtifact, NoSuchPart
 from orchestrator.artifacts.tree import digests_in
@@ -27,7 +28,6 @@ from orchestrator.client.errors import (
     StillRunning,
     UnknownNode,
 )
-from orchestrator.client.outputs import Outputs
 from orchestrator.client.run_filter import RunFilter
 from orchestrator.client.run_lookup import FEW, Records
 from orchestrator.lifecycle.errors import InvalidLabels, UnknownPipeline
@@ -194,9 +194,9 @@ def test_outputs_are_read_without_the_stages_code(client, trained, monkeypatch):
 
 def test_an_output_that_the_store_has_lost_is_told(client):
     run = client.submit("trained", rows=4321).wait(60, check=True)
-    tree = Outputs(run.known, client.records.store).stored("table")
-    assert tree is not None
-    for digest in digests_in(tree):
+    manifest = Manifest.read(client.records.store, run.id, "table")
+    assert manifest is not None
+    for digest in digests_in(manifest.output):
         client.records.store.local_path(digest).unlink()
     with pytest.raises(MissingArtifact, match="is not in the store"):
         run.output("table")

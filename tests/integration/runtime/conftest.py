@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,12 +60,11 @@ def runner(
     environment: dict[str, str],
     client: redis.Redis,
     surroundings: Callable[[dict[str, str]], None],
-    monkeypatch: pytest.MonkeyPatch,
+    importable: Callable[[Path], None],
 ) -> Runner:
     """The way to run pipelines on the session's worker."""
     surroundings(environment)
-    monkeypatch.syspath_prepend(str(HERE))
-    sys.path_importer_cache.pop(str(HERE), None)
+    importable(HERE)
     runs = RunStore(client, lease_seconds=settings().lease_seconds)
     return Runner(MODULES, ArtifactStore(settings().store_url), runs, RunReader(client))
 
