@@ -44,9 +44,10 @@ def write_final(
     # Flushed: once Redis has the run as concluded, the record is not written again.
     key = _key(record.id, record.round)
     store.write(key, json.dumps(text, separators=(",", ":")).encode(), flush=True)
-    add_to_index(store, record)
     if concluded:
         remove_marks(store, record.id, record.round)
+    else:
+        add_to_index(store, record)  # once for each end: what MLflow calls the run is no part of its line
 
 
 def read_final(store: ArtifactStore, run: RunId) -> tuple[RunRecord, Mapping[str, str]] | None:
