@@ -1,19 +1,23 @@
-"""`context`: what a stage logs of its attempt (metrics, parameters, models), and its effects outside."""
+"""`context`: what a stage logs of its attempt (metrics, models, progress), and its effects outside."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.authoring.errors import MissingSecret
 from orchestrator.authoring.logged_files import Figure, Table, drawn, tabulated
 from orchestrator.authoring.masking import keep_secret
+from orchestrator.authoring.progress import Loops, logged_loops
 from orchestrator.authoring.tracker import LocalModels, LogTracker, Tracker
+
+T = TypeVar("T")
 
 #: The tag by which MLflow knows which artifacts are tables.
 TABLES = "mlflow.loggedArtifacts"
@@ -39,6 +43,7 @@ class Attempt:
     tracker: Tracker = field(default_factory=LogTracker)
     check: Callable[[], None] = _no_check  #: raises if another worker has taken the node over
     models: LocalModels | None = None  #: those of a local run; None where MLflow has the models
+    loops: Loops = field(default_factory=logged_loops)  #: of which others are told how far they have come
     tables: dict[str, None] = field(default_factory=dict)  #: the files that it has logged as tables, in order
     once: Callable[[str, Callable[[], str]], str] = _act_directly  #: acts unless an earlier attempt did
 
@@ -142,6 +147,16 @@ class Context:
         attempt.tables[file_name] = None
         listed = [{"path": name, "type": "table"} for name in attempt.tables]
         attempt.tracker.set_tag(TABLES, json.dumps(listed))
+
+    def progress(self, items: Iterable[T], total: int | None = None, description: str = "") -> Iterator[T]:
+        """The items, one by one, while people see how far it has come: `12/30`, and how long the rest takes.
+
+            for batch in context.progress(batches, description="training"):
+
+        `total` is the number of items, by default their `len`. Of loops that are nested, or run in
+        threads side by side, the one that began last is shown. Raises TypeError, ValueError.
+        """
+        return self._attempt.loops.over(items, total, description)
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Keep a fitted estimator with its signature; `example` is a few rows of its input.

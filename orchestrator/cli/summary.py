@@ -20,6 +20,7 @@ from orchestrator.client.formatting import (
     duration,
     elapsed,
     plain,
+    progress_in_words,
     shortened,
     state_label,
 )
@@ -106,6 +107,8 @@ def _cells(group: Group, *, wide: bool) -> list[Text]:
         told = told if group.state is NodeState.SUCCEEDED else group.progress
     elif group.records[0].reused:
         told = "reused"
+    elif group.loop is not None:
+        told += f" {progress_in_words(group.loop)}"
     cells = [
         name,
         Text(told, STYLES[state]),

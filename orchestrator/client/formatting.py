@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from orchestrator.authoring.graph import JSON
+from orchestrator.authoring.progress import Progress
 
 ICONS: Mapping[str, str] = {
     "waiting": "·",
@@ -73,6 +74,17 @@ def data_size(count: int) -> str:
 def elapsed(start: datetime | None, end: datetime | None) -> str:
     """The time from one moment to another; empty if one is missing."""
     return duration((end - start).total_seconds()) if start and end else ""
+
+
+def progress_in_words(progress: Progress) -> str:
+    """`40 % 12/30 · 8 s left`, behind what the loop is called; without a total, the items done."""
+    done, total, left = progress.done, progress.total, progress.seconds_left
+    lead = f"{progress.description}: " if progress.description else ""
+    if total is None:
+        return f"{lead}{done} done"
+    share = f"{100 * done // total} % " if 0 < total >= done else ""
+    rest = f" · {duration(left) if left >= 59.5 else f'{left:.0f} s'} left" if left else ""
+    return f"{lead}{share}{progress.count}{rest}"
 
 
 def time_of_day(time: datetime) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 
 from orchestrator.authoring.graph import node_of
+from orchestrator.authoring.progress import Progress
 from orchestrator.runs.record import NodeRecord
 from orchestrator.runs.states import NodeState
 
@@ -92,6 +93,11 @@ class Group:
             for each in self.records
             if each.started and each.ended
         )
+
+    @property
+    def loop(self) -> Progress | None:
+        """How far the node has come, if its stage tells that; of a map, the items that are done count."""
+        return None if self.mapped else self.records[0].progress
 
     @property
     def progress(self) -> str:

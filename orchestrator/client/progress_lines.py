@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from orchestrator.authoring.graph import Graph
-from orchestrator.client.formatting import elapsed, first_line, state_label, time_of_day
+from orchestrator.authoring.progress import Progress
+from orchestrator.client.formatting import elapsed, first_line, progress_in_words, state_label, time_of_day
 from orchestrator.client.groups import Group, group_name, grouped
 from orchestrator.runs.reader import Event
 from orchestrator.runs.record import NodeRecord, RunRecord
@@ -17,6 +18,8 @@ from orchestrator.runs.states import NodeState
 
 #: Maps with more items are told of by counts, so many seconds apart.
 MANY, COUNTS_EVERY = 20, 2.0
+#: Seconds between two lines of how far a node has come.
+PROGRESS_EVERY = 10.0
 
 
 class PlainProgress:
@@ -26,6 +29,7 @@ class PlainProgress:
         self._console = console
         self._width = min(32, max(len(node.name) + 4 * node.mapped for node in graph))
         self._counted: dict[str, tuple[float, str]] = {}
+        self._told: dict[str, float] = {}  #: when it was told how far a node has come
 
     def update(self, record: RunRecord, events: Sequence[Event]) -> None:
         """Write what has happened since the last time."""
@@ -40,10 +44,19 @@ class PlainProgress:
                 self._count(group, event)
             elif (detail := _detail(event, records.get(event.node), group)) is not None:
                 self._write(_moment(event), event.node, event.state, detail)
+        for group in groups.values():
+            if group.loop is not None:
+                self._tell_progress(group.name, group.loop)
 
     def say(self, text: str) -> None:
         """Write a line that is not about a node."""
         self._line(f"{time_of_day(datetime.now(UTC))}  {text}")
+
+    def _tell_progress(self, node: str, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._told.get(node, -PROGRESS_EVERY) >= PROGRESS_EVERY:
+            self._told[node] = now
+            self._write(datetime.now(UTC), node, NodeState.RUNNING, progress_in_words(progress))
 
     def _count(self, group: Group, event: Event) -> None:
         last, told = self._counted.get(group.name, (0.0, ""))

@@ -15,7 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.authoring.graph import Graph, NodeName
-from orchestrator.client.formatting import ICONS, STYLES, elapsed, first_line, shortened, state_label
+from orchestrator.client.formatting import (
+    ICONS,
+    STYLES,
+    elapsed,
+    first_line,
+    progress_in_words,
+    shortened,
+    state_label,
+)
 from orchestrator.client.groups import Group, grouped
 from orchestrator.compiler.arrange import arrange
 from orchestrator.compiler.plan import Plan
@@ -108,6 +116,8 @@ class LiveProgress:
             (line.lead, "bright_black"), (icon, style), " ", (group.name, "bold" * (state in _BUSY))
         )
         progress = group.progress if group.mapped else state_label(state.value)
+        if group.loop is not None:
+            progress = progress_in_words(group.loop)
         if group.attempts > 1 and not group.mapped:
             progress += f", attempt {group.attempts}"
         took = elapsed(group.started, group.ended or now)

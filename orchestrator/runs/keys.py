@@ -84,6 +84,11 @@ class RunKeys:
         """Hash: the items of a map that a delivery took last, as JSON, by delivery."""
         return self._key("taken")
 
+    @property
+    def progress(self) -> str:
+        """Hash: how far a running attempt has come, as JSON, by node; only of those that tell it."""
+        return self._key("progress")
+
     def log(self, node: str) -> str:
         """Stream: the log lines of a node's running attempt."""
         return self._key(f"log:{node}")
@@ -96,4 +101,4 @@ class RunKeys:
     def all(self) -> list[str]:
         """Return all keys: those kept until the run expires, then those kept while it is open."""
         kept = [self.meta, self.nodes, self.events, self.tracebacks, self.memory, self.revoked]
-        return [*kept, self.leases, self.taken, self.missing, self.due, self.alone]
+        return [*kept, self.leases, self.taken, self.missing, self.due, self.alone, self.progress]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -16,6 +16,7 @@ from orchestrator.runs.keys import ALL_RUNS, CONCLUSION_ERROR, RunKeys
 from orchestrator.runs.listing import unfinished
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
+from orchestrator.runs.values import AttemptProgress
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -123,7 +124,7 @@ class RunReader:
 
     def _read(self, run: RunId, graph: Graph) -> RunRecord:
         meta = self._meta(run)
-        raw = self._raw(run)
+        raw, told = self._raw_and_progress(run)
         done = {name for name, record in raw.items() if record["state"] == NodeState.SUCCEEDED}
         state, handling = RunState(meta["state"]), "handling" in meta
         nodes = tuple(
@@ -131,6 +132,8 @@ class RunReader:
             for node in graph.everything
             for record in _records(node, raw, _unseen(node, graph, done, state, handling=handling))
         )
+        if told:
+            nodes = tuple(_with_progress(node, told.get(node.name)) for node in nodes)
         return _run(run, meta, nodes)
 
     def raw_states(self, run: RunId) -> Mapping[str, NodeState]:
@@ -210,6 +213,18 @@ class RunReader:
         stored = cast("Mapping[str, str]", self.client.hgetall(RunKeys(run).nodes))
         return {name: json.loads(text) for name, text in stored.items()}
 
+    def _raw_and_progress(
+        self, run: RunId
+    ) -> tuple[dict[str, Mapping[str, JSON]], dict[str, AttemptProgress]]:
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(RunKeys(run).nodes)
+            pipe.hgetall(RunKeys(run).progress)
+            nodes, progress = cast("list[Mapping[str, str]]", pipe.execute())
+        return (
+            {name: json.loads(text) for name, text in nodes.items()},
+            {name: AttemptProgress.from_text(text) for name, text in progress.items()},
+        )
+
     def _meta(self, run: RunId) -> Mapping[str, str]:
         meta = cast("Mapping[str, str]", self.client.hgetall(RunKeys(run).meta))
         if not meta:
@@ -286,6 +301,13 @@ def _record(node: Node, name: str, raw: Mapping[str, JSON], unseen: NodeState, w
         why=str(raw.get("why", why)),
         attempts=tuple(_attempt(attempt) for attempt in attempts),
     )
+
+
+def _with_progress(node: NodeRecord, told: AttemptProgress | None) -> NodeRecord:
+    """The node with its progress, unless an attempt told it that did not live to take it back."""
+    if told is None or node.state is not NodeState.RUNNING or told.number != len(node.attempts):
+        return node
+    return replace(node, progress=told.progress)
 
 
 def _attempt(raw: Mapping[str, JSON]) -> AttemptRecord:

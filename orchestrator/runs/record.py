@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from orchestrator.authoring.graph import JSON
+from orchestrator.authoring.progress import Progress
 from orchestrator.run_id import RunId
 from orchestrator.runs.states import NodeState, RunState
 
@@ -58,6 +59,7 @@ class NodeRecord:
     value: JSON = None  #: the output, if it is a small JSON value
     why: str = ""  #: why it was reused, or not reused although it is cached
     attempts: tuple[AttemptRecord, ...] = ()
+    progress: Progress | None = None  #: of the running attempt, if it tells it
 
     @property
     def error(self) -> str | None:
@@ -75,12 +77,15 @@ class NodeRecord:
             "started": stamp(self.started),
             "ended": stamp(self.ended),
             "value": self.value,
+            "progress": None
+            if (told := self.progress) is None
+            else {"done": told.done, "total": told.total, "description": told.description},
             "attempts": [attempt.to_json() for attempt in self.attempts],
         }
 
     @classmethod
     def from_json(cls, plain: Mapping[str, JSON]) -> NodeRecord:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`, for nodes that have ended: none of them has a progress."""
         attempts = cast("list[Mapping[str, JSON]]", plain["attempts"])
         return cls(
             name=str(plain["name"]),

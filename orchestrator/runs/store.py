@@ -18,6 +18,7 @@ from orchestrator.runs.states import NodeState, RunState
 from orchestrator.runs.values import (
     NONE,
     AttemptCounts,
+    AttemptProgress,
     Claim,
     ClaimedNext,
     ClaimStatus,
@@ -26,6 +27,7 @@ from orchestrator.runs.values import (
     DueNode,
     Follows,
     Holder,
+    Renewal,
     Reopening,
     RunEnding,
     RunStatus,
@@ -340,8 +342,17 @@ class RunStore:
 
     def renew(self, run: RunId, delivery: str) -> bool:
         """Renew the lease of a delivery; False if a node was taken from it, so that it must be killed."""
-        status, _ = self._apply("renew", RunKeys(run), delivery, self._lease_ms)
-        return status == "renewed"
+        return self.renew_and_look(run, delivery, "").renewed
+
+    def renew_and_look(self, run: RunId, delivery: str, node: NodeName | str) -> Renewal:
+        """Renew the lease of a delivery, and read how far the node has come that it is at."""
+        status, progress = self._apply("renew", RunKeys(run), delivery, self._lease_ms, node)
+        attempt = AttemptProgress.from_text(progress) if progress else None
+        return Renewal(status == "renewed", None if attempt is None else attempt.progress)
+
+    def set_progress(self, run: RunId, node: NodeName, token: str, told: AttemptProgress | None) -> None:
+        """Record how far an attempt has come, or that it has nothing to tell; not if it has lost its node."""
+        self._apply("progress", RunKeys(run), node, token, "" if told is None else told.to_text())
 
     def cancel(self, run: RunId, *, token: str = "") -> tuple[str, ...] | None:
         """Cancel a run: no node of it starts or commits any more.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from orchestrator.authoring.graph import JSON, NodeName
+from orchestrator.authoring.progress import Progress
 
 
 class ClaimStatus(StrEnum):
@@ -115,6 +117,31 @@ class DoneItem:
     value: str = ""
     reused: bool = False
     why: str = ""  #: why it was reused or not
+
+
+@dataclass(frozen=True)
+class AttemptProgress:
+    """How far an attempt of a node has come."""
+
+    number: int  #: the attempt's
+    progress: Progress
+
+    def to_text(self) -> str:
+        """As it stands in Redis."""
+        return json.dumps({"attempt": self.number, **asdict(self.progress)})
+
+    @classmethod
+    def from_text(cls, text: str) -> AttemptProgress:
+        """The inverse of `to_text`."""
+        told = json.loads(text)
+        return cls(told.pop("attempt"), Progress(**told))
+
+
+class Renewal(NamedTuple):
+    """The reply to the renewal of a lease."""
+
+    renewed: bool  #: False if a node was taken from the delivery, so that it must be killed
+    progress: Progress | None  #: of the node that it is at, if that tells it
 
 
 @dataclass(frozen=True)

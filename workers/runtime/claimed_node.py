@@ -17,10 +17,11 @@ from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import Attempt, attempting
 from orchestrator.authoring.errors import OrchestratorError
 from orchestrator.authoring.policies import RetryRule
+from orchestrator.authoring.progress import Loops, Progress
 from orchestrator.authoring.stage import stages
 from orchestrator.run_id import RunId
 from orchestrator.runs.reader import RunReader
-from orchestrator.runs.values import AttemptCounts, FencingNumber, Holder, Settled
+from orchestrator.runs.values import AttemptCounts, AttemptProgress, FencingNumber, Holder, Settled
 from workers.runtime.descendants import children_end_here, copies_end_here
 from workers.runtime.error_text import in_one_line, traceback_of
 from workers.runtime.errors import DeadlyStage, MissingOutput, OtherCode, StageTimeout, UnknownStage
@@ -28,6 +29,7 @@ from workers.runtime.fence import Fence
 from workers.runtime.identity import identity
 from workers.runtime.inputs import load_inputs, small_inputs
 from workers.runtime.outcome import Again, Failed, Stopped
+from workers.runtime.progress_sender import sent_progress
 from workers.runtime.resources import WorkerResources
 from workers.runtime.run_context import NodeRef, RunContext
 from workers.tracking import AttemptInfo, AttemptTracker
@@ -115,7 +117,8 @@ class ClaimedNode:
         fence = self._fence()
         with (
             self.resources.tracking.attempt(self._info(), fence) as tracker,
-            attempting(self._attempt(tracker, fence)),
+            sent_progress(self._set_progress) as loops,
+            attempting(self._attempt(tracker, fence, loops)),
             copies_end_here(),
         ):
             value = stage.function(**arguments)
@@ -177,10 +180,14 @@ class ClaimedNode:
         lease = self.resources.settings.lease_seconds
         return Fence(name, lambda: runs.holds(run, name, self.token), lease)
 
-    def _attempt(self, tracker: AttemptTracker, fence: Fence) -> Attempt:
+    def _set_progress(self, latest: Progress | None) -> None:
+        told = None if latest is None else AttemptProgress(self.number, latest)
+        self.resources.runs.set_progress(self.context.run, self.ref.name, self.token, told)
+
+    def _attempt(self, tracker: AttemptTracker, fence: Fence, loops: Loops) -> Attempt:
         run, name = self.context.run, self.ref.name
         effects = Effects(self.resources.store, run, name, fence.check)
-        return Attempt(run, name, self.number, tracker, check=fence.check, once=effects.once)
+        return Attempt(run, name, self.number, tracker, fence.check, once=effects.once, loops=loops)
 
     def _info(self) -> AttemptInfo:
         specification = self.context.specification

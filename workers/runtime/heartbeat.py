@@ -26,6 +26,7 @@ from orchestrator.alive import touch_alive_file
 from orchestrator.run_id import RunId
 from orchestrator.runs.presence import WorkerPresence, say_goodbye, say_presence
 from workers.runtime.identity import assume, delivery_of, identity
+from workers.runtime.request import StageRequest
 from workers.runtime.resources import worker_resources
 
 log = logging.getLogger(__name__)
@@ -107,12 +108,21 @@ def try_to_beat(worker: WorkController) -> None:
 
 def renew_leases() -> list[Request]:
     """Renew every lease of this worker; return the requests to kill: superseded, or of a run that is over."""
-    runs = worker_resources().runs
     return [
         request
         for request in snapshot(active_requests)
-        if "node" in request.kwargs and not runs.renew(RunId(request.kwargs["run"]), delivery_of(request))
+        if "node" in request.kwargs and not _is_renewed(request)
     ]
+
+
+def _is_renewed(request: Request) -> bool:
+    runs, run, delivery = worker_resources().runs, RunId(request.kwargs["run"]), delivery_of(request)
+    if not isinstance(request, StageRequest):
+        return runs.renew(run, delivery)
+    node = request.node
+    renewal = runs.renew_and_look(run, delivery, node)
+    request.progress = None if renewal.progress is None else (node, renewal.progress)
+    return renewal.renewed
 
 
 def publish_presence(queues: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import time
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -14,6 +15,7 @@ from celery.worker.state import task_ready
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from orchestrator.authoring.progress import Progress
 from orchestrator.run_id import RunId
 from workers.runtime.dispatch import conclude_again, send_timed_out
 from workers.runtime.identity import delivery_of
@@ -34,6 +36,13 @@ class StageRequest(Request):
     _turn: TurnReader | None = None
     _at: TurnEvent | None = None  #: the node that the turn is at, behind the one of the message
     _own_ended = False  #: the node of the message has ended, and the turn goes on
+    progress: tuple[str, Progress] | None = None  #: of a node, as the heartbeat has read it last
+    _told: tuple[str, Progress] | None = None  #: the one that Flower knows
+
+    @property
+    def node(self) -> str:
+        """The node that the delivery is at."""
+        return str(self.kwargs["node"]) if self._at is None else self._at.node
 
     def follow_turn(self) -> None:
         """Send events for the nodes that have started and ended in this delivery's turn."""
@@ -46,6 +55,19 @@ class StageRequest(Request):
                 self._begin(event)
             else:
                 self._end(event)
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        """Send an event of how far the node has come: Flower shows its state, and `12/30` as its result."""
+        if self.progress is None or self.progress == self._told or self.progress[0] != self.node:
+            return
+        self._told = self.progress
+        told = self.progress[1]
+        fields = {"done": told.done, "total": told.total, "description": told.description}
+        if self._at is not None:
+            self._send(self._at._replace(time=time()), "task-progress", result=told.count, **fields)
+        elif not self._own_ended:
+            self.send_event("task-progress", result=told.count, **fields)
 
     def info(self, safe: bool = False) -> dict[str, object]:
         """Describe the node that runs, for `celery inspect`."""

@@ -13,8 +13,10 @@ local REVOKED = BASE .. 'revoked'
 -- MISSING: number of missing inputs by node. DUE: nodes with all inputs, by the time since when they are
 -- unclaimed. ALONE: nodes that the canvas no longer sends, because it was left before them.
 local MISSING, DUE, ALONE = BASE .. 'missing', BASE .. 'due', BASE .. 'alone'
+-- PROGRESS: how far a running attempt has come, by node.
+local PROGRESS = BASE .. 'progress'
 local KEPT = {META, NODES, EVENTS, TRACEBACKS, MEMORY, REVOKED} -- until the run expires
-local OPEN = {LEASES, TAKEN, MISSING, DUE, ALONE} -- while the run is open
+local OPEN = {LEASES, TAKEN, MISSING, DUE, ALONE, PROGRESS} -- while the run is open
 
 local clock = redis.call('TIME')
 local NOW = string.format('%d%06d', clock[1], clock[2])
