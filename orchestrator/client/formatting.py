@@ -38,6 +38,9 @@ STYLES: Mapping[str, str] = {
     "unfinished": "magenta",
 }
 
+#: Characters of what a loop is called, where it shares a line with others.
+TITLE = 24
+
 _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
 _RUNTIME = re.compile(r"[/\\]workers[/\\]runtime[/\\]\w+\.py$")
 
@@ -79,7 +82,7 @@ def elapsed(start: datetime | None, end: datetime | None) -> str:
 def progress_in_words(progress: Progress) -> str:
     """`40 % 12/30 · 8 s left`, behind what the loop is called; without a total, the items done."""
     done, total, left = progress.done, progress.total, progress.seconds_left
-    lead = f"{progress.description}: " if progress.description else ""
+    lead = f"{shortened(progress.description, TITLE)}: " if progress.description else ""
     if total is None:
         return f"{lead}{done} done"
     share = f"{100 * done // total} % " if 0 < total >= done else ""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator import Retry, pipeline, stage
+import time
+from pathlib import Path
+
+from orchestrator import Retry, context, pipeline, stage
 
 
 @stage(queue="data")
@@ -26,3 +29,18 @@ def monitored(value: float = 21.5) -> None:
     given = succeed(value)
     fail_after_retry(given)
     fail_at_once(given)
+
+
+@stage(queue="data")
+def loop(file: str) -> int:
+    """Wait for the file behind the second of three items."""
+    for item in context.progress(range(3)):
+        while item and not Path(file).exists():
+            time.sleep(0.01)
+    return 3
+
+
+@pipeline
+def looping(file: str) -> None:
+    """Tell how far it has come."""
+    loop(file)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
 
+from tests.harness.cluster import LocalCluster
 from tests.harness.flower import Flower, fetch
 from tests.harness.waiting import wait_until
 
@@ -47,6 +49,21 @@ def test_pages_say_which_node_of_which_run_a_task_is_about(
         if run in task.kwargs and task.name == "monitored_stages.succeed"
     )
     assert f"succeed of {run}".encode() in fetch(f"{flower.url}/task/{identity}", signed_in=True)
+
+
+def test_a_running_task_says_how_far_it_has_come(
+    cluster: LocalCluster, flower: Flower, tmp_path: Path
+) -> None:
+    run = cluster.submit("looping", file=str(tmp_path / "go"))
+
+    def page() -> str:
+        found = [name for name, task in flower.tasks().items() if run in task.kwargs]
+        return fetch(f"{flower.url}/task/{found[0]}", signed_in=True).decode() if found else ""
+
+    wait_until(lambda: "PROGRESS" in page() and "<code>1/3</code>" in page(), "Flower shows it")
+    (tmp_path / "go").touch()
+    wait_until(lambda: all_listed(flower, run), "Flower has heard of the end")
+    assert "PROGRESS" not in page()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

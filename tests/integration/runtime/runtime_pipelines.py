@@ -782,3 +782,19 @@ def talk_of(item: int) -> int:
 def talking_map(count: int = 4) -> None:
     """A map of unknown length whose items print."""
     add(talk_of.map(item=numbers(count)))
+
+
+@stage(retry=Retry(on=(OSError,), times=1, backoff=0.1))
+def loop(folder: str, items: int) -> int:
+    """Go on after each item when a file is there; raise behind the second one of the first attempt."""
+    for item in context.progress(range(items), description="over files"):
+        while not (Path(folder) / f"{context.attempt}-{item}").exists():
+            time.sleep(0.01)
+        if (context.attempt, item) == (1, 1):
+            raise OSError("not yet")
+    return items
+
+
+@pipeline
+def looping(folder: str, items: int = 4) -> None:
+    loop(folder, items)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +14,20 @@ from rich.console import Console
 
 from orchestrator.authoring.graph import JSON, Constant, Graph, Node, NodeName, Output, StageName
 from orchestrator.authoring.policies import Policy
+from orchestrator.authoring.progress import Progress
 from orchestrator.cli.summary import print_summary
-from orchestrator.client.formatting import as_line, data_size, duration, plain, without_runtime
+from orchestrator.client import progress_lines
+from orchestrator.client.formatting import (
+    as_line,
+    data_size,
+    duration,
+    plain,
+    progress_in_words,
+    without_runtime,
+)
 from orchestrator.client.groups import grouped
 from orchestrator.client.program import program
+from orchestrator.client.progress_lines import PlainProgress
 from orchestrator.client.progress_tree import LiveProgress, outline
 from orchestrator.run_id import RunId
 from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
@@ -73,6 +84,8 @@ DIAMOND = Graph(
     "shop", (node("load"), node("left", "load"), node("right", "load"), node("join", "left", "right"))
 )
 
+DIAMOND_REST = ("left", "right", "join")
+
 
 def test_what_runs_side_by_side_branches_off() -> None:
     assert [line.lead + line.node for line in outline(DIAMOND)] == ["load", "├─ left", "└─ right", "join"]
@@ -86,6 +99,58 @@ def test_a_map_is_one_line_with_counts_and_no_line_is_wider_than_the_screen() ->
     assert any("fit" in line and "1/4 done, 2 running, 1 failed" in line for line in lines)
     assert not any("fit[" in line for line in lines)
     assert max(map(len, lines)) <= 60
+
+
+def looping(progress: Progress, name: str = "load") -> NodeRecord:
+    return replace(done(name, NodeState.RUNNING), progress=progress)
+
+
+def test_a_node_is_drawn_with_how_far_it_has_come() -> None:
+    record = run_of([looping(Progress(done=12, total=30, seconds=6.0)), *map(waiting, DIAMOND_REST)])
+    assert any("load" in line and "40 % 12/30 · 9 s left" in line for line in drawn(DIAMOND, record))
+    console = Console(width=80, color_system=None)
+    with console.capture() as captured:
+        print_summary(console, record, DIAMOND)
+    assert "running 40 % 12/30 · 9 s left" in captured.get()
+
+
+def test_an_item_of_a_map_is_drawn_in_its_count_only() -> None:
+    items = [looping(Progress(done=1, total=2), "fit[0]"), waiting("fit[1]")]
+    lines = drawn(Graph("shop", (node("fit", items=2),)), run_of(items))
+    assert any("0/2 done, 1 running" in line for line in lines)
+    assert not any("1/2" in line for line in lines)
+
+
+def test_plain_lines_tell_how_far_a_node_has_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(width=80, color_system=None)
+    lines = PlainProgress(console, DIAMOND)
+
+    def told(done: int) -> str:
+        with console.capture() as captured:
+            lines.update(run_of([looping(Progress(done=done, total=4)), *map(waiting, DIAMOND_REST)]), [])
+        return captured.get()
+
+    assert told(1).rstrip().endswith("load   running    25 % 1/4")
+    assert told(2) == ""
+    monkeypatch.setattr(progress_lines, "PROGRESS_EVERY", 0.0)
+    assert "75 % 3/4" in told(3)
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (Progress(done=0, total=30), "0 % 0/30"),
+        (Progress(done=12, total=30, description="training", seconds=6.0), "training: 40 % 12/30 · 9 s left"),
+        (Progress(done=1, total=101, seconds=1.2), "0 % 1/101 · 2 min 00 s left"),
+        (Progress(done=30, total=30, seconds=6.0), "100 % 30/30"),
+        (Progress(done=31, total=30, seconds=6.0), "31/30"),
+        (Progress(done=0, total=0), "0/0"),
+        (Progress(done=1200, seconds=6.0), "1200 done"),
+        (Progress(done=1, description="x" * 100), "x" * 23 + "…: 1 done"),
+    ],
+)
+def test_progress_is_written_in_a_few_words(progress: Progress, words: str) -> None:
+    assert progress_in_words(progress) == words
 
 
 def test_a_graph_taller_than_the_screen_folds_what_is_quiet() -> None:
