@@ -9,7 +9,7 @@ from typing import Final, TypeAlias, cast
 
 from orchestrator.artifacts.digest import Digest, digest_of_bytes
 from orchestrator.artifacts.errors import StoreError
-from orchestrator.authoring.masking import mask_value
+from orchestrator.authoring.masking import mask_json, mask_value
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -71,7 +71,9 @@ def shown_value(tree: Tree) -> str:
     text = "" if plain is MISSING else json.dumps(plain)
     if len(text) > SHOWN:
         return ""
-    return json.dumps(mask_value("", cast("Json", plain))) if "://" in text or "=" in text else text
+    if "://" in text or "=" in text:
+        return json.dumps(mask_value("", cast("Json", plain)))
+    return mask_json(text)
 
 
 def codec_name(tree: Tree) -> str:

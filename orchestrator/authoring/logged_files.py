@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from orchestrator.authoring.masking import mask_text
+from orchestrator.authoring.masking import mask_json, mask_text
 
 #: Dots per inch of a picture.
 RESOLUTION = 144
@@ -78,7 +78,7 @@ def tabulated(table: Table, file_name: str) -> Iterator[tuple[Path, str]]:
     with _file(file_name) as (path, folder):
         match path.suffix:
             case ".json":
-                path.write_text(mask_text(_as_json(table)), encoding="utf-8")
+                path.write_text(mask_json(_as_json(table)), encoding="utf-8")
             case ".csv":
                 path.write_text(mask_text(_as_csv(table)), encoding="utf-8")
             case ".parquet" if isinstance(table, Frame):

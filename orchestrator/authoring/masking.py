@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from orchestrator.authoring.graph import JSON
@@ -35,14 +37,45 @@ _CREDENTIALS = re.compile(
     re.I,
 )
 
-#: Lines of secrets that this process has read. Shorter ones would mask half of every text.
+#: Lines of secrets that this process has read, as they are and as they are quoted. Shorter ones would mask
+#: half of every text.
 _known: set[str] = set()
 _SHORTEST = 4
+#: Characters of an argument from which its name makes it a secret everywhere: `password="none"` is not one.
+_SHORTEST_ARGUMENT = 8
+#: What is named after a secret without being one: `secret_name`, `credentials_file`.
+_NAMED_AFTER = re.compile(r"(?:name|file|path|folder|id|url|uri|length|size|count)s?$", re.I)
 
 
 def keep_secret(value: str) -> None:
-    """From now on, mask this text wherever it occurs."""
-    _known.update(line for line in (value, *value.splitlines()) if len(line) >= _SHORTEST)
+    """From now on, mask this text wherever it occurs, each of its lines by itself."""
+    lines = (line for line in (value, *value.splitlines()) if len(line) >= _SHORTEST)
+    _known.update(form for line in lines for form in _forms(line))
+
+
+def keep_secret_arguments(arguments: Mapping[str, object]) -> None:
+    """From now on, mask the texts among these that are secrets by their name, such as `api_key`."""
+    for name, value in arguments.items():
+        if not isinstance(value, str) or len(value) < _SHORTEST_ARGUMENT:
+            continue
+        if _SECRET_ANYWHERE.search(name) and not _NAMED_AFTER.search(name):
+            keep_secret(value)
+
+
+def _forms(text: str) -> Iterator[str]:
+    """A text as it is, and as `repr`, JSON, CSV and URLs write it."""
+    yield text
+    yield repr(text)[1:-1]
+    yield ascii(text)[1:-1]
+    in_json = json.dumps(text)[1:-1]
+    yield in_json
+    yield in_json.replace("/", r"\/")  # as pandas writes it
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    yield text.replace('"', '""')
+    in_bytes = text.encode("utf-8", "surrogateescape")
+    yield quote(in_bytes)
+    yield quote(in_bytes, safe="")
+    yield quote_plus(in_bytes)
 
 
 def is_secret(name: str, value: object = "") -> bool:
@@ -98,7 +131,7 @@ def mask_value(name: str, value: JSON) -> JSON:
         case None | bool():
             return value
         case dict():
-            return {key: mask_value(key, each) for key, each in value.items()}
+            return {mask_text(key): mask_value(key, each) for key, each in value.items()}
         case _ if is_secret(name, value):
             return MASK
         case list():
@@ -106,6 +139,11 @@ def mask_value(name: str, value: JSON) -> JSON:
         case str():
             return mask_text(value)
     return value
+
+
+def mask_json(text: str) -> str:
+    """A value as JSON text, as it may be shown; still JSON where a number looks like a secret."""
+    return text if mask_text(text) == text else json.dumps(mask_value("", json.loads(text)))
 
 
 def is_masked(value: JSON) -> bool:

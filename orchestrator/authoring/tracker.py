@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.authoring.masking import mask_text
+
 log = logging.getLogger("orchestrator.stage")
 
 
@@ -62,24 +64,28 @@ class LogTracker:
         self._models = models
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        log.info("metrics %s%s", dict(values), "" if step is None else f" at step {step}")
+        _tell(f"metrics {dict(values)}{'' if step is None else f' at step {step}'}")
 
     def log_params(self, values: Mapping[str, object]) -> None:
-        log.info("parameters %s", dict(values))
+        _tell(f"parameters {dict(values)}")
 
     def set_tag(self, name: str, value: str) -> None:
-        log.info("tag %s=%s", name, value)
+        _tell(f"tag {name}={value}")
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
-        log.info("artifact %s", Path(folder) / path.name)
+        _tell(f"artifact {Path(folder) / path.name}")
 
     def log_text(self, text: str, file_name: str) -> None:
-        log.info("text %s:\n%s", file_name, text)
+        _tell(f"text {file_name}:\n{text}")
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         del example
-        log.info("model %s: %s", name, model)
+        _tell(f"model {name}: {model}")
         return "" if self._models is None else self._models.keep(model, name)
 
     def model_uri(self, uri: str) -> str:
         return uri
+
+
+def _tell(text: str) -> None:
+    log.info("%s", mask_text(text))

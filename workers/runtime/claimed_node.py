@@ -16,6 +16,7 @@ from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.context import Attempt, attempting
 from orchestrator.authoring.errors import OrchestratorError
+from orchestrator.authoring.masking import keep_secret_arguments
 from orchestrator.authoring.policies import RetryRule
 from orchestrator.authoring.progress import Loops, Progress
 from orchestrator.authoring.stage import stages
@@ -114,6 +115,7 @@ class ClaimedNode:
     def _called(self) -> Tree:
         stage = stages[self.ref.node.stage]
         arguments = load_inputs(self.ref, self.context, self.resources, as_of=self.counts.claimed)
+        keep_secret_arguments(arguments)
         fence = self._fence()
         with (
             self.resources.tracking.attempt(self._info(), fence) as tracker,

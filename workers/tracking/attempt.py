@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import time
@@ -29,7 +30,15 @@ from workers.tracking.entries import (
 from workers.tracking.entry_buffer import EntryBuffer
 from workers.tracking.errors import TrackingUnavailable, clear_errors, is_gone, only_warn
 from workers.tracking.models import save_model
-from workers.tracking.names import LONGEST_TAG, Names, as_params, fitting_model_name, fitting_value, masked
+from workers.tracking.names import (
+    LONGEST_TAG,
+    Names,
+    as_params,
+    fitting_model_name,
+    fitting_value,
+    masked,
+    masked_path,
+)
 from workers.tracking.pending import PendingModel
 from workers.tracking.records import AttemptInfo, Fence
 
@@ -174,12 +183,18 @@ class AttemptTracker:
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Log a file or a folder as an artifact."""
-        path = Path(path)
-        self._log_large(File(path=path.absolute(), folder=folder))
+        path, folder = Path(path).absolute(), masked_path(folder)
+        name = masked_path(path.name)
+        if name == path.name:
+            self._log_large(File(path=path, folder=folder))
+            return
+        with temporary_folder() as copies:
+            copy = shutil.copytree if path.is_dir() else shutil.copyfile
+            self._log_large(File(path=Path(copy(path, copies / name)), folder=folder))
 
     def log_text(self, text: str, file_name: str) -> None:
         """Log a text as an artifact file."""
-        self._log_large(Text(text=printable(mask_text(text)), file_name=file_name))
+        self._log_large(Text(text=printable(mask_text(text)), file_name=masked_path(file_name)))
 
     def log_model(self, model: object, *, example: object, name: str = "model") -> str:
         """Log a fitted estimator and return its URI; see `workers.tracking.models`."""

@@ -40,7 +40,8 @@ class Names:
     _given: dict[str, str] = field(default_factory=dict)  #: given name by MLflow name
 
     def of(self, name: str) -> str:
-        """Return the MLflow name for a given name."""
+        """Return the MLflow name for a given name, without the secrets in it."""
+        name = mask_text(name)
         if name not in self._written:
             written = fitting_name(name)
             if self._given.setdefault(written, name) != name:
@@ -60,11 +61,17 @@ def fitting_name(name: str) -> str:
 
 
 def fitting_model_name(name: str) -> str:
-    """Return the nearest valid name of a logged model."""
+    """Return the nearest valid name of a logged model, without the secrets in it."""
+    name = mask_text(name)
     written = _REFUSED_IN_MODELS.sub("_", printable(name)) or "model"
     if written != name:
         log.warning("MLflow does not take the model's name %r: it is written as %r", name, written)
     return written
+
+
+def masked_path(path: str) -> str:
+    """Return the path of an artifact without the secrets in it."""
+    return mask_text(path).replace(MASK, "_" * len(MASK))
 
 
 def as_params(

@@ -16,12 +16,15 @@ from tests.harness.cluster import LocalCluster
 from tests.harness.runner import Runner
 from tests.harness.services import Service, start_worker, wait_until_ready, worker_environment
 
+from .secrets_of_stages import SECRETS
+
 HERE = Path(__file__).parent
 LIGHT = (
     "runtime_pipelines",
     "mapped_pipelines",
     "misbehaving_stages",
     "turn_pipelines",
+    "secret_pipelines",
     "tests.random_graphs.stages",
 )
 MODULES = (*LIGHT, "model_pipelines")
@@ -39,6 +42,7 @@ def environment(redis_url: str, home: Path) -> dict[str, str]:
         ",".join(LIGHT),
         HERE,
         ORCHESTRATOR_LEASE_SECONDS="5",
+        **SECRETS,
         ORCHESTRATOR_QUEUES="data,training,deployment,spare",  # the last is for workers of a test's own
     )
 

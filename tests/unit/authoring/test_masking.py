@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from time import process_time
+from urllib.parse import quote, quote_plus
 
+import pandas as pd
 import pytest
 from pydantic import SecretStr
 
@@ -17,7 +20,14 @@ from orchestrator.authoring.errors import (
     InvalidPipeline,
     MissingSecret,
 )
-from orchestrator.authoring.masking import holds_password, mask_text, mask_value
+from orchestrator.authoring.masking import (
+    holds_password,
+    keep_secret,
+    keep_secret_arguments,
+    mask_json,
+    mask_text,
+    mask_value,
+)
 from orchestrator.lifecycle.submission import prepare
 
 SHOWN = {
@@ -125,6 +135,54 @@ def test_a_password_is_not_written_into_a_graph(wrong) -> None:
     with pytest.raises(InvalidPipeline, match=r"context\.secret") as caught:
         prepare(wrong, {}, queues=("data",))
     assert "pw-1" not in str(caught.value)
+
+
+@pytest.fixture
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "_known", set())
+
+
+@pytest.mark.usefixtures("nothing_known")
+def test_a_known_secret_is_masked_however_it_is_quoted() -> None:
+    text = "Kz3'\"/J9\\é+Hm 5"
+    keep_secret(text)
+    frame = pd.DataFrame({"a": [text]})
+    for form in (
+        text,
+        repr(text),
+        repr([{"a": text}]),
+        ascii(text),
+        json.dumps(text),
+        json.dumps(text, ensure_ascii=False),
+        frame.to_json(),
+        frame.to_csv(),
+        quote(text),
+        quote_plus(text),
+    ):
+        assert "Kz3" not in mask_text(form), form
+        assert "Hm" not in mask_text(form), form
+
+
+@pytest.mark.usefixtures("nothing_known")
+def test_a_secret_of_digits_leaves_json_readable() -> None:
+    keep_secret("4711")
+    assert mask_json('{"4711": [4711, "4711"]}') == '{"***": [4711, "***"]}'
+    assert shown_value({"codec": "json", "value": ["4711", 4711]}) == '["***", 4711]'
+
+
+@pytest.mark.usefixtures("nothing_known")
+def test_arguments_that_are_secrets_by_their_name_are_masked() -> None:
+    keep_secret_arguments(
+        {
+            "api_key": "abcdefgh",
+            "password": "none",
+            "secret_name": "warehouse",
+            "key": "customer",
+            "password_2": 5,
+        }
+    )
+    told = "abcdefgh none warehouse customer 5"
+    assert mask_text(told) == told.replace("abcdefgh", "***")
 
 
 def test_a_stage_reads_a_secret_which_is_masked_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
