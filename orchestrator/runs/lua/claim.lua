@@ -40,7 +40,7 @@ end
 if record.state == 'running' then
   if record.token == token then return claimed(record) end -- the first reply was lost
   if is_held(record) then return {'held', 0} end
-  take_over(record, holder)
+  take_over(node, record, holder)
 end
 if run_state == 'pending' then
   redis.call('HSET', META, 'state', 'running', 'started', NOW)

@@ -12,7 +12,7 @@ if not run_state or OVER[run_state] then return {'released', 0} end
 for _, name in ipairs(redis.call('HKEYS', NODES)) do
   local record = load_node(name)
   if record.state == 'running' and record.holder == holder then
-    lose_attempt(record, ARGV[2], ARGV[3] == '1')
+    lose_attempt(name, record, ARGV[2], ARGV[3] == '1')
     record.state = 'queued'
     save_node(name, record)
     emit(name, 'queued', ARGV[2])

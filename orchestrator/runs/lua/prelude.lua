@@ -137,7 +137,8 @@ local function undo_attempt(record)
   clear_holder(record)
 end
 
-local function lose_attempt(record, failure, spared)
+local function lose_attempt(name, record, failure, spared)
+  redis.call('HDEL', PROGRESS, name)
   local attempt = record.attempts[#record.attempts]
   attempt.lost = true
   if spared then attempt.spared = true end
@@ -147,9 +148,9 @@ local function lose_attempt(record, failure, spared)
 end
 
 -- A delivery takes over a node whose lease is gone; the previous holder is revoked, as it may be alive.
-local function take_over(record, holder)
+local function take_over(name, record, holder)
   if record.holder ~= holder then redis.call('SADD', REVOKED, record.holder) end
-  lose_attempt(record, 'its worker was lost')
+  lose_attempt(name, record, 'its worker was lost')
 end
 
 local function close_attempt(record, failure, ended)

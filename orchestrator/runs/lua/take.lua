@@ -41,7 +41,7 @@ local function take(index)
   if OVER[record.state] or record.state == 'retrying' then return 0 end
   if record.state == 'running' then
     if is_held(record) then return 0 end
-    take_over(record, holder)
+    take_over(name, record, holder)
   end
   local number = open_attempt(record, token, holder, worker)
   save_node(name, record)

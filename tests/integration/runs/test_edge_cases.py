@@ -5,9 +5,18 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.authoring.graph import NodeName
+from orchestrator.authoring.progress import Progress
 from orchestrator.runs.errors import UnknownRun
 from orchestrator.runs.states import NodeState, RunState
-from orchestrator.runs.values import AttemptCounts, ClaimStatus, Continuation, DoneItem, DueNode, RunEnding
+from orchestrator.runs.values import (
+    AttemptCounts,
+    AttemptProgress,
+    ClaimStatus,
+    Continuation,
+    DoneItem,
+    DueNode,
+    RunEnding,
+)
 
 from .conftest import Desk, names
 from .shapes import CHAIN, CROSSED, failing
@@ -405,3 +414,30 @@ def test_who_claims_after_redis_was_started_again_is_told_to_look_in_the_store(d
     again, _ = desk.claim("m")
     assert again.status is ClaimStatus.CLAIMED
     assert not again.counts.forgetful
+
+
+def test_only_the_attempt_that_has_a_node_tells_how_far_it_has_come(desk: Desk) -> None:
+    desk.submit(0, needs="ab")
+    lost, node = desk.begin("a"), NodeName("a")
+
+    def told() -> Progress | None:
+        return desk.runs.renew_and_look(desk.run, "ann#a", node).progress
+
+    def tell(token: str, number: int, done: int) -> None:
+        desk.runs.set_progress(desk.run, node, token, AttemptProgress(number, Progress(done=done)))
+
+    tell(lost, 1, 7)
+    assert told() == Progress(done=7)
+    desk.runs.mark_lost(desk.run, "ann#a", error="its process was killed")
+    assert told() is None
+    token = desk.begin("a")
+    tell(lost, 1, 8)
+    assert told() is None
+    tell(token, 2, 0)
+    assert told() == Progress(done=0)
+    desk.runs.set_progress(desk.run, node, token, None)
+    assert told() is None
+    tell(token, 2, 1)
+    desk.runs.cancel(desk.run)
+    tell(token, 2, 2)
+    assert not desk.client.exists(desk.keys.progress)

@@ -12,10 +12,11 @@ from redis.client import Monitor
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
+from orchestrator.authoring.progress import Progress
 from orchestrator.runs.connection import connect
 from orchestrator.runs.scripts import source
 from orchestrator.runs.states import RunState
-from orchestrator.runs.values import DoneItem
+from orchestrator.runs.values import AttemptProgress, DoneItem
 from orchestrator.stack.ports import free_port
 from orchestrator.stack.redis_program import find_redis
 from tests.harness.services import start
@@ -83,7 +84,8 @@ def play(desk: Desk) -> None:
     runs.detach(run, z)
     holder = desk.holder("b")
     runs.claim(run, b, holder)
-    assert runs.renew(run, holder.delivery)
+    runs.set_progress(run, b, holder.token, AttemptProgress(1, Progress(done=1)))
+    assert runs.renew_and_look(run, holder.delivery, b) == (True, Progress(done=1))
     assert runs.mark_lost(run, holder.delivery, error="lost") == 1
     assert desk.fail("b", desk.begin("b"), descendants="z").accepted
     assert runs.skip(run, c, desk.begin("c")).accepted
