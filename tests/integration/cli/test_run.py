@@ -66,7 +66,7 @@ def test_the_last_line_of_json_is_the_run(joined: Shell) -> None:
         *(f"taxed[{at}]" for at in range(3)),
         "total",
     ]
-    keys = "name stage queue state reused started ended value attempts"
+    keys = "name stage queue state reused started ended value progress attempts"
     assert list(record["nodes"][0]) == keys.split()
     assert record["nodes"][0]["stage"] == "cli_pipelines.prices"
     assert record["nodes"][-1]["value"] == pytest.approx(3.6)
