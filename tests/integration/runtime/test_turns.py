@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,28 +46,17 @@ def processes(nodes: Mapping[str, NodeRecord]) -> set[object]:
 def task_events() -> Iterator[list[dict[str, object]]]:
     """Collect the events of tasks, as Flower does."""
     found: list[dict[str, object]] = []
-    over = threading.Event()
-
-    def note(event: dict[str, object]) -> None:
-        found.append(event)
-
-    def collect() -> None:
-        with app.connection_for_read() as connection:
-            receiver = app.events.Receiver(connection, handlers={"*": note})
-            ready.set()
-            while not over.is_set():
-                with suppress(TimeoutError):  # half a second without an event
-                    receiver.capture(limit=None, timeout=0.5, wakeup=False)
-
-    ready = threading.Event()
-    thread = threading.Thread(target=collect, daemon=True)
-    thread.start()
-    ready.wait(10)
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join(10)
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"*": found.append})
+        thread = threading.Thread(target=receiver.capture, kwargs={"wakeup": False}, daemon=True)
+        thread.start()
+        with app.connection_for_write() as to, app.events.Dispatcher(to) as dispatcher:
+            wait_until(lambda: dispatcher.send("probe") or found, "events arrive")
+        try:
+            yield found
+        finally:
+            receiver.should_stop = True
+            thread.join(10)
 
 
 def test_a_chain_runs_in_one_process(runner: Runner, tmp_path: Path) -> None:
