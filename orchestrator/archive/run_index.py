@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
@@ -134,14 +134,35 @@ def merge(store: ArtifactStore, *, least: int = FEW_ENTRIES) -> None:
         _merge(store, segments)
 
 
+def add_many(store: ArtifactStore, summaries: Iterable[RunSummary]) -> None:
+    """Enter ends of runs as one segment; one that is there already is not written again."""
+    _write_segment(store, summaries)
+
+
+def drop_from_index(store: ArtifactStore, runs: Set[RunId]) -> None:
+    """Remove the lines of these runs."""
+    for key in [*store.keys(ENTRIES), *store.keys(SEGMENTS)]:
+        lines = list(_lines(store, key))
+        left = [line for line in lines if line.id not in runs]
+        if len(left) < len(lines):
+            if left:
+                _write_segment(store, left)
+            store.remove(key)
+
+
 def _merge(store: ArtifactStore, keys: list[str]) -> None:
-    latest = _latest(store, keys)
-    text = _text(latest.values())
-    segment = f"{SEGMENTS}/{digest_of_bytes(text).partition(':')[2][:32]}.jsonl"
-    store.create(segment, text, flush=True)
+    segment = _write_segment(store, _latest(store, keys).values())
     for key in keys:
         if key != segment:
             store.remove(key)
+
+
+def _write_segment(store: ArtifactStore, summaries: Iterable[RunSummary]) -> str:
+    """Write a segment, whose name tells its content; return its key."""
+    text = _text(summaries)
+    segment = f"{SEGMENTS}/{digest_of_bytes(text).partition(':')[2][:32]}.jsonl"
+    store.create(segment, text, flush=True)
+    return segment
 
 
 def _latest(store: ArtifactStore, keys: Iterable[str]) -> dict[RunId, RunSummary]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.coordinator.retention import ArtifactRetention
+from orchestrator.coordinator.housekeeping import Housekeeping
 from orchestrator.coordinator.supervisor import Supervisor
 from orchestrator.runs.connection import connect
 from orchestrator.runs.reader import RunReader
@@ -21,10 +21,9 @@ def supervisor_of(settings: Settings, redis_url: str) -> Supervisor:
     client = connect(redis_url)
     runs = RunStore(client, lease_seconds=settings.lease_seconds)
     store = cache(lambda: ArtifactStore(settings.store_url))
-    days = settings.artifact_retention_days
-    retention = None if days is None else ArtifactRetention(runs, store, days)
+    housekeeping = Housekeeping(runs, store, settings.artifact_retention_days)
     return Supervisor(
-        runs, RunReader(client), store, settings.queues, settings.lease_seconds, retention=retention
+        runs, RunReader(client), store, settings.queues, settings.lease_seconds, housekeeping=housekeeping
     )
 
 

@@ -19,7 +19,7 @@ from orchestrator.artifacts import AlteredArtifact, ArtifactStore, StoreError
 from orchestrator.authoring.graph import NodeName
 from orchestrator.coordinator.backlog import Backlog
 from orchestrator.coordinator.contact import Contact
-from orchestrator.coordinator.retention import ArtifactRetention
+from orchestrator.coordinator.housekeeping import Housekeeping
 from orchestrator.lifecycle.ending import LONGEST_WAIT, send_conclusion
 from orchestrator.lifecycle.resume import resend_node
 from orchestrator.messaging.unacked import Fetched, fetched_messages, requeue, waiting_nodes
@@ -61,7 +61,7 @@ class Supervisor:
     contact: Contact = field(init=False)
     _backlog: Backlog = field(init=False)
     clock: Callable[[], float] = time.monotonic
-    retention: ArtifactRetention | None = None  #: None: the store is not pruned
+    housekeeping: Housekeeping | None = None  #: None: the store is left as it is
     _store_looked_at: float | None = None  #: time of the last search of the store
     _lists_compared: float | None = None  #: time; None: not since it began to lead, or since a break
     _backlog_shown: float | None = None  #: time
@@ -84,8 +84,8 @@ class Supervisor:
                 log.warning("Redis does not answer: %s", error, extra={"action": "redis_away"})
             except Exception:
                 log.exception("a look failed; the next one may not", extra={"action": "look_failed"})
-        if self.retention is not None:
-            self.retention.stop()
+        if self.housekeeping is not None:
+            self.housekeeping.stop()
         try:
             step_down(self.runs.client, self.name)
         except RedisError:
@@ -101,8 +101,8 @@ class Supervisor:
         is_leader = leads(self.runs.client, self.name, lifetime=3 * PACE)
         if is_leader:
             self._conclude_left_behind()
-            if self.retention is not None:
-                self.retention.prune_if_due()
+            if self.housekeeping is not None:
+                self.housekeeping.begin_if_due()
         if not is_leader or not self.contact.is_steady:
             self._lists_compared = None
             return

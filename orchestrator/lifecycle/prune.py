@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.archive.inventory import RUNS, RunFiles, list_run, list_runs
 from orchestrator.archive.references import References, find_references, notes_of_columns
+from orchestrator.archive.run_index import drop_from_index
 from orchestrator.archive.run_record import remove_marks, unconcluded_runs
 from orchestrator.archive.specification import pipeline_of
 from orchestrator.archive.tombstone import Tombstone, pruned_runs, runs_being_pruned, withdraw_intent
@@ -81,6 +82,7 @@ def prune(
             for run, size in leaving.items()
             if not stopped() and _remove_run(run, retention, activity, is_pruned=run in pruned)
         }
+        drop_from_index(store, pruned | set(leaving))
     if stopped():
         return Pruned(runs=leaving)
     references = find_references(store, without=leaving)

@@ -17,10 +17,11 @@ import pytest
 
 from orchestrator.archive.manifest import Manifest, manifest_names
 from orchestrator.archive.rounds import latest_number
+from orchestrator.archive.run_index import read_index
 from orchestrator.archive.tombstone import Tombstone, is_pruned, withdraw_intent
 from orchestrator.artifacts import ArtifactStore, holds_all
-from orchestrator.coordinator import retention as coordinator
-from orchestrator.coordinator.retention import ArtifactRetention
+from orchestrator.coordinator import housekeeping as coordinator
+from orchestrator.coordinator.housekeeping import Housekeeping
 from orchestrator.lifecycle.prune import prune
 from orchestrator.lifecycle.retention import Retention
 from orchestrator.run_id import RunId
@@ -197,15 +198,16 @@ def test_a_coordinator_prunes_from_time_to_time(
     store, now = ArtifactStore(str(tmp_path / "store")), 0.0
     old = [complete(store, run_id(number)) for number in range(3)]
     age(Path(store.url))
-    retention = ArtifactRetention(runs, lambda: store, days=30, clock=lambda: now)
-    retention.prune_if_due()
+    housekeeping = Housekeeping(runs, lambda: store, 30, clock=lambda: now)
+    housekeeping.begin_if_due()
     assert not any(is_pruned(store, run) for run in old), "a coordinator that has just started prunes nothing"
     now = coordinator.FIRST
-    retention.prune_if_due()
+    housekeeping.begin_if_due()
     wait_until(lambda: is_pruned(store, old[1]), "the first two are gone")
-    retention.stop()
-    retention = ArtifactRetention(runs, lambda: store, days=30, clock=lambda: now)
+    housekeeping.stop()
+    assert set(read_index(store)) == {old[2]}
+    housekeeping = Housekeeping(runs, lambda: store, 30, clock=lambda: now)
     now += coordinator.FIRST
-    retention.prune_if_due()
+    housekeeping.begin_if_due()
     wait_until(lambda: is_pruned(store, old[2]), "the third one follows")
-    retention.stop()
+    housekeeping.stop()

@@ -12,6 +12,7 @@ from orchestrator.archive.run_index import (
     SEGMENTS,
     RunSummary,
     add_to_index,
+    drop_from_index,
     merge,
     read_index,
 )
@@ -132,3 +133,16 @@ def test_what_cannot_be_read_is_left_out(store, caplog):
     store.write(f"{ENTRIES}/other.json", b'{"id": "p"}\n[1]')
     assert list(read_index(store)) == [record(1).id]
     assert "cannot be read" in caplog.text
+
+
+def test_lines_of_runs_that_are_gone_are_dropped_wherever_they_stand(store):
+    for number in range(3):
+        add_to_index(store, record(number))
+    merge(store, least=1)
+    for number in range(3, 5):
+        add_to_index(store, record(number))
+    drop_from_index(store, {record(number).id for number in (0, 2, 3, 9)})
+    assert set(read_index(store)) == {record(1).id, record(4).id}
+    assert [len(each) for each in keys(store)] == [1, 1]
+    drop_from_index(store, {record(1).id})
+    assert [len(each) for each in keys(store)] == [1, 0]
