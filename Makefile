@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COMPILE := sh .ci/uv $(VENV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo docs test test-slow test-compose faults fault-graphs power-cuts simulate plants lint format types bench bench-tables lock clean
+.PHONY: help setup demo docs notebook test test-slow test-compose faults fault-graphs power-cuts simulate plants lint format types bench bench-tables lock clean
 
 # An environment that was moved, or whose Python has gone, is not ready whatever its age.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
@@ -38,6 +38,13 @@ demo: setup ## run the digits pipeline: from data to a promoted model
 docs: setup ## make the documentation's pages in .site; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	@echo 'docs: open .site/index.html'
+
+notebook: export ORCHESTRATOR_HOME = $(CURDIR)/.site/home
+notebook: export ORCHESTRATOR_PIPELINES = flowers
+notebook: setup ## run docs/notebook/first-runs.ipynb on a stack of its own, and keep what comes out in it
+	@cd docs/notebook && $(CURDIR)/$(BIN)/orchestrator up
+	@cd docs/notebook && $(CURDIR)/$(BIN)/jupyter-execute --inplace first-runs.ipynb; \
+		done=$$?; $(CURDIR)/$(BIN)/orchestrator down; exit $$done
 
 test: setup ## run the tests that take less than about ten seconds each
 	@$(BIN)/python -m pytest --ignore=tests/compose -m "not slow" --numprocesses 3 --dist loadfile $(ARGS)
