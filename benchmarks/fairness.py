@@ -21,7 +21,7 @@ from orchestrator.run_id import RunId
 from orchestrator.runs.keys import RunKeys
 
 WAIT, LOSS = 1.0, 0.03
-SLOTS = 2
+SLOTS, MAPS = 2, (1, 10, 50)
 #: Of each map: so many that none ends while it is measured.
 ITEMS, SECONDS = 5000, 0.05
 #: Seconds between two small runs, and how many there are.
@@ -47,7 +47,7 @@ class _Crowd:
 def measure(rig: Rig, *, quick: bool) -> Row:
     """The waits beside 1, 10 and 50 maps, and what the maps lose by them."""
     with rig.worker(slots=SLOTS):
-        crowds = [_beside(rig, maps, runs=5 if quick else RUNS) for maps in ((1,) if quick else (1, 10, 50))]
+        crowds = [_beside(rig, 1, runs=5, window=2.0)] if quick else [_beside(rig, maps) for maps in MAPS]
     waits = ", ".join(f"{crowd.p95:.2f}" for crowd in crowds)
     worst, loss = max(crowd.p95 for crowd in crowds), max(crowd.loss for crowd in crowds)
     return Row(
@@ -64,12 +64,12 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     )
 
 
-def _beside(rig: Rig, maps: int, *, runs: int) -> _Crowd:
+def _beside(rig: Rig, maps: int, *, runs: int = RUNS, window: float = WINDOW) -> _Crowd:
     crowd = [start_ours(rig, stages.naps, {"items": ITEMS, "seconds": SECONDS}) for _ in range(maps)]
     for run in crowd:  # all of them have their items
         wait_for(partial(_is_expanded, rig, run), run)
     time.sleep(1.0)
-    rate = _rate(rig, crowd, WINDOW if runs == RUNS else PAUSE * runs)
+    rate = _rate(rig, crowd, window)
     waited: list[float] = []
     for _ in range(runs):
         waited.append(_wait_of_a_small_run(rig))
@@ -87,10 +87,7 @@ def _is_expanded(rig: Rig, run: RunId) -> bool:
 def _wait_of_a_small_run(rig: Rig) -> float:
     run = start_ours(rig, stages.line, {"length": 3})
     wait_for(lambda: rig.reader.state(run).over, run)
-    record = rig.reader.summary(run)
-    if record.started is None or record.submitted is None:
-        raise ValueError(f"{run} has no times")
-    return (record.started - record.submitted).total_seconds()
+    return rig.seconds_waited(run)
 
 
 def _rate(rig: Rig, runs: Sequence[RunId], seconds: float) -> float:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import quantiles
 from typing import TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from benchmarks import raw, stages
 from benchmarks.contenders import LEISURE, settle, start_ours, wait_for
 from benchmarks.interleaving import duel
 from benchmarks.rig import Rig
 from benchmarks.row import Row
-from orchestrator.run_id import RunId
-from orchestrator.settings import settings
 
 T = TypeVar("T")
 
@@ -30,14 +25,14 @@ def measure(rig: Rig, *, quick: bool) -> Row:
     count, rounds = (60, 1) if quick else (1000, 1)
     waits: list[float] = []
     kept: list[float] = []
-    stored = _stored()
+    before = _on_disk(rig)
     with rig.worker(slots=SLOTS), rig.raw_worker(slots=SLOTS):
         _ours(rig, CLIENTS, [], [])
         _raw(rig, CLIENTS)
         found = duel(
             lambda: _ours(rig, count, waits, kept), lambda: _raw(rig, count), rounds=rounds, warm_up=0
         )
-    stored = (_stored() - stored) / (CLIENTS + rounds * count)
+    stored = (_on_disk(rig) - before) / (CLIENTS + rounds * count)
     return Row(
         name="many",
         what=f"{count:,} runs of {LENGTH} empty stages, submitted by {CLIENTS} clients at once, until the "
@@ -61,7 +56,7 @@ def _ours(rig: Rig, count: int, waits: list[float], kept: list[float]) -> float:
     seconds = time.perf_counter() - begun
     for run in runs:
         settle(rig, run)
-    waits.extend(_wait_of(rig, run) for run in runs)
+    waits.extend(rig.seconds_waited(run) for run in runs)
     kept.append((_memory(rig) - before) / count / 1000)
     return seconds
 
@@ -81,18 +76,10 @@ def _at_once(call: Callable[[], T], count: int) -> list[T]:
         return [each.result() for each in [clients.submit(call) for _ in range(count)]]
 
 
-def _wait_of(rig: Rig, run: RunId) -> float:
-    record = rig.reader.summary(run)
-    if record.started is None or record.submitted is None:
-        raise ValueError(f"{run} has no times")
-    return (record.started - record.submitted).total_seconds()
-
-
 def _memory(rig: Rig) -> int:
     return int(rig.redis.info("memory")["used_memory"])
 
 
-def _stored() -> float:
+def _on_disk(rig: Rig) -> float:
     """Bytes that the store takes on the disk."""
-    folder = Path(url2pathname(urlsplit(settings().store_url).path))
-    return sum(file.lstat().st_blocks * 512 for file in folder.rglob("*"))
+    return sum(file.lstat().st_blocks * 512 for file in rig.store_folder.rglob("*"))

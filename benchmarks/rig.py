@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.redis_url import socket_url
+from orchestrator.run_id import RunId
 from orchestrator.runs.connection import connect
 from orchestrator.runs.presence import present_workers
 from orchestrator.runs.reader import RunReader
@@ -45,6 +46,18 @@ class Rig:
     store: ArtifactStore
     runs: RunStore
     reader: RunReader
+
+    @property
+    def store_folder(self) -> Path:
+        """Where the store's files are."""
+        return Path(self.store.url.removeprefix("file://"))
+
+    def seconds_waited(self, run: RunId) -> float:
+        """From a run's submission to the start of its first stage."""
+        record = self.reader.summary(run)
+        if record.started is None or record.submitted is None:
+            raise ValueError(f"{run} has no times")
+        return (record.started - record.submitted).total_seconds()
 
     @contextmanager
     def worker(

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import cast
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from benchmarks.contenders import Unfinished, settle, start_ours, wait_for
 from benchmarks.rig import ROOT, Rig
@@ -66,7 +64,7 @@ def measure(rig: Rig, *, quick: bool) -> Row:
 def _ours(rig: Rig, file: Path) -> Taken:
     from benchmarks.table_stages import changes
 
-    blobs = Path(url2pathname(urlsplit(rig.store.url).path)) / "blobs"
+    blobs = rig.store_folder / "blobs"
     shutil.rmtree(blobs, ignore_errors=True)
     begun = time.perf_counter()
     run = start_ours(rig, changes, {"path": str(file)})

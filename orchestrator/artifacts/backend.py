@@ -45,7 +45,7 @@ def open_backend(url: str, *, create: bool = True) -> tuple[Backend, Path | None
 
     Without `create`, a folder that is not there is taken for an empty store, and not made.
     """
-    scheme = url.partition("://")[0] if "://" in url else "file:" if url.startswith("file:") else ""
+    scheme = url.partition("://")[0] if "://" in url else ""
     with _as_store_error("open", shown(url)):
         if scheme == "memory":
             return MemoryStore(), None
@@ -53,8 +53,7 @@ def open_backend(url: str, *, create: bool = True) -> tuple[Backend, Path | None
             check_credentials(scheme, shown(url))
             never_proxy_loopback(os.environ)
             return from_url(url, retry_config=_REQUESTS), None  # type: ignore[return-value]  # a remote one
-        if scheme in ("", "file"):
-            folder = _folder(url) if scheme else Path(url).expanduser().absolute()
+        if (folder := local_folder(url)) is not None:
             if not create and not folder.exists():
                 return MemoryStore(), None
             return LocalStore(folder, mkdir=True), folder
@@ -107,7 +106,10 @@ def _as_store_error(doing: str, url: str) -> Iterator[None]:
         raise store_error(doing, url, error) from error
 
 
-def _folder(url: str) -> Path:
+def local_folder(url: str) -> Path | None:
+    """The folder of the store with this URL, None if it is elsewhere; raises StoreError."""
+    if not url.startswith("file:"):
+        return None if "://" in url else Path(url).expanduser().absolute()
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise StoreError(f"{url} is not an absolute file URL", hint="Three slashes: file:///folder")

@@ -24,8 +24,10 @@ from urllib.parse import unquote, urlsplit
 from redis.exceptions import NoPermissionError
 
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.artifacts.backend import local_folder
 from orchestrator.authoring.masking import mask_text
 from orchestrator.client.connection import join_stack
+from orchestrator.client.formatting import data_size
 from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle.discovery import load_catalogue
 from orchestrator.runs.connection import connect_redis, redis_time, require_fit
@@ -123,7 +125,7 @@ class Checkup:
             yield Finding(
                 "redis memory",
                 Level.FAULT,
-                f"{used / limit:.0%} of {_size(limit)} are used",
+                f"{used / limit:.0%} of {data_size(limit)} are used",
                 "raise maxmemory, or lower ORCHESTRATOR_RETENTION_DAYS; a full Redis refuses new messages",
             )
         if not int(told.get("aof_enabled", 0)):
@@ -153,7 +155,7 @@ class Checkup:
 
     def _check_store(self) -> Iterator[Finding]:
         url = self.settings.store_url
-        folder = _folder_of(url)
+        folder = local_folder(url)
         if folder is not None and not folder.exists():
             there = _nearest(folder)
             if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
@@ -182,14 +184,14 @@ class Checkup:
 
     def _check_disk(self) -> Iterator[Finding]:
         places = {"home": self.settings.home, "temporary files": Path(tempfile.gettempdir())}
-        if (folder := _folder_of(self.settings.store_url)) is not None:
+        if (folder := local_folder(self.settings.store_url)) is not None:
             places["store"] = folder
         worst = None
         for name, place in places.items():
             there = _nearest(place)
             usage = shutil.disk_usage(there)
             if usage.free < FREE_BYTES or usage.free < FREE_SHARE * usage.total:
-                told = f"{_size(usage.free)} of {_size(usage.total)} are free for {name} ({there})"
+                told = f"{data_size(usage.free)} of {data_size(usage.total)} are free for {name} ({there})"
                 yield Finding("disk", Level.FAULT, told, "free some; `orchestrator prune` removes old runs")
                 worst = name
         if worst is None:
@@ -282,14 +284,6 @@ def _of_another_version(workers: Iterable[WorkerPresence], ours: str) -> Iterato
     return (worker for worker in workers if worker.version not in ("", ours))
 
 
-def _folder_of(url: str) -> Path | None:
-    """The folder that a store is, if it is one."""
-    parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
-        return Path(unquote(parts.path) if parts.scheme else url)
-    return None
-
-
 def _nearest(place: Path) -> Path:
     """The place, or the nearest folder above it that exists."""
     return next(each for each in (place, *place.absolute().parents) if each.exists())
@@ -331,11 +325,3 @@ def _credentials_of_mlflow() -> tuple[str | None, str | None]:
 def _release(text: str) -> tuple[int, ...]:
     """Major and minor version."""
     return tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -235,7 +235,7 @@ def test_a_disk_that_is_nearly_full_is_found(faults, redis, monkeypatch):
     worker(redis)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12, 10**6))
-    assert "1 MB of 1.0 TB are free" in faults()["disk"]
+    assert "1.0 MB of 1.0 TB are free" in faults()["disk"]
 
 
 def test_what_cannot_be_checked_is_no_second_fault(faults, monkeypatch):
