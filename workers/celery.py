@@ -17,6 +17,7 @@ from workers.runtime.loaded_code import know_code
 from workers.runtime.masked_log import mask_log
 from workers.runtime.memory import MemoryWatch
 from workers.runtime.outbox_sender import OutboxSender
+from workers.runtime.periodic import PeriodicChecks
 from workers.runtime.pool_process import expect_children
 from workers.runtime.redis_check import check_redis
 from workers.runtime.shutdown import GracefulShutdown
@@ -35,6 +36,7 @@ signals.worker_init.connect(know_code, weak=False)
 app.add_defaults({"worker_pool": "workers.runtime.pool:ProcessPool"})
 register_builtin_tasks(app)
 register_tasks(app)
-app.steps["worker"].update((Heartbeat, GracefulShutdown, MemoryWatch, OutboxSender, ProcessGroups, TurnWatch))
+app.steps["worker"].update((Heartbeat, GracefulShutdown, PeriodicChecks))
+app.steps["worker"].update((MemoryWatch, OutboxSender, ProcessGroups, TurnWatch))
 expect_children()
 guard_groups()

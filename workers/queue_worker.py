@@ -47,8 +47,6 @@ def consume(
     platforms.set_pdeathsig("SIGKILL")
     if os.getppid() != parent:
         return 1  # the parent ended before PDEATHSIG was set
-    # At shutdown a worker waits for its last blocking read of Redis: up to one second by default
-    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "polling_interval": 0.2}
     belong_to(parent)
     if log is not None:
         _write_to(log)

@@ -10,6 +10,7 @@ too. Remove `disconnect` and what it needs when kombu discards broken channels b
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from kombu import Connection
 from kombu.connection import ConnectionPool, PooledConnection
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
+from redis.exceptions import RedisError, ResponseError
 
 from orchestrator.messaging.envelope import BadMessage, Raw, check, check_command, check_task, read
 from orchestrator.messaging.priorities import LEVELS, level_of, list_of, order_of_read
@@ -26,9 +28,11 @@ from orchestrator.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from socket import socket
 
     from kombu.transport.virtual import Channel
     from redis import Redis
+    from redis.connection import Connection as RedisConnection
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,9 @@ class ResilientChannel(redis.Channel):
     priority_steps = LEVELS
     _sender: Redis | None = None
     _reads = 0
+    _in_poll: RedisConnection | bool | None  #: the connection that waits for a message
+    _reader: int | None = None  #: the number by which Redis knows the connection of blocking reads
+    _reader_socket: socket | None = None  #: of that connection, which is made anew when it breaks
 
     def _get_message_priority(self, message: Raw, reverse: bool = False) -> int:
         """Return the level of a message."""
@@ -56,7 +63,23 @@ class ResilientChannel(redis.Channel):
         """Begin a blocking read; now and then one that looks for batches, or conclusions, before nodes."""
         self._reads += 1
         self.priority_steps = order_of_read(self._reads)
+        if self.client.connection._sock is not self._reader_socket:
+            self._meet_reader(self.client.connection)
         super()._brpop_start(timeout)
+
+    def _meet_reader(self, connection: RedisConnection) -> None:
+        """Ask for the number by which Redis knows a connection of blocking reads, once it is made."""
+        self._reader, self._reader_socket = None, connection._sock
+        connection.send_command("CLIENT", "ID")  # type: ignore[no-untyped-call]
+        with suppress(ResponseError):  # this user may not: it waits
+            self._reader = int(connection.read_response())
+
+    def close(self) -> None:
+        """Close it, without waiting until the blocking read times out: Redis is asked to end it."""
+        if self._in_poll and self._reader is not None:
+            with suppress(RedisError):
+                self._create_client().client_unblock(self._reader)
+        super().close()
 
     def disconnect(self) -> None:
         """Drop a broken connection without restoring the fetched messages.

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import os
 
-from celery import bootsteps, signals
+from celery import signals
 from celery.concurrency.prefork import TaskPool
 from celery.worker import WorkController
-from kombu.asynchronous import Hub
 
 from orchestrator.reaper import Reaper
+from workers.runtime.periodic import PeriodicCheck
 from workers.runtime.processes import kill_group
 
-#: Seconds between two checks of the pool's processes.
-PACE = 0.25
 
-
-class ProcessGroups(bootsteps.StartStopStep):
+class ProcessGroups(PeriodicCheck):
     """Detects exited pool processes from the worker's event loop, and kills their process groups."""
-
-    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: WorkController, **options: object) -> None:
         super().__init__(worker, **options)
@@ -34,12 +29,8 @@ class ProcessGroups(bootsteps.StartStopStep):
         """Install only with a prefork pool: no other pool has process groups."""
         return bool(worker.use_eventloop) and issubclass(worker.pool_cls, TaskPool)
 
-    def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
-        """Start the periodic check; called each time the worker has connected to Redis."""
-        del worker
-        hub.call_repeatedly(PACE, self._look)
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Compare the pool's processes with those of the last time."""
         pool = self.worker.pool._pool
         processes = list(pool._pool) if pool is not None else []
         # Poll the kernel: a descendant may hold open the pipe by which billiard detects an exit

@@ -10,19 +10,20 @@ from __future__ import annotations
 import logging
 import signal
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
-from celery import bootsteps
 from celery.worker import WorkController, state
-from kombu.asynchronous import Hub
+from celery.worker.request import Request
 
 from orchestrator.settings import settings
+from workers.runtime.periodic import PeriodicCheck
 from workers.runtime.processes import kill, memory_of
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two checks.
-PACE = 0.25
+#: While nothing runs, only one check in so many counts.
+IDLE = 4
 #: A stage that uses up to this multiple of the limit may finish.
 ALLOWANCE = 1.1
 #: Number of checks whose OOM counts are kept; an OOM kill is detected within these.
@@ -37,24 +38,27 @@ _killed: dict[int, str] = {}
 _kills: deque[int] = deque(maxlen=REMEMBERED)
 
 
-class MemoryWatch(bootsteps.StartStopStep):
+class MemoryWatch(PeriodicCheck):
     """Checks the processes from the worker's event loop, since a fork would have to wait for a thread."""
 
-    requires = ("celery.worker.components:Pool",)
+    def __init__(self, worker: WorkController, **options: object) -> None:
+        super().__init__(worker, **options)
+        self.idle_looks = 0
 
-    def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
-        """Start the periodic check; called each time the worker has connected to Redis."""
-        del worker
-        hub.call_repeatedly(PACE, look)
+    def look(self) -> None:
+        """Count the kernel's OOM kills, and kill stages that use more memory than they may."""
+        requests = list(state.active_requests)
+        self.idle_looks = 0 if requests else self.idle_looks + 1
+        if self.idle_looks % IDLE:
+            return
+        _kills.append(count_kills())
+        if (limit := settings().memory_limit) is not None:
+            _kill_over(limit, requests)
 
 
-def look() -> None:
+def _kill_over(limit: int, requests: Iterable[Request]) -> None:
     """Kill the processes of stages that use more than the limit times ALLOWANCE."""
-    _kills.append(count_kills())
-    limit = settings().memory_limit
-    if limit is None:
-        return
-    for request in list(state.active_requests):
+    for request in requests:
         if request.worker_pid is None or "node" not in request.kwargs:
             continue
         used = memory_of(request.worker_pid)

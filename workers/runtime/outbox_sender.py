@@ -15,13 +15,13 @@ import signal
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from celery import bootsteps, platforms
+from celery import platforms
 from celery.concurrency.prefork import TaskPool
 from celery.worker import WorkController
-from kombu.asynchronous import Hub
 from redis.exceptions import RedisError
 
 from orchestrator.errors import OrchestratorError
+from workers.runtime.periodic import PeriodicCheck
 
 if TYPE_CHECKING:
     from workers.tracking import MlflowTracking
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 #: An outbox to be delivered: its run and its node.
 Due: TypeAlias = tuple[str, str]
 
-#: Seconds between two checks of the process.
-PACE = 1.0
 #: Seconds until it tries again after MLflow, the store or Redis did not answer: at first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 #: Seconds that an outbox waits, so that short runs leave it to their conclusion and stages have the cores.
@@ -56,7 +54,7 @@ def hand_over(run: str, node: str) -> None:
             os.write(_writable, json.dumps((run, node)).encode() + b"\n")
 
 
-class OutboxSender(bootsteps.StartStopStep):
+class OutboxSender(PeriodicCheck):
     """Forks the process before the pool, and anew if it has ended."""
 
     def __init__(self, worker: WorkController, **options: object) -> None:
@@ -78,14 +76,13 @@ class OutboxSender(bootsteps.StartStopStep):
     def start(self, worker: WorkController) -> None:
         """Fork the process."""
         del worker
+        self._fork()
+
+    def _fork(self) -> None:
         parent = os.getpid()
         self.process = os.fork()
         if self.process == 0:
             _become_sender(self.readable, parent)
-
-    def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
-        """Start the periodic check; called each time the worker has connected to Redis."""
-        hub.call_repeatedly(PACE, self._look, worker)
 
     def stop(self, worker: WorkController) -> None:
         """End the process."""
@@ -100,12 +97,13 @@ class OutboxSender(bootsteps.StartStopStep):
         """End the process, as `stop` does."""
         self.stop(worker)
 
-    def _look(self, worker: WorkController) -> None:
+    def look(self) -> None:
+        """Fork the process anew if it has ended."""
         with contextlib.suppress(ChildProcessError):
             if self.process is None or os.waitpid(self.process, os.WNOHANG)[0] == 0:
                 return
         log.warning("the process that writes to MLflow has ended; another one begins")
-        self.start(worker)
+        self._fork()
 
 
 def _become_sender(readable: int, parent: int) -> NoReturn:

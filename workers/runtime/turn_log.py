@@ -14,14 +14,12 @@ import struct
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 from billiard.process import current_process
-from celery import bootsteps
 from celery.worker import WorkController, state
-from kombu.asynchronous import Hub
+
+from workers.runtime.periodic import PeriodicCheck
 
 #: Processes of a pool whose turns are told, and bytes for each turn: 64 nodes with names of 90 characters.
 PROCESSES, SIZE = 256, 32_768
-#: Seconds between two looks at the turns that go on.
-PACE = 0.5
 
 #: At the start of a process's part: its id, and how many bytes of its turn are written.
 _HEADER = struct.Struct("<QQ")
@@ -131,25 +129,17 @@ class TurnReader:
         return [TurnEvent(*fields) for fields in told]
 
 
-class TurnWatch(bootsteps.StartStopStep):
+class TurnWatch(PeriodicCheck):
     """Maps the memory before the pool forks, and has each request look at its turn regularly."""
-
-    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: WorkController, **options: object) -> None:
         global _memory
         super().__init__(worker, **options)
         _memory = _Memory()
 
-    def register_with_event_loop(self, worker: WorkController, hub: Hub) -> None:
-        """Start looking; called each time the worker has connected to Redis."""
-        del worker
-        hub.call_repeatedly(PACE, follow_turns)
-
-
-def follow_turns() -> None:
-    """Have each active request tell Celery what has happened in its turn."""
-    for request in list(state.active_requests):
-        follow = getattr(request, "follow_turn", None)
-        if follow is not None:
-            follow()
+    def look(self) -> None:
+        """Have each active request tell Celery what has happened in its turn."""
+        for request in list(state.active_requests):
+            follow = getattr(request, "follow_turn", None)
+            if follow is not None:
+                follow()

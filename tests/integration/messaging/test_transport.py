@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -98,6 +99,25 @@ def test_a_connection_that_is_closed_gives_back_what_it_fetched(own_redis: Redis
     fetch(connection)
     connection.close()
     client = connect(own_redis.url)
+    assert client.llen("work") == 1
+    client.close()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_closing_waits_for_a_blocking_read_only_where_redis_refuses_to_end_it(
+    own_redis: RedisServer, allowed: bool
+) -> None:
+    client = connect(own_redis.url)
+    if not allowed:
+        client.execute_command("ACL SETUSER default -client|id")
+    connection = ResilientConnection(own_redis.url, transport_options={"polling_interval": 2})
+    channel = connection.default_channel
+    with Consumer(channel, [Queue("work", channel=channel)]), pytest.raises(TimeoutError):
+        connection.drain_events(timeout=0.1)
+    begun = time.monotonic()
+    connection.close()
+    assert (time.monotonic() - begun < 1.0) is allowed
+    client.lpush("work", "a message that nobody takes")
     assert client.llen("work") == 1
     client.close()
 
