@@ -81,10 +81,13 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         default=None,
         validation_alias=AliasChoices("redis_url", "REDIS_URL"),
-        description="the Redis of runs and workers; without one, the stack that is up, else a private one",
+        description="the Redis of messages and runs, 6.2 or newer: `redis://`, `rediss://` (TLS) or "
+        "`unix:///PATH`; without one, that of the stack that is up, else a private one",
     )
     redis_eviction: Literal["refuse", "warn"] = Field(
-        default="refuse", description="what to do about a Redis that may evict keys"
+        default="refuse",
+        description="what to do about a Redis whose `maxmemory-policy` may drop keys; `warn` where a managed "
+        "service leaves no choice",
     )
     mlflow_tracking_uri: str | None = Field(
         default=None,
@@ -98,7 +101,7 @@ class Settings(BaseSettings):
             "ORCHESTRATOR_MLFLOW_UI_URL",
             "ORCHESTRATOR_MLFLOW_PAGES",  # its former name
         ),
-        description="where people open MLflow, if not at the tracking URI",
+        description="the address of MLflow in links that people are shown, if it is not the tracking URI",
     )
     home: Path = Field(
         default=Path(".orchestrator"),
@@ -106,12 +109,13 @@ class Settings(BaseSettings):
     )
     store: str = Field(
         default="",
-        description="the artifact store: a folder or a URL (`s3://`, `gs://`, `az://`); "
+        description="the artifact store: a folder, `file://`, `s3://`, `gs://` or `az://`; "
         "without it, `artifacts` in `ORCHESTRATOR_HOME`",
     )
     store_credentials: Literal["environment", "machine"] = Field(
         default="environment",
-        description="where a cloud's store takes its credentials from: variables, or the machine's own role",
+        description="where a cloud's store takes its credentials from: `AWS_*`, `GOOGLE_*` or `AZURE_*` in "
+        "the environment, or the machine's own metadata service",
     )
     pipelines: Words = Field(
         default=(SHIPPED,),
@@ -127,13 +131,18 @@ class Settings(BaseSettings):
         "the files have changed, or run what the `worker` has; local stacks reload",
     )
     trusted_types: Words = Field(
-        default=(), description="further types that a stored estimator may contain (skops)"
+        default=(),
+        description="types and functions that stored estimators may contain, beside those of scikit-learn, "
+        "LightGBM, XGBoost and the pipelines' own packages",
     )
     lease_seconds: float = Field(
         default=10.0, ge=1.0, description="seconds after which a silent worker is taken for dead"
     )
     grace_seconds: float = Field(
-        default=30.0, ge=0, description="seconds that a stopping worker gives its running stages"
+        default=30.0,
+        ge=0,
+        description="seconds that a stopping worker gives its running stages; 2 in the stack of `run`, "
+        "10 in that of `up`",
     )
     memory_limit: ByteSize | None = Field(
         default=None,
