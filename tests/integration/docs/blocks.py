@@ -5,8 +5,8 @@ A block is run, or read, by its language. A comment right before it says what di
     <!-- checked: REASON -->    it is not run, only checked (see `checks`)
     <!-- file: NAME -->         it is the content of a file
     <!-- printed -->            it is what the block before it prints; `…` stands for anything
-    <!-- fails -->              its last command is to end with another exit status than 0
-    <!-- background -->         its command goes on until the page ends
+    <!-- fails: STATUS -->      it is to end with that exit status
+    <!-- background: TEXT -->   it goes on until the page ends; what follows waits until it prints TEXT
 
 A comment that begins with `<!-- before, ` and a language, `file NAME` or `printed` has lines that readers do
 not see: what the next block needs, or what has to hold after the one before it.

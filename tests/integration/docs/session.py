@@ -15,6 +15,7 @@ from typing import Self
 
 from tests.harness.services import Service, start
 from tests.harness.shell import OURS
+from tests.harness.waiting import wait_until
 
 from .blocks import Block
 
@@ -63,7 +64,7 @@ class Session:
         elif block.marker == "printed":
             self._compare(block)
         elif block.marker == "background":
-            self._background.append(self._start(block))
+            self._start(block)
         elif block.language == "shell":
             self._shell(block)
         elif block.language == "python":
@@ -97,11 +98,13 @@ class Session:
         )
         self.printed = done.stdout
         told = f"{block.place}: exit status {done.returncode}\n{block.text}\n{done.stdout}{done.stderr}"
-        assert (done.returncode != 0) == (block.marker == "fails"), told
+        assert done.returncode == (int(block.words) if block.marker == "fails" else 0), told
 
-    def _start(self, block: Block) -> Service:
+    def _start(self, block: Block) -> None:
         command = ["bash", "-c", f"{_KEEP}cd {self.here}\nexec {block.text}"]
-        return start(command, self.folder / f".background-{block.line}", self.environment, group=True)
+        service = start(command, self.folder / f".background-{block.line}", self.environment, group=True)
+        self._background.append(service)
+        wait_until(lambda: block.words in service.log.read_text(), f"{block.place} prints '{block.words}'")
 
     def _execute(self, block: Block) -> None:
         if self._python is None:

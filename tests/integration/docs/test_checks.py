@@ -64,7 +64,7 @@ def test_comments_before_a_block_belong_to_it(tmp_path):
 
 FAILING = [
     [("shell", "", "orchestrator show none")],
-    [("shell", "fails", "echo well")],
+    [("shell", "fails", "echo well", "1")],
     [("python", "", "assert False")],
     [("shell", "", "echo one"), ("text", "printed", "two\n")],
     [("python", "", "print('one')"), ("text", "printed", "two\n")],
@@ -73,7 +73,9 @@ FAILING = [
 
 @pytest.mark.parametrize("blocks", FAILING)
 def test_a_block_that_does_not_come_out_fails(blocks, tmp_path):
-    *before, last = [Block(PAGE, 1, language, text, marker) for language, marker, text in blocks]
+    *before, last = [
+        Block(PAGE, 1, language, text, marker, *words) for language, marker, text, *words in blocks
+    ]
     with Session.opened(tmp_path) as session:
         for block in before:
             session.follow(block)

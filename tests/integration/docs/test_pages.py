@@ -17,6 +17,9 @@ SLOW = frozenset(
         "docs/how-to/own-project.md",
         "docs/how-to/parameters.md",
         "docs/how-to/python-client.md",
+        "docs/tutorial/many-machines.md",
+        "docs/tutorial/own-data.md",
+        "docs/tutorial/resuming.md",
     }
 )
 
