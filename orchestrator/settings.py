@@ -73,37 +73,90 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # it may be a password
     )
 
-    redis_password: SecretStr | None = Field(  #: of the user in `redis_url`, if it is not in there
-        default=None, validation_alias=AliasChoices("redis_password", "REDIS_PASSWORD")
+    redis_password: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("redis_password", "REDIS_PASSWORD"),
+        description="password of the user in `REDIS_URL`, if it is not in there",
     )
-    redis_url: str | None = Field(default=None, validation_alias=AliasChoices("redis_url", "REDIS_URL"))
-    redis_eviction: Literal["refuse", "warn"] = "refuse"  #: what to do about a Redis that may evict keys
+    redis_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("redis_url", "REDIS_URL"),
+        description="the Redis of messages and runs, 6.2 or newer: `redis://`, `rediss://` (TLS) or "
+        "`unix:///PATH`; without one, that of the stack that is up, else a private one",
+    )
+    redis_eviction: Literal["refuse", "warn"] = Field(
+        default="refuse",
+        description="what to do about a Redis whose `maxmemory-policy` may drop keys; `warn` where a managed "
+        "service leaves no choice",
+    )
     mlflow_tracking_uri: str | None = Field(
-        None, validation_alias=AliasChoices("mlflow_tracking_uri", "MLFLOW_TRACKING_URI")
+        default=None,
+        validation_alias=AliasChoices("mlflow_tracking_uri", "MLFLOW_TRACKING_URI"),
+        description="where MLflow is; without it, a SQLite file in `ORCHESTRATOR_HOME`",
     )
-    mlflow_ui_url: str | None = Field(  #: where people open MLflow, if not at the tracking URI
-        None,
+    mlflow_ui_url: str | None = Field(
+        default=None,
         validation_alias=AliasChoices(
             "mlflow_ui_url",
             "ORCHESTRATOR_MLFLOW_UI_URL",
             "ORCHESTRATOR_MLFLOW_PAGES",  # its former name
         ),
+        description="the address of MLflow in links that people are shown, if it is not the tracking URI",
     )
-    home: Path = Path(".orchestrator")  #: what the embedded stack keeps
-    store: str = ""  #: the artifact store's URL; a folder in `home` by default
-    store_credentials: Literal["environment", "machine"] = (
-        "environment"  #: where a cloud's store has them from
+    home: Path = Field(
+        default=Path(".orchestrator"),
+        description="the folder of what local stacks keep: artifacts, MLflow's database, logs",
     )
-    pipelines: Words = (SHIPPED,)  #: modules and packages in which pipelines are found
-    queues: Words = ("data", "training", "deployment")  #: queues that stages may ask for
-    code: Literal["refuse", "reload", "worker"] = "refuse"  #: what a worker does with a run of other code
-    trusted_types: Words = ()  #: further types that a stored estimator may contain (skops)
-    lease_seconds: float = Field(default=10.0, ge=1.0)  #: a worker silent for so long is taken for dead
-    grace_seconds: float = Field(default=30.0, ge=0)  #: what a stopping worker gives its running stages
-    memory_limit: ByteSize | None = Field(default=None, ge=MEMORY_FLOOR)  #: for each stage's process
-    alive_file: Path | None = None  #: workers and the coordinator touch it while they work, for health checks
-    retention_days: float = Field(default=1.0, gt=0)  #: how long Redis remembers a finished run
-    artifact_retention_days: float | None = Field(default=None, gt=0)  #: older runs are pruned; None: never
+    store: str = Field(
+        default="",
+        description="the artifact store: a folder, `file://`, `s3://`, `gs://` or `az://`; "
+        "without it, `artifacts` in `ORCHESTRATOR_HOME`",
+    )
+    store_credentials: Literal["environment", "machine"] = Field(
+        default="environment",
+        description="where a cloud's store takes its credentials from: `AWS_*`, `GOOGLE_*` or `AZURE_*` in "
+        "the environment, or the machine's own metadata service",
+    )
+    pipelines: Words = Field(
+        default=(SHIPPED,),
+        description="modules and packages in which pipelines are found; "
+        "if it is not set, also those that packages and the working folder's project name",
+    )
+    queues: Words = Field(
+        default=("data", "training", "deployment"), description="queues that stages may ask for"
+    )
+    code: Literal["refuse", "reload", "worker"] = Field(
+        default="refuse",
+        description="what a worker does with a run of other code: `refuse` its stages, `reload` its own if "
+        "the files have changed, or run what the `worker` has; local stacks reload",
+    )
+    trusted_types: Words = Field(
+        default=(),
+        description="types and functions that stored estimators may contain, beside those of scikit-learn, "
+        "LightGBM, XGBoost and the pipelines' own packages",
+    )
+    lease_seconds: float = Field(
+        default=10.0, ge=1.0, description="seconds after which a silent worker is taken for dead"
+    )
+    grace_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="seconds that a stopping worker gives its running stages; 2 in the stack of `run`, "
+        "10 in that of `up`",
+    )
+    memory_limit: ByteSize | None = Field(
+        default=None,
+        ge=MEMORY_FLOOR,
+        description="memory of each stage's process, such as `4GB`: one that exceeds it is replaced",
+    )
+    alive_file: Path | None = Field(
+        default=None,
+        description="a file that workers and the coordinator touch while they work, for health checks",
+    )
+    retention_days: float = Field(default=1.0, gt=0, description="days that Redis remembers a finished run")
+    artifact_retention_days: float | None = Field(
+        default=None, gt=0, description="days after which runs are pruned from the store; without it, never"
+    )
 
     @field_validator("pipelines", "queues", "trusted_types", mode="before")
     @classmethod

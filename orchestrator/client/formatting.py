@@ -106,7 +106,7 @@ def plain(value: JSON) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:.4g}" if 1e-3 <= abs(value) < 1e6 else f"{value:g}"
+            return _number(value)
         case None:
             return "none"
         case str():
@@ -116,6 +116,13 @@ def plain(value: JSON) -> str:
         case list():
             return ", ".join(map(_inner, value))
     return str(value)
+
+
+def _number(value: float) -> str:
+    """Four digits of what is small, whole numbers of what is large, such as a price."""
+    if 1e3 <= abs(value) < 1e15:
+        return f"{value:.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:g}"
 
 
 def _inner(value: JSON) -> str:

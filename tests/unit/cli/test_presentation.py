@@ -213,6 +213,24 @@ def test_sizes_are_rounded_to_a_readable_unit(count: int, text: str) -> None:
     assert data_size(count) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.98664, "0.9866"),
+        (656.11, "656.1"),
+        (170000.0, "170000"),
+        (-1234567.8, "-1234568"),
+        (0.00012, "0.00012"),
+        (6e23, "6e+23"),
+        (float("inf"), "inf"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_numbers_have_four_digits_or_are_whole(value: float, text: str) -> None:
+    assert plain(value) == text
+
+
 def test_values_are_written_without_their_braces() -> None:
     verdict: JSON = {"passed": True, "score": 0.98661, "champion": None, "by": {"f1": 0.5}}
     assert plain(verdict) == "passed yes, score 0.9866, champion none, by {f1 0.5}"
