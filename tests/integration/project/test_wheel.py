@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -15,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.harness.shell import OURS
+from tests.harness.wheel import ROOT, build_wheel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parents[3]
 PYTHONS = ("3.14", "3.13", "3.12", "3.11")
 #: Where the Pythons of pyenv and of uv are, which are not on the PATH.
 KEPT = (".pyenv/versions/{}.*/bin", ".local/share/uv/python/cpython-{}.*/bin")
@@ -60,19 +59,7 @@ NEWEST, OLDEST = FOUND[0], FOUND[-1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a source distribution, which was built from the tree without anything that git ignores."""
-    folder = tmp_path_factory.mktemp("wheel")
-    ignored = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, folder / "tree", ignore=ignored)
-    backend = "import setuptools.build_meta as backend; backend.build_{}({!r})"
-    run(sys.executable, "-c", backend.format("sdist", str(folder)), folder=folder / "tree")
-    (source,) = folder.glob("*.tar.gz")
-    with tarfile.open(source) as packed:
-        packed.extractall(folder / "source", filter="data")
-    (source,) = (folder / "source").iterdir()
-    run(sys.executable, "-c", backend.format("wheel", str(folder)), folder=source)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def test_it_holds_the_packages_with_all_their_files_and_the_compose_stack_and_nothing_else(wheel):
