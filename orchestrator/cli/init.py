@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import typer
 
@@ -42,8 +45,8 @@ def init(
     check_place(folder)
     make_project(folder, project, package)
     print(f"{project}/ is made; next:")
-    print(f"  cd {project} && pytest")
-    print(with_program_name(f"  orchestrator run {package}"))
+    print(f"  cd {project} && {command_for_tests()}")
+    print(with_program_name(f"  orchestrator run {package}", folder))
 
 
 def names_of(name: str) -> tuple[str, str]:
@@ -84,6 +87,23 @@ def check_place(folder: Path) -> None:
             raise UsageError(f"{folder} is there already, and not empty", hint="choose another name")
 
 
+def command_for_tests() -> str:
+    """What runs the project's tests, with this installation where it has pytest."""
+    if find_spec("pytest") is None:
+        wheels = "--find-links wheels " if own_wheel() else ""
+        return f"pip install {wheels}--editable '.[test]' && pytest    # in a virtual environment"
+    on_path, here = shutil.which("pytest"), Path(sys.executable).parent
+    return "pytest" if on_path and Path(on_path).parent == here else f"{sys.executable} -m pytest"
+
+
+def own_wheel() -> Path | None:
+    """The wheel file that this was installed from, if it still is there: an index may not have it."""
+    about = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")  # by PEP 610
+    url = urlsplit(about.get("url", ""))
+    wheel = Path(url2pathname(url.path))
+    return wheel if url.scheme == "file" and wheel.suffix == ".whl" and wheel.is_file() else None
+
+
 def make_project(folder: Path, project: str, package: str) -> None:
     """Write the project beside its place first, so that it is there as a whole or not at all.
 
@@ -100,6 +120,8 @@ def make_project(folder: Path, project: str, package: str) -> None:
         shutil.copy(stack / "docker-compose.yml", made)
         ignored = shutil.ignore_patterns(*_NOT_COPIED)
         shutil.copytree(stack / "docker", made / "docker", ignore=ignored)
+        if wheel := own_wheel():
+            shutil.copy(wheel, made / "wheels")
         (made / "docker" / "flower").mkdir()
         shutil.copy(HERE.parents[1] / "workers" / "flowerconfig.py", made / "docker" / "flower")
         made.replace(folder)

@@ -31,10 +31,15 @@ def why_no_engine() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Built from the working tree, and up with three training workers."""
+def engine() -> None:
+    """Docker with Compose answers, or the test is skipped."""
     if reason := why_no_engine():
         pytest.skip(f"no Docker Compose answers here: {reason}")
+
+
+@pytest.fixture(scope="session")
+def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Built from the working tree, and up with three training workers."""
     stack = Stack(tmp_path_factory.mktemp("compose"), "orchestrator-tested")
     stack.prepare()
     stack.down()  # of a session that was killed

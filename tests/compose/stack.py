@@ -36,10 +36,10 @@ class Refused(Exception):
     """A service answered with a status that is an error."""
 
 
-def docker(*words: str, seconds: float = 120, check: bool = True) -> str:
+def docker(*words: str, folder: Path = ROOT, seconds: float = 120, check: bool = True) -> str:
     """What a docker command printed; raises AssertionError with what it said if it failed."""
     done = subprocess.run(
-        ["docker", *words], cwd=ROOT, capture_output=True, text=True, timeout=seconds, errors="replace"
+        ["docker", *words], cwd=folder, capture_output=True, text=True, timeout=seconds, errors="replace"
     )
     if check:
         assert done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
 
 from orchestrator.cli import init as command
 from orchestrator.cli.errors import UsageError
+from orchestrator.client.program import program, with_program_name
 from orchestrator.settings import InvalidSettings, named_by_project
 
 
@@ -44,12 +48,33 @@ def test_a_folder_with_something_in_it_is_left_alone(here):
 def test_an_empty_folder_becomes_the_project(here, capsys):
     (here / "my-churn").mkdir()
     command.init("my_churn")
-    assert "cd my-churn && pytest" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("my-churn/ is made; next:\n  cd my-churn && ")
     project = here / "my-churn"
     about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     assert about["name"] == "my-churn"
     assert about["entry-points"]["orchestrator.pipelines"] == {"my_churn": "my_churn"}
     assert named_by_project(project) == ("my_churn",)
+
+
+def test_the_tests_are_run_by_the_pytest_beside_this_python_or_by_one_that_is_to_be_installed(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: f"{Path(sys.executable).parent}/pytest")
+    assert command.command_for_tests() == "pytest"
+    monkeypatch.setattr(shutil, "which", lambda _: "/elsewhere/pytest")
+    assert command.command_for_tests() == f"{sys.executable} -m pytest"
+    monkeypatch.setattr(command, "find_spec", lambda _: None)
+    assert command.command_for_tests().startswith("pip install --editable '.[test]' && pytest")
+
+
+def test_a_command_beside_the_new_project_is_named_so_that_it_can_be_called_inside_it(here, monkeypatch):
+    installed = here / ".venv" / "bin" / "orchestrator"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "argv", [".venv/bin/orchestrator"])
+    program.cache_clear()
+    assert with_program_name("orchestrator run churn") == ".venv/bin/orchestrator run churn"
+    assert with_program_name("orchestrator run churn", here / "churn") == f"{installed} run churn"
+    program.cache_clear()
 
 
 def test_all_files_are_filled_in_and_can_be_read(here):
