@@ -47,7 +47,8 @@ def in_container(folder: Path, script: str) -> str:
     """What a script printed in a container, as the user who runs these tests."""
     return docker(
         "run", "--rm", "--init", "--user", f"{os.getuid()}:{os.getgid()}",
-        "--env", "HOME=/tmp", "--env", "USER=tests", "--volume", f"{folder}:/projects", "--workdir", "/projects",
+        "--env", "HOME=/tmp", "--env", "USER=tests",
+        "--volume", f"{folder}:/projects", "--workdir", "/projects",
         ALONE, "sh", "-ec", script, seconds=300,
     )  # fmt: skip
 
