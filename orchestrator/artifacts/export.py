@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from orchestrator.artifacts.errors import NotWritable
 from orchestrator.authoring.graph import JSON
+from orchestrator.authoring.logged_files import put_back_floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,8 @@ def write_output(value: object, file: Path, whose: str) -> Path:
             write(path)
     except OSError as error:
         raise NotWritable(f"{file} cannot be written: {error.strerror or error}") from error
+    except ValueError as error:  # text that UTF-8 cannot write, a table that the form does not know
+        raise NotWritable(f"{whose} cannot be written to {file}: {error}") from error
     return file
 
 
@@ -80,7 +83,7 @@ def _writer(value: object, suffix: str, whose: str) -> Callable[[Path], object]:
     if frame is not None:
         writers: Mapping[str, Callable[[Path], object]] = {
             ".parquet": lambda path: frame.to_parquet(path),
-            ".csv": lambda path: frame.to_csv(path, index=_has_named_index(frame)),
+            ".csv": lambda path: frame.to_csv(path, index=_has_labels(frame)),
             ".json": lambda path: _write_json(as_json(value, whose), path),
         }
         return _chosen(writers, suffix, "a table", whose)
@@ -133,13 +136,24 @@ def _no_form(suffix: str, kind: str, known: list[str], whose: str) -> NotWritabl
 
 @contextmanager
 def _whole(file: Path) -> Iterator[Path]:
-    """A temporary file beside it, which takes its place when the block succeeds."""
+    """A temporary file beside it, which takes its place when the block succeeds.
+
+    What a link leads to is replaced, not the link; a device or a pipe is written to.
+    """
+    if file.exists() and not file.is_file():
+        with tempfile.TemporaryDirectory(prefix="orchestrator-") as folder:
+            yield (path := Path(folder) / "output")
+            with path.open("rb") as written, file.open("wb") as opened:
+                shutil.copyfileobj(written, opened)
+        return
+    file = file.resolve()
+    mode = file.stat().st_mode & 0o777 if file.exists() else 0o666 & ~_umask()
     handle, name = tempfile.mkstemp(prefix=f".{file.stem}-", suffix=file.suffix, dir=file.parent)
     os.close(handle)
     path = Path(name)
     try:
         yield path
-        path.chmod(0o666 & ~_umask())
+        path.chmod(mode)
         path.replace(file)
     finally:
         path.unlink(missing_ok=True)
@@ -177,7 +191,7 @@ def as_json(value: object, whose: str) -> JSON:
         case float():
             return value if math.isfinite(value) else None
     if (frame := _as_frame(value)) is not None:
-        return cast("JSON", json.loads(frame.to_json(orient="records", date_format="iso")))
+        return _rows(frame, whose)
     if _is_array(value):
         return as_json(cast("_Listable", value).tolist(), whose)
     if (parts := _parts(value)) is not None:
@@ -193,6 +207,22 @@ def as_json(value: object, whose: str) -> JSON:
             f"{whose} is a {type(value).__name__}, which has no form in JSON",
             hint="write it to a file: -o FILE",
         ) from None
+
+
+def _rows(frame: pd.DataFrame, whose: str) -> JSON:
+    """A table as a list of rows, with its labels where it has any."""
+    table = frame.reset_index() if _has_labels(frame) else frame
+    try:
+        rows: list[dict[str, object]] = json.loads(table.to_json(orient="records", date_format="iso"))
+    except ValueError as error:  # such as two columns of one name
+        raise NotWritable(
+            f"{whose} has no form in JSON: {error}", hint="write it as .csv or .parquet"
+        ) from None
+    cells = [list(row.values()) for row in rows]
+    put_back_floats(table, cells)
+    return cast(
+        "JSON", [dict(zip(row, values, strict=True)) for row, values in zip(rows, cells, strict=True)]
+    )
 
 
 def _as_frame(value: object) -> pd.DataFrame | None:
@@ -211,8 +241,12 @@ def _type_name(value: object) -> str:
     return f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
 
 
-def _has_named_index(frame: pd.DataFrame) -> bool:
-    return any(name is not None for name in frame.index.names)
+def _has_labels(frame: pd.DataFrame) -> bool:
+    """Whether its rows have labels that say something: not only numbers without a name."""
+    from pandas.api.types import is_integer_dtype
+
+    index = frame.index
+    return any(name is not None for name in index.names) or not is_integer_dtype(index.dtype)
 
 
 def _is_estimator(value: object) -> bool:

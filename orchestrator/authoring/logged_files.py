@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -33,6 +34,33 @@ class PlotlyFigure(Protocol):
     def write_html(self) -> Callable[..., object]: ...
 
 
+class _DataType(Protocol):
+    @property
+    def kind(self) -> str: ...
+
+
+class _Column(Protocol):
+    """A column of a DataFrame."""
+
+    @property
+    def dtype(self) -> _DataType: ...
+    def tolist(self) -> list[object]: ...
+
+
+@runtime_checkable
+class _Listable(Protocol):
+    """An array, or a column."""
+
+    def tolist(self) -> list[object]: ...
+
+
+@runtime_checkable
+class _Scalar(Protocol):
+    """A number of numpy."""
+
+    def item(self) -> object: ...
+
+
 @runtime_checkable
 class Frame(Protocol):
     """A DataFrame of pandas."""
@@ -43,10 +71,11 @@ class Frame(Protocol):
     def to_csv(self) -> Callable[..., str | None]: ...
     @property
     def to_parquet(self) -> Callable[..., object]: ...
+    def items(self) -> Iterable[tuple[object, _Column]]: ...
 
 
 Figure: TypeAlias = MatplotlibFigure | PlotlyFigure
-Table: TypeAlias = Frame | Mapping[str, Sequence[object]]
+Table: TypeAlias = Frame | Mapping[str, Iterable[object]]
 
 
 @contextmanager
@@ -99,9 +128,38 @@ def _file(file_name: str) -> Iterator[tuple[Path, str]]:
 
 def _as_json(table: Table) -> str:
     if isinstance(table, Frame):
-        return table.to_json(orient="split", index=False, date_format="iso") or ""
-    rows = list(map(list, zip(*table.values(), strict=True)))
+        plain = json.loads(table.to_json(orient="split", index=False, date_format="iso") or "{}")
+        put_back_floats(table, plain["data"])
+        return json.dumps(plain)
+    columns = [_cells(column) for column in table.values()]
+    rows = list(map(list, zip(*columns, strict=True)))
     return json.dumps({"columns": list(table), "data": rows}, default=str)
+
+
+def _cells(column: Iterable[object]) -> list[object]:
+    """The values of a column, those of numpy as Python's, and null for what is no number."""
+    values = column.tolist() if isinstance(column, _Listable) else list(column)
+    plain = [each.item() if isinstance(each, _Scalar) else each for each in values]
+    return [None if isinstance(each, float) and not math.isfinite(each) else each for each in plain]
+
+
+def put_back_floats(frame: Frame, rows: Sequence[list[object]]) -> None:
+    """Replace floats in rows that pandas has written as JSON: it keeps ten decimals of each."""
+    for position, (_, column) in enumerate(frame.items()):
+        if column.dtype.kind in "fO":
+            for row, value in zip(rows, column.tolist(), strict=True):
+                row[position] = _exact(value, row[position])
+
+
+def _exact(value: object, written: object) -> object:
+    match value, written:
+        case float(), _:
+            return value if math.isfinite(value) else None
+        case list() | tuple(), list():
+            return [_exact(each, as_written) for each, as_written in zip(value, written, strict=True)]
+        case dict(), dict():
+            return {name: _exact(value.get(name, each), each) for name, each in written.items()}
+    return written
 
 
 def _as_csv(table: Table) -> str:

@@ -49,7 +49,8 @@ _NAMED_AFTER = re.compile(r"(?:name|file|path|folder|id|url|uri|length|size|coun
 
 def keep_secret(value: str) -> None:
     """From now on, mask this text wherever it occurs, each of its lines by itself."""
-    lines = (line for line in (value, *value.splitlines()) if len(line) >= _SHORTEST)
+    given = (value, *value.splitlines())
+    lines = (line for line in (*given, *map(str.strip, given)) if len(line) >= _SHORTEST)
     _known.update(form for line in lines for form in _forms(line))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import keyword
 import re
@@ -32,6 +33,8 @@ _DOT = "dot-"
 _IN_WHEEL, _IN_CHECKOUT = HERE / "compose", HERE.parents[1]
 #: Of the folder `docker`: the image of the orchestrator's own checkout.
 _NOT_COPIED = ("Dockerfile*", "__pycache__")
+#: Letters of a project's name.
+LONGEST = 60
 #: Folders of the new project that a package must not be named like.
 _FOLDERS = frozenset({"data", "docker", "tests", "test", "wheels"})
 
@@ -59,12 +62,32 @@ def names_of(name: str) -> tuple[str, str]:
     package = name.replace("-", "_")
     if keyword.iskeyword(package) or package in sys.stdlib_module_names or package in _FOLDERS:
         raise UsageError(f"'{package}' cannot be a package's name: Python or the project itself uses it")
+    if len(package) > LONGEST or package in template_names():
+        raise UsageError(
+            f"'{package}' cannot be a pipeline's name: it is too long, or used in the new pipeline's code",
+            hint="choose another name",
+        )
     if is_installed(package) or package in shipped_pipelines():
         raise UsageError(
             f"there is a package or a pipeline '{package}' already, which the new one would hide",
             hint="choose another name",
         )
     return package.replace("_", "-"), package
+
+
+def template_names() -> frozenset[str]:
+    """The names of modules, functions and constants in the code of a new project."""
+    found = set[str]()
+    for file in TEMPLATE.rglob("*.py"):
+        for node in ast.parse(file.read_text("utf-8")).body:
+            match node:
+                case ast.Import(names) | ast.ImportFrom(names=names):
+                    found.update((each.asname or each.name).partition(".")[0] for each in names)
+                case ast.FunctionDef(name) | ast.ClassDef(name):
+                    found.add(name)
+                case ast.Assign(targets):
+                    found.update(each.id for each in targets if isinstance(each, ast.Name))
+    return frozenset(found - {PLACEHOLDERS[0]})
 
 
 def is_installed(package: str) -> bool:

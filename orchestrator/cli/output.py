@@ -14,6 +14,7 @@ from orchestrator.cli.options import AsJson, RunName
 from orchestrator.client.formatting import as_line
 from orchestrator.client.outputs import Outputs
 from orchestrator.client.run_lookup import Records
+from orchestrator.text import visible
 
 NodeName = Annotated[
     str | None,
@@ -44,7 +45,8 @@ def output(run: RunName, node: NodeName = None, *, file: File = None, as_json: A
     if as_json:
         print(as_line(to_json(value, whose)))
     elif file is None or str(file) == "-":
-        print(as_text(value, whose))
+        text = as_text(value, whose)
+        print(visible(text) if sys.stdout.isatty() else text)
     else:
         written = write_output(value, file, whose)
         print(f"{whose} is written to {written}", file=sys.stderr)

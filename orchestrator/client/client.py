@@ -10,8 +10,8 @@ from typing import Any, ParamSpec, overload
 
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.authoring.pipeline import Pipeline
-from orchestrator.client.connection import join_stack, leave_stack, open_runs, require_modules
-from orchestrator.client.errors import NoStack, NotImportable
+from orchestrator.client.connection import join_redis, join_stack, leave_stack, open_runs, require_modules
+from orchestrator.client.errors import NoStack, NotImportable, OtherStack
 from orchestrator.client.models import Estimator, ModelVersion, registry
 from orchestrator.client.pipeline_lookup import find_pipeline
 from orchestrator.client.run import Run
@@ -20,7 +20,7 @@ from orchestrator.client.run_lookup import Records
 from orchestrator.lifecycle.submission import prepare, submit
 from orchestrator.messaging.app import follow_settings
 from orchestrator.runs.record import Labels
-from orchestrator.settings import apply_environment, settings
+from orchestrator.settings import settings
 
 P = ParamSpec("P")
 
@@ -32,8 +32,9 @@ def connect(redis_url: str | None = None) -> Client:
     """
     leave_stack()
     if redis_url is not None:
-        apply_environment({"REDIS_URL": redis_url})
-    return Client(Records.open())
+        join_redis(redis_url)
+    records = Records.open()
+    return Client(records, settings().redis_url)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Client:
     """The runs, outputs and models of one stack; made by `connect`."""
 
     records: Records
+    redis_url: str | None = None  #: where it submits; None: to the stack that is up by then
     cache: bool = True  #: whether runs that it submits may take results of earlier ones
     labels: Labels = field(default_factory=Labels)  #: of the runs that it submits
 
@@ -90,6 +92,11 @@ class Client:
             labels=self.labels,
         )
         stack = join_stack()
+        if self.redis_url not in (None, settings().redis_url):
+            raise OtherStack(
+                "a later `connect` in this process has gone to another Redis",
+                hint="submit with the client that was made last, or connect again",
+            )
         if settings().redis_url is None:
             raise NoStack(
                 "there is no stack up, and no REDIS_URL",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -30,9 +30,18 @@ def join_stack() -> StackState | None:
         return None
     state = read_state(settings().home)
     if state is not None:
-        _joined.update({name: os.environ.get(name) for name in state.environment if name not in _joined})
-        apply_environment(state.environment)
+        _enter(state.environment)
     return state
+
+
+def join_redis(url: str) -> None:
+    """Work with this Redis, until `leave_stack`."""
+    _enter({"REDIS_URL": url})
+
+
+def _enter(environment: Mapping[str, str]) -> None:
+    _joined.update({name: os.environ.get(name) for name in environment if name not in _joined})
+    apply_environment(environment)
 
 
 def leave_stack() -> None:

@@ -9,6 +9,10 @@ class NoStack(OrchestratorError):
     """It needs a Redis that stays, and there is none."""
 
 
+class OtherStack(OrchestratorError):
+    """A process talks to one stack at a time, and this client's is not it any more."""
+
+
 class UnknownToStack(OrchestratorError):
     """The workers of the stack that is up have not loaded the pipeline's module."""
 

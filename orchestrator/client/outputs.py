@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -111,7 +111,9 @@ class Outputs:
         self._require_all(name)
         items = {each: tree for each, tree in trees.items() if indexes_of(each)[: len(given)] == given}
         values = {indexes_of(each): self._decode(node.stage, tree, path) for each, tree in items.items()}
-        return _nested(values, len(given), node.depth)
+        maps = [indexes_of(each.name) for each in self.known.record.nodes if node_of(each.name) == node.name]
+        empty = [each for each in maps if len(given) < len(each) < node.depth and each[: len(given)] == given]
+        return _nested(values, empty, len(given), node.depth)
 
     def _trees(self, name: NodeName) -> Mapping[NodeName, Tree]:
         run, node = self.known.record.id, node_of(name)
@@ -170,11 +172,19 @@ def returned_by(stage: StageName) -> object | None:
     return hints_of(stages[stage].function).get("return") if stage in stages else None
 
 
-def _nested(values: Mapping[tuple[int, ...], object], depth: int, of: int) -> list[object]:
-    """Items by their indexes as a list, of lists where items are maps themselves."""
+def _nested(
+    values: Mapping[tuple[int, ...], object], empty: Iterable[tuple[int, ...]], depth: int, of: int
+) -> list[object]:
+    """Items by their indexes as a list, of lists where items are maps, some of which are `empty`."""
     if depth + 1 == of:
         return [values[indexes] for indexes in sorted(values)]
     groups: dict[int, dict[tuple[int, ...], object]] = {}
     for indexes, value in values.items():
         groups.setdefault(indexes[depth], {})[indexes] = value
-    return [_nested(groups[index], depth + 1, of) for index in sorted(groups)]
+    inner = [indexes for indexes in empty if len(indexes) > depth]
+    for indexes in inner:
+        groups.setdefault(indexes[depth], {})
+    return [
+        _nested(groups[index], [each for each in inner if each[depth] == index], depth + 1, of)
+        for index in sorted(groups)
+    ]

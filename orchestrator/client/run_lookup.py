@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import TypeVar
+
+from redis.exceptions import RedisError
 
 from orchestrator.archive.rounds import Round
 from orchestrator.archive.run_index import RunSummary, read_index
@@ -30,6 +33,8 @@ from orchestrator.settings import apply_environment, settings
 from orchestrator.stack_state import StackState
 
 log = logging.getLogger("orchestrator.client")
+
+T = TypeVar("T")
 
 #: How many runs of Redis are looked through for the beginning of an id.
 RECENT = 10_000
@@ -119,7 +124,7 @@ class Records:
 
     def ids(self, limit: int | None = None) -> list[RunId]:
         """The latest runs, or all, newest first."""
-        live = [run for reader in self.readers for run in reader.ids(limit or 0)]
+        live = [run for _, runs in self._answers(lambda reader: reader.ids(limit or 0)) for run in runs]
         known = dict.fromkeys([*live, *stored_runs(self.store)])
         # Runs of the same second stay in the order in which Redis has them.
         return sorted(known, key=submission_time, reverse=True)[:limit]
@@ -129,7 +134,7 @@ class Records:
 
         Raises UnknownRun, AmbiguousRun.
         """
-        if any(reader.knows(RunId(text)) for reader in self.readers):
+        if self._reader_of(RunId(text)) is not None:
             return RunId(text)  # whether or not the store answers
         names = self.ids(RECENT)
         if text == "latest" and names:
@@ -153,12 +158,12 @@ class Records:
     def get(self, run: RunId) -> KnownRun:
         """A run, from Redis as long as that has it; raises UnknownRun."""
         specification = Specification.read(self.store, run)
-        reader = next((reader for reader in self.readers if reader.knows(run)), None)
+        reader = self._reader_of(run)
         if reader is not None:
             try:
                 record = specification.record(reader)
                 tracebacks = reader.tracebacks(run)
-            except UnreadableRun as error:
+            except (UnreadableRun, RedisError) as error:
                 log.warning("%s; this is what the artifact store knows", error)
             else:
                 graph = specification.graph
@@ -181,8 +186,8 @@ class Records:
         ids = self.ids(None if wanted != RunFilter() else limit)
         index = read_index(self.store) if len(ids) > FEW else {}
         live: dict[RunId, tuple[str, int]] = {}
-        for reader in reversed(self.readers):
-            live |= reader.states_and_rounds(ids)
+        for _, found_live in reversed(self._answers(lambda reader: reader.states_and_rounds(ids))):
+            live |= found_live
         for run in ids:
             line = index.get(run)
             if line is not None and live.get(run, (line.state.value, line.round)) == (line.state, line.round):
@@ -200,13 +205,28 @@ class Records:
                 if found == limit:
                     return
 
+    def _reader_of(self, run: RunId) -> RunReader | None:
+        """The Redis that has a run."""
+        return next((reader for reader, knows in self._answers(lambda each: each.knows(run)) if knows), None)
+
+    def _answers(self, ask: Callable[[RunReader], T]) -> list[tuple[RunReader, T]]:
+        """What each Redis answers; one that has gone meanwhile is left out, and that is said."""
+        found = []
+        for reader in self.readers:
+            try:
+                found.append((reader, ask(reader)))
+            except RedisError as error:
+                log.warning("Redis does not answer any more: %s", error)
+        return found
+
     def _named(self, name: str) -> RunId | None:
         """The latest run that a person has called so."""
         return next((each.summary.id for each in self.listed(RunFilter(name=name), limit=1)), None)
 
     def set_aside(self, run: RunId | None = None) -> list[SetAside]:
         """The messages of a run, or of no known one, that the supervisor has set aside, the latest first."""
-        found = [each for reader in self.readers for each in messages_set_aside(reader.client)]
+        answers = self._answers(lambda reader: messages_set_aside(reader.client))
+        found = [each for _, messages in answers for each in messages]
         if run is not None:
             return [each for each in found if each.run == run]
         known = set(self.ids(RECENT)) if found else set()

@@ -15,6 +15,7 @@ from orchestrator.authoring.masking import SEE_CONTEXT, holds_password
 from orchestrator.authoring.stage import stages
 from orchestrator.lifecycle.errors import InvalidLabels
 from orchestrator.runs.record import Labels
+from orchestrator.text import printable
 
 #: What MLflow takes: characters of a tag's name, and of its value or a note.
 LONGEST_KEY, LONGEST_VALUE = 250, 5000
@@ -72,9 +73,12 @@ def check_labels(labels: Labels) -> None:
             )
         if len(value) > LONGEST_VALUE:
             raise InvalidLabels(f"the tag {key!r}: its value has more than {LONGEST_VALUE} characters")
+    texts: list[JSON] = [labels.name, labels.note, *labels.tags.values()]
     if len(labels.note) > LONGEST_VALUE:
         raise InvalidLabels(f"the note has more than {LONGEST_VALUE} characters")
-    if holds_password([labels.name, labels.note, *labels.tags.values()]):
+    if any("\0" in text or printable(text) != text for text in map(str, texts)):
+        raise InvalidLabels("a name, a tag or a note holds bytes that are no text: write it in UTF-8")
+    if holds_password(texts):
         raise InvalidLabels("a name, a tag or a note " + _KEPT, hint=SEE_CONTEXT)
 
 

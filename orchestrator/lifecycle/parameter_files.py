@@ -17,6 +17,8 @@ from orchestrator.errors import OrchestratorError
 
 #: Bytes that a file of parameters may have, and values that may be in it once its aliases are written out.
 LARGEST, MOST_VALUES = 1024 * 1024, 100_000
+#: Lists and mappings in one another.
+DEEPEST = 100
 
 #: Stands for standard input, whose form is found out.
 STANDARD_INPUT = "-"
@@ -40,6 +42,8 @@ def read_parameters(file: str) -> dict[str, object]:
         raise _unreadable(file, str(error)) from None
     except RecursionError:
         raise _unreadable(file, "it is nested too deeply") from None
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise _unreadable(file, f"a value in it is not what it says to be: {error}") from None
     if found is None and not text.strip():
         return {}
     if not isinstance(found, dict):
@@ -134,6 +138,15 @@ def _yaml(text: str) -> object:
 class _Loader(yaml.SafeLoader):
     """Reads scalars as YAML 1.2 does, and takes no name twice."""
 
+    _merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge the mappings that `<<` names; what few lines multiply without end is refused."""
+        super().flatten_mapping(node)
+        self._merged += len(node.value)
+        if self._merged > MOST_VALUES:
+            raise _Wrong(f"it holds more than {MOST_VALUES:,} values")
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         names = set[str]()
         for key, _ in node.value:
@@ -178,9 +191,11 @@ def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
 _set_up(_Loader)
 
 
-def _values(value: object) -> Iterator[object]:
+def _values(value: object, depth: int = 0) -> Iterator[object]:
     """All values in a value, with what is used more than once each time."""
+    if depth > DEEPEST:
+        raise _Wrong("it is nested too deeply")
     yield value
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for part in parts:
-        yield from _values(part)
+        yield from _values(part, depth + 1)

@@ -57,7 +57,7 @@ class AttemptLog:
             for text in texts:
                 if self._full and source != "error":
                     continue
-                self._append(source, mask_text(text))
+                self._append(mask_text(source), mask_text(text))
                 self._size += len(text)
                 if not self._full and (len(self._lines) >= LIMIT or self._size >= SIZE):
                     self._full = True

@@ -21,7 +21,7 @@ LINE, TRACE = 10_000, 100_000
 
 def in_one_line(error: BaseException) -> str:
     """Format an error for the run's record: type, message and hint."""
-    name = type(error).__name__
+    name = mask_text(printable(type(error).__name__))
     if isinstance(error, SystemExit):
         return f"{name}: the stage called sys.exit({_shown(error.code)}); to fail, raise an exception"
     message = message_of(error)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from orchestrator.authoring.masking import mask_text
+
 #: Maximum bytes kept of one line.
 LONGEST = 10_000
+#: Bytes behind them that are looked at, too: a secret that is cut in two would not be known.
+BEHIND = 10_000
 
 
 class Lines:
@@ -38,16 +42,20 @@ class Lines:
             self._append(redraw)
 
     def _append(self, piece: bytes) -> None:
-        kept = piece[: LONGEST - self._size]
+        kept = piece[: LONGEST + BEHIND - self._size]
         self._dropped += len(piece) - len(kept)
         if kept:
             self._parts.append(kept)
             self._size += len(kept)
 
     def _text(self) -> str:
-        text = b"".join(self._parts).decode("utf-8", "backslashreplace")
-        if self._dropped:
-            text += f" … {self._dropped} more bytes of this line are not kept"
+        text = mask_text(b"".join(self._parts).decode("utf-8", "backslashreplace"))
+        if self._size > LONGEST:
+            whole = text.encode()
+            # Masked it is shorter: what was cut in two at the end must not move into what is kept
+            most = min(LONGEST, max(0, len(whole) - BEHIND)) if self._dropped else LONGEST
+            text = whole[:most].decode("utf-8", "backslashreplace")
+            text += f" … {self._size + self._dropped - LONGEST} more bytes of this line are not kept"
         self._parts, self._size, self._dropped = [], 0, 0
         return text
 

@@ -84,6 +84,26 @@ def squares(numbers: list[int] = [1, 2, 3]) -> list[int]:  # noqa: B006 - a pipe
 
 
 @stage
+def many(count: int) -> list[int]:
+    return list(range(count))
+
+
+@stage
+def each(number: int) -> int:
+    return number
+
+
+@pipeline
+def counted(count: int) -> list[int]:
+    return each.map(number=many(count))
+
+
+@pipeline
+def ragged() -> list[list[int]]:
+    return counted.map(count=[2, 0, 1])
+
+
+@stage
 def nap(seconds: float) -> str:
     time.sleep(seconds)
     return "rested"

@@ -24,6 +24,7 @@ from orchestrator.client.errors import (
     NoOutput,
     NoStack,
     NotImportable,
+    OtherStack,
     RunFailed,
     StillRunning,
     UnknownNode,
@@ -32,7 +33,9 @@ from orchestrator.client.run_filter import RunFilter
 from orchestrator.client.run_lookup import FEW, Records
 from orchestrator.lifecycle.errors import InvalidLabels, UnknownPipeline
 from orchestrator.run_id import RunId
+from orchestrator.runs.connection import connect as connect_to_redis
 from orchestrator.runs.errors import NothingLeft, RunIsOver, UnknownRun
+from orchestrator.runs.reader import RunReader
 from orchestrator.runs.record import Labels
 from orchestrator.runs.states import RunState
 from tests.harness.waiting import wait_until
@@ -202,6 +205,31 @@ def test_an_output_that_the_store_has_lost_is_told(client):
         run.output("table")
 
 
+def test_a_map_of_maps_keeps_the_empty_ones(client):
+    run = client.submit("ragged").wait(60, check=True)
+    assert run.result() == run.output("counted.each") == [[0, 1], [], [0]]
+    assert run.output("counted.each[1]") == []
+
+
+def test_a_client_of_another_redis_does_not_submit_to_the_latest_one(client, redis_url):
+    other = connect(f"{redis_url}?virtual_host=15")
+    with pytest.raises(OtherStack, match="a later `connect`"):
+        client.submit("squares")
+    assert other.runs() != []  # those of the store
+    again = connect()
+    assert again.submit("squares").wait(60).state == "succeeded"
+
+
+def test_a_redis_that_has_gone_leaves_what_the_store_has(client, trained, caplog):
+    gone = RunReader(connect_to_redis("redis://127.0.0.1:1/0"))
+    left = replace(client, records=replace(client.records, readers=(gone,)))
+    run = left.run(trained.id)
+    assert (run.state, run.output("score")) == ("succeeded", pytest.approx(1.0))
+    assert trained.id in [each.id for each in left.runs(limit=100)]
+    assert repr(run) == f"<Run {trained.id} succeeded>"
+    assert "does not answer any more" in caplog.text
+
+
 def test_without_a_stack_runs_are_read_and_none_is_submitted(client, trained, monkeypatch, tmp_path):
     monkeypatch.delenv("REDIS_URL")
     alone = connect()
@@ -308,6 +336,8 @@ def test_runs_are_found_by_what_they_are_called(client, shell):
         ({"tags": {"x": 1}}, "are texts"),
         ({"tags": {"x": "y" * 5001}}, "more than 5000"),
         ({"name": "two\nlines"}, "in one line"),
+        ({"note": "caf\udce9"}, "no text"),
+        ({"tags": {"x": "a\0b"}}, "no text"),
         ({"note": "see postgres://u:secret@host"}, "password"),
     ],
 )

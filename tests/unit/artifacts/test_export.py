@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -113,6 +115,47 @@ def test_files_and_folders_keep_their_names_and_can_be_written_to(tmp_path):
 def test_what_cannot_be_written_leaves_nothing(tmp_path, value, name, told):
     with pytest.raises(NotWritable, match=told):
         write_output(value, tmp_path / name, "it")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_in_json_keeps_all_digits_and_its_labels():
+    frame = pd.DataFrame({"p": [1e-12, 0.12345678901234567], "a b": [float("nan"), 1.0]})
+    assert as_json(frame, "it") == [{"p": 1e-12, "a b": None}, {"p": 0.12345678901234567, "a b": 1.0}]
+    labelled = pd.DataFrame({"x": [1.5, 2.5]}, index=["mean", "std"])
+    assert as_json(labelled, "it") == [{"index": "mean", "x": 1.5}, {"index": "std", "x": 2.5}]
+    with pytest.raises(NotWritable, match="no form in JSON"):
+        as_json(pd.DataFrame([[1, 2]], columns=["x", "x"]), "it")
+
+
+def test_labels_of_rows_are_written_where_they_are_no_numbers(tmp_path):
+    file = write_output(pd.DataFrame({"x": [1, 2]}, index=["mean", "std"]), tmp_path / "a.csv", "it")
+    assert file.read_text() == ",x\nmean,1\nstd,2\n"
+    file = write_output(pd.DataFrame({"x": [1, 2]}, index=[7, 3]), tmp_path / "b.csv", "it")
+    assert file.read_text() == "x\n1\n2\n"
+
+
+def test_a_link_is_followed_and_a_file_keeps_its_mode(tmp_path):
+    (tmp_path / "real.txt").write_text("before")
+    (tmp_path / "real.txt").chmod(0o600)
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    write_output("after", tmp_path / "link.txt", "it")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "after"
+    assert (tmp_path / "real.txt").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_text)
+        write_output("text", pipe, "it")
+        assert read.result(10) == "text"
+    assert pipe.is_fifo()
+
+
+def test_text_that_no_file_can_hold_is_told(tmp_path):
+    with pytest.raises(NotWritable, match="cannot be written to"):
+        write_output("caf\udce9", tmp_path / "a.txt", "it")
     assert not list(tmp_path.iterdir())
 
 

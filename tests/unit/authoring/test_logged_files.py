@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -57,6 +58,14 @@ def test_a_table_has_the_form_that_mlflow_reads(kept):
     split = {"columns": ["x", "name"], "data": [[1, "a"], [2, None]]}
     assert json.loads(kept["t.json"]) == split
     assert json.loads(kept["folder/t.json"]) == split
+
+
+def test_numbers_of_a_table_stay_numbers_with_all_their_digits(kept):
+    numbers = [1e-12, 0.12345678901234567, float("nan")]
+    context.log_table(pd.DataFrame({"p": numbers, "q": [[1e-12], "a", None]}), "t.json")
+    context.log_table({"p": np.array(numbers), "n": np.array([1, 2, 3]), "t": [np.True_, 1, "a"]}, "n.json")
+    assert json.loads(kept["t.json"])["data"] == [[1e-12, [1e-12]], [numbers[1], "a"], [None, None]]
+    assert json.loads(kept["n.json"])["data"] == [[1e-12, 1, True], [numbers[1], 2, 1], [None, 3, "a"]]
 
 
 def test_a_table_is_csv_or_parquet_by_its_name(kept, tmp_path):

@@ -143,6 +143,12 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("nothing_known")
+def test_a_secret_is_known_without_the_blanks_around_it() -> None:
+    keep_secret("S3cretTokenValue \n")
+    assert mask_text("it is S3cretTokenValue.") == "it is ***."
+
+
+@pytest.mark.usefixtures("nothing_known")
 def test_a_known_secret_is_masked_however_it_is_quoted() -> None:
     text = "Kz3'\"/J9\\é+Hm 5"
     keep_secret(text)

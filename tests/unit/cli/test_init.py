@@ -23,11 +23,12 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-IMPOSSIBLE = ("", "Churn", "1churn", "my churn", "../churn", "a--b", "churn-")
+IMPOSSIBLE = ("", "Churn", "1churn", "my churn", "../churn", "a--b", "churn-", "a" * 61)
 TAKEN = ("class", "json", "tests", "data", "digits", "pandas", "orchestrator", "workers", "pipelines")
+IN_TEMPLATE = ("load", "fit", "split", "pd", "stage", "pipeline", "context")
 
 
-@pytest.mark.parametrize("name", IMPOSSIBLE + TAKEN)
+@pytest.mark.parametrize("name", IMPOSSIBLE + TAKEN + IN_TEMPLATE)
 def test_a_name_that_python_or_another_package_has_is_refused(here, name):
     with pytest.raises(UsageError):
         command.init(name)

@@ -91,6 +91,12 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
+#: Few lines that would be hundreds of millions of names.
+MERGED = "a0: &a0 {x: 1, y: 2}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 9)
+)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
@@ -109,6 +115,12 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a.yaml", BOMB, "more than 100,000 values"),
         ("a.yaml", "x: &a [*a]", "nested too deeply"),
         ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '{"x": ' + "[" * 200 + "]" * 200 + "}", "nested too deeply"),
+        ("a.yaml", MERGED, "more than 100,000 values"),
+        ("a.json", '{"x": ' + "1" * 5000 + "}", "not what it says to be"),
+        ("a.yaml", "x: !!bool abc", "not what it says to be"),
+        ("a.yaml", "x: !!int abc", "not what it says to be"),
+        ("a.yaml", "x: !!timestamp abc", "not what it says to be"),
         ("a.ini", "x=1", "none of .yaml"),
         ("a.yaml", "x: " + "a" * 1024 * 1024, "larger than 1024 KiB"),
     ],
