@@ -21,11 +21,12 @@ NAME = "orchestrator-own-tested"
 PACKAGE = NAME.replace("-", "_")
 ALONE = f"{NAME}:alone"
 
-#: What somebody has who read as far as `pip install`; pip finds what the other images have fetched.
+#: uv installs in a quarter of the time that pip takes, with which the project's own image is built.
 DOCKERFILE = """\
 FROM python:3.13-slim
 COPY *.whl /wheel/
-RUN --mount=type=cache,target=/root/.cache/pip pip install --quiet "$(ls /wheel/*.whl)[embedded,test]"
+RUN --mount=type=cache,target=/root/.cache/uv pip install --quiet uv \\
+    && uv pip install --quiet --system "$(ls /wheel/*.whl)[embedded,test]"
 """
 
 
@@ -64,11 +65,10 @@ def test_in_the_container_its_tests_pass_and_its_pipeline_runs(project: Path):
 def tables(project: Path, tmp_path: Path) -> Iterator[Path]:
     """The stack of the project is up, whose containers have this folder as their data."""
     (tables := tmp_path / "tables").mkdir()
-    tables.chmod(0o755)
     subprocess.run(["sh", "docker/write-env"], cwd=project, check=True, capture_output=True)
-    ports = {"FLOWER_PORT": str(free_port(15555)), "MLFLOW_PORT": str(free_port(15000))}
+    own = {"FLOWER_PORT": str(free_port(15555)), "MLFLOW_PORT": str(free_port(15000)), "MLFLOW_WORKERS": "1"}
     with (project / ".env").open("a") as file:
-        file.writelines(f"{name}={value}\n" for name, value in {**SIZES, **ports}.items())
+        file.writelines(f"{name}={value}\n" for name, value in {**SIZES, **own}.items())
         file.write(f"DATA_FOLDER={tables}\n")
     compose(project, "down", "--volumes")  # of a session that was killed
     try:
