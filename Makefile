@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COMPILE := sh .ci/uv $(VENV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup demo docs notebook test test-slow test-compose faults fault-graphs power-cuts simulate plants lint format types bench bench-tables lock clean
+.PHONY: help setup demo wheel docs notebook test test-slow test-compose faults fault-graphs power-cuts simulate plants lint format types bench bench-tables lock clean
 
 # An environment that was moved, or whose Python has gone, is not ready whatever its age.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(READY) 2>/dev/null),$(CURDIR))
@@ -34,6 +34,12 @@ $(READY): $(LOCKS) pyproject.toml .ci/create-venv .ci/install .ci/uv
 
 demo: setup ## run the digits pipeline: from data to a promoted model
 	@$(BIN)/orchestrator run digits $(ARGS)
+
+wheel: setup ## build the wheel, in dist/
+	@rm -rf build dist
+	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build
+	@ls dist/*.whl
 
 docs: setup ## make the documentation's pages in .site; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet

@@ -8,6 +8,7 @@ import keyword
 import re
 import shutil
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import distribution, version
@@ -115,8 +116,8 @@ def command_for_tests() -> str:
     if find_spec("pytest") is None:
         wheels = "--find-links wheels " if own_wheel() else ""
         return f"pip install {wheels}--editable '.[test]' && pytest    # in a virtual environment"
-    on_path, here = shutil.which("pytest"), Path(sys.executable).parent
-    return "pytest" if on_path and Path(on_path).parent == here else f"{sys.executable} -m pytest"
+    beside = Path(sysconfig.get_path("scripts")) / "pytest"
+    return "pytest" if shutil.which("pytest") == str(beside) else f"{sys.executable} -m pytest"
 
 
 def own_wheel() -> Path | None:

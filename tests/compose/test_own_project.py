@@ -21,7 +21,7 @@ NAME = "orchestrator-own-tested"
 PACKAGE = NAME.replace("-", "_")
 ALONE = f"{NAME}:alone"
 
-#: What somebody has who read as far as "Installing". pip takes a minute longer for it.
+#: uv installs in a quarter of the time that pip takes, with which the project's own image is built.
 DOCKERFILE = """\
 FROM python:3.13-slim
 COPY *.whl /wheel/

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import shutil
 import sys
+import sysconfig
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
@@ -58,7 +58,7 @@ def test_an_empty_folder_becomes_the_project(here, capsys):
 
 
 def test_the_tests_are_run_by_the_pytest_beside_this_python_or_by_one_that_is_to_be_installed(monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda _: f"{Path(sys.executable).parent}/pytest")
+    monkeypatch.setattr(shutil, "which", lambda _: f"{sysconfig.get_path('scripts')}/pytest")
     assert command.command_for_tests() == "pytest"
     monkeypatch.setattr(shutil, "which", lambda _: "/elsewhere/pytest")
     assert command.command_for_tests() == f"{sys.executable} -m pytest"
