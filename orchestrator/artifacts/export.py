@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from orchestrator.artifacts.codecs.figures import Picture
 from orchestrator.artifacts.errors import NotWritable
 from orchestrator.authoring.graph import JSON
 from orchestrator.authoring.logged_files import put_back_floats
@@ -46,7 +47,9 @@ def as_text(value: object, whose: str) -> str:
         more = f"\n[{len(frame):,} rows × {len(frame.columns)} columns]" if len(frame) > ROWS else ""
         return f"{frame.head(ROWS).to_string()}{more}"
     if isinstance(value, Path):
-        return f"{value}"
+        return f"{value.name}, a {_kind_of(value)}: write it with -o FILE"
+    if _is_figure(value):
+        return f"{value!r}: write it with -o FILE"
     try:
         return json.dumps(as_json(value, whose), indent=1, ensure_ascii=False)
     except NotWritable:
@@ -94,8 +97,9 @@ def _writer(value: object, suffix: str, whose: str) -> Callable[[Path], object]:
         return _chosen({**skops, "": skops[".skops"]}, suffix, "a model", whose)
     if _is_figure(value):
         draw = cast("_Figure", value).savefig
+        forms = (".png",) if isinstance(value, Picture) else (".png", ".svg", ".pdf")
         return _chosen(
-            {each: lambda path: draw(path, format=suffix[1:]) for each in (".png", ".svg", ".pdf")},
+            {each: lambda path: draw(path, format=suffix[1:]) for each in forms},
             suffix,
             "a figure",
             whose,
@@ -192,6 +196,8 @@ def as_json(value: object, whose: str) -> JSON:
             return value if math.isfinite(value) else None
     if (frame := _as_frame(value)) is not None:
         return _rows(frame, whose)
+    if isinstance(value, Path) or _is_figure(value):
+        raise _no_json(value, whose)
     if _is_array(value):
         return as_json(cast("_Listable", value).tolist(), whose)
     if (parts := _parts(value)) is not None:
@@ -203,10 +209,16 @@ def as_json(value: object, whose: str) -> JSON:
     try:
         return as_json(to_jsonable_python(value), whose)
     except (PydanticSerializationError, ValueError, TypeError):
-        raise NotWritable(
-            f"{whose} is a {type(value).__name__}, which has no form in JSON",
-            hint="write it to a file: -o FILE",
-        ) from None
+        raise _no_json(value, whose) from None
+
+
+def _no_json(value: object, whose: str) -> NotWritable:
+    kind = _kind_of(value) if isinstance(value, Path) else type(value).__name__
+    return NotWritable(f"{whose} is a {kind}, which has no form in JSON", hint="write it to a file: -o FILE")
+
+
+def _kind_of(path: Path) -> str:
+    return "folder" if path.is_dir() else f"file of {path.stat().st_size:,} bytes"
 
 
 def _rows(frame: pd.DataFrame, whose: str) -> JSON:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
@@ -69,7 +70,8 @@ class Loops:
         `total` is their number, by default `len(items)`. Raises TypeError, ValueError.
         """
         if total is None and isinstance(items, Sized):
-            total = len(items)
+            with suppress(TypeError):  # the loader of a stream has a length that it does not know
+                total = len(items)
         if total is not None and total < 0:
             raise ValueError(f"the total of a progress is {total}: give a number of items, or none")
         told = " ".join(mask_text(description).split())[:LONGEST]

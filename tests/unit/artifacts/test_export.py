@@ -55,6 +55,17 @@ def test_what_has_no_json_is_refused_by_its_place():
         as_json({"model": LinearRegression()}, "it")
 
 
+def test_files_and_figures_are_named_where_they_have_no_text(tmp_path):
+    (file := tmp_path / "report.txt").write_text("all is well")
+    assert as_text(file, "it") == "report.txt, a file of 11 bytes: write it with -o FILE"
+    assert as_text(tmp_path, "it").endswith(", a folder: write it with -o FILE")
+    assert as_text(Picture(b"png"), "it") == "<Picture of 3 bytes>: write it with -o FILE"
+    with pytest.raises(NotWritable, match="a file of 11 bytes, which has no form in JSON"):
+        as_json({"report": file}, "it")
+    with pytest.raises(NotWritable, match="is a Picture"):
+        as_json(Picture(b"png"), "it")
+
+
 def test_the_terminal_shows_text_tables_json_and_the_rest_by_its_name():
     assert as_text("two\nlines", "it") == "two\nlines"
     assert as_text(pd.DataFrame({"x": range(30)}), "it").endswith("[30 rows × 1 columns]")
@@ -107,7 +118,7 @@ def test_files_and_folders_keep_their_names_and_can_be_written_to(tmp_path):
         (FRAME, "a.xlsx", "has no form .xlsx"),
         (LinearRegression(), "a.pkl", "has no form .pkl"),
         ({"a": 1}, "a.parquet", "has no form .parquet"),
-        (Picture(b"png"), "a.svg", "is a PNG, not svg"),
+        (Picture(b"png"), "a.svg", "has no form .svg"),
         (FRAME, "missing/a.csv", "there is no folder"),
         ({"a": LinearRegression()}, "a.json", "no form in JSON"),
     ],

@@ -45,6 +45,20 @@ def test_a_total_is_known_by_itself_or_given_or_unknown() -> None:
             assert told.latest.count == shown
 
 
+class Stream(list[int]):
+    """Has a length that it does not know, like a loader of what never ends."""
+
+    def __len__(self) -> int:
+        raise TypeError("this dataset has no len()")
+
+
+def test_a_length_that_is_not_known_is_none() -> None:
+    told = loops()
+    for _ in told.over(Stream([7]), None, ""):
+        assert told.latest is not None
+        assert told.latest.count == "0"
+
+
 def test_the_innermost_loop_is_told_until_it_ends() -> None:
     told = loops()
     seen = []
