@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from time import sleep
 from uuid import uuid4
 
 from celery import Celery
 from celery.signals import task_rejected, task_unknown
 from kombu import Message
+from redis.exceptions import RedisError
 
 from orchestrator.artifacts.errors import StoreUnavailable
 from orchestrator.errors import OrchestratorError
@@ -25,6 +28,7 @@ from workers.runtime.dispatch import (
     send_consequences,
     send_unknown,
 )
+from workers.runtime.error_text import in_one_line
 from workers.runtime.errors import UnknownStage
 from workers.runtime.hard_timeout import settle_timed_out
 from workers.runtime.map_batches import MOST
@@ -34,6 +38,8 @@ from workers.runtime.resources import WorkerResources, worker_resources
 from workers.runtime.run_context import NodeRef, RunContext
 from workers.runtime.stage_task import SOON
 from workers.tracking import TrackingUnavailable
+
+log = logging.getLogger(__name__)
 
 
 def register_builtin_tasks(app: Celery) -> None:
@@ -62,8 +68,11 @@ def register_builtin_tasks(app: Celery) -> None:
         """Write the end of a run to MLflow and to the artifact store."""
         try:
             conclude(RunId(run), worker_resources())
-        except OrchestratorError as error:
-            worker_resources().runs.set_conclusion_error(RunId(run), str(error))
+        except Exception as error:  # whatever it is, it is tried again, and people see why
+            told = str(error) if isinstance(error, OrchestratorError) else in_one_line(error)
+            log.warning("run %s is concluded later: %s", run, told, extra={"action": "not_concluded"})
+            with suppress(RedisError):
+                worker_resources().runs.set_conclusion_error(RunId(run), told)
             raise
 
     @app.task(name=DELIVER, autoretry_for=(TrackingUnavailable,), **in_time)
