@@ -21,10 +21,9 @@ PAGE = ROOT / "docs" / "operations.md"
 
 
 def commands_under(heading: str) -> list[str]:
-    """The indented blocks of a section, each as one script."""
+    """The blocks of a section that are for a shell, each as one script."""
     section = PAGE.read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    blocks = re.findall(r"(?:^ {4}.*\n(?:\n(?= {4}))?)+", section, flags=re.MULTILINE)
-    return ["\n".join(line[4:] for line in block.splitlines()) for block in blocks]
+    return re.findall(r"^```shell\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
 
 
 def type_in(stack: Stack, script: str, folder: Path = ROOT) -> None:
