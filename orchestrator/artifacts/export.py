@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, cast
 
 from orchestrator.artifacts.codecs.figures import Picture
 from orchestrator.artifacts.errors import NotWritable
@@ -19,14 +19,11 @@ from orchestrator.authoring.graph import JSON
 from orchestrator.authoring.logged_files import put_back_floats
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
-
-class _Listable(Protocol):
-    """An array."""
-
-    def tolist(self) -> object: ...
+    Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
 
 class _Figure(Protocol):
@@ -109,8 +106,7 @@ def _writer(value: object, suffix: str, whose: str) -> Callable[[Path], object]:
     if _is_array(value) and suffix == ".npy":
         import numpy as np
 
-        array = cast("np.ndarray[tuple[int, ...], np.dtype[np.generic]]", value)
-        return lambda path: np.save(path, array, allow_pickle=False)
+        return lambda path: np.save(path, value, allow_pickle=False)
     if isinstance(value, str) and suffix != ".json":
         return lambda path: path.write_text(value, encoding="utf-8")
     if suffix not in (".json", ".txt", ""):
@@ -199,7 +195,8 @@ def as_json(value: object, whose: str) -> JSON:
     if isinstance(value, Path) or _is_figure(value):
         raise _no_json(value, whose)
     if _is_array(value):
-        return as_json(cast("_Listable", value).tolist(), whose)
+        times = value.dtype.kind in "mM"  # of which a list holds nanoseconds
+        return as_json((value.astype(str) if times else value).tolist(), whose)
     if (parts := _parts(value)) is not None:
         return {name: as_json(each, f"{name} of {whose}") for name, each in parts.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -269,7 +266,7 @@ def _is_figure(value: object) -> bool:
     return hasattr(value, "savefig")
 
 
-def _is_array(value: object) -> bool:
+def _is_array(value: object) -> TypeGuard[Array]:
     return _type_name(value) == "numpy.ndarray"
 
 

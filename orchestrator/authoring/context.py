@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +18,14 @@ from orchestrator.authoring.masking import keep_secret
 from orchestrator.authoring.progress import Loops, logged_loops
 from orchestrator.authoring.tracker import LocalModels, LogTracker, Tracker
 
+log = logging.getLogger("orchestrator.stage")
+
 T = TypeVar("T")
 
 #: The tag by which MLflow knows which artifacts are tables.
 TABLES = "mlflow.loggedArtifacts"
+#: Characters that it may have.
+LONGEST_LIST = 8000
 
 
 def _no_check() -> None:
@@ -144,9 +149,13 @@ class Context:
         attempt = self._attempt
         with tabulated(table, file_name) as (path, folder):
             attempt.tracker.log_artifact(path, folder)
-        attempt.tables[file_name] = None
-        listed = [{"path": name, "type": "table"} for name in attempt.tables]
-        attempt.tracker.set_tag(TABLES, json.dumps(listed))
+        names = {**attempt.tables, file_name: None}
+        listed = json.dumps([{"path": name, "type": "table"} for name in names])
+        if len(listed) <= LONGEST_LIST:
+            attempt.tables[file_name] = None
+            attempt.tracker.set_tag(TABLES, listed)
+        else:
+            log.warning("%s is kept, but mlflow.load_table will not find it: the list is full", file_name)
 
     def progress(self, items: Iterable[T], total: int | None = None, description: str = "") -> Iterator[T]:
         """The items, one by one, while people see how far it has come: `12/30`, and how long the rest takes.

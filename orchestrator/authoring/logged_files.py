@@ -85,6 +85,8 @@ def drawn(figure: Figure, file_name: str) -> Iterator[tuple[Path, str]]:
     matplotlib's are drawn in the format that the name ends in, plotly's are HTML. Raises TypeError.
     """
     with _file(file_name) as (path, folder):
+        if not path.suffix:
+            raise TypeError(f"log_figure({file_name!r}): name its format, such as {file_name}.png")
         if isinstance(figure, MatplotlibFigure):
             figure.savefig(path, dpi=RESOLUTION, bbox_inches="tight")
         elif not isinstance(figure, PlotlyFigure):
@@ -122,6 +124,8 @@ def tabulated(table: Table, file_name: str) -> Iterator[tuple[Path, str]]:
 @contextmanager
 def _file(file_name: str) -> Iterator[tuple[Path, str]]:
     place = PurePosixPath(file_name)
+    if not place.name or place.is_absolute() or ".." in place.parts:
+        raise ValueError(f"a file of a run's artifacts cannot be called {file_name!r}: such as plots/a.png")
     with tempfile.TemporaryDirectory(prefix="orchestrator-") as folder:
         yield Path(folder) / place.name, "" if str(place.parent) == "." else str(place.parent)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -65,11 +66,16 @@ def compare_facts(left: RunId, one: Facts, right: RunId, two: Facts) -> Comparis
         for name in dict.fromkeys([*one[section], *two[section]]):
             values = one[section].get(name), two[section].get(name)
             # A run that lacks it differs from one where it is None.
-            if values[0] != values[1] or (name in one[section]) != (name in two[section]):
+            lacks_it = (name in one[section]) != (name in two[section])
+            if lacks_it or _canonical(values[0]) != _canonical(values[1]):
                 differences.append(Difference(section, name, *values))
             elif not is_masked(values[0]):  # secrets may differ behind the same mask
                 same[section] += 1
     return Comparison(left, right, tuple(differences), same)
+
+
+def _canonical(value: JSON) -> str:
+    return json.dumps(value, sort_keys=True)  # as text, NaN is NaN
 
 
 def _facts(records: Records, run: RunId) -> Facts:

@@ -6,9 +6,10 @@ import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 from orchestrator.archive.rounds import Round
-from orchestrator.artifacts import ArtifactStore, decode, decode_as_stored
+from orchestrator.artifacts import ArtifactStore, NoSuchPart, decode, decode_as_stored
 from orchestrator.artifacts.tree import Tree
 from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.graph import (
@@ -71,7 +72,7 @@ class Outputs:
     def _round(self) -> Round:
         return Round.latest(self.store, self.known.record.id)
 
-    def _named(self, name: str) -> tuple[NodeName, tuple[str | int, ...]]:
+    def _named(self, name: str) -> tuple[NodeName, tuple[str, ...]]:
         """A node or item, and the path to a part of its output."""
         head, path = name, list[str]()
         while node_of(head) not in self._graph and "." in head:
@@ -79,7 +80,7 @@ class Outputs:
             path.insert(0, last)
         if node_of(head) not in self._graph:
             self.known.nodes(name)  # raises UnknownNode with what there is
-        return NodeName(head), tuple(int(part) if part.isdecimal() else part for part in path)
+        return NodeName(head), tuple(path)
 
     def _value(self, result: Result | Input) -> object:
         match result:
@@ -156,9 +157,20 @@ class Outputs:
 
     def _decode(self, stage: StageName, tree: Tree, path: Sequence[str | int]) -> object:
         hint = returned_by(stage)
-        if hint is None:
-            return decode_as_stored(tree, self.store, path)
-        return decode(tree, hint, self.store, path)
+        wrong: NoSuchPart | None = None
+        for each in product(*map(_meanings, path)):
+            try:
+                if hint is None:
+                    return decode_as_stored(tree, self.store, each)
+                return decode(tree, hint, self.store, each)
+            except NoSuchPart as error:
+                wrong = wrong or error
+        raise wrong or NoSuchPart("there is no such part")
+
+
+def _meanings(part: str | int) -> tuple[str | int, ...]:
+    """What a part of a name may be: `2` is a place in a list, or else a name in a dict."""
+    return (int(part), part) if isinstance(part, str) and part.isdecimal() else (part,)
 
 
 def returned_by(stage: StageName) -> object | None:

@@ -57,6 +57,8 @@ def check_labels(labels: Labels) -> None:
     """Raise InvalidLabels for a name, a tag or a note that MLflow would not take, or with a password."""
     if len(labels.name) > LONGEST_KEY or "\n" in labels.name:
         raise InvalidLabels(f"a run's name has at most {LONGEST_KEY} characters, in one line")
+    if labels.name == "latest":
+        raise InvalidLabels("a run cannot be called 'latest', which is the newest of all")
     for key, value in labels.tags.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidLabels(f"the tag {key!r}: its name and its value are texts")

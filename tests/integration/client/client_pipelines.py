@@ -84,6 +84,16 @@ def squares(numbers: list[int] = [1, 2, 3]) -> list[int]:  # noqa: B006 - a pipe
 
 
 @stage
+def by_year() -> dict[str, list[int]]:
+    return {"2024": [1, 2]}
+
+
+@pipeline
+def yearly() -> dict[str, list[int]]:
+    return by_year()
+
+
+@stage
 def many(count: int) -> list[int]:
     return list(range(count))
 

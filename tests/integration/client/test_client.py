@@ -205,6 +205,14 @@ def test_an_output_that_the_store_has_lost_is_told(client):
         run.output("table")
 
 
+def test_a_part_may_have_a_number_for_a_name(client):
+    run = client.submit("yearly").wait(60, check=True)
+    assert run.output("by_year.2024") == [1, 2]
+    assert run.output("by_year.2024.1") == 2
+    with pytest.raises(NoSuchPart):
+        run.output("by_year.2025")
+
+
 def test_a_map_of_maps_keeps_the_empty_ones(client):
     run = client.submit("ragged").wait(60, check=True)
     assert run.result() == run.output("counted.each") == [[0, 1], [], [0]]
@@ -336,6 +344,7 @@ def test_runs_are_found_by_what_they_are_called(client, shell):
         ({"tags": {"x": 1}}, "are texts"),
         ({"tags": {"x": "y" * 5001}}, "more than 5000"),
         ({"name": "two\nlines"}, "in one line"),
+        ({"name": "latest"}, "the newest of all"),
         ({"note": "caf\udce9"}, "no text"),
         ({"tags": {"x": "a\0b"}}, "no text"),
         ({"note": "see postgres://u:secret@host"}, "password"),

@@ -48,6 +48,7 @@ def test_plain_values_are_json():
         "score": {"mean": 1.0, "folds": []},
     }
     assert as_json({1: np.array([[1, 2]])}, "it") == {"1": [[1, 2]]}
+    assert as_json(np.array(["2026-01-01", "NaT"], "datetime64[D]"), "it") == ["2026-01-01", "NaT"]
 
 
 def test_what_has_no_json_is_refused_by_its_place():

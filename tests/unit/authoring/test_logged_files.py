@@ -24,6 +24,10 @@ class Kept(LogTracker):
     def __init__(self):
         super().__init__()
         self.files = {}
+        self.tags = {}
+
+    def set_tag(self, name, value):
+        self.tags[name] = value
 
     def log_artifact(self, path, folder=""):
         self.files[f"{folder}/{path.name}" if folder else path.name] = path.read_bytes()
@@ -68,6 +72,16 @@ def test_numbers_of_a_table_stay_numbers_with_all_their_digits(kept):
     assert json.loads(kept["n.json"])["data"] == [[1e-12, 1, True], [numbers[1], 2, 1], [None, 3, "a"]]
 
 
+def test_the_list_of_tables_stays_one_that_mlflow_reads(kept, caplog):
+    with attempting(Attempt(tracker=(tracker := Kept()))):
+        for number in range(300):
+            context.log_table({"x": [1]}, f"tables/{number}.json")
+    assert len(tracker.files) == 300
+    listed = json.loads(tracker.tags["mlflow.loggedArtifacts"])
+    assert 100 < len(listed) < 300
+    assert "mlflow.load_table will not find it" in caplog.text
+
+
 def test_a_table_is_csv_or_parquet_by_its_name(kept, tmp_path):
     context.log_table(FRAME, "t.csv")
     context.log_table({"x": [1, 2], "name": ["a", ""]}, "u.csv")
@@ -75,6 +89,13 @@ def test_a_table_is_csv_or_parquet_by_its_name(kept, tmp_path):
     assert kept["t.csv"] == kept["u.csv"] == b"x,name\n1,a\n2,\n"
     (tmp_path / "t.parquet").write_bytes(kept["t.parquet"])
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), FRAME)
+
+
+@pytest.mark.parametrize("name", ["", "../x.json", "/x.json", "a/.."])
+def test_a_name_that_leads_elsewhere_is_refused(kept, name):
+    with pytest.raises(ValueError, match="cannot be called"):
+        context.log_table(FRAME, name)
+    assert kept == {}
 
 
 def test_secrets_in_a_table_are_masked(kept):
