@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.archive.integrity import as_written, put_aside
 from orchestrator.artifacts.errors import AlteredArtifact
+from orchestrator.authoring.masking import mask_text
 from orchestrator.run_id import RunId
 
 if TYPE_CHECKING:
@@ -83,14 +84,14 @@ def _read(store: ArtifactStore, run: RunId, place: str, key: str) -> str | None:
             "%s. It is now %r, and %r is done again",
             error,
             aside,
-            key,
+            mask_text(key),
             extra={"action": "record altered", "run": run},
         )
         return None
 
 
 def _keep(store: ArtifactStore, run: RunId, place: str, key: str, result: str, *, flush: bool) -> str:
-    text = json.dumps({"key": key, "result": result})
+    text = json.dumps({"key": mask_text(key), "result": result})
     if store.create(place, text.encode(), flush=flush):
         return result
     return _read(store, run, place, key) or result

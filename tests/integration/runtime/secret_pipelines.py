@@ -38,7 +38,7 @@ def leak(api_key: str, gate: str) -> None:
     try:
         users[password]
     except KeyError as error:
-        failure = OSError(f"cannot log in with {password!r}, {plain} or {key}")
+        failure = type(f"Bad_{plain}", (OSError,), {})(f"cannot log in with {password!r}, {plain} or {key}")
         failure.add_note(f"nor with {api_key}")
         raise failure from error
 
@@ -59,6 +59,9 @@ def _print(secret: str) -> None:
     os.waitpid(child, 0)
     log.warning("with %s and %r", secret, secret)
     log.error("and %s", {"at": [secret]})
+    logging.getLogger(f"client.{secret}").warning("hello")
+    print("x" * (10_000 - len(secret) // 2) + secret)
+    context.once(f"send with {secret}", lambda: "sent")
     warnings.warn(f"do not use {secret}", stacklevel=1)
 
 
