@@ -9,6 +9,7 @@ from datetime import datetime
 
 from orchestrator.authoring.graph import JSON
 from orchestrator.authoring.progress import Progress
+from orchestrator.text import visible
 
 ICONS: Mapping[str, str] = {
     "waiting": "·",
@@ -110,9 +111,9 @@ def plain(value: JSON) -> str:
         case None:
             return "none"
         case str():
-            return " ".join(value.split())
+            return visible(" ".join(value.split()))
         case dict():
-            return ", ".join(f"{name} {_inner(each)}" for name, each in value.items())
+            return ", ".join(f"{visible(name)} {_inner(each)}" for name, each in value.items())
         case list():
             return ", ".join(map(_inner, value))
     return str(value)

@@ -19,6 +19,7 @@ from orchestrator.authoring.graph import (
 from orchestrator.client.formatting import plain, shortened
 from orchestrator.runs.record import Labels, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState
+from orchestrator.text import visible
 
 #: Characters of a value.
 SHOWN = 400
@@ -63,7 +64,7 @@ def labels_in_words(labels: Labels) -> Iterator[tuple[str, str]]:
     """A run's name, tags and note, each that it has by its title."""
     tags = "  ".join(f"{key}={value}" if value else key for key, value in labels.tags.items())
     return (
-        (title, text)
+        (title, visible(text))
         for title, text in (("name", labels.name), ("tags", tags), ("note", labels.note))
         if text
     )

@@ -18,7 +18,7 @@ from orchestrator.client.consoles import SafeConsole
 from orchestrator.client.progress_tree import LiveProgress
 from orchestrator.errors import OrchestratorError
 from orchestrator.run_id import RunId
-from orchestrator.runs.record import AttemptRecord, NodeRecord, RunRecord
+from orchestrator.runs.record import AttemptRecord, Labels, NodeRecord, RunRecord
 from orchestrator.runs.states import NodeState, RunState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -65,6 +65,14 @@ def test_a_summary_shows_values_parameters_and_errors_as_text() -> None:
     assert_harmless(text)
     assert "\x1b" not in text
     assert "[bold]no markup[/bold]" in text
+
+
+def test_what_is_escaped_is_not_cut_off() -> None:
+    long = replace(
+        record(), parameters={"x": "\x1b" * 20 + "end"}, labels=Labels(tags={"t": "\x1b" * 20 + "end"})
+    )
+    print_summary(console(file := io.StringIO()), long, GRAPH)
+    assert file.getvalue().count(r"\x1bend") == 2
 
 
 def test_live_progress_shows_them_as_text_and_still_moves_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
