@@ -17,6 +17,7 @@ from orchestrator.client.pipeline_lookup import find_pipeline
 from orchestrator.client.run import Run
 from orchestrator.client.run_filter import RunFilter, parse_since
 from orchestrator.client.run_lookup import Records
+from orchestrator.lifecycle.errors import InvalidLabels
 from orchestrator.lifecycle.submission import prepare, submit
 from orchestrator.messaging.app import follow_settings
 from orchestrator.runs.record import Labels
@@ -59,6 +60,8 @@ class Client:
         note: str | None = None,
     ) -> Client:
         """The same client with other options for the runs that it submits: their name, tags and note."""
+        if tags is not None and not isinstance(tags, Mapping):
+            raise InvalidLabels("tags are texts by name, such as tags={'team': 'risk'}")
         labels = Labels(
             name=self.labels.name if name is None else name,
             tags=self.labels.tags if tags is None else dict(tags),

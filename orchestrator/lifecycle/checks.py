@@ -55,6 +55,8 @@ def check_graph(graph: Graph, *, queues: Sequence[str]) -> None:
 
 def check_labels(labels: Labels) -> None:
     """Raise InvalidLabels for a name, a tag or a note that MLflow would not take, or with a password."""
+    if not isinstance(labels.name, str) or not isinstance(labels.note, str):
+        raise InvalidLabels("a run's name and its note are texts")
     if len(labels.name) > LONGEST_KEY or "\n" in labels.name:
         raise InvalidLabels(f"a run's name has at most {LONGEST_KEY} characters, in one line")
     if labels.name == "latest":

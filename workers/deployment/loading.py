@@ -29,6 +29,7 @@ def load_model(name: str, alias: str = CHAMPION, *, version: int | None = None) 
     Only scikit-learn models in skops format are loaded, and only if they are unaltered: raises UnsafeModel
     for pickled models, for untrusted types, and for a file that was altered since its registration.
     """
+    _check_name(name)
     local = local_registry()
     if local is not None:
         return local.load(name, alias, version)
@@ -41,6 +42,12 @@ def load_model(name: str, alias: str = CHAMPION, *, version: int | None = None) 
             )
         with temporary_folder() as folder:
             return _load(found, _download(found, folder))
+
+
+def _check_name(name: str) -> None:
+    """Raise UnknownModel for what MLflow takes for no name of a model."""
+    if not name or set(name) & set("/:'"):
+        raise UnknownModel(f"no registered model can be called {name!r}")
 
 
 def _download(version: Registered, folder: Path) -> Path:
@@ -95,8 +102,12 @@ class RegisteredVersion:
 
 def versions(name: str | None = None) -> list[RegisteredVersion]:
     """List the versions of one registered model, or of all, by name, the newest first."""
+    if name is not None:
+        _check_name(name)
     with open_registry() as client:
-        models = client.search_registered_models(filter_string=f"name = '{name}'" if name else None)
+        models = client.search_registered_models(
+            filter_string=f"name = '{name}'" if name is not None else None
+        )
         found = [
             _as_registered(version, model.aliases)
             for model in models

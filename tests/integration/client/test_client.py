@@ -344,6 +344,8 @@ def test_runs_are_found_by_what_they_are_called(client, shell):
         ({"tags": {"x": 1}}, "are texts"),
         ({"tags": {"x": "y" * 5001}}, "more than 5000"),
         ({"name": "two\nlines"}, "in one line"),
+        ({"name": 5}, "are texts"),
+        ({"tags": ["a"]}, "texts by name"),
         ({"name": "latest"}, "the newest of all"),
         ({"note": "caf\udce9"}, "no text"),
         ({"tags": {"x": "a\0b"}}, "no text"),

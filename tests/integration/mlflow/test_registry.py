@@ -287,6 +287,14 @@ def test_loading_an_alias_that_nobody_bears_says_so(register_in):
         load_model(NAME)
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "it's"])
+def test_a_name_that_no_model_can_have_is_told(on_store, name):
+    with pytest.raises(UnknownModel, match="can be called"):
+        load_model(name)
+    with pytest.raises(UnknownModel, match="can be called"):
+        registry().versions(name)
+
+
 def test_a_pickled_model_is_refused(on_store, tmp_path, client):
     class Bomb:
         def __reduce__(self):
