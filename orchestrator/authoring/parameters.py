@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -76,13 +77,25 @@ def override(
 
 
 def _with_part(name: str, whole: object, path: Sequence[str], value: object) -> object:
-    from pydantic_core import to_jsonable_python
-
-    plain = {} if whole is inspect.Parameter.empty else to_jsonable_python(whole, fallback=repr)
+    absent = whole is None or whole is inspect.Parameter.empty
+    plain = {} if absent else _with_names(whole)
     if not isinstance(plain, dict):
         raise InvalidParameters(f"{name}=…: '{name.rpartition('.')[0]}' has no fields that could be set")
     key, *rest = path
-    return {**plain, key: _with_part(name, plain.get(key, {}), rest, value) if rest else value}
+    return {**plain, key: _with_part(name, plain.get(key), rest, value) if rest else value}
+
+
+def _with_names(value: object) -> object:
+    """A value as JSON, in which named tuples are fields by name."""
+    from pydantic_core import to_jsonable_python
+
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _with_names(each) for name, each in value._asdict().items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _with_names(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, dict):
+        return {name: _with_names(each) for name, each in value.items()}
+    return to_jsonable_python(value, fallback=repr)
 
 
 def _as_its_type(value: object, hint: object) -> object:

@@ -202,6 +202,38 @@ def test_a_field_of_a_parameter_is_set_by_its_path(base, given, expected):
     assert values["forest"] == expected
 
 
+class Grid(NamedTuple):
+    tree: Sapling = Sapling()
+    limit: int = 3
+
+
+GRID = Grid()
+
+
+@dataclass(frozen=True)
+class Park:
+    grid: Grid = GRID
+    first: Sapling | None = None
+
+
+def plant(grid: Grid = GRID, park: Park = Park(), spare: Sapling | None = None) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"grid.limit": "7"}, {"grid": Grid(limit=7)}),
+        ({"grid.tree.depth": "7"}, {"grid": Grid(Sapling(depth=7))}),
+        ({"park.grid.limit": "7"}, {"park": Park(Grid(limit=7))}),
+        ({"park.first.depth": "7"}, {"park": Park(first=Sapling(depth=7))}),
+        ({"spare.depth": "7"}, {"spare": Sapling(depth=7)}),
+    ],
+)
+def test_fields_of_named_tuples_and_of_records_that_may_be_none_are_set(given, expected):
+    values = parse_parameters("plant", plant, override(plant, {}, given))
+    assert {name: values[name] for name in expected} == expected
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
