@@ -74,6 +74,9 @@ def _read(error: Exception) -> tuple[str, str, str | None, int]:
     module = type(error).__module__.partition(".")[0]
     if module == "redis":
         return "RedisUnreachable", f"Redis failed: {error}", "is it still running? see REDIS_URL", WRONG_USE
+    if isinstance(error, PermissionError):
+        hint = "let this user write there, or choose another place: ORCHESTRATOR_HOME, ORCHESTRATOR_STORE"
+        return name, str(error), hint, WRONG_USE
     if isinstance(error, OSError):
         return name, str(error), None, WRONG_USE
     message = str(error) or "no message"

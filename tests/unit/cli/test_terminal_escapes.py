@@ -97,6 +97,11 @@ def test_tables_and_lines_of_logs_are_shown_as_text() -> None:
     assert "one\ntwo" in file.getvalue()
 
 
+def test_a_folder_that_may_not_be_written_to_has_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tell_error(PermissionError(13, "Permission denied", "/srv/home")) == 2
+    assert "ORCHESTRATOR_HOME" in capsys.readouterr().err
+
+
 def test_errors_of_a_command_are_told_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     tell_error(OrchestratorError(EVIL, hint=EVIL))
     assert_harmless(capsys.readouterr().err)
