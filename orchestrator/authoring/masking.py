@@ -56,11 +56,18 @@ def keep_secret(value: str) -> None:
 
 def keep_secret_arguments(arguments: Mapping[str, object]) -> None:
     """From now on, mask the texts among these that are secrets by their name, such as `api_key`."""
-    for name, value in arguments.items():
-        if not isinstance(value, str) or len(value) < _SHORTEST_ARGUMENT:
-            continue
-        if _SECRET_ANYWHERE.search(name) and not _NAMED_AFTER.search(name):
-            keep_secret(value)
+    for value in secret_arguments(arguments).values():
+        keep_secret(value)
+
+
+def secret_arguments(arguments: Mapping[str, object]) -> dict[str, str]:
+    """The texts among these that are secrets by their name."""
+    return {
+        name: value
+        for name, value in arguments.items()
+        if isinstance(value, str) and len(value) >= _SHORTEST_ARGUMENT
+        if _SECRET_ANYWHERE.search(name) and not _NAMED_AFTER.search(name)
+    }
 
 
 def _forms(text: str) -> Iterator[str]:

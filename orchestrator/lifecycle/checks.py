@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -11,11 +12,13 @@ from orchestrator.artifacts import unsupported
 from orchestrator.authoring.annotations import hints_of
 from orchestrator.authoring.errors import InvalidParameters, InvalidPipeline
 from orchestrator.authoring.graph import JSON, Constant, Graph
-from orchestrator.authoring.masking import SEE_CONTEXT, holds_password
+from orchestrator.authoring.masking import SEE_CONTEXT, holds_password, secret_arguments
 from orchestrator.authoring.stage import stages
 from orchestrator.lifecycle.errors import InvalidLabels
 from orchestrator.runs.record import Labels
 from orchestrator.text import printable
+
+log = logging.getLogger("orchestrator.client")
 
 #: What MLflow takes: characters of a tag's name, and of its value or a note.
 LONGEST_KEY, LONGEST_VALUE = 250, 5000
@@ -26,10 +29,15 @@ _KEPT = "holds a URL with a password, which would be kept with the run"
 
 
 def check_parameters(pipeline: str, parameters: Mapping[str, JSON]) -> None:
-    """Raise InvalidParameters for a password: parameters are stored with the run and visible to everybody."""
+    """Raise InvalidParameters for a URL with a password: parameters are stored with the run.
+
+    Of one that is a secret by its name, only that is told: it is masked wherever it is shown.
+    """
     for name, value in parameters.items():
         if holds_password(value):
             raise InvalidParameters(f"pipeline '{pipeline}': parameter '{name}' {_KEPT}", hint=SEE_CONTEXT)
+    for name in secret_arguments(parameters):
+        log.warning("the parameter '%s' stands in the artifact store as it is; rather %s", name, SEE_CONTEXT)
 
 
 def check_graph(graph: Graph, *, queues: Sequence[str]) -> None:

@@ -94,6 +94,16 @@ def yearly() -> dict[str, list[int]]:
 
 
 @stage
+def ask(api_key: str) -> int:
+    return len(api_key)
+
+
+@pipeline
+def keyed(api_key: str = "abcdefgh") -> int:
+    return ask(api_key)
+
+
+@stage
 def many(count: int) -> list[int]:
     return list(range(count))
 

@@ -364,6 +364,13 @@ def test_secrets_in_labels_are_masked(client):
     assert kept == Labels(name="masked", tags={"api_token": "***"}, note="token=***")
 
 
+def test_a_parameter_that_is_a_secret_by_its_name_is_warned_of(client, caplog):
+    client.submit("keyed")
+    assert "the parameter 'api_key' stands in the artifact store" in caplog.text
+    assert "context.secret" in caplog.text
+    assert "abcdefgh" not in caplog.text
+
+
 def test_since_takes_a_moment_with_or_without_a_zone(client):
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
     there = client.runs(since=hour_ago, limit=None)
