@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.inventory import list_runs
-from orchestrator.archive.run_index import RunSummary, add_many, read_index
+from orchestrator.archive.run_index import RunSummary, add_segment, read_index
 from orchestrator.archive.run_record import read_final
 from orchestrator.archive.tombstone import pruned_runs
 from orchestrator.artifacts import AlteredArtifact
@@ -26,7 +26,7 @@ def complete_index(store: ArtifactStore, stopped: Callable[[], bool] = lambda: F
     """
     entered, missing = 0, _missing(store, stopped)
     while summaries := list(islice(missing, TOGETHER)):
-        add_many(store, summaries)
+        add_segment(store, summaries)
         entered += len(summaries)
     return entered
 

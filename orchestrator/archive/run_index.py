@@ -134,35 +134,32 @@ def merge(store: ArtifactStore, *, least: int = FEW_ENTRIES) -> None:
         _merge(store, segments)
 
 
-def add_many(store: ArtifactStore, summaries: Iterable[RunSummary]) -> None:
-    """Enter ends of runs as one segment; one that is there already is not written again."""
-    _write_segment(store, summaries)
+def add_segment(store: ArtifactStore, summaries: Iterable[RunSummary]) -> str:
+    """Enter ends of runs as one segment, whose name tells its content; return its key."""
+    text = _text(summaries)
+    segment = f"{SEGMENTS}/{digest_of_bytes(text).partition(':')[2][:32]}.jsonl"
+    store.create(segment, text, flush=True)
+    return segment
 
 
 def drop_from_index(store: ArtifactStore, runs: Set[RunId]) -> None:
     """Remove the lines of these runs."""
+    if not runs:
+        return
     for key in [*store.keys(ENTRIES), *store.keys(SEGMENTS)]:
         lines = list(_lines(store, key))
         left = [line for line in lines if line.id not in runs]
         if len(left) < len(lines):
             if left:
-                _write_segment(store, left)
+                add_segment(store, left)
             store.remove(key)
 
 
 def _merge(store: ArtifactStore, keys: list[str]) -> None:
-    segment = _write_segment(store, _latest(store, keys).values())
+    segment = add_segment(store, _latest(store, keys).values())
     for key in keys:
         if key != segment:
             store.remove(key)
-
-
-def _write_segment(store: ArtifactStore, summaries: Iterable[RunSummary]) -> str:
-    """Write a segment, whose name tells its content; return its key."""
-    text = _text(summaries)
-    segment = f"{SEGMENTS}/{digest_of_bytes(text).partition(':')[2][:32]}.jsonl"
-    store.create(segment, text, flush=True)
-    return segment
 
 
 def _latest(store: ArtifactStore, keys: Iterable[str]) -> dict[RunId, RunSummary]:

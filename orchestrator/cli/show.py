@@ -85,12 +85,12 @@ def _reuse(known: KnownRun) -> Iterator[Text]:
     told = Counter((group_name(node.name), node.why) for node in known.record.nodes if node.why)
     if told:
         yield Text("\n  Reuse", "bright_black")
-    listed = list(told.items())[:LISTED]
-    times = [f" ×{count}" if count > 1 else "" for _, count in listed]
-    width = max((len(name + each) for ((name, _), _), each in zip(listed, times, strict=True)), default=0)
-    for ((name, why), _), each in zip(listed, times, strict=True):
-        gap = " " * (width - len(name + each))
-        yield Text.assemble(f"  {name}", (each, "bright_black"), f"{gap}  {why}")
+    counted = list(told.items())[:LISTED]
+    rows = [(name, f" ×{count}" if count > 1 else "", why) for (name, why), count in counted]
+    width = max((len(name + times) for name, times, _ in rows), default=0)
+    for name, times, why in rows:
+        gap = " " * (width - len(name + times))
+        yield Text.assemble(f"  {name}", (times, "bright_black"), f"{gap}  {why}")
 
 
 def _print_outboxes(console: Console, store: ArtifactStore, known: KnownRun) -> None:

@@ -186,8 +186,8 @@ class Records:
         ids = self.ids(None if wanted != RunFilter() else limit)
         index = read_index(self.store) if len(ids) > FEW else {}
         live: dict[RunId, tuple[str, int]] = {}
-        for _, found_live in reversed(self._answers(lambda reader: reader.states_and_rounds(ids))):
-            live |= found_live
+        for _, states in self._answers(lambda reader: reader.states_and_rounds(ids)):
+            live = states | live  # the first that has a run decides
         for run in ids:
             line = index.get(run)
             if line is not None and live.get(run, (line.state.value, line.round)) == (line.state, line.round):
@@ -209,15 +209,15 @@ class Records:
         """The Redis that has a run."""
         return next((reader for reader, knows in self._answers(lambda each: each.knows(run)) if knows), None)
 
-    def _answers(self, ask: Callable[[RunReader], T]) -> list[tuple[RunReader, T]]:
-        """What each Redis answers; one that has gone meanwhile is left out, and that is said."""
-        found = []
+    def _answers(self, ask: Callable[[RunReader], T]) -> Iterator[tuple[RunReader, T]]:
+        """What each Redis answers, once it is wanted; one that has gone is left out, and that is said."""
         for reader in self.readers:
             try:
-                found.append((reader, ask(reader)))
+                answer = ask(reader)
             except RedisError as error:
                 log.warning("Redis does not answer any more: %s", error)
-        return found
+            else:
+                yield reader, answer
 
     def _named(self, name: str) -> RunId | None:
         """The latest run that a person has called so."""

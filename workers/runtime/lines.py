@@ -49,9 +49,9 @@ class Lines:
             self._size += len(kept)
 
     def _text(self) -> str:
-        text = mask_text(b"".join(self._parts).decode("utf-8", "backslashreplace"))
+        text = b"".join(self._parts).decode("utf-8", "backslashreplace")
         if self._size > LONGEST:
-            whole = text.encode()
+            whole = mask_text(text).encode()
             # Masked it is shorter: what was cut in two at the end must not move into what is kept
             most = min(LONGEST, max(0, len(whole) - BEHIND)) if self._dropped else LONGEST
             text = whole[:most].decode("utf-8", "backslashreplace")

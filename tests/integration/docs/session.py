@@ -86,16 +86,7 @@ class Session:
 
     def _shell(self, block: Block) -> None:
         self._has_stack = self._has_stack or "orchestrator up" in block.text
-        done = subprocess.run(
-            ["bash", "-c", _KEEP + block.text],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = self._run(block.text)
         self.printed = done.stdout
         told = f"{block.place}: exit status {done.returncode}\n{block.text}\n{done.stdout}{done.stderr}"
         assert done.returncode == (int(block.words) if block.marker == "fails" else 0), told
@@ -138,10 +129,16 @@ class Session:
         if self._python is not None:
             self._python.communicate(timeout=20)
         if self._has_stack:
-            down = Block(self.folder, 0, "shell", "orchestrator down")
-            self._shell_quietly(down)
+            self._run("orchestrator down")
 
-    def _shell_quietly(self, block: Block) -> None:
-        subprocess.run(
-            ["bash", "-c", _KEEP + block.text], cwd=self.folder, env=self.environment, timeout=60, check=False
+    def _run(self, script: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", _KEEP + script],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
